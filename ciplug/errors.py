@@ -311,8 +311,6 @@ class Refusal(Enum):
     """Who promotes is only what the job or git's configuration claims: no forge confirms it."""
     AUTHOR_UNKNOWN = "author_unknown"
     ACTOR_IS_AUTHOR = "actor_is_author"
-    LOST_RACES = "lost_races"
-    """Other events were appended first, every time."""
 
 
 class PromotionRefused(CiplugError):

@@ -124,11 +124,11 @@ def waiting(entry: Path) -> Waiting | None:
     """Return the files waiting in a spool entry, or None. Raises StoreError if their list cannot be read."""
     try:
         listed = json.loads((entry / LIST).read_bytes())
-        found = {}
+        names = {}
         for digest, about in listed["files"].items():
             kept = entry / FOLDER / hex_of(digest)
-            found[digest] = kept if kept.exists() else Path(about["path"])
-        return Waiting(listed["to"], found, sum(int(about["size"]) for about in listed["files"].values()))
+            names[digest] = kept if kept.exists() else Path(about["path"])
+        return Waiting(listed["to"], names, sum(int(about["size"]) for about in listed["files"].values()))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:

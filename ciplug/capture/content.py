@@ -131,11 +131,11 @@ def _walk(folder: Path) -> list[Path]:
             what=f"{Path(error.filename).name} cannot be read: {error.strerror}",
         ) from None
 
-    found = []
+    paths = []
     for base, folders, files in os.walk(folder, onerror=refuse):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
-        found += [Path(base) / name for name in [*files, *links]]
-    return found
+        paths += [Path(base) / name for name in [*files, *links]]
+    return paths
 
 
 def _check_link(link: Path, roots: tuple[Path, ...]) -> None:

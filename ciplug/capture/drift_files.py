@@ -57,9 +57,9 @@ def compare(
     if not left and columns is None:
         raise now.table.source.wrong(f"it has no column of {reference.name}")
     added = () if columns is not None else tuple(one for one in now.names if one not in (*before.names, *ignore))
-    found = {name: _compare_column(before, now, name, test) for name in left}
-    ids = () if columns is not None else tuple(name for name, one in found.items() if one is None)
-    compared = {name: one or Undecided(_ID) for name, one in found.items() if name not in ids}
+    drifts = {name: _compare_column(before, now, name, test) for name in left}
+    ids = () if columns is not None else tuple(name for name, one in drifts.items() if one is None)
+    compared = {name: one or Undecided(_ID) for name, one in drifts.items() if name not in ids}
     return DataDrift(columns=compared, gone=gone, added=added, ids=ids)
 
 
@@ -93,12 +93,12 @@ def _as_categories(before: Column, now: Column) -> ColumnDrift | None:
     if set(first) <= {None} and set(second) <= {None}:
         return ColumnDrift(kind="categories", tests=missing or (share("missing", (1, 1), (1, 1)),))
     new = new_categories(first, second)
-    found = categorical(first, second)
-    if isinstance(new, Undecided) and isinstance(found, Drift):
-        if found.p == 1 and found.statistic == 0 and found.new:
+    drift = categorical(first, second)
+    if isinstance(new, Undecided) and isinstance(drift, Drift):
+        if drift.p == 1 and drift.statistic == 0 and drift.new:
             return None
-        return ColumnDrift(kind="categories", tests=(found, *missing))
-    return ColumnDrift(kind="categories", tests=(found, new, *missing))
+        return ColumnDrift(kind="categories", tests=(drift, *missing))
+    return ColumnDrift(kind="categories", tests=(drift, new, *missing))
 
 
 def _share(test: DriftTest, before: Column, now: Column, was: int, is_now: int) -> Iterator[Drift]:

@@ -74,8 +74,8 @@ def hardware() -> Hardware:
 
 def lockfiles(top: Path) -> dict[str, str]:
     """Known lock files in the top folder itself: name → `sha256:<hex>`, sorted."""
-    found = {path for pattern in LOCKFILES for path in top.glob(pattern) if path.is_file()}
-    return {path.name: digest_file(path) for path in sorted(found)}
+    paths = {path for pattern in LOCKFILES for path in top.glob(pattern) if path.is_file()}
+    return {path.name: digest_file(path) for path in sorted(paths)}
 
 
 def _find_python(executable: str, env: Mapping[str, str]) -> Path | None:
@@ -125,15 +125,15 @@ def _ask(python: Path) -> tuple[str, dict[str, str]] | None:
 
 def _packages(path: Iterable[str]) -> dict[str, str]:
     """Packages by the names of their metadata folders; the first on the path is what gets imported."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for site in dict.fromkeys(path):
         if Path(site).name not in _SITE:
             continue
         with contextlib.suppress(OSError):
             for entry in sorted(os.listdir(site)):  # noqa: PTH208 (names only: no Path for each of thousands)
                 if match := _METADATA.fullmatch(entry):
-                    found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
-    return dict(sorted(found.items()))
+                    versions.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
+    return dict(sorted(versions.items()))
 
 
 def _distribution() -> str | None:

@@ -33,8 +33,8 @@ def event_files(path: Path, skip: Collection[Path]) -> list[Path]:
     """
     if not (path.is_dir() or is_event_file(path.name)):
         return []
-    found = [file for file in files_of(path) if is_event_file(file.name)]
-    return without(found, skip) if found or is_pattern(path) else [path][: not path.is_dir()]
+    files = [file for file in files_of(path) if is_event_file(file.name)]
+    return without(files, skip) if files or is_pattern(path) else [path][: not path.is_dir()]
 
 
 def prefixes(files: Sequence[Path]) -> dict[Path, str]:

@@ -35,6 +35,12 @@ class Rows:
 Reader = Callable[[Source, Broken | None], Iterable[Entry] | Rows]
 
 
+_TOML_MOST = 1024 * 1024
+"""Bytes of a TOML file, as of YAML."""
+_DOTTED = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]{0,99}"|'[^'\n]{0,99}')[ \t]{0,9}\.[ \t]{0,9}){32}""")
+"""A key with more dots than levels are allowed."""
+
+
 def entries(
     source: Source, step: str | None = None, broken: Broken | None = None, unnamed: Broken | None = None
 ) -> Iterable[Entry]:
@@ -89,6 +95,7 @@ def _toml(source: Source, broken: Broken | None) -> Iterable[Entry]:
     else:
         import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
+    _check_toml(source)
     try:
         return [Entry(tomllib.loads(source.text), locate=source.line_of)]
     except tomllib.TOMLDecodeError as error:
@@ -96,6 +103,17 @@ def _toml(source: Source, broken: Broken | None) -> Iterable[Entry]:
         raise source.wrong(f"not TOML: {error}", line=int(line[1]) if line else None) from None
     except RecursionError:
         raise source.too_deep() from None
+    except ValueError as error:
+        # Thousands of digits, or the 31st of a February.
+        raise source.wrong(f"not TOML: {error}") from None
+
+
+def _check_toml(source: Source) -> None:
+    """Raise InputError for a text that would take the parser minutes or gigabytes: each dot of a key is an object."""
+    if source.size > _TOML_MOST:
+        raise source.too_large(_TOML_MOST)
+    if chain := _DOTTED.search(source.text):
+        raise source.too_deep(source.text.count("\n", 0, chain.start()) + 1)
 
 
 def _yaml(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:

@@ -16,9 +16,9 @@ def logged_order(steps: Sequence[int], times: Sequence[float] | None) -> tuple[l
     if _rises(steps):
         return rows, True
     if times is not None and times[0] != times[-1]:
-        for found in (rows, rows[::-1]):
-            if _rises([times[at] for at in found]):
-                return found, True
+        for ordered in (rows, rows[::-1]):
+            if _rises([times[at] for at in ordered]):
+                return ordered, True
     if _rises(steps[::-1]):
         return rows[::-1], True
     if steps[-1] == max(steps):

@@ -59,15 +59,15 @@ def _own(values: Sequence[float], name: str, reading: Reading) -> float:
 def _written(name: str, series: Mapping[str, Series], names: Mapping[str, str]) -> str:
     """The name that the file has for a metric, which may be its old or its present one."""
     now = names.get(name, name)
-    known = [name, now, *(old for old, new in names.items() if new == now)]
-    return next((one for one in known if one in series), name)
+    spellings = [name, now, *(old for old, new in names.items() if new == now)]
+    return next((one for one in spellings if one in series), name)
 
 
 def _step_of(series: Mapping[str, Series], reading: Reading, of: str, file: str) -> int:
     """The first step with the best, least or largest value of a metric."""
     if of not in series:
-        known = ", ".join(f"'{name}'" for name in list(series)[:8]) or "none"
-        raise _wrong(file, f"no metric '{of}' by steps, which chooses the step", hint=f"it has {known}")
+        names = ", ".join(f"'{name}'" for name in list(series)[:8]) or "none"
+        raise _wrong(file, f"no metric '{of}' by steps, which chooses the step", hint=f"it has {names}")
     highest = reading.directions.get(of) if reading.take == "best" else reading.take == "max"
     if highest is None:
         hint = "give a gate on it 'higher_is_better', or write 'take: min' or 'take: max'"

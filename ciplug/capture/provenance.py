@@ -27,16 +27,16 @@ def at_start(
     Args:
         dirt: the tracked files that differ from the commit; None outside of a repository.
     """
-    known = dirt or Dirt()
+    measured = dirt or Dirt()
     return Provenance(
         context=context,
         command=tuple(command),
         seed=seed,
         dirty=None if dirt is None else bool(dirt.files),
-        dirty_files=known.files[:MOST_FILES],
-        dirty_count=len(known.files) or None,
-        ignored_files=known.ignored[:MOST_IGNORED],
-        diff_digest=known.digest,
+        dirty_files=measured.files[:MOST_FILES],
+        dirty_count=len(measured.files) or None,
+        ignored_files=measured.ignored[:MOST_IGNORED],
+        diff_digest=measured.digest,
         ciplug=__version__,
     )
 

@@ -22,8 +22,8 @@ def hide(secrets: Collection[str]) -> None:
     Our own variables keep them: Python has copied these. Only Linux has such a place; where it cannot be written,
     nothing happens. A shell that started us still has what it was given itself.
     """
-    found = {secret.encode(errors="surrogateescape") for secret in secrets if secret}
-    if not found or not sys.platform.startswith("linux"):
+    encoded = {secret.encode(errors="surrogateescape") for secret in secrets if secret}
+    if not encoded or not sys.platform.startswith("linux"):
         return
     try:
         import ctypes
@@ -34,7 +34,7 @@ def hide(secrets: Collection[str]) -> None:
         at = 0
         for entry in block.split(b"\0"):
             value = entry.partition(b"=")[2]
-            if value in found:
+            if value in encoded:
                 ctypes.memset(start + at + len(entry) - len(value), ord("*"), len(value))
             at += len(entry) + 1
         ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)

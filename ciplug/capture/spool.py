@@ -154,6 +154,10 @@ class Spool:
 
     def _sweep(self) -> None:
         """Remove what is left of folders whose owner was killed while it made or discarded them."""
+        for part in (path for top in self._folders() for path in top.glob(".*.part")):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _LEFTOVER_SECONDS:
+                    part.unlink()
         for folder in (path for top in self._folders() for path in top.glob("*") if path.is_dir()):
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS

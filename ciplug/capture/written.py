@@ -37,11 +37,11 @@ class Stamp(NamedTuple):
     def of(cls, file: Path) -> Stamp | None:
         """None where there is no file."""
         try:
-            found = file.stat()
+            status = file.stat()
         except OSError:
             return None
-        attributes = (found.st_mode, found.st_nlink, found.st_uid, found.st_gid)
-        return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns, attributes)
+        attributes = (status.st_mode, status.st_nlink, status.st_uid, status.st_gid)
+        return cls((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns, status.st_ctime_ns, attributes)
 
     @classmethod
     def parse(cls, raw: Any) -> Stamp | None:
@@ -65,15 +65,15 @@ _TICK = 50_000_000
 
 def older_than(path: Path, since: int) -> list[Path]:
     """Return the files of an output that were last written before a moment, in nanoseconds since 1970."""
-    found = []
+    older = []
     for file in files_of(path):
         stamp = Stamp.of(file)
         if stamp is None:
             continue
         last = _last_write(stamp, time.time_ns())
         if last < since - (COARSEST if last % SECOND == 0 else _TICK):
-            found.append(file)
-    return found
+            older.append(file)
+    return older
 
 
 def newer_than(path: Path, until: int) -> list[Path]:
@@ -129,10 +129,10 @@ class Outputs:
     @classmethod
     def before(cls, paths: Sequence[Path]) -> Outputs:
         """Look at files, and at every file of folders; waits for up to 2 s where the file system's clock is coarse."""
-        found = {real: stamp for path in paths for real in map(_real, files_of(path)) if (stamp := Stamp.of(real))}
-        if wait := until_seen(found.values(), time.time_ns()):
+        stamps = {real: stamp for path in paths for real in map(_real, files_of(path)) if (stamp := Stamp.of(real))}
+        if wait := until_seen(stamps.values(), time.time_ns()):
             time.sleep(wait / SECOND)
-        return cls(time.time_ns(), found)
+        return cls(time.time_ns(), stamps)
 
     def unwritten(self, path: Path) -> list[Path]:
         """The files of an output that were there before, and that nobody has written since."""

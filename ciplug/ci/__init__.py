@@ -37,12 +37,12 @@ def leg_of(matrix: str) -> str | None:
     A text that is not JSON is a leg itself; null and what is empty are none.
     """
     try:
-        found = json.loads(matrix)
+        legs = json.loads(matrix)
     except ValueError:
         return " ".join(matrix.split()) or None
-    if not isinstance(found, dict):
-        return None if found is None else matrix.strip()
-    values = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in sorted(found.items()))
+    if not isinstance(legs, dict):
+        return None if legs is None else matrix.strip()
+    values = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in sorted(legs.items()))
     return ", ".join(values) or None
 
 

@@ -137,8 +137,8 @@ def identify(
             no other place is written with trust.
     """
     if claim.host == "local":
-        found = replace(claim, commit=checkout.head, branch=checkout.branch)
-        return Identity(found, claim, Standing.NO_HOST)
+        identity = replace(claim, commit=checkout.head, branch=checkout.branch)
+        return Identity(identity, claim, Standing.NO_HOST)
     if checkout.head is None:
         return Identity(replace(claim, commit=None, merge_commit=None), claim, Standing.NO_COMMIT)
     head = _head_of_claim(claim, checkout, merged_head, target_tips, remote, merges_into_head=merges_into_head)

@@ -50,9 +50,9 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
 
 def tell_unknown(model: str, runs: Runs) -> None:
     """Say that no run at all is of this model, and which was probably meant."""
-    known = sorted(map(str, runs.catalog.values(MODEL)))
-    if known and model not in known:
-        console.say(f"no run is of a model named '{model}': {nearest(model, known)}")
+    models = sorted(map(str, runs.catalog.values(MODEL)))
+    if models and model not in models:
+        console.say(f"no run is of a model named '{model}': {nearest(model, models)}")
 
 
 def tell_gaps(found: SearchResult, by: Sequence[Key]) -> None:

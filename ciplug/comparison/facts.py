@@ -12,14 +12,14 @@ def facts(run: Run) -> dict[str, float]:
     """Seconds, megabytes (10⁶ bytes) and sizes of the artifacts; what is not known is absent."""
     origin = run.provenance
     memory = origin.peak_memory_bytes
-    found = {
+    values = {
         "run.wall_seconds": origin.wall_seconds,
         "run.cpu_seconds": origin.cpu_seconds,
         "run.peak_memory_mb": None if memory is None else memory / 1e6,
         "artifacts.mb": sum(file.size for file in run.artifacts) / 1e6 if run.artifacts else None,
         **{f"artifacts.{file.path}.mb": file.size / 1e6 for file in run.artifacts},
     }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def is_fact(name: str) -> bool:
@@ -29,6 +29,6 @@ def is_fact(name: str) -> bool:
 
 def with_facts(run: Run, names: Iterable[str]) -> Run:
     """The run with those of these names that are facts among its metrics; a metric of such a name does not hide one."""
-    known = facts(run)
-    asked = {name: known[name] for name in names if name in known}
-    return replace(run, metrics={**run.metrics, **asked}) if asked else run
+    values = facts(run)
+    named = {name: values[name] for name in names if name in values}
+    return replace(run, metrics={**run.metrics, **named}) if named else run

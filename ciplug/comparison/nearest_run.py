@@ -69,8 +69,8 @@ def merge_base_side(
     if run is not None:
         steps = distance if merge_base else distance + 1
         if merge_base and distance == 0:
-            found = side("baseline", label, f"merge base with {target}", run, now)
-            return replace(found, at_merge_base=True, passed_over=passed_over)
+            base = side("baseline", label, f"merge base with {target}", run, now)
+            return replace(base, at_merge_base=True, passed_over=passed_over)
         how = f"nearest recorded ancestor, {counted(steps, 'commit')} before {start}"
         return replace(side("baseline", "nearest ancestor", how, run, now), passed_over=passed_over)
     if not ancestors:

@@ -17,11 +17,11 @@ Names = Mapping[str, str]
 
 def present(values: Mapping[str, Value], names: Names) -> dict[str, Value]:
     """Return values by the present names; an old name stays where there is a value of the present one, too."""
-    found: dict[str, Value] = {}
+    by_present: dict[str, Value] = {}
     for name, value in values.items():
         now = names.get(name, name)
-        found[name if now in values or now in found else now] = value
-    return found
+        by_present[name if now in values or now in by_present else now] = value
+    return by_present
 
 
 def renamed(run: Run, names: Names) -> Run:
@@ -29,11 +29,11 @@ def renamed(run: Run, names: Names) -> Run:
     if not names:
         return run
     left = {one.name: one for one in run.left_out}
-    known = {**run.metrics, **left}
+    recorded = {**run.metrics, **left}
     return replace(
         run,
-        metrics={name: run.metrics[old] for name, old in _origins(known, names) if old in run.metrics},
-        left_out=tuple(_named(left[old], name) for name, old in _origins(known, names) if old in left),
+        metrics={name: run.metrics[old] for name, old in _origins(recorded, names) if old in run.metrics},
+        left_out=tuple(_named(left[old], name) for name, old in _origins(recorded, names) if old in left),
     )
 
 

@@ -59,7 +59,7 @@ def _renames(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(new, str) and new.strip() for new in value.values()):
         raise ValueError(f"a mapping of old names to new ones is expected, not {values.shown(value)}")
     given = {values.nfc(old): values.nfc(new) for old, new in value.items()}
-    found = {}
+    present = {}
     for old, name in given.items():
         passed = {old}
         while name in given and name not in passed:
@@ -67,8 +67,8 @@ def _renames(value: Any) -> dict[str, str]:
             name = given[name]
         if name in passed:
             raise ValueError(f"'{old}' is renamed to itself")
-        found[old] = name
-    return found
+        present[old] = name
+    return present
 
 
 _RENAMES = kinds.Scalar(_renames, {"type": "object", "additionalProperties": {"type": "string", "pattern": r"\S"}})

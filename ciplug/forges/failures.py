@@ -20,19 +20,19 @@ def refusal(title: str, place: Place, task: str, reply: Reply, hint: str, kind: 
     where the caller knows it better than the answer tells.
     """
     kind = kind or kind_of(reply, place.repository)
-    said = words(reply.message)
+    message = words(reply.message)
     if advice := ADVICE.get(kind):
-        return PermissionDenied(f"cannot {task}: {advice.what}{said}", hint=advice.hint, kind=kind)
+        return PermissionDenied(f"cannot {task}: {advice.what}{message}", hint=advice.hint, kind=kind)
     if kind is ForgeKind.RATE_LIMIT:
         return ForgeError(f"cannot {task}: {title}'s rate limit is reached", hint="run the job again later", kind=kind)
     if reply.status == 404:
         what = f"{title} answered 'not found': it does not exist, or this token may not see it or {place.repository}"
         return PermissionDenied(f"cannot {task}: {what}", hint=hint, kind=kind)
     if reply.status == 401:
-        return PermissionDenied(f"cannot {task}: {title} does not accept the token{said}", hint=hint, kind=kind)
+        return PermissionDenied(f"cannot {task}: {title} does not accept the token{message}", hint=hint, kind=kind)
     if reply.status == 403:
-        return PermissionDenied(f"cannot {task}: {title} refuses{said}", hint=hint, kind=kind)
-    return ForgeError(f"cannot {task}: {title} answers {reply.status}{said}", kind=kind)
+        return PermissionDenied(f"cannot {task}: {title} refuses{message}", hint=hint, kind=kind)
+    return ForgeError(f"cannot {task}: {title} answers {reply.status}{message}", kind=kind)
 
 
 def cut(text: str, limit: int) -> str:

@@ -101,11 +101,11 @@ def retry_within_limit(retry: type[Any], waiting: Waiting) -> type[Any]:
                 raise
 
         def sleep(self, response: Any = None) -> None:
-            asked = self.get_retry_after(response) if response else None
-            if asked is None and response and response.status in (403, 429):
-                asked = self.get_backoff_time()
-            if asked:
-                waiting.begin(asked)
+            wait = self.get_retry_after(response) if response else None
+            if wait is None and response and response.status in (403, 429):
+                wait = self.get_backoff_time()
+            if wait:
+                waiting.begin(wait)
             super().sleep(response)
 
     return RetryWithinLimit

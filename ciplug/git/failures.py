@@ -131,7 +131,7 @@ def failure_of(words: str) -> Failure:
     Names in them decide nothing: a repository may be called protected-models.
     """
     sentence = _without_names(words)
-    return Failure(words, frozenset(kind for kind, known in _WORDS if re.search(known, sentence, re.IGNORECASE)))
+    return Failure(words, frozenset(kind for kind, pattern in _WORDS if re.search(pattern, sentence, re.IGNORECASE)))
 
 
 def _without_names(words: str) -> str:

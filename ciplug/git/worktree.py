@@ -75,12 +75,12 @@ def measure_dirt(
     if workspace.head is None:
         return Dirt()
     written = tuple(_inside(workspace.top, outputs))
-    found = [one for one in _differing(workspace.top, workspace.config, written) if not _is_in(one.path, written)]
-    found.sort(key=lambda one: one.path)
-    ignored = [one for one in found if ignores(one.name)]
+    changes = [one for one in _differing(workspace.top, workspace.config, written) if not _is_in(one.path, written)]
+    changes.sort(key=lambda one: one.path)
+    ignored = [one for one in changes if ignores(one.name)]
     awaited = tuple(_inside(workspace.top, own))
-    to_write = [one for one in found if one not in ignored and _is_in(one.path, awaited)]
-    kept = [one for one in found if one not in ignored and one not in to_write]
+    to_write = [one for one in changes if one not in ignored and _is_in(one.path, awaited)]
+    kept = [one for one in changes if one not in ignored and one not in to_write]
     return Dirt(
         files=tuple(one.name for one in kept),
         ignored=tuple(one.name for one in ignored),
@@ -95,9 +95,11 @@ def committed(top: Path, files: Iterable[Path], commit: str = "HEAD") -> set[Pat
     inside = {name: file for file in files for name in _inside(top, [file]) if "\n" not in name}
     if not inside:
         return set()
-    asked = b"".join(os.fsencode(f"{commit}:{name}") + b"\n" for name in inside)
-    found = run_git("cat-file", "--batch-check=%(objectname)", cwd=top, input=asked, check=False).stdout.split(b"\n")
-    stored = {name: line.decode() for name, line in zip(inside, found, strict=False) if line and b" " not in line}
+    request = b"".join(os.fsencode(f"{commit}:{name}") + b"\n" for name in inside)
+    answers = run_git("cat-file", "--batch-check=%(objectname)", cwd=top, input=request, check=False).stdout.split(
+        b"\n"
+    )
+    stored = {name: line.decode() for name, line in zip(inside, answers, strict=False) if line and b" " not in line}
     if not stored:
         return set()
     compared = [_Change(name, blob) for name, blob in stored.items()]
@@ -219,7 +221,7 @@ def _really_different(top: Path, config: Config, changes: list[_Change]) -> Iter
     by_filter = _attribute(top, [one.path for one in undecided])
     of_lfs = [one for one in undecided if by_filter.get(one.path) == "lfs"]
     pointers = _pointers(top, [one.committed for one in of_lfs])
-    known = set(_filters(config))
+    filters = set(_filters(config))
     others = []
     for one in undecided:
         pointer = pointers.get(one.committed)
@@ -232,7 +234,7 @@ def _really_different(top: Path, config: Config, changes: list[_Change]) -> Iter
     for one in others:
         if hashed.get(one.path) != one.committed:
             name = by_filter.get(one.path, "")
-            yield one._replace(filter=name if one.path not in hashed and name in known else "")
+            yield one._replace(filter=name if one.path not in hashed and name in filters else "")
 
 
 def _holds(path: Path, pointer: lfs.Pointer) -> bool:
@@ -246,8 +248,8 @@ def _attribute(top: Path, paths: list[str]) -> dict[str, str]:
     """Path → the name of its filter, for the paths that have one."""
     if not paths:
         return {}
-    asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
-    parts = run_git("check-attr", "-z", "--stdin", "filter", cwd=top, input=asked).stdout.split(b"\0")
+    request = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    parts = run_git("check-attr", "-z", "--stdin", "filter", cwd=top, input=request).stdout.split(b"\0")
     named = zip(parts[::3], parts[2::3], strict=False)
     return {os.fsdecode(path): os.fsdecode(value) for path, value in named if value not in (b"unspecified", b"unset")}
 
@@ -256,8 +258,8 @@ def _pointers(top: Path, blobs: list[str]) -> dict[str, lfs.Pointer]:
     """Blob → what it says, for the blobs that are pointers. The content of large ones is not read."""
     if not blobs:
         return {}
-    asked = "".join(f"{blob}\n" for blob in dict.fromkeys(blobs)).encode()
-    sizes = run_git("cat-file", "--batch-check=%(objectname) %(objectsize)", cwd=top, input=asked).stdout.split(b"\n")
+    request = "".join(f"{blob}\n" for blob in dict.fromkeys(blobs)).encode()
+    sizes = run_git("cat-file", "--batch-check=%(objectname) %(objectsize)", cwd=top, input=request).stdout.split(b"\n")
     fields = (line.split() for line in sizes)
     small = [two[0].decode() for two in fields if len(two) == 2 and two[1].isdigit() and int(two[1]) < 1024]
     read = {blob: lfs.parse_pointer(data) for blob, (_, data) in read_objects(top, small).items()}
@@ -280,10 +282,10 @@ def _hashed(top: Path, paths: list[str], *options: str) -> dict[str, str]:
     if not paths:
         return {}
     plain = [path for path in paths if "\n" not in path and not path.startswith('"')]
-    asked = b"".join(os.fsencode(path) + b"\n" for path in plain)
+    request = b"".join(os.fsencode(path) + b"\n" for path in plain)
     # What a filter says on stderr decides, and nothing else may be there.
     env = git_environment({"GIT_TRACE": "0", "GIT_TRACE_CURL": "0"})
-    done = run_git("hash-object", *options, "--stdin-paths", cwd=top, input=asked, env=env, check=False)
+    done = run_git("hash-object", *options, "--stdin-paths", cwd=top, input=request, env=env, check=False)
     ids = done.stdout.decode().split()
     # Of a filter that is not required, git reports the failure and goes on without it.
     whole = done.returncode == 0 and not done.stderr and len(ids) == len(plain)

@@ -54,11 +54,11 @@ def commit(session: Session, before: Examined) -> str:
     identity = session.identity
     if identity is None or session.head is None:
         raise skipped("there is no commit")
-    found = f"{session.head[:8]}: {explain(identity)}"
+    commit_line = f"{session.head[:8]}: {explain(identity)}"
     why = doubt(identity)
     if why:
-        raise warning(f"{found}; not trusted: {why}", remedies.unpublished(session.context.host))
-    return found
+        raise warning(f"{commit_line}; not trusted: {why}", remedies.unpublished(session.context.host))
+    return commit_line
 
 
 def config(session: Session, before: Examined) -> str:

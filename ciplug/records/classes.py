@@ -27,8 +27,8 @@ def of_classes(names: Collection[str]) -> frozenset[str]:
             families["/".join(parts[:place]), "/".join(parts[place + 1 :])][part] = name
         if numbered := _NUMBERED.fullmatch(name):
             families[numbered["of"], "#"][numbered["number"]] = name
-    found = {name for (_, after), family in families.items() for name in _classes(family, after)}
-    return frozenset(found | {name for name in names if any(map(_PER_CLASS.fullmatch, name.split("/")[:-1]))})
+    named = {name for (_, after), family in families.items() for name in _classes(family, after)}
+    return frozenset(named | {name for name in names if any(map(_PER_CLASS.fullmatch, name.split("/")[:-1]))})
 
 
 def _classes(family: dict[str, str], after: str) -> list[str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ciplug.errors import RecordError
+from ciplug.records import bounds
 from ciplug.records.amendment import parse
 from ciplug.records.canonical import NOT_FINITE, dumps
 from ciplug.records.keys import amended_run, is_run
@@ -79,8 +80,9 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
         if not is_run(key):
             continue
         try:
+            bounds.check(data, key)
             record = json.loads(data)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, RecordError):
             continue
         if isinstance(record, dict) and _is_run(record):
             _take(columns, key, record)

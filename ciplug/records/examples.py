@@ -54,17 +54,17 @@ class Examples:
 
 def means(examples: Examples) -> dict[str, float]:
     """Accuracy, and the mean of every column of numbers over the rows that have one: metrics of the run."""
-    found = {}
+    by_column = {}
     if examples.labels is not None and examples.predictions is not None and len(examples):
         pairs = [(a, b) for a, b in zip(examples.labels, examples.predictions, strict=True) if a is not None]
         if pairs:
-            found["accuracy"] = sum(a == b for a, b in pairs) / len(pairs)
+            by_column["accuracy"] = sum(a == b for a, b in pairs) / len(pairs)
     for name, column in examples.scores.items():
-        there = [value for value in column if not math.isnan(value)]
-        if there:
-            finite = all(map(math.isfinite, there))
-            found[name] = math.fsum(there) / len(there) if finite else sum(there) / len(there)
-    return found
+        values = [value for value in column if not math.isnan(value)]
+        if values:
+            finite = all(map(math.isfinite, values))
+            by_column[name] = math.fsum(values) / len(values) if finite else sum(values) / len(values)
+    return by_column
 
 
 def encode(examples: Examples) -> bytes:

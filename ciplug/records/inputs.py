@@ -81,11 +81,11 @@ def _merged(identity: Callable[[T], object], parts: Iterable[Iterable[T]]) -> tu
     parts = tuple(parts)
     if not parts:
         return ()
-    found: dict[object, T] = {}
+    merged: dict[object, T] = {}
     for part in parts:
         for one in part:
-            found.setdefault(identity(one), one)
-    return tuple(found.values())
+            merged.setdefault(identity(one), one)
+    return tuple(merged.values())
 
 
 # Reading, as amendments and journals are read: without pydantic. Unknown fields are skipped.
@@ -118,15 +118,15 @@ def _named(value: object, name: str) -> dict[str, str]:
 def _texts(value: object, required: Iterable[str], optional: Iterable[str]) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError("a JSON object is expected")
-    found = {}
+    texts = {}
     for name in (*required, *optional):
         text = value.get(name)
         if text is None and name in optional:
             continue
         if type(text) is not str:
             raise ValueError(f"{name}: text is expected, not {text!r:.60}")
-        found[name] = text
-    return found
+        texts[name] = text
+    return texts
 
 
 # The texts beside a record

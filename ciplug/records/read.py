@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciplug.errors import NewerRecord, RecordError
-from ciplug.records import canonical
+from ciplug.records import bounds, canonical
 from ciplug.records.canonical import NOT_FINITE
 
 if TYPE_CHECKING:
@@ -133,6 +133,10 @@ def deeper_than(value: Any, depth: int) -> bool:
     return bool(level)
 
 
+_PROBLEMS_MOST = 50_000
+"""Of one record, that are looked at one by one: each takes kilobytes."""
+
+
 def _record(kind: type[T], data: bytes, key: str) -> T:
     """Validate strictly: no string becomes a number, no number a boolean. Unknown fields are skipped."""
     value = _parse(data, key)
@@ -154,6 +158,7 @@ def _record(kind: type[T], data: bytes, key: str) -> T:
 def _parse(data: bytes, key: str) -> Any:
     if len(data) > canonical.MAX_BYTES:
         raise RecordError(f"{key}: {len(data):,} bytes; a record has at most {canonical.MAX_BYTES:,}")
+    bounds.check(data, key)
     try:
         value = json.loads(
             data.decode(), object_pairs_hook=unique_keys, parse_constant=_refuse_constant, parse_int=_whole_number
@@ -174,6 +179,9 @@ def _validate(kind: Any, value: Any) -> tuple[Any, list[Any]]:
         # pydantic takes lists for tuples, and objects for dataclasses, strictly from JSON only.
         return _adapter(kind).validate_json(json.dumps(value), strict=True), []
     except ValidationError as error:
+        if error.error_count() > _PROBLEMS_MOST:
+            words = f"{error.error_count():,} values of a wrong type"
+            return None, [{"type": "too_many", "loc": (), "msg": words, "input": None}]
         return None, error.errors(include_url=False, include_context=False)
 
 

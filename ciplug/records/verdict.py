@@ -254,7 +254,7 @@ class Verdict:
 
 def outcomes_of(verdict: Verdict) -> dict[str, Outcome]:
     """Gate → the worst of its rules, in the order of the gates."""
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     for result in verdict.gates:
-        found[result.gate] = worst([result.outcome, found.get(result.gate, result.outcome)])
-    return found
+        outcomes[result.gate] = worst([result.outcome, outcomes.get(result.gate, result.outcome)])
+    return outcomes

@@ -74,12 +74,12 @@ def is_run_of(context: Context, url: str) -> bool:
 
 def is_same_repository(remote: str, context: Context) -> bool:
     """Whether a git remote is the repository that the context names: `git@host:owner/name.git`, `https://…`."""
-    found = _REMOTE.fullmatch(remote)
+    match = _REMOTE.fullmatch(remote)
     page = repository_page(context)
-    if found is None or page is None:
+    if match is None or page is None:
         return False
     parts = urlsplit(page)
-    return (found[1].lower(), _path(found[2]).lower()) == (parts.hostname, parts.path.strip("/").lower())
+    return (match[1].lower(), _path(match[2]).lower()) == (parts.hostname, parts.path.strip("/").lower())
 
 
 def _host(url: str | None) -> str:

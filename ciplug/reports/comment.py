@@ -317,7 +317,15 @@ def _images(section: ModelSection, names: Sequence[str], paint: Paint) -> str:
     """Name the images that the run left, and where they are beside the baseline's."""
     links = model.links(section)
     where = f"the {_link('full report', links['full report'])}" if "full report" in links else "`report.html`"
-    shown = listed([paint.code(name) for name in names], most=_IMAGES)
+    page = links.get("full report", "")
+
+    def shown_as(name: str) -> str:
+        # An address of an archive has no places within it.
+        if not page.endswith(".html"):
+            return paint.code(name)
+        return f"[{paint.code(name)}]({untrusted.safe_url(f'{page}#{model.anchor_of(section.model, name)}')})"
+
+    shown = listed([shown_as(name) for name in names], most=_IMAGES)
     return f"🖼️ {counted(len(names), 'image')}, beside the baseline's in {where}: {shown}"
 
 

@@ -122,7 +122,7 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         ],
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
-        "pictures": [_picture(one) for one in pictures],
+        "pictures": [_picture(section.model, one) for one in pictures],
         "baseline": comparison.baseline.label,
         "history": history,
         "history_left": history_left,
@@ -148,8 +148,9 @@ def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]
     }
 
 
-def _picture(picture: model.Picture) -> dict[str, Any]:
+def _picture(name: str, picture: model.Picture) -> dict[str, Any]:
     return {
+        "anchor": model.anchor_of(name, picture.path),
         "path": picture.path,
         "now": _data_address(picture.path, picture.now),
         "before": _data_address(picture.path, picture.before),

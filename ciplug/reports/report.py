@@ -253,6 +253,11 @@ def telling(section: ModelSection) -> MetricDelta | None:
     return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
 
 
+def anchor_of(model: str, path: str) -> str:
+    """Return the name by which an image is found in the page of a report."""
+    return f"image-{canonical.digest(f'{model}/{path}'.encode(errors='replace'))[7:23]}"
+
+
 def pictures(section: ModelSection) -> list[str]:
     """The images among the artifacts of a run; those that are in folders are not known here."""
     return sorted(one.path for one in section.run.artifacts if one.kind is None and is_picture(one.path))

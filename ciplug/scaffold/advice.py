@@ -5,12 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from ciplug.capture.event_files import is_event_file
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
 from ciplug.scaffold.project import Numbers, Project, is_left_out, is_list, requirements
 from ciplug.scaffold.training import Training
 
 _ON_A_NEW_LINE = r"printf '\nciplug-report/\n'"
+_EVENTS = (
+    "have the pipeline install ciplug with its extra 'tensorboard', which reads event files: `extras: tensorboard` for "
+    "the GitHub action, ciplug[tensorboard] for pip"
+)
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "cv2": "opencv-python", "PIL": "pillow"}
 
 
@@ -21,7 +26,7 @@ def about_numbers(training: Training, numbers: Numbers, again: str) -> list[str]
         again: the command that proposes gates once there are numbers.
     """
     if numbers.values:
-        return []
+        return [_EVENTS] if any(map(is_event_file, numbers.files)) else []
     todo = [f"fix what cannot be recorded: {problem}" for problem in numbers.problems]
     if not todo and not training.metrics and not {"ciplug", "mlflow"} & training.tools:
         how = "write the training's metrics to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import config
+from ciplug.capture.written import is_pattern, newest
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.workspace import Workspace
@@ -89,7 +90,13 @@ def _words(command: str) -> list[str]:
 
 
 def _touched(path: Path) -> tuple[int, int] | None:
-    """(time, size) of a file, or of DVCLive's folder, to see whether it was written; None if it is missing."""
+    """(time, size) of a file, or of DVCLive's folder, to see whether it was written; None if it is missing.
+
+    Of a pattern, those of the file that was written last.
+    """
+    if is_pattern(path):
+        found = newest(path, ())
+        return None if found is None else _touched(found)
     try:
         state = (path / "metrics.json" if path.is_dir() else path).stat()
     except OSError:

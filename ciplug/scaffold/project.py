@@ -33,7 +33,9 @@ _NOT_ENTERED = _set(
     ".git .venv venv env node_modules __pycache__ site-packages mlruns mlartifacts wandb .dvc .tox .nox .mypy_cache "
     ".ruff_cache .pytest_cache ciplug-report build dist lightning_logs tests test docs templates"
 )
-_OF_ONE_TIME = re.compile(r"\d{4}-\d{2}|checkpoint-\d+|version_\d+|[0-9a-f]{12,}|run[_-]?\d+", re.IGNORECASE)
+_OF_ONE_TIME = re.compile(
+    r"\d{4}-\d{2}|\d\d-\d\d-\d\d|\d{8}-\d{6}|checkpoint-\d+|version_\d+|[0-9a-f]{12,}|run[_-]?\d+", re.IGNORECASE
+)
 """A folder that the next training will not write to."""
 _PARAMS = re.compile(r"(?:params|parameters|hparams|hyperparameters|hyperparams)\.(?:ya?ml|json|toml)", re.IGNORECASE)
 _LISTS = re.compile(r"requirements[\w.-]*\.txt|pyproject\.toml|setup\.(?:py|cfg)|dvc\.(?:yaml|lock)|MLproject|Makefile")
@@ -166,7 +168,23 @@ def _below(top: Path, listed: Iterable[str]) -> Iterator[str]:
 
 
 def metric_files(project: Project, named: Sequence[str] = ()) -> list[str]:
-    """The files with metrics, first those that the training names; for DVCLive, its folder."""
+    """The files with metrics, first those that the training names; for DVCLive, its folder.
+
+    Where there are none, the event files of TensorBoard, by patterns: each training gives them other names.
+    """
+    return _named_files(project, named) or list(dict.fromkeys(_event_patterns(project)))[:_READ_MOST]
+
+
+def _event_patterns(project: Project) -> Iterator[str]:
+    from ciplug.capture.event_files import is_event_file
+
+    for path in (*project.files, *project.ignored):
+        top, *inner = path.split("/")
+        if is_event_file(path) and not is_left_out(path):
+            yield f"{top}/**/events.out.tfevents.*" if inner else "events.out.tfevents.*"
+
+
+def _named_files(project: Project, named: Sequence[str]) -> list[str]:
     paths = [path for path in named if (project.top / path).exists()]
     for path in sorted((*project.files, *project.ignored), key=lambda p: (p.count("/"), p)):
         *folders, name = path.split("/")
@@ -194,7 +212,7 @@ def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
     problems: list[str] = []
     for path in files:
         try:
-            read = read_metrics(top / path)
+            read = read_metrics(top / path, skip=_of_earlier_trainings(top, path))
         except InputError as problem:
             problems.append(problem.message.replace(f"{top / path}", path, 1))
             continue
@@ -210,6 +228,18 @@ def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
             name for name, series in read.series.items() if len(series.values) > 2 and len(set(series.values)) == 1
         }
     return Numbers(tuple(taken), values, frozenset(constants), tuple(problems))
+
+
+def _of_earlier_trainings(top: Path, path: str) -> frozenset[Path]:
+    """Of the files that match a pattern, those in a folder that an earlier training had for itself."""
+    from ciplug.capture.written import absolute, is_pattern, matches, newest
+
+    last = newest(top / path, ()) if is_pattern(top / path) else None
+    if last is None:
+        return frozenset()
+    parts = last.relative_to(top).parts[:-1]
+    own = next((top.joinpath(*parts[: n + 1]) for n, part in enumerate(parts) if _OF_ONE_TIME.search(part)), top)
+    return absolute(file for file in matches(top / path) if not file.is_relative_to(own))
 
 
 def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[str], list[str]]:

@@ -1,8 +1,8 @@
 """What choosing the best of many costs, where all were measured on the same data. Pure.
 
-The best of n measurements with the standard deviation σ around one truth lies σ·E above it, E being the expected largest
-of n standard normal numbers. Models that are much alike err alike on the same data, and the cost is less: this is the
-upper limit of it. A. Blum and M. Hardt, "The Ladder" (2015), have the case in which each choice depends on the last.
+The best of n measurements with the standard deviation σ around one truth lies σ·E above it, E being the expected
+largest of n standard normal numbers. That is the upper limit of the cost: models that are much alike err alike on the
+same data. A. Blum and M. Hardt, "The Ladder" (2015), have the case in which each choice depends on the last.
 """
 
 from __future__ import annotations

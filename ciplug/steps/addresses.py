@@ -28,11 +28,11 @@ class Addresses:
             return []
         from ciplug.stores.bucket.files import version
 
-        found = []
+        versions = []
         for address in self._addresses:
             try:
-                found.append((address, version(address, self._env)))
+                versions.append((address, version(address, self._env)))
             except CiplugError:
                 # Whoever reads it after the training reports what is wrong.
                 continue
-        return found
+        return versions

@@ -60,11 +60,11 @@ def collect(session: Session, request: CollectRequest) -> Collected:
         trusted, origin = _trust(request, source)
         if request.commit:
             origin = _narrowed(origin, request.commit, source)
-        found = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED))
-    if not found:
+        bundles = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED))
+    if not bundles:
         looked = f"looked for {request.only.pattern}; did the jobs upload what `--bundle` wrote?"
         raise InputError(f"no bundle in {source.name}", hint=f"{looked} See --artifact and --pattern")
-    good, refused = _checked(found, origin, trusted=trusted)
+    good, refused = _checked(bundles, origin, trusted=trusted)
     recording = record_bundles(session, good, trusted=trusted)
     return Collected(source.name, trusted, replace(recording, refused=(*refused, *recording.refused)))
 
@@ -88,23 +88,25 @@ def _narrowed(origin: Origin, commit: str, source: BundleSource) -> Origin:
 def _within_limits(source: BundleSource, most: int) -> Iterator[FoundBundle]:
     """Return the bundles within a total size; those beyond it are named, too."""
     room = most
-    for found in source.bundles():
-        if not isinstance(found.content, CiplugError):
-            room -= len(found.content)
+    for one in source.bundles():
+        if not isinstance(one.content, CiplugError):
+            room -= len(one.content)
         if room < 0:
             hint = "collect them in several steps: --artifact and --pattern choose"
-            beyond = f"{found.name} and the bundles after it are not read: more than {most:,} bytes in total"
-            yield FoundBundle(found.name, RecordError(beyond, hint=hint))
+            beyond = f"{one.name} and the bundles after it are not read: more than {most:,} bytes in total"
+            yield FoundBundle(one.name, RecordError(beyond, hint=hint))
             return
-        yield found
+        yield one
 
 
-def _checked(found: Sequence[FoundBundle], origin: Origin, *, trusted: bool) -> tuple[list[Bundle], list[CiplugError]]:
+def _checked(
+    bundles: Sequence[FoundBundle], origin: Origin, *, trusted: bool
+) -> tuple[list[Bundle], list[CiplugError]]:
     """The bundles that may be recorded, and what is wrong with the others."""
     good: list[Bundle] = []
     refused: list[CiplugError] = []
-    room = bundle.MAX_OBJECTS * len(found) if trusted else MAX_UNTRUSTED_OBJECTS
-    for name, content in found:
+    room = bundle.MAX_OBJECTS * len(bundles) if trusted else MAX_UNTRUSTED_OBJECTS
+    for name, content in bundles:
         shown = _shown(name)
         if isinstance(content, CiplugError):
             refused.append(type(content)(_shown(content.message), hint=content.hint))

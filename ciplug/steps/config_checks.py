@@ -59,16 +59,16 @@ def _of_section(section: Section) -> Iterator[Mistake]:
         if samples.format is not None and samples.format not in FORMATS:
             yield _wrong(path, f"unknown format of examples '{samples.format}'", Unknown(samples.format, list(FORMATS)))
         elif samples.format is None:
-            found = _extension(section, samples.file, EXTENSIONS, "no file of examples has the extension")
-            yield from (Mistake(("samples", "file"), words, None, (path, ("samples", "file"))) for words in found)
+            problems = _extension(section, samples.file, EXTENSIONS, "no file of examples has the extension")
+            yield from (Mistake(("samples", "file"), words, None, (path, ("samples", "file"))) for words in problems)
     for name, gate in section.policy.gates.items():
         for key in ("reference", "current"):
             file = getattr(gate, key)
             if gate.kind == "drift" and file is not None:
                 from ciplug.capture.tables.formats import FORMATS as TABLES
 
-                found = _extension(section, file, TABLES, "no table has the extension")
-                yield from (_wrong(("gates", name, key), words) for words in found)
+                problems = _extension(section, file, TABLES, "no table has the extension")
+                yield from (_wrong(("gates", name, key), words) for words in problems)
 
 
 def _metric_files(section: Section) -> Iterator[Mistake]:
@@ -106,9 +106,9 @@ def _address(key: str, address: str) -> Iterator[str]:
         yield f"{shown}: an address with a query or credentials would be recorded: name it without them"
 
 
-def _extension(section: Section, file: str, known: Collection[str], words: str) -> Iterable[str]:
+def _extension(section: Section, file: str, extensions: Collection[str], words: str) -> Iterable[str]:
     """The sentence on a file that nothing can read. A folder has no extension, whatever it is called."""
     extension = PurePosixPath(file).suffix.lower()
-    if not extension or extension in known or Path(section.folder / file).is_dir():
+    if not extension or extension in extensions or Path(section.folder / file).is_dir():
         return ()
-    return (f"{words} {extension!r}: {', '.join(known)}",)
+    return (f"{words} {extension!r}: {', '.join(extensions)}",)

@@ -103,8 +103,8 @@ def add_reruns(finder: BaselineFinder, in_force: PolicyInForce, verdict: Verdict
 
     others = replace(in_force, policy=in_force.policy.without_files())
     alone = None if others.policy.reads_files else lambda other: _decide(other, others, stage, dry_run=True, rerun=True)
-    found = reruns_of(finder, verdict, alone)
-    return weighed(verdict, found, finder.gated)
+    reruns = reruns_of(finder, verdict, alone)
+    return weighed(verdict, reruns, finder.gated)
 
 
 def _decide(

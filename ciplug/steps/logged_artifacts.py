@@ -21,7 +21,8 @@ from ciplug.console import Note, warning
 from ciplug.errors import GitError, InputError, listed
 from ciplug.git.worktree import committed
 from ciplug.records.left_out import LeftOut
-from ciplug.steps.inputs import Inputs, Surroundings, lost_file
+from ciplug.steps.inputs import Inputs, Surroundings
+from ciplug.steps.lost_files import lost_file
 
 SINCE = "since"
 """Of the facts about an open run: the moment, in nanoseconds since 1970, from which on a written file is its own."""
@@ -75,8 +76,8 @@ def allowance(job: Surroundings, inputs: Inputs) -> dict[str, Any]:
 
 def inherited(parent: RunWriter) -> dict[str, Any]:
     """Return the facts of a child run: it may log what its parent may, and what was written since that began."""
-    known = {_ALLOWED: parent.facts[_ALLOWED]} if _ALLOWED in parent.facts else {}
-    return {**known, SINCE: since_of(parent)}
+    allowed = {_ALLOWED: parent.facts[_ALLOWED]} if _ALLOWED in parent.facts else {}
+    return {**allowed, SINCE: since_of(parent)}
 
 
 def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged, *, finished: bool) -> TakenLogged:

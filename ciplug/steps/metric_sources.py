@@ -15,15 +15,15 @@ def read_otherwise(session: Session, model: str) -> Notice | None:
     in_force = policies.find(model)
     if policies.base is None or in_force is None or in_force.no_base_policy is not None:
         return None
-    found = readings.changes(_sources(policies.base, model), _sources(policies.own, model))
-    if not found:
+    changes = readings.changes(_sources(policies.base, model), _sources(policies.own, model))
+    if not changes:
         return None
     return Notice(
         kind=Kind.READ_OTHERWISE,
         name=policies.base_branch,
-        files=tuple(one.file for one in found),
-        before=tuple(one.before for one in found),
-        now=tuple(one.now for one in found),
+        files=tuple(one.file for one in changes),
+        before=tuple(one.before for one in changes),
+        now=tuple(one.now for one in changes),
     )
 
 

@@ -72,25 +72,25 @@ class Tracking:
         Args:
             status: how the command ended.
         """
-        found: dict[str, MlflowRun] = {}
+        runs: dict[str, MlflowRun] = {}
         notes: list[Note] = []
         unread: list[Event] = []
         for store, read in self._readers(command):
             try:
-                found = {run.id: run for run in read()} | found
+                runs = {run.id: run for run in read()} | runs
             except CiplugError as problem:
                 words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
                 notes.append(warning(words, problem.hint))
                 unread.append(left_out(store, "file", problem.message[:_TEXT_MOST], problem.hint))
-        notes += self._untagged(found)
+        notes += self._untagged(runs)
         try:
             self._entry.append(*unread)
         except CiplugError as problem:
             notes.append(problem_note(problem))
-        if not found:
+        if not runs:
             return ReadBack(status, tuple(notes), self._looked_in)
         try:
-            return _logged(self._entry, _own(list(found.values()), self._entry.id), status, notes)
+            return _logged(self._entry, _own(list(runs.values()), self._entry.id), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
             return ReadBack(status, (*notes, problem_note(problem)))
@@ -222,13 +222,13 @@ def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
     while some := list(itertools.islice(events, _EVENTS_AT_ONCE)):
         entry.append(*some)
     left = [one for one in left_out_of(run) if one.why != "elsewhere"]
-    said = [summary(left)] if left else []
+    notes = [summary(left)] if left else []
     if away := [*run.elsewhere]:
         stay = "stays" if len(away) == 1 else "stay"
-        said.append(
+        notes.append(
             f"{counted(len(away), 'artifact')} {stay} in MLflow's store, recorded by address: {some_names(away)}"
         )
-    return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*said, *refused]]
+    return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*notes, *refused]]
 
 
 def nothing_found(taken: ReadBack, env: Mapping[str, str]) -> Note:

@@ -58,7 +58,7 @@ class _Shelf:
 
     def images(self, artifacts: Sequence[File]) -> dict[str, File]:
         """Path → the image, of files and of what is in folders."""
-        found = {one.path: one for one in artifacts if one.kind is None and is_picture(one.path)}
+        pictures = {one.path: one for one in artifacts if one.kind is None and is_picture(one.path)}
         folders = [one for one in artifacts if one.kind == "folder" and one.store and one.size <= FOLDER_MOST]
         self._fetch(folders, FOLDER_MOST)
         for folder in folders:
@@ -67,8 +67,8 @@ class _Shelf:
                 for name, digest in members(manifest.read_bytes(), folder.path).items():
                     if is_picture(name):
                         path = f"{folder.path}/{name}"
-                        found.setdefault(path, File(path=path, digest=digest, size=0, store=folder.store))
-        return found
+                        pictures.setdefault(path, File(path=path, digest=digest, size=0, store=folder.store))
+        return pictures
 
     def bring(self, files: Sequence[File]) -> None:
         wanted = []

@@ -195,6 +195,9 @@ def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
             "'model:'",
         )
     if config.path is None:
+        if source.branch:
+            words = f"{source.branch} has no {source.file}, and so no gate"
+            return ConfigError(words, hint=f"commit the file, and push it to {source.branch}")
         return ConfigError(f"there is no {configuration.FILE}, and so no gate", hint="ciplug init")
     return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
 

@@ -27,8 +27,10 @@ from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
-from ciplug.steps.inputs import Inputs, Surroundings, Values, read_artifacts, read_datasets, read_values
+from ciplug.steps.inputs import Inputs, Surroundings
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
+from ciplug.steps.read_artifacts import read_artifacts, read_datasets
+from ciplug.steps.read_values import Values, read_values
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.steps.sign import signed
 from ciplug.tracking.runs import run_objects

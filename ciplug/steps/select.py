@@ -99,14 +99,14 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
     read_ahead(session, runs, commit)
     recorded = runs.of_commits([commit]).get(commit, [])
     models = sorted({run.model for run in recorded if model in (None, run.model)})
-    found = {}
+    selections = {}
     for name in models:
         in_force = read_policies(session).find(name)
         names = renames_for(session, runs, commit, name, in_force).names
         rules = candidate_rules(session, name, in_force, names)
         facts = facts_on(session, runs, recorded, rules.gated, names)
-        found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
-    return found
+        selections[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
+    return selections
 
 
 def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[str, dict[str, set[str]]]:
@@ -119,7 +119,7 @@ def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[
 
 
 def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str, set[str]]:
-    found = {}
+    by_model = {}
     for model in {run.model for run in recorded}:
         in_force = read_policies(session).find(model)
         names = in_force.metrics.rename if in_force else {}
@@ -132,8 +132,8 @@ def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str
             for only in (False, True)
         )
         chosen = (select(of_model, one).chosen for one in (rules, *baselines))
-        found[model] = {run for run in chosen if run}
-    return found
+        by_model[model] = {run for run in chosen if run}
+    return by_model
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:

@@ -115,8 +115,8 @@ class CatalogFile:
     def cells(self, key: Key, runs: Mapping[str, int]) -> dict[str, Column]:
         """Segment → its column of a key, for the segments in `runs` (segment → number of runs) that have one."""
         sql = "SELECT segment, rows, data FROM columns WHERE kind = ? AND name = ?"
-        found = {segment: (rows, data) for segment, rows, data in self._db.execute(sql, key) if segment in runs}
-        return {name: _unpacked(key.kind, *cell, runs[name]) for name, cell in found.items()}
+        by_segment = {segment: (rows, data) for segment, rows, data in self._db.execute(sql, key) if segment in runs}
+        return {name: _unpacked(key.kind, *cell, runs[name]) for name, cell in by_segment.items()}
 
     def columns(self, segment: str, runs: int) -> Columns:
         """Return all columns of a segment."""

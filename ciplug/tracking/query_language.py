@@ -63,11 +63,11 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.A
 def parse(expression: str) -> tuple[Comparison, ...]:
     """The conditions of an expression. Raises UsageError naming the place, and what could stand there."""
     reader = _Reader(expression)
-    found = [reader.comparison()]
+    comparisons = [reader.comparison()]
     while reader.more():
         reader.conjunction()
-        found.append(reader.comparison())
-    return tuple(found)
+        comparisons.append(reader.comparison())
+    return tuple(comparisons)
 
 
 def parse_order(text: str) -> Order:
@@ -82,11 +82,11 @@ def parse_order(text: str) -> Order:
 def parse_keys(text: str) -> tuple[Key, ...]:
     """`metrics.accuracy, params.depth`. Raises UsageError."""
     reader = _Reader(text)
-    found = [reader.single()]
+    keys = [reader.single()]
     while reader.more():
         reader.word(",")
-        found.append(reader.single())
-    return tuple(found)
+        keys.append(reader.single())
+    return tuple(keys)
 
 
 class _Reader:
@@ -147,8 +147,8 @@ class _Reader:
         prefix, dot, name = raw.partition(".")
         kind = _KINDS.get(prefix.strip("`").lower()) if dot else "attribute"
         if first.sort in ("text", "comparison", "number") or kind is None:
-            known = ["metrics", "params", "tags", "attributes", "datasets"]
-            raise self._error("a key is expected, like metrics.accuracy", whole, nearest(prefix, known))
+            kinds = ["metrics", "params", "tags", "attributes", "datasets"]
+            raise self._error("a key is expected, like metrics.accuracy", whole, nearest(prefix, kinds))
         name = unquoted(name if dot else raw)
         if not name:
             raise self._error("a name is expected after the point", whole)
@@ -184,10 +184,10 @@ class _Reader:
         if key.kind in ("tag", "attribute", "dataset") and not isinstance(value, str):
             raise self._error(f"{key} is text: put the value in quotes", token)
         # A parameter is either.
-        known = list(_TEXTUAL if isinstance(value, str) else _NUMERIC)
-        if comparator.text not in known:
+        comparators = list(_TEXTUAL if isinstance(value, str) else _NUMERIC)
+        if comparator.text not in comparators:
             what = "text, as in quotes," if isinstance(value, str) else "a number"
-            raise self._error(f"{what} is not compared by it", comparator, f"one of: {', '.join(known)}")
+            raise self._error(f"{what} is not compared by it", comparator, f"one of: {', '.join(comparators)}")
         if key in _WORDS and isinstance(value, str) and "LIKE" not in comparator.text:
             value = self._one_of(_WORDS[key], value, token)
         value = _HOSTS.get(value, value) if key == HOST and isinstance(value, str) else value
@@ -199,11 +199,11 @@ class _Reader:
         if text == "NOT" and self.more() and self._tokens[self._next].text.upper() == "IN":
             self._next, text = self._next + 1, "NOT IN"
         numeric = key.kind == "metric" or key in (STARTED, ENDED)
-        known = list(_NUMERIC) if numeric or key.kind == "param" else []
-        known += [] if numeric else [c for c in _TEXTUAL if c not in known]
-        if text not in known:
+        comparators = list(_NUMERIC) if numeric or key.kind == "param" else []
+        comparators += [] if numeric else [c for c in _TEXTUAL if c not in comparators]
+        if text not in comparators:
             meant = {"==": "=", "<>": "!=", "~": "LIKE"}.get(text)
-            hint = f"did you mean '{meant}'?" if meant in known else nearest(text, known)
+            hint = f"did you mean '{meant}'?" if meant in comparators else nearest(text, comparators)
             raise self._error(f"{key} is not compared by '{text}'", token, hint)
         return token._replace(text=text)
 

@@ -64,12 +64,12 @@ def _operands(comparison: Comparison, column: Column) -> Column:
 
 def _numbers(column: Column) -> Column:
     """Return the values that are numbers, or text in the form of a number."""
-    found = [
+    numbers = [
         (row, number)
         for row, value in zip(column.rows, column.values, strict=True)
         if (number := _number(value)) is not None
     ]
-    return Column([row for row, _ in found], [number for _, number in found])
+    return Column([row for row, _ in numbers], [number for _, number in numbers])
 
 
 def _number(value: object) -> float | None:

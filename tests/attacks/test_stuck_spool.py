@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,21 @@ def test_an_entry_that_the_store_can_never_take_is_set_aside_once(project: Proje
     assert artifact_of(project, taken)["digest"] == sha(FIRST)
     assert (session.spool.folder / mine / "refused.json").exists()
     assert "1 entry of the spool is set aside" in project.ciplug("doctor", code=None).stdout
+
+
+def test_what_kills_left_behind_is_swept(project: Project) -> None:
+    """Half-written files and folders of pushes; those of today may be somebody's who is at work."""
+    project.ciplug("run", "--", sys.executable, "train.py")
+    cache = project.folder / ".git/ciplug"
+    old = [cache / "git/push-of-long-ago", cache / "spool/half-begun", cache / "spool/.bundle.ndjson.1.part"]
+    new = [cache / "git/push-of-today", cache / "spool/just-begun", cache / "spool/.bundle.ndjson.2.part"]
+    for path in (*old, *new):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if path.suffix == ".part" else path.mkdir()
+    for path in old:
+        os.utime(path, (time.time() - 7 * 86_400,) * 2)
+    project.ciplug("run", "--", sys.executable, "train.py")
+    assert not any(path.exists() for path in old) and all(path.exists() for path in new)
 
 
 def read(session: Session, run: str) -> Any:

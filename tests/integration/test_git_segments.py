@@ -238,17 +238,34 @@ def test_a_store_that_is_gone_is_not_an_empty_store(git_server: GitServer, tmp_p
     assert (reader.keys("runs/"), reader.notes, store().check()) == ([], [], [])
 
 
+def with_files(remote: Path, files: dict[str, bytes]) -> None:
+    """Replace files of the branch."""
+    written = LooseObjects(remote, "sha1")
+    work = {line.split("\t")[1]: line.split()[2] for line in git(remote, "ls-tree", "-r", "ciplug").splitlines()}
+    work.update((path, written.blob(data)) for path, data in files.items())
+    tip = git(remote, "rev-parse", "ciplug")
+    git(remote, "update-ref", "refs/heads/ciplug", written.commit(written.nested_tree(work), (tip,), "harm", 0))
+
+
+def test_columns_of_other_records_are_mended(git_server: GitServer, fresh: Open) -> None:
+    """They can be read, so nobody but a check notices."""
+    remote = git_server.create("remote")
+    everything = fill(fresh, *range(5))
+    fresh().compact()
+    (name,) = fresh().segments()
+    with_files(remote, {f"segments/{name}.columns.json": columns.encode(columns.of([]))})
+    (problem,) = fresh().check(repair=True)
+    assert (problem.where, problem.repaired) == (name, True)
+    has_all(fresh(), everything)
+    is_sound(remote, fresh())
+
+
 def test_damage_to_what_can_be_derived_is_mended(git_server: GitServer, fresh: Open) -> None:
     remote = git_server.create("remote")
     everything = fill(fresh, *range(5))
     fresh().compact()
     (name,) = fresh().segments()
-    written = LooseObjects(remote, "sha1")
-    work = {line.split("\t")[1]: line.split()[2] for line in git(remote, "ls-tree", "-r", "ciplug").splitlines()}
-    work["segments/INDEX"] = written.blob(b"nonsense")
-    work[f"segments/{name}.columns.json"] = written.blob(b"{}")
-    tip = git(remote, "rev-parse", "ciplug")
-    git(remote, "update-ref", "refs/heads/ciplug", written.commit(written.nested_tree(work), (tip,), "harm", 0))
+    with_files(remote, {"segments/INDEX": b"nonsense", f"segments/{name}.columns.json": b"{}"})
     has_all(fresh(), everything)
     assert len(fresh().check()) == 2
     assert all(problem.repaired for problem in fresh().check(repair=True))

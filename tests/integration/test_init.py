@@ -339,6 +339,28 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     assert "not used" in capfd.readouterr().err
 
 
+def test_event_files_of_tensorboard_are_found_if_there_are_no_others(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each training writes to a folder of its own: gates are proposed from the last one."""
+    from tensorboardX import SummaryWriter
+
+    folder = project({"train.py": "from torch.utils.tensorboard import SummaryWriter\n", ".gitignore": "runs/\n"})
+    for number, value in enumerate((0.7, 0.9)):
+        with SummaryWriter(f"runs/Nov29_10-00-0{number}_host/eval") as writer:
+            writer.add_scalar("val_accuracy", value, 1)
+        for file in folder.glob(f"runs/Nov29_10-00-0{number}_host/eval/*"):
+            os.utime(file, (1e9 + number, 1e9 + number))
+    assert cli.main(["init", "--ci", "github"]) == 0
+    written = config.load(folder / "ciplug.yaml")
+    assert files(written) == ["runs/**/events.out.tfevents.*"]
+    assert list(written.policy.gates) == ["val_accuracy"]
+    assert "`extras: tensorboard` for the GitHub action" in capfd.readouterr().out
+    (folder / "metrics.json").write_text('{"accuracy": 0.8}')
+    assert cli.main(["init", "--ci", "github", "--force"]) == 0
+    assert files(config.load(folder / "ciplug.yaml")) == ["metrics.json"]
+
+
 def test_projects_of_one_repository_have_each_a_pipeline_of_their_own(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import struct
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ciplug.records.run import File
 from ciplug.reports import comment, html
 from ciplug.reports.report import ModelSection, Picture, Report, as_json
 from ciplug.steps.pictures import SIZE_MOST
@@ -103,3 +106,28 @@ def test_what_is_shown_of_images_is_safe() -> None:
     assert "roc.png: its bytes were not kept." in page
     assert as_json(report) == as_json(Report(sections=(section,)))
     assert "image" not in comment.render(report)
+
+
+def test_each_image_is_linked_where_the_report_is_a_page() -> None:
+    """GitLab and Jenkins show the page itself; on the other hosts the report is in an archive."""
+    names = ("plots/roc curve.png", "confusion|matrix.png", "a`b.png")
+    page = "https://gitlab.example.org/acme/wine/-/jobs/7/artifacts/file/ciplug-report/report.html"
+    archive = "https://github.com/acme/wine/actions/runs/7#artifacts"
+    plain: ModelSection = samples.passing().sections[0]
+    for address, linked in ((page, True), (archive, False)):
+        made = plain.run.provenance
+        context = replace(made.context, report_url=address, trusted=True)
+        artifacts = tuple(File(path=name, digest=digest_of(name), size=1) for name in names)
+        run = replace(plain.run, artifacts=artifacts, provenance=replace(made, context=context))
+        section = replace(plain, run=run)
+        pictures = tuple(Picture(path=name, now=png(1)) for name in names)
+        report = Report(sections=(section,), pictures={section.model: pictures})
+        anchors = set(re.findall(r'<div class="pictures" id="(image-[0-9a-f]{16})">', html.render(report)))
+        assert len(anchors) == len(names)
+        found = re.findall(rf"\({re.escape(page)}#([^)]+)\)", comment.render(report))
+        assert set(found) == (anchors if linked else set())
+        assert all(name in comment.render(report) for name in names[:1])
+
+
+def digest_of(name: str) -> str:
+    return "sha256:" + hashlib.sha256(name.encode()).hexdigest()

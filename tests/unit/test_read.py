@@ -158,7 +158,7 @@ def test_a_newer_record_of_another_shape_says_so() -> None:
         (b"null", "the record"),
         (b'{"id":"a","id":"b"}', "'id' appears twice"),
         (b'{"metrics":{"a":NaN}}', "NaN is not JSON"),
-        (b"[" * 200_000, "nested"),
+        (b"[" * 50_000, "nested"),
         (b"[" * 20 + b"]" * 20, "nested in more than 16 levels"),
         (b'{"id":' + b"9" * 5000 + b"}", "not a JSON record"),
         (b'{"id":"1","model":"m"}', "status: Field required"),

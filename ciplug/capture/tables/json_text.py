@@ -83,7 +83,7 @@ def readable_part(source: Source) -> dict[str, Any]:
 
     Empty where there are none, and where the text is wrong in another way than its end.
     """
-    decoder, text, found = json.JSONDecoder(object_pairs_hook=with_twice), source.text, list[tuple[str, Any]]()
+    decoder, text, pairs = json.JSONDecoder(object_pairs_hook=with_twice), source.text, list[tuple[str, Any]]()
     at = _after(text, 0, "{")
     while at is not None:
         try:
@@ -100,9 +100,9 @@ def readable_part(source: Source) -> dict[str, Any]:
             return {}
         # A number at the end of the text may be the beginning of a longer one.
         if _blanks(text, at) < len(text):
-            found.append((name, value))
+            pairs.append((name, value))
         at = _after(text, at, ",")
-    return with_twice(found)
+    return with_twice(pairs)
 
 
 def _blanks(text: str, at: int) -> int:

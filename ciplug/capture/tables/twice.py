@@ -21,9 +21,9 @@ def with_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
     Raises RecursionError where its values are nested in too many levels.
     """
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
     every: dict[str, list[Any]] = {}
     for name, value in pairs:
         every.setdefault(name, []).append(value)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+import time
 from dataclasses import dataclass, replace
 
 from ciplug._version import __version__
 from ciplug.comparison.selection import LOCAL
-from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
+from ciplug.errors import Cause, Conflict, PromotionRefused, Refusal, StoreError, UsageError
 from ciplug.records.keys import run_key
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
@@ -26,7 +29,9 @@ from ciplug.steps.trust_level import level_of
 from ciplug.stores.base import NoLog
 from ciplug.tracking.runs import Runs
 
-_TRIES = 20
+_PATIENCE = 120.0
+"""Seconds in which a promotion that loses race after race tries again."""
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,14 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     The log decides a race: the loser reads it again, and is judged again beside the new holder of the stage.
 
     Raises UsageError for a stage, a run or a version that does not exist, StoreError where the store has no registry,
-    and PromotionRefused with the reason.
+    or where other promotions are first for minutes, and PromotionRefused with the reason.
     """
     _check_job(session)
     session = by_protected_policy(session)
     stage = ladder_of(session, request.model).stage(request.stage)
     runs = session.runs()
-    for lost_races in range(_TRIES):
+    until = time.monotonic() + _PATIENCE
+    for lost_races in itertools.count():
         log = ledger.read(session.log, request.model)
         model = fold(request.model, log.events, is_signed(session))
         _check_readable(model)
@@ -96,10 +102,23 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         try:
             done = _append(session, log, run, stage, evidence, request.reason)
         except Conflict:
+            if time.monotonic() >= until:
+                raise _gave_up(session, run, lost_races + 1) from None
+            # Those who collided do not collide again; each attempt is judged anew, which takes a while.
+            time.sleep(random.uniform(0, _PAUSE * min(lost_races + 1, 10)))
             continue
         return replace(done, lost_races=lost_races)
-    raise PromotionRefused(
-        Refusal.LOST_RACES, f"'{request.model}': another event was appended first in each of {_TRIES} attempts"
+    raise AssertionError
+
+
+def _gave_up(session: Session, run: Run, attempts: int) -> StoreError:
+    """The error of whoever loses every race: the store is busy, and no gate has failed."""
+    version = fold(run.model, ledger.read(session.log, run.model).events).of_run(run.id)
+    left = f"; version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else ""
+    return StoreError(
+        f"'{run.model}': another event was appended first in each of {attempts} attempts{left}",
+        hint="promote again: a version that is registered is used; let one job promote at a time (a concurrency group)",
+        cause=Cause.CONFLICT,
     )
 
 

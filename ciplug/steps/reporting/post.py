@@ -132,10 +132,10 @@ def _of_branch(session: Session, forge: Forge, *, foreign: bool) -> _Target:
         return _Target(None)
     try:
         branch = None if foreign else context.branch
-        found = forge.find_pull_request(context.commit, branch, into=context.default_branch)
+        pull_request = forge.find_pull_request(context.commit, branch, into=context.default_branch)
     except ForgeError as failure:
         return _Target(None, failure=failure)
-    return _Target(found.number if found else None, found)
+    return _Target(pull_request.number if pull_request else None, pull_request)
 
 
 def _as_of(session: Session, pull: OpenPullRequest) -> Session:

@@ -74,46 +74,46 @@ def inspect(
         listed: names of all segments and objects, as listed before `state` was read.
         pending: name of a write in the inbox → its objects.
     """
-    found = Inspection()
+    inspection = Inspection()
     waiting = {key for objects in pending.values() for key in objects}
     records: dict[str, str] = {}
-    known: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     beside: set[str] = set(state.objects)
     paths = index.in_order(state.files)
     for start in range(0, len(paths), _AT_ONCE):
         data = get_many(bucket, paths[start : start + _AT_ONCE])
         for path in paths[start : start + _AT_ONCE]:
             if path not in data:
-                found.problems.append(Problem(path, "this segment is missing"))
+                inspection.problems.append(Problem(path, "this segment is missing"))
                 continue
             try:
                 rows = segments.decode(data[path], path)
             except RecordError as problem:
-                found.problems.append(Problem(path, problem.message))
+                inspection.problems.append(Problem(path, problem.message))
                 continue
             file = state.files[path]
             if len(rows) != file.rows or index.marks_of(rows) != file.marks:
-                found.repairable.append(Problem(path, "the index does not say what this segment holds"))
-                found.rewrite.append(path)
+                inspection.repairable.append(Problem(path, "the index does not say what this segment holds"))
+                inspection.rewrite.append(path)
             for key, row in rows.items():
                 if key in records:
-                    found.problems.append(Problem(key, f"it is in {path} and in {records[key]}"))
+                    inspection.problems.append(Problem(key, f"it is in {path} and in {records[key]}"))
                 records[key] = path
                 beside.update(row.siblings)
                 if key in waiting:
-                    known[key] = row.record.encode()
+                    contents[key] = row.record.encode()
     names = {object_name(key): key for key in beside}
     absent = [name for name in names if name not in listed]
     objects = get_many(bucket, [*absent, *(name for name, key in names.items() if key in waiting)])
-    found.problems += [Problem(names[name], "this object is missing") for name in absent if name not in objects]
-    known.update((names[name], data) for name, data in objects.items() if names[name] in waiting)
+    inspection.problems += [Problem(names[name], "this object is missing") for name in absent if name not in objects]
+    contents.update((names[name], data) for name, data in objects.items() if names[name] in waiting)
 
     for write in sorted(pending):
-        for key, why in why_not(pending[write], known).items():
-            found.problems.append(Problem(key, f"inbox/{write} can never be folded: {why}"))
-        known = {**pending[write], **known}
-    _strays(bucket, listed, state, {*records}, names, waiting, found)
-    return found
+        for key, why in why_not(pending[write], contents).items():
+            inspection.problems.append(Problem(key, f"inbox/{write} can never be folded: {why}"))
+        contents = {**pending[write], **contents}
+    _strays(bucket, listed, state, {*records}, names, waiting, inspection)
+    return inspection
 
 
 def _strays(
@@ -123,12 +123,12 @@ def _strays(
     records: set[str],
     objects: Mapping[str, str],
     waiting: set[str],
-    found: Inspection,
+    inspection: Inspection,
 ) -> None:
     """Report listed objects that no index has: a fold is in progress or was killed, or ciplug did not write them."""
     # Case-insensitive disks list a folder with the spelling of whoever created it first.
-    known = {path.casefold() for path in state.files}
-    names = [name for name in listed if name.casefold() not in known and name not in objects]
+    paths = {path.casefold() for path in state.files}
+    names = [name for name in listed if name.casefold() not in paths and name not in objects]
     names = [name for name in names if index.number_of(name) not in state.open]
     still = [name for name, data in each(bucket.get, names).items() if data is not None]
     for name in sorted(still):
@@ -137,27 +137,27 @@ def _strays(
             if key in waiting:
                 continue
             if key is None:
-                found.problems.append(Problem(name, "ciplug did not write this"))
+                inspection.problems.append(Problem(name, "ciplug did not write this"))
             elif key in state.dropped or key in records:
-                found.repairable.append(Problem(name, "it was dropped, and still exists"))
-                found.delete.append(name)
+                inspection.repairable.append(Problem(name, "it was dropped, and still exists"))
+                inspection.delete.append(name)
             else:
-                found.repairable.append(Problem(key, "the index does not know this object"))
-                found.adopt.append(key)
+                inspection.repairable.append(Problem(key, "the index does not know this object"))
+                inspection.adopt.append(key)
             continue
         try:
             rows = segments.decode(bucket.get(name) or b"", name) if index.number_of(name) else None
         except RecordError:
             rows = None
         if rows is None:
-            found.problems.append(Problem(name, "ciplug did not write this"))
+            inspection.problems.append(Problem(name, "ciplug did not write this"))
         elif superfluous := {key for key in rows if key in records or key in state.dropped}:
-            found.repairable.append(Problem(name, "a segment that was rewritten still exists"))
+            inspection.repairable.append(Problem(name, "a segment that was rewritten still exists"))
             if superfluous == rows.keys():
-                found.delete.append(name)
+                inspection.delete.append(name)
             else:
-                found.rewrite.append(name)
-                found.skip |= superfluous
+                inspection.rewrite.append(name)
+                inspection.skip |= superfluous
         else:
-            found.repairable.append(Problem(name, "the index does not know this segment"))
-            found.rewrite.append(name)
+            inspection.repairable.append(Problem(name, "the index does not know this segment"))
+            inspection.rewrite.append(name)

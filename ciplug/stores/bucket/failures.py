@@ -89,7 +89,7 @@ def _cause_of(problem: BaseException) -> Cause:
         return _STATUSES.get(status, Cause.NETWORK if status >= 500 else Cause.UNKNOWN)
     types = (_TYPES.get(cls.__name__) for cls in type(problem).__mro__)
     words = re.sub(_NAMES, "…", text)
-    spoken = (cause for cause, known in _WORDS if re.search(known, words, re.IGNORECASE))
+    spoken = (cause for cause, pattern in _WORDS if re.search(pattern, words, re.IGNORECASE))
     return next(filter(None, types), None) or next(spoken, Cause.UNKNOWN)
 
 

@@ -118,20 +118,20 @@ class Folding:
         What holds other bytes under a key that is known stays where it is, to be looked at; `check` names it.
         """
         waiting = {key for objects in view.pending.values() for key in objects}
-        known = self._reader.folded(view, waiting)
+        folded = self._reader.folded(view, waiting)
         taken: dict[str, bytes] = {}
         inbox: dict[str, str] = {}
         skip: set[str] = set()
         size = 0
         for name in sorted(view.pending):
             objects = view.pending[name]
-            if name not in among or objects.keys() <= known.keys() or why_not(objects, {**taken, **known}):
+            if name not in among or objects.keys() <= folded.keys() or why_not(objects, {**taken, **folded}):
                 continue
             size += sum(map(len, objects.values()))
             if len(inbox) == WRITES_PER_FOLD or (inbox and size > _FOLD_BYTES):
                 break
             inbox[name] = view.digests[name]
-            skip.update(objects.keys() & known.keys())
+            skip.update(objects.keys() & folded.keys())
             taken.update(objects)
         return Claim(inbox=inbox, skip=tuple(sorted(skip))) if inbox and not view.state.open else None
 
@@ -140,10 +140,10 @@ class Folding:
 
         No claim names them, since they may be gone at any moment.
         """
-        known = self._reader.steady(
+        steady = self._reader.steady(
             lambda view: self._reader.folded(view, {key for o in view.pending.values() for key in o})
         )
-        repeats = [name for name, objects in view.pending.items() if objects.items() <= known.items()]
+        repeats = [name for name, objects in view.pending.items() if objects.items() <= steady.items()]
         each(self._bucket.delete, [f"inbox/{name}" for name in repeats])
 
     def finish(self, number: int, *, repair: bool = False) -> int:
@@ -196,13 +196,13 @@ class Folding:
             claim = index.decode_claim(claimed, index.claim_name(number))
         except RecordError:
             claim = Claim()
-        found = get_many(self._bucket, [*(f"inbox/{write}" for write in claim.inbox), *claim.files])
+        contents = get_many(self._bucket, [*(f"inbox/{write}" for write in claim.inbox), *claim.files])
         writes = {
             write: data
             for write, expected in claim.inbox.items()
-            if (data := found.get(f"inbox/{write}")) is not None and digest(data) == expected
+            if (data := contents.get(f"inbox/{write}")) is not None and digest(data) == expected
         }
-        files = {path: found[path] for path in claim.files if path in found}
+        files = {path: contents[path] for path in claim.files if path in contents}
         lost = [*(f"inbox/{write}" for write in claim.inbox if write not in writes)]
         return claim, writes, files, (*lost, *(path for path in claim.files if path not in files))
 

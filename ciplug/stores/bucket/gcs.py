@@ -110,9 +110,9 @@ class GoogleBucket:
 
     def list(self, folder: str) -> list[Listed]:
         with self._errors():
-            found = list(self._bucket.list_blobs(prefix=f"{self._prefix}{folder}/", retry=self._retry))
+            blobs = list(self._bucket.list_blobs(prefix=f"{self._prefix}{folder}/", retry=self._retry))
         start = len(self._prefix)
-        return sorted(Listed(blob.name[start:], blob.size or 0, str(blob.generation)) for blob in found)
+        return sorted(Listed(blob.name[start:], blob.size or 0, str(blob.generation)) for blob in blobs)
 
     def _errors(self) -> AbstractContextManager[None]:
         return errors(ACCESS, self.address)
@@ -127,16 +127,16 @@ class _Reader:
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
-        found = bytearray(self._left)
-        while size < 0 or len(found) < size:
+        data = bytearray(self._left)
+        while size < 0 or len(data) < size:
             chunk = next(self._chunks, None)
             if chunk is None:
                 break
-            found += chunk
-        taken = len(found) if size < 0 else min(size, len(found))
-        self._left = bytes(found[taken:])
+            data += chunk
+        taken = len(data) if size < 0 else min(size, len(data))
+        self._left = bytes(data[taken:])
         self._at += taken
-        return bytes(found[:taken])
+        return bytes(data[:taken])
 
     def tell(self) -> int:
         return self._at

@@ -97,11 +97,11 @@ class State:
     @cached_property
     def by_mark(self) -> dict[bytes, list[str]]:
         """Mark → segments that may hold its group."""
-        found: dict[bytes, list[str]] = {}
+        segments: dict[bytes, list[str]] = {}
         for path, file in self.files.items():
             for mark in file.mark_list():
-                found.setdefault(mark, []).append(path)
-        return found
+                segments.setdefault(mark, []).append(path)
+        return segments
 
     def files_of(self, keys: Iterable[str]) -> list[str]:
         """The segments in which these keys, or keys with these beginnings, may be."""
@@ -141,8 +141,8 @@ def done_name(number: int) -> str:
 
 def parse_name(name: str) -> tuple[int, str] | None:
     """Number and kind ("claim" or "done") of a name in the index."""
-    found = _NAME.fullmatch(name)
-    return (int(found[1]), found[2]) if found else None
+    match = _NAME.fullmatch(name)
+    return (int(match[1]), match[2]) if match else None
 
 
 def encode_claim(claim: Claim) -> bytes:

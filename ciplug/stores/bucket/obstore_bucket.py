@@ -104,8 +104,8 @@ class ObstoreBucket:
 
     def list(self, folder: str) -> list[Listed]:
         with self._errors():
-            found = [meta for chunk in self._store.list(folder, chunk_size=1000) for meta in chunk]
-        return sorted(Listed(meta["path"], meta["size"], meta["e_tag"] or "") for meta in found)
+            objects = [meta for chunk in self._store.list(folder, chunk_size=1000) for meta in chunk]
+        return sorted(Listed(meta["path"], meta["size"], meta["e_tag"] or "") for meta in objects)
 
     def _errors(self) -> AbstractContextManager[None]:
         return errors(self._access, self.address)

@@ -40,11 +40,11 @@ class View:
 
     def pending_among(self, keys: Collection[str]) -> dict[str, bytes]:
         """Return the pending objects; of two writes that share a key, the one that is folded first counts."""
-        wanted, found = set(keys), dict[str, bytes]()
+        wanted, contents = set(keys), dict[str, bytes]()
         for name in sorted(self.pending):
             for key in wanted & self.pending[name].keys():
-                found.setdefault(key, self.pending[name][key])
-        return found
+                contents.setdefault(key, self.pending[name][key])
+        return contents
 
 
 class _Moved(Exception):
@@ -155,17 +155,17 @@ class Reader:
             e.name: self._cache / f"{Path(e.name).name}-{hashlib.sha256(e.tag.encode()).hexdigest()[:16]}"
             for e in entries
         }
-        found = {}
+        contents = {}
         for name, path in places.items():
             with contextlib.suppress(OSError):
-                found[name] = path.read_bytes()
-        new = get_many(self.bucket, [name for name in places if name not in found])
+                contents[name] = path.read_bytes()
+        new = get_many(self.bucket, [name for name in places if name not in contents])
         if new:
             with contextlib.suppress(OSError):
                 self._cache.mkdir(parents=True, exist_ok=True)
                 for name, data in new.items():
                     write_atomically(places[name], data)
-        return {**found, **new}
+        return {**contents, **new}
 
     def read_segments(self, view: View, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Row]]]:
         """The rows of segments. Raises _Moved for one that does not exist; a damaged one has none, and is reported."""
@@ -188,20 +188,20 @@ class Reader:
 
     def folded(self, view: View, keys: Collection[str]) -> dict[str, bytes]:
         """The objects among `keys` that have been folded."""
-        found: dict[str, bytes] = {}
+        contents: dict[str, bytes] = {}
         beside = {key for key in keys if key in view.state.objects}
         wanted = set(keys)
         for _, rows in self.read_segments(view, view.state.files_of(wanted)):
             for key in wanted & rows.keys():
-                found[key] = rows[key].record.encode()
+                contents[key] = rows[key].record.encode()
             beside.update(key for row in rows.values() if row.also for key in row.siblings if key in wanted)
         names = {key: object_name(key) for key in beside}
         objects = get_many(self.bucket, names.values())
-        return {**{key: objects[name] for key, name in names.items() if name in objects}, **found}
+        return {**{key: objects[name] for key, name in names.items() if name in objects}, **contents}
 
     def known(self, view: View, keys: Collection[str]) -> set[str]:
         """Those of the keys that have been folded."""
-        found = view.state.objects & set(keys)
+        present = view.state.objects & set(keys)
         for _, rows in self.read_segments(view, view.state.files_of(keys)):
-            found.update(key for row in rows.values() for key in (row.key, *row.siblings) if key in keys)
-        return found
+            present.update(key for row in rows.values() for key in (row.key, *row.siblings) if key in keys)
+        return present

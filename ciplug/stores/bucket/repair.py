@@ -18,7 +18,7 @@ def check(reader: Reader, folding: Folding, *, repair: bool) -> list[Problem]:
     # Listed before the index is: what is in a segment that was listed is then in the index, too.
     listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in reader.bucket.list(kind)}
     view = reader.see()
-    found = inspect(reader.bucket, listed, view.state, view.pending)
+    inspection = inspect(reader.bucket, listed, view.state, view.pending)
     problems += [
         Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in reader.wrong.items()
     ]
@@ -27,8 +27,10 @@ def check(reader: Reader, folding: Folding, *, repair: bool) -> list[Problem]:
         for number in view.state.open
         if folding.is_stuck(number)
     ]
-    repaired = repair and _repair(reader, folding, view, found)
-    problems += found.problems + [one._replace(repaired=repaired, repairable=True) for one in found.repairable]
+    repaired = repair and _repair(reader, folding, view, inspection)
+    problems += inspection.problems + [
+        one._replace(repaired=repaired, repairable=True) for one in inspection.repairable
+    ]
     reader.forget()
     return problems
 
@@ -46,15 +48,17 @@ def _finish_folds(reader: Reader, folding: Folding) -> list[Problem]:
     ]
 
 
-def _repair(reader: Reader, folding: Folding, view: View, found: Inspection) -> bool:
+def _repair(reader: Reader, folding: Folding, view: View, inspection: Inspection) -> bool:
     """Write anew what is not as the index has it, and index what it lacks; False where another was faster."""
-    if found.rewrite or found.adopt:
+    if inspection.rewrite or inspection.adopt:
         claim = Claim(
-            files=tuple(index.in_order(found.rewrite)), adopt=tuple(sorted(found.adopt)), skip=tuple(found.skip)
+            files=tuple(index.in_order(inspection.rewrite)),
+            adopt=tuple(sorted(inspection.adopt)),
+            skip=tuple(inspection.skip),
         )
         number = view.state.last + 1
         if view.state.open or not reader.bucket.create(index.claim_name(number), index.encode_claim(claim)):
             return False
         folding.finish(number)
-    each(reader.bucket.delete, found.delete)
+    each(reader.bucket.delete, inspection.delete)
     return True

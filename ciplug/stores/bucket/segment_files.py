@@ -182,11 +182,11 @@ def _runs(rows: list[Row]) -> dict[str, pa.Array]:
 
 def _parsed(values: object, read: Callable[[object], T]) -> list[T]:
     """Return the items that can be read: a newer record may have others."""
-    found = []
+    items = []
     for value in values if isinstance(values, list) else ():
         with contextlib.suppress(ValueError):
-            found.append(read(value))
-    return found
+            items.append(read(value))
+    return items
 
 
 def _inputs(
@@ -259,8 +259,8 @@ def _verdicts(rows: list[Row]) -> dict[str, pa.Array]:
     values = [_verdict(row.record) or {} for row in rows]
     arrays = {}
     for name in ("run", "commit", "outcome", "created", "baseline_run"):
-        found = [value.get(name) for value in values]
-        texts = [text if isinstance(text, str) else None for text in found]
+        column = [value.get(name) for value in values]
+        texts = [text if isinstance(text, str) else None for text in column]
         arrays[name] = _moments(texts) if name == "created" else pa.array(map(_storable, texts), pa.string())
     arrays["dry_run"] = pa.array([value.get("dry_run") is True for value in values], pa.bool_())
     return arrays

@@ -121,10 +121,10 @@ class ObjectStore:
         return self._ask(lambda view: {**view.pending_among(wanted), **self._reader.folded(view, wanted), **entries})
 
     def keys(self, *prefixes: str) -> list[str]:
-        found = self._ask(lambda view: self._keys(view, prefixes))
+        listed = self._ask(lambda view: self._keys(view, prefixes))
         if any(group_of(prefix) is None or not prefix.startswith(_KINDS) for prefix in prefixes):
-            found.update(key for key in self._log.all_keys() if key.startswith(prefixes))
-        return sorted(found)
+            listed.update(key for key in self._log.all_keys() if key.startswith(prefixes))
+        return sorted(listed)
 
     def _keys(self, view: View, prefixes: tuple[str, ...]) -> set[str]:
         # Whole groups may be a thousand, which a set knows at once.
@@ -156,10 +156,10 @@ class ObjectStore:
         wanted = list(segments)
 
         def question(view: View) -> dict[str, Columns]:
-            known = [path for path in wanted if path in view.state.files]
+            present = [path for path in wanted if path in view.state.files]
             return {
                 path: columns.of((row.key, row.record.encode()) for row in rows.values())
-                for path, rows in self._reader.read_segments(view, known)
+                for path, rows in self._reader.read_segments(view, present)
             }
 
         return self._ask(question)

@@ -5,8 +5,10 @@ Nothing here touches a checkout. A write starts from an empty folder, a read goe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +26,8 @@ from ciplug.stores.git.causes import cause_of
 from ciplug.stores.git.objects import LooseObjects
 
 _TRIES = 3
+_LEFTOVER_SECONDS = 24 * 3600
+"""No push takes so long."""
 _QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
 
 
@@ -65,10 +69,18 @@ class GitRemote:
     def side(self) -> Iterator[tuple[Path, LooseObjects]]:
         """An empty repository to push from, gone afterwards."""
         self._cache.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         with tempfile.TemporaryDirectory(prefix="push-", dir=self._cache, ignore_cleanup_errors=True) as folder:
             path = Path(folder)
             init_bare(path, self.format)
             yield path, LooseObjects(path, self.format)
+
+    def _sweep(self) -> None:
+        """Remove what pushes left that were killed long ago."""
+        for folder in self._cache.glob("push-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def create(self, side: Path, commit: str, *refs: str) -> PushResult:
         """Push a commit to the first of `refs` that the host accepts; a repeated push is the same push."""

@@ -49,9 +49,9 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     if bool(user) != bool(token):
         raise ConfigError(f"{USER} and {TOKEN} belong together, and one is missing")
     server = f"{parts.scheme}://{parts.netloc}"
-    known = {urlsplit(env.get(name, "").strip())[:2] for name in ("JENKINS_URL", "BUILD_URL", SERVER)} - {("", "")}
-    if token and (parts.scheme, parts.netloc) not in known:
-        own = " and ".join(sorted(f"{scheme}://{host}" for scheme, host in known)) or "no server"
+    addresses = {urlsplit(env.get(name, "").strip())[:2] for name in ("JENKINS_URL", "BUILD_URL", SERVER)} - {("", "")}
+    if token and (parts.scheme, parts.netloc) not in addresses:
+        own = " and ".join(sorted(f"{scheme}://{host}" for scheme, host in addresses)) or "no server"
         raise ConfigError(
             f"{TOKEN} is for {own}, and is not sent to {server}",
             hint=f"if it is for that server, name it beside the token: {SERVER}={server}",

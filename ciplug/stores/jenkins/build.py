@@ -59,9 +59,9 @@ class BuildReader:
         if not listed["artifacts"]:
             return Build(name, {})
         file = None if listed["building"] else self._folder_of(job) / _file_name(listed, trusted)
-        known = _cached(file, name) if file else None
-        if known is not None and sum(map(len, known.objects.values())) <= room:
-            return known
+        cached = _cached(file, name) if file else None
+        if cached is not None and sum(map(len, cached.objects.values())) <= room:
+            return cached
         objects: dict[str, bytes] = {}
         refused: list[str] = []
         whole = not listed["building"]

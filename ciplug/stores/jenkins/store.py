@@ -91,7 +91,7 @@ class JenkinsStore:
         while True:
             paths = sorted(self._folder.glob(f"bundle-{self._place.own_build}-*.ndjson"))
             try:
-                found = {k: data for path in paths for k, data in bundle.unpack(path.read_bytes(), str(path)).items()}
+                objects = {k: data for path in paths for k, data in bundle.unpack(path.read_bytes(), str(path)).items()}
             except FileNotFoundError:
                 continue  # Another process has just put what it held into a larger one.
             except (OSError, RecordError) as problem:
@@ -99,7 +99,7 @@ class JenkinsStore:
                 raise StoreError(
                     why, hint="it is not a bundle of this build: move it away", cause=Cause.DAMAGED
                 ) from None
-            return paths, found
+            return paths, objects
 
     def compact(self) -> int:
         return 0
@@ -124,13 +124,13 @@ class JenkinsStore:
         return {key: objects[key] for key in keys if key in objects}
 
     def keys(self, *prefixes: str) -> list[str]:
-        found = sorted(key for key in self._objects if key.startswith(prefixes)) if prefixes else []
-        if prefixes and not found and self._view.cut:
+        keys = sorted(key for key in self._objects if key.startswith(prefixes)) if prefixes else []
+        if prefixes and not keys and self._view.cut:
             self._note(
                 f"of {' and '.join(self._view.cut)} the last {self._place.builds} builds are read: "
                 "what is older is not seen; read more by ?builds=N"
             )
-        return found
+        return keys
 
     def segments(self) -> list[str]:
         return list(self._view.segments)
