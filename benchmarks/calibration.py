@@ -55,6 +55,8 @@ class Pull:
     """The examples that either number is a proportion of."""
     among: int = 1
     """Runs that the baseline is the best of."""
+    reruns: Sequence[float] = ()
+    """Numbers of earlier runs of the commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,8 @@ def judge(policy: Policy, metric: str, pull: Pull) -> Verdict:
         candidate=ours,
         baselines=dict.fromkeys(policy.gates, theirs),
         history={metric: pull.history},
+        reruns={metric: pull.reruns} if pull.reruns else {},
+        looks=1 + len(pull.reruns),
         examples=held,
     )
     run = Run(id=ours.run or "", model="m", commit=COMMIT, status="finished", started="", ended="")

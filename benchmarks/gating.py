@@ -133,7 +133,7 @@ def measure(n: int, metrics: int, groups: int, sample: int) -> list[str]:
             return result
 
         theirs = run("scipy")
-        for test in ("bootstrap", "sign-flip") if kind == "continuous" else ("bootstrap",):
+        for test in ("t", "sign-flip") if kind == "continuous" else ("tango", "bootstrap"):
             mine = run(test)
             cells = [
                 kind,

@@ -17,6 +17,7 @@ from ciplug.errors import CiplugError, closest, nearest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
 COMMANDS = {
     "init": "write ciplug.yaml and the pipeline file for this project",
@@ -108,7 +109,14 @@ def parser(name: str) -> argparse.ArgumentParser:
     import argparse
 
     command = import_module(f"ciplug.commands.{name}")
-    parser = argparse.ArgumentParser(
+
+    class Parser(argparse.ArgumentParser):
+        """It names wrong arguments in a way that starts no command of a CI host."""
+
+        def _print_message(self, message: str, file: Any = None) -> None:
+            super()._print_message(console.safe(message or ""), file)
+
+    parser = Parser(
         prog=f"ciplug {name}", description=(command.__doc__ or "").strip().partition("\n")[0], allow_abbrev=False
     )
     command.add_arguments(parser)

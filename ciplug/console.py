@@ -112,16 +112,24 @@ def annotate(lines: Iterable[str]) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _print(text: str) -> None:
-    # Names in messages may come from a pull request: no line of ours starts a workflow command.
+def safe(text: str) -> str:
+    """The text for a log. Names in it may come from a pull request: no line of ours starts a workflow command."""
     from ciplug.ci.base import safe_log
 
-    print(safe_log(text), file=sys.stderr, flush=True)
+    return safe_log(text)
+
+
+def _print(text: str) -> None:
+    print(safe(text), file=sys.stderr, flush=True)
 
 
 def out(text: str | bytes) -> None:
-    """A result on stdout, with a newline at its end."""
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    """A result on stdout, with a newline at its end. Text of a pull request in it starts no command of a CI host.
+
+    Args:
+        text: bytes are written as they are: a document, or JSON, whose own rules hold.
+    """
+    data = text if isinstance(text, bytes) else _safe_result(text).encode("utf-8", "replace")
     if isinstance(text, bytes) and data[:1] in (b"{", b"["):
         # JSON from a record; in the log of a CI host, ## begins a command.
         data = data.replace(b"##", b"#\\u0023")
@@ -132,6 +140,19 @@ def out(text: str | bytes) -> None:
     else:
         stream.write(data if data.endswith(b"\n") else data + b"\n")
     sys.stdout.flush()
+
+
+def _safe_result(text: str) -> str:
+    """The text as `safe_log` makes it, with our own colours where they are on, and with joiners of words and emoji."""
+    import re
+
+    from ciplug.ci.base import safe_result
+
+    if not use_colour():
+        return safe_result(text)
+    return "".join(
+        part if number % 2 else safe_result(part) for number, part in enumerate(re.split(r"(\x1b\[[0-9;]*m)", text))
+    )
 
 
 def use_colour(stream: IO[str] | None = None) -> bool:

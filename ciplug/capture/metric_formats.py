@@ -103,6 +103,9 @@ def _toml(source: Source, broken: Broken | None) -> Iterable[Entry]:
         raise source.wrong(f"not TOML: {error}", line=int(line[1]) if line else None) from None
     except RecursionError:
         raise source.too_deep() from None
+    except ValueError as error:
+        # Thousands of digits, or the 31st of a February.
+        raise source.wrong(f"not TOML: {error}") from None
 
 
 def _check_toml(source: Source) -> None:

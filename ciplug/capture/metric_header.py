@@ -34,6 +34,7 @@ def header_of(rows: Sequence[Sequence[str]], value: Callable[[str], Any], known:
     """
     if not rows or not rows[0]:
         return None
+    value = _lenient(value)
     first, rest = [cell.strip() for cell in rows[0]], rows[1:]
     numbers = [_number(value(cell)) for cell in first]
     has_known = any(cell.lower() in known for cell, number in zip(first, numbers, strict=True) if number is None)
@@ -50,6 +51,18 @@ def header_of(rows: Sequence[Sequence[str]], value: Callable[[str], Any], known:
         # Classes or years; without an index, pandas counts columns that have no names.
         return None
     return Header(tuple(f"column {number}" for number in range(1, len(first) + 1)), lines=0, is_guess=True)
+
+
+def _lenient(value: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The same, with the text of a cell whose number is too long: whoever reads the rows names that one."""
+
+    def of(cell: str) -> Any:
+        try:
+            return value(cell)
+        except OverflowError:
+            return cell
+
+    return of
 
 
 def _levels(first: Sequence[str], rest: Sequence[Sequence[str]], value: Callable[[str], Any]) -> Header | None:

@@ -40,7 +40,7 @@ ABOUT_KEYS = ("unit", "range", "extra", "description", "comment", "note", "run",
 """Texts beside a value that are about it, and do not belong to its name."""
 ROW_KEYS = ("model", "name", "class", "label", "fold", "split", "dataset", "task", "seed", "trial", "category", "group")
 """Columns that say what a row is of, even by a number."""
-PART_KEYS = ("phase", "mode", "stage", "subset", "part")
+PART_KEYS = ("phase", "split", "mode", "stage", "subset", "part")
 """Columns that say which part of the data a row by steps is of."""
 INDEX_KEYS = ("", "unnamed: 0", "unnamed: 0.1", "index", "level_0")
 """The header of pandas' index."""
@@ -108,7 +108,8 @@ def entries_of_rows(
     if name is not None and value is not None and step not in (name, value):
         yield from _long(every, name, value, step)
     elif step is not None:
-        labels = labels_of(window, step, names, (*ROW_KEYS, *PART_KEYS), _may_label)
+        others = [one for one in names if one != step and one.lower() in STEP_KEYS]
+        labels = labels_of(list(_without(window, others)), step, names, PART_KEYS, (*ROW_KEYS, *PART_KEYS), _may_label)
         yield from _by_steps(every, step, labels, others_are_steps=True)
     elif len(window) == 1:
         yield Entry(window[0].values, line=window[0].line)

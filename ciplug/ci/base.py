@@ -200,6 +200,7 @@ def number(env: Mapping[str, str], name: str) -> int | None:
 
 # Control characters but \t and \n; bidirectional overrides; characters without width.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _COMMAND_AT_START = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
 _COMMAND_ANYWHERE = re.compile(r"##(?=\w*\[)")
 _NOTE_BYTES = 100
@@ -212,6 +213,12 @@ def safe_log(untrusted: str) -> str:
     `::set-output` becomes `: :set-output`, `##[error]` becomes `# #[error]`, an escape character `\\x1b`.
     """
     visible = _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], untrusted)
+    return _COMMAND_ANYWHERE.sub("# #", _COMMAND_AT_START.sub(r"\1: ", visible))
+
+
+def safe_result(untrusted: str) -> str:
+    """`safe_log` for a result, in which invisible joiners are parts of words, of emoji, and of Markdown's escapes."""
+    visible = _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], untrusted)
     return _COMMAND_ANYWHERE.sub("# #", _COMMAND_AT_START.sub(r"\1: ", visible))
 
 

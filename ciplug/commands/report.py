@@ -75,7 +75,8 @@ def _write(args: argparse.Namespace, session: Session, report: Report) -> None:
         write_file(Path(args.output), content)
         console.say(f"report written to {args.output}")
     elif not args.post:
-        console.out(content)
+        # A document has its own rules, and lines that begin with `::` in its styles.
+        console.out(content.encode() if isinstance(content, str) and args.format in ("html", "junit") else content)
 
 
 def _code(posted: Posted) -> int:

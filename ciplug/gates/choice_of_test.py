@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from ciplug.comparison import repeats
 from ciplug.config.gate import History
 from ciplug.errors import counted
+from ciplug.gates import reasons
 from ciplug.gates.checks import bound_rule
 from ciplug.gates.number_text import shown
 from ciplug.stats import means, proportions
@@ -154,14 +156,26 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     """Return a test on one number per run: by its history, or as a proportion."""
     gate = pair.gate
     notes: tuple[str, ...] = ()
+    values = (pair.value, *evidence.reruns.get(pair.metric, ()))
+    several = (reasons.pooled(len(values), repeats.mean(values)),) if len(values) > 1 else ()
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
         if past is not None:
             side = evidence.baselines[pair.name]
             averaged = len(side.runs) if gate.baseline.ref == "mean" else 1
-            return Tested(means.successive(pair.value, pair.reference, past, pair.rule, averaged=averaged), notes)
+            tested = means.successive(
+                repeats.mean(values),
+                pair.reference,
+                past,
+                pair.rule,
+                averaged=averaged,
+                repeated=len(values),
+            )
+            return Tested(tested, (*notes, *several))
     if gate.n:
         return Tested(_by_proportion(pair, gate.n, evidence), notes)
+    if several and pair.has_single_baseline:
+        return Tested(means.of_reruns(values, pair.reference, pair.rule), (*notes, *several))
     return Tested(None, notes)
 
 

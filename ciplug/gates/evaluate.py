@@ -24,6 +24,7 @@ from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
+from ciplug.stats.looks import spent
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
@@ -95,6 +96,7 @@ def evaluate(
 
 def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     """The results of all gates: corrected together, waived, and with the worst of many slices."""
+    policy = _at_look(policy, evidence.looks)
     examples = ByExample(policy, evidence)
     checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples)]
     # Tests that cannot fail the run need no correction, and make the others no weaker.
@@ -107,11 +109,23 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
     by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
     for number, check in enumerate(checks):
         result = settled(check, adjusted.get(number))
+        if check.interval and evidence.looks > 1:
+            note = reasons.looked_again(evidence.looks, check.interval.rule.alpha)
+            result = replace(result, notes=(*result.notes, note))
         result = waivers.waive(policy, check, result, commit=run.commit, today=evidence.today)
         by_gate.setdefault(result.gate, []).append((check, result))
     for of_gate in by_gate.values():
         yield from (result for _, result in of_gate if result.slice is None)
         yield from slices.shortened([(check, result) for check, result in of_gate if result.slice is not None])
+
+
+def _at_look(policy: Policy, look: int) -> Policy:
+    """The policy with the error rates of one of several looks at a commit."""
+    gates = {
+        name: replace(gate, alpha=spent(policy.resolved(name).alpha, look)) if gate.kind == "metric" else gate
+        for name, gate in policy.gates.items()
+    }
+    return replace(policy, gates=gates)
 
 
 def _decides_nothing(evidence: Evidence) -> bool:

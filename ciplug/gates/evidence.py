@@ -41,6 +41,10 @@ class Evidence:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Metric → its values in the last runs on the target branch, oldest first, without the candidate; of the runs that
     were measured on the same evaluation data."""
+    looks: int = 1
+    """How often the commit was looked at: 1 and the other runs of it that could be judged, and gave other numbers."""
+    reruns: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Metric → its values in those other runs."""
     other_evaluations: int = 0
     """Runs on the branch that were measured on other data, and are not in the history."""
     trails: Mapping[str, Trail] = field(default_factory=dict)

@@ -159,6 +159,19 @@ def point_errs(runs: int, deviation: float, share: float) -> str:
     )
 
 
+def looked_again(look: int, alpha: float) -> str:
+    """A note on a test of one of several runs of a commit."""
+    return (
+        f"{look} runs of this commit were looked at: this one is judged at α = {alpha:.2g}, so that all of them "
+        "together keep to the error rate of the gate"
+    )
+
+
+def pooled(runs: int, mean: float) -> str:
+    """A note on an interval that all runs of a commit went into."""
+    return f"the interval is about the mean of the {runs} runs of this commit, {shown(mean)}"
+
+
 def allows_all(allowed: float, reference: float) -> str:
     """A note on an allowance that no candidate can exceed without turning negative."""
     return (

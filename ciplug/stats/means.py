@@ -42,7 +42,13 @@ def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> 
 
 
 def successive(
-    candidate: float, baseline: float, history: Sequence[float], rule: Rule, *, averaged: int = 1
+    candidate: float,
+    baseline: float,
+    history: Sequence[float],
+    rule: Rule,
+    *,
+    averaged: int = 1,
+    repeated: int = 1,
 ) -> Interval | Undecided:
     """One run beside its baseline, with the noise that the runs of a branch show from one to the next.
 
@@ -53,6 +59,7 @@ def successive(
 
     Args:
         history: values of earlier runs, oldest first; the baseline may be among them.
+        repeated: runs that the candidate is the mean of.
         averaged: runs that the baseline is the mean of. Its distance to the candidate's neighbourhood counts as noise.
     """
     if unusable := _unusable([candidate, baseline], "the comparison") or _unusable(history, "the history"):
@@ -70,7 +77,7 @@ def successive(
     estimate = rule.sign * (candidate - scale * baseline)
     found = student(
         estimate,
-        deviation * math.sqrt(1 + scale * scale / averaged),
+        deviation * math.sqrt(1 / repeated + scale * scale / averaged),
         2 * (len(steps)) ** 2 / (3 * len(steps) - 1),
         rule.margin,
         method=f"noise from the successive differences of {k} earlier runs",
@@ -119,6 +126,21 @@ def of_run(value: float, limit: float, history: Sequence[float], rule: Rule) -> 
         n=len(history),
         unit="run",
     )
+
+
+def of_reruns(candidate: Sequence[float], baseline: float, rule: Rule) -> Interval | Undecided:
+    """Several runs of one commit beside one run of the baseline, whose noise is taken to be the same."""
+    if unusable := _unusable([*candidate, baseline], "the comparison"):
+        return unusable
+    n = len(candidate)
+    if n < 2:
+        return Undecided("noise between runs cannot be estimated from one run")
+    estimate = rule.sign * (statistics.fmean(candidate) - rule.scale * baseline)
+    error = statistics.stdev(candidate) * math.sqrt(1 / n + rule.scale * rule.scale)
+    found = student(
+        estimate, error, n - 1, rule.margin, method=f"noise between {n} runs of the commit", n=n, unit="run"
+    )
+    return rule.of_margin(found)
 
 
 def of_seeds(values: Sequence[float], limit: float, rule: Rule) -> Interval | Undecided:

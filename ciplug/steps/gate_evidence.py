@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from ciplug.records.comparison import Side
 from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
+from ciplug.stats.looks import of_seeds
 from ciplug.steps.baselines import BaselineFinder, same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
+from ciplug.steps.reruns import weighing_reruns
 from ciplug.steps.session import Session, now
 from ciplug.steps.trails import trails
 
@@ -38,12 +41,15 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         if gate.kind == "metric":
             sides[name] = finder.baseline(gate.baseline, gate.metric, gate.higher_is_better)
     history, other = _history(finder, in_force)
+    others = weighing_reruns(finder)
     drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),
         children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
         history=history,
+        looks=len(others) + _look(finder),
+        reruns=_values(others, policy),
         other_evaluations=other,
         trails=trails(finder, policy, in_force.evaluation),
         examples=_examples(finder, policy, sides.values()),
@@ -79,6 +85,19 @@ def _left_out(
         found |= {name: unread for name in gated if name not in run.metrics and unread}
         found |= {one.name: (one,) for one in noted}
     return found
+
+
+def _look(finder: BaselineFinder) -> int:
+    """The look at a commit without re-runs; more than 1 where seeds were added."""
+    seeds = finder.policy.seeds if finder.policy else None
+    return of_seeds(len(finder.candidates), seeds.min_runs) if seeds else 1
+
+
+def _values(others: Iterable[Run], policy: Policy) -> dict[str, list[float]]:
+    """Metric → its finite values in other runs of the commit, of the metrics that gates compare."""
+    metrics = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.max_regression}
+    found = {m: [r.metrics[m] for r in others if math.isfinite(r.metrics.get(m, math.nan))] for m in metrics}
+    return {metric: values for metric, values in found.items() if values}
 
 
 def _history(finder: BaselineFinder, in_force: PolicyInForce) -> tuple[dict[str, list[float]], int]:

@@ -69,6 +69,37 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     )
 
 
+def weighing_reruns(finder: BaselineFinder) -> list[Run]:
+    """The other runs of the commit that could have been judged instead, and gave other numbers to the gates.
+
+    None for a re-run that is itself judged beside another one, and none of those with the same numbers: who builds a
+    commit twice with the same result has not looked for a better one.
+    """
+    run = finder.run
+    if run.commit is None or finder.beside is not None:
+        return []
+    facts, together = finder.facts_on_commit, {one.id for one in finder.candidates}
+    recorded = {one.id: one for one in finder.on([run.commit]).get(run.commit, [])}
+    key = finder.policy.seeds.key if finder.policy and finder.policy.seeds else "seed"
+    found = []
+    for other in reruns.others_of(facts[run.id], facts.values(), finder.rules):
+        if other.id in together:
+            continue
+        alike = reruns.same_settings(run, recorded[other.id], key)
+        differs = any(
+            run.metrics.get(name) != recorded[other.id].metrics.get(name)
+            for name in finder.gated
+            if not name.startswith(MEASURED)
+        )
+        if differs and reruns.weighs(facts[run.id], other, same_settings=alike):
+            found.append(recorded[other.id])
+    return found
+
+
+MEASURED = ("run.", "artifacts.")
+"""Metrics that ciplug measures itself, which differ from run to run."""
+
+
 def _rerun(
     run: Run, key: str, verdict: Verdict | None, *, weighs: bool, same_command: bool, behind: Reason | None = None
 ) -> Rerun:

@@ -90,6 +90,28 @@ def test_run_until_it_passes(project: Project) -> None:
     assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())
 
 
+def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) -> None:
+    """0.88, then 0.895 beside 0.90: as numbers, the second passes; both runs together do not tell."""
+    (project.folder / "ciplug.yaml").write_text(
+        CONFIG.replace("{min: 0.8}", "{higher_is_better: true, max_regression: 0.01}")
+    )
+    project.commit("compare")
+    train(project, 0.9)
+    project.branch("topic")
+    train(project, 0.88)
+    assert gate(project, 1)["gates"][0]["outcome"] == "FAIL"
+    train(project, 0.895)
+    result = gate(project)["gates"][0]
+    assert (result["outcome"], result["method"]) == ("INCONCLUSIVE", "noise between 2 runs of the commit")
+    assert result["notes"][0] == "the interval is about the mean of the 2 runs of this commit, 0.8875"
+    assert any(
+        note.startswith("2 runs of this commit were looked at: this one is judged at α = ") for note in result["notes"]
+    )
+    # The same number once more is not another look.
+    train(project, 0.895)
+    assert gate(project)["gates"][0]["notes"][0] == result["notes"][0]
+
+
 def test_a_job_says_which_run_its_comment_shows(project: Project) -> None:
     """Its own, or another one: that counts, or comes nearest to it where none of the commit counts."""
     job = {"JENKINS_URL": "https://ci.example.com/", "BUILD_URL": "https://ci.example.com/job/1/"}

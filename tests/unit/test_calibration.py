@@ -6,6 +6,7 @@ benchmarks/calibration.py has the designs, and makes the larger table of docs/st
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,27 @@ def test_one_number_a_run_errs_as_often_as_its_noise_says_and_this_is_said() -> 
     pull = DESIGNS[1].draw(draw, 0.0)
     (result,) = judge(policy, design.metric, pull).gates
     assert result.point and result.notes[0].startswith("over the last 20 runs, one number differed from the next by ")
+
+
+@pytest.mark.parametrize("loss", [0.01])
+def test_running_again_until_it_is_green_passes_at_the_limit_in_at_most_alpha(loss: float) -> None:
+    """Each new run of the commit is judged, all runs before it being known, until one passes: at most ten."""
+    design = DESIGNS[1]
+    policy, draw, pulls = policy_of(design), np.random.default_rng(4), 300
+    outcomes = []
+    for _ in range(pulls):
+        first = design.draw(draw, loss)
+        assert isinstance(first.candidate, float)
+        values = [first.candidate, *(draw.normal(0.9, NOISE, 9) - loss).tolist()]
+        of_pull = []
+        for k in range(1, 11):
+            pull = replace(first, candidate=values[k - 1], reruns=values[: k - 1])
+            of_pull.append(judge(policy, design.metric, pull).outcome)
+            if of_pull[-1] == "PASS":
+                break
+        outcomes.append(of_pull)
+    assert sum("PASS" in one for one in outcomes) / pulls <= most(pulls)
+    assert sum("FAIL" in one for one in outcomes) / pulls <= most(pulls)
 
 
 @pytest.mark.slow

@@ -464,7 +464,7 @@ def test_slices_that_pass_are_one_result_which_counts_each_once_and_keeps_the_no
     _, rest = found.gates
     assert (rest.slice, rest.reason, rest.notes) == (
         "country = de",
-        "4 slices: pass, the worst is country = de: 0.8583 is not above 0.99; 90% interval 0.816551 to 0.893451: "
+        "4 slices: pass, the worst is country = de: 0.8583 is not above 0.99; 91% interval 0.815268 to 0.894399: "
         "within the bound",
         (SMALL,),
     )

@@ -72,6 +72,16 @@ SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {
         *("m.jsonl", '{"epoch": 0, "mode": "train", "loss": 1}\n{"epoch": 0, "mode": "val", "loss": 2}\n'),
         {"train/loss": 1, "val/loss": 2},
     ),
+    "phases, each with its steps": (
+        *("m.csv", "step,split,loss\n1,train,0.9\n2,val,0.8\n3,train,0.7\n4,val,0.6\n"),
+        {"train/loss": 0.7, "val/loss": 0.6},
+    ),
+    "phases that share only the learning rate": (
+        "m.jsonl",
+        '{"mode": "train", "epoch": 1, "iter": 1, "lr": 0.1, "loss": 2, "loss_box": 1}\n'
+        '{"mode": "val", "epoch": 1, "iter": 2, "lr": 0.1, "bbox_mAP": 0.3}\n',
+        {"lr": 0.1, "loss": 2, "loss_box": 1, "bbox_mAP": 0.3},
+    ),
     "phases with metrics of their own": (
         *("m.jsonl", '{"step": 1, "mode": "train", "loss": 1}\n{"step": 1, "mode": "val", "acc": 2}\n'),
         {"loss": 1, "acc": 2},

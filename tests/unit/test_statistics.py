@@ -177,7 +177,8 @@ def test_a_share_beside_a_bound_is_exact(sample: tuple[int, int], bound: float, 
     ours = share(*sample, bound, Rule(higher_is_better=least, alpha=alpha))
     oracle = binomtest(*sample, bound, alternative="less" if least else "greater")
     assert near(ours.p, oracle.pvalue)
-    assert (decide(ours) == "FAIL") == (oracle.pvalue < alpha)
+    if abs(oracle.pvalue - alpha) > 1e-9:
+        assert (decide(ours) == "FAIL") == (oracle.pvalue < alpha)
 
 
 @settings(deadline=None, max_examples=8)

@@ -140,7 +140,5 @@ def test_a_failed_slice_is_not_waived() -> None:
     )
     run = Run(id="c" * 32, model="m", commit=COMMIT, status="finished", started="", ended="")
     verdict = evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"))
-    assert {result.slice: result.outcome for result in verdict.gates if result.outcome != "PASS"} == {
-        None: "WARN",
-        "country = fr": "FAIL",
-    }
+    by_slice = {result.slice: result.outcome for result in verdict.gates}
+    assert (by_slice[None], by_slice["country = fr"]) == ("WARN", "FAIL")
