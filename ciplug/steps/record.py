@@ -32,6 +32,7 @@ from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.read_artifacts import read_artifacts, read_datasets
 from ciplug.steps.read_values import Values, read_values
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
+from ciplug.steps.sign import signed
 from ciplug.tracking.runs import run_objects
 
 if TYPE_CHECKING:
@@ -318,6 +319,7 @@ def finish(
         ]
         reported = [*problems, *own.problems, *(input_problems if complete else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
+        objects = signed(job.env, objects, trusted=run.provenance.context.trusted)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
         return Recorded(run, sealed, tuple(reported), tuple(notes))
 
