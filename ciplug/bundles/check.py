@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 
 from ciplug.errors import RecordError
-from ciplug.records import beside, moment, read
-from ciplug.records.keys import is_run, is_verdict, parse_amendment, verdict_key
+from ciplug.records import beside, moment, read, signature
+from ciplug.records.keys import SIGNATURE, is_run, is_verdict, parse_amendment, verdict_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run, is_model_name
 
@@ -49,6 +49,8 @@ def check(
             _check_amendment(key, data, name, runs, trusted=trusted)
         elif is_verdict(key):
             _check_verdict(key, data, where, runs)
+        elif trusted and key.endswith(SIGNATURE):
+            signature.decode(data, where.removeprefix(f"{name}: "))
         elif not is_run(key):
             raise RecordError(
                 f"{where}: a bundle holds runs, their series, examples, inputs, amendments and verdicts only"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ciplug.bundles import archive
-from ciplug.bundles.source import CHUNK, FoundBundle, Origin, bounded, too_large, unzipped
+from ciplug.bundles.source import CHUNK, FoundBundle, Origin, bounded, fits, too_large, unzipped
 from ciplug.errors import CiplugError, ForgeError, RecordError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ARTIFACTS = "ciplug*"
 _TIMEOUT = 30
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class GitHubRun:
@@ -60,7 +61,9 @@ class GitHubRun:
 
     def bundles(self) -> Iterator[FoundBundle]:
         for artifact in self._run.get_artifacts():
-            if not fnmatchcase(artifact.name, self._artifacts):
+            # With `archive: false`, upload-artifact keeps one file as it is, under its own name.
+            bare = fits(artifact.name, self._pattern)
+            if not bare and not fnmatchcase(artifact.name, self._artifacts):
                 continue
             name = f"artifact {artifact.name} ({artifact.id})"
             if artifact.expired:
@@ -68,7 +71,11 @@ class GitHubRun:
             elif artifact.size_in_bytes > archive.MAX_ARCHIVE:
                 yield FoundBundle(name, too_large(name, archive.MAX_ARCHIVE))
             else:
-                yield from unzipped(name, self._download(artifact.id, name), self._pattern)
+                data = self._download(artifact.id, name)
+                if bare and isinstance(data, bytes) and not data.startswith(_ZIP):
+                    yield FoundBundle(name, data)
+                else:
+                    yield from unzipped(name, data, self._pattern)
 
     def _download(self, artifact: int, name: str) -> bytes | CiplugError:
         """Fetch it by its id from the address that GitHub gives: another server, which gets no token."""

@@ -11,7 +11,7 @@ from ciplug import config, console
 from ciplug.ci.base import safe_log
 from ciplug.commands import options
 from ciplug.errors import CiplugError, ConfigError
-from ciplug.health import checkout, forge, machine, store
+from ciplug.health import checkout, forge, machine, store, trust
 from ciplug.health.base import Check, Finding, State, attempt, examine, exit_code
 from ciplug.records import canonical
 from ciplug.steps.session import Session, open_session
@@ -32,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "write": store.write,
     "branch": store.branch,
     "artifacts": store.artifacts,
+    "trust": trust.trust,
     "forge": forge.forge,
     "token": forge.token,
     "pull-request": forge.pull_request,

@@ -15,17 +15,20 @@ from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
-from ciplug.registry.state import fold, read_if_whole
+from ciplug.registry.state import fold
 from ciplug.reports import untrusted
+from ciplug.steps.registered import is_signed, read_if_whole
 from ciplug.steps.session import Session
+from ciplug.steps.vouch import vouch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|history")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|history|vouch")
     for name, what in (
         ("list", "all models, and the version in each stage"),
         ("show", "the versions of a model"),
         ("history", "every event of a model"),
+        ("vouch", "sign for all events of a model that nobody has signed, as its log is now"),
     ):
         verb = verbs.add_parser(name, help=what, allow_abbrev=False)
         if name != "list":
@@ -46,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
             f"the registry has no model '{args.model}'",
             hint=f"it has: {', '.join(names)}" if names else "promote a run first: ciplug promote MODEL --to staging",
         )
-    model = fold(args.model, events)
+    if args.verb == "vouch":
+        console.out(_history(events))
+        console.say(f"vouched for {len(events)} events, as event {vouch(session, args.model)}")
+        return 0
+    model = fold(args.model, events, is_signed(session))
     _tell_notes(model)
     if args.verb == "history":
         console.out(_stored(session, args.model) if args.json else _history(events))
@@ -58,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(session: Session, as_json: bool) -> int:
-    models = [read_if_whole(session.log, name) for name in ledger.models(session.log)]
+    models = [read_if_whole(session, name) for name in ledger.models(session.log)]
     _tell_store(session)
     for model in models:
         _tell_notes(model)

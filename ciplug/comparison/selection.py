@@ -29,6 +29,8 @@ class Facts:
     end_unknown: bool = False
     """Of a run that is not known to have finished: whether it may have."""
     trusted: bool = True
+    signed: bool = True
+    """Whether an allowed signer has signed it; True where the policy names none."""
     dirty: bool | None = None
     """None: not recorded."""
     files: tuple[str, ...] = ()
@@ -152,6 +154,7 @@ def _limited(run: Facts, by_id: dict[str, Facts]) -> Facts:
             finished=limited.finished and one.finished,
             end_unknown=limited.may_have_finished and one.may_have_finished and not (limited.finished and one.finished),
             trusted=limited.trusted and one.trusted,
+            signed=limited.signed and one.signed,
             dirty=True if limited.dirty or one.dirty else None if None in (limited.dirty, one.dirty) else False,
             set_aside=limited.set_aside or one.set_aside,
             pipeline=limited.pipeline and one.pipeline,
@@ -166,6 +169,7 @@ def objection_to(run: Facts, rules: Rules) -> Reason | None:
     objections = {
         Reason.WITHDRAWN: run.objection is not None,
         Reason.FORK: not (run.trusted or rules.forks),
+        Reason.UNSIGNED: not (run.signed or rules.forks),
         Reason.DIRTY: run.dirty is True,
         Reason.SET_ASIDE: bool(run.set_aside),
         Reason.STATE_UNKNOWN: run.dirty is None,
@@ -212,16 +216,16 @@ def _passed(run: Facts, reason: Reason) -> PassedOver:
 
 
 _RANKS = (
-    *(Reason.FORK, Reason.NOT_FINISHED, Reason.END_UNKNOWN, Reason.LAPTOP),
+    *(Reason.FORK, Reason.UNSIGNED, Reason.NOT_FINISHED, Reason.END_UNKNOWN, Reason.LAPTOP),
     *(Reason.CHILD, Reason.INCOMPLETE, Reason.INCOMPLETE),
 )
 """The reason against a run that is behind another one in each place of `_rank`; after them, the later one counts."""
 
 
-def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, bool, int, int, str, str]:
+def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, bool, bool, int, int, str, str]:
     complete = (len(run.metrics & rules.gated), len(run.metrics & rules.compared))
     ended = (run.may_have_finished, run.finished)
-    return run.trusted, *ended, run.pipeline, run.parent is None, *complete, run.started, run.id
+    return run.trusted, run.signed, *ended, run.pipeline, run.parent is None, *complete, run.started, run.id
 
 
 def is_as_good(other: Facts, run: Facts, rules: Rules) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ciplug.config import kinds
+from ciplug.config import kinds, values
 from ciplug.config.clean import Clean
 from ciplug.config.kinds import Mistake, Named, Table, inline, key
 from ciplug.config.metrics import METRICS, Metrics
@@ -113,6 +113,8 @@ class Config(Section):
     """The largest artifact that goes to git, like `25 MB`."""
     redact: tuple[str, ...] = key(kinds.NAMES, ())
     """Names of parameters, tags and options whose values are masked in records; `*` stands for any characters."""
+    signers: Mapping[str, str] = key(kinds.Scalar(values.signers, values.SIGNERS_FORM), {}, nullable=False)
+    """Name → public ssh key of those whose signature makes runs, verdicts and events of the registry count."""
     keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
     model: str | None = key(kinds.TEXT)
     """The model of the runs. Default: `default`, and the gates are for every model."""
@@ -158,5 +160,5 @@ class Config(Section):
         return self.models[model]
 
 
-WHOLE_FILE = ("version", "store", "artifact_store", "artifact_limit", "redact", "keep", "models")
+WHOLE_FILE = ("version", "store", "artifact_store", "artifact_limit", "redact", "signers", "keep", "models")
 """The keys that may stand beside `models`."""

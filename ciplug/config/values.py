@@ -229,3 +229,25 @@ def stage_name(name: str) -> str:
     if re.fullmatch(_RESERVED_STAGES, name):
         raise ValueError(f"'{name}' has a meaning of its own in the registry: choose another name")
     return name
+
+
+_PUBLIC_KEY = re.compile(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}(?: .*)?")
+SIGNERS_FORM: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "string",
+        "pattern": r"^\s*(sk-)?(ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}",
+    },
+}
+
+
+def signers(value: Any) -> dict[str, str]:
+    """Name → public key."""
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise ValueError(
+            f"a mapping of names to public keys is expected, {{ci: ssh-ed25519 AAAA…}}, not {shown(value)}"
+        )
+    for name, public in value.items():
+        if not _PUBLIC_KEY.fullmatch(public.strip()):
+            raise ValueError(f"the key of '{name}' is not a public key of ssh, like ssh-ed25519 AAAA…")
+    return {str(name): public.strip() for name, public in value.items()}

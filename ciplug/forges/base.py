@@ -89,6 +89,10 @@ class Forge(Protocol):
         """
         ...
 
+    def protects(self, branch: str) -> bool | None:
+        """Whether only some accounts may push to a branch; None if the forge does not tell this token."""
+        ...
+
     def runs_in(self, environment: str) -> bool | None:
         """Whether this job is a deployment to an environment; None if the forge does not provide this."""
         ...

@@ -122,6 +122,9 @@ class Bitbucket:
         """Bitbucket does not tell a job who has let it run."""
         return None
 
+    def protects(self, branch: str) -> bool | None:
+        return None
+
     def runs_in(self, environment: str) -> bool | None:
         return None
 

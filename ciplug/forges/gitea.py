@@ -123,6 +123,10 @@ class Gitea:
         """Gitea has no environments that somebody approves."""
         return None
 
+    def protects(self, branch: str) -> bool | None:
+        with self._api.errors(f"read the branch {branch}", _HINT):
+            return self._api.get(f"{self._path}/branches/{branch}").json().get("protected") is True
+
     def runs_in(self, environment: str) -> bool | None:
         return None
 

@@ -161,6 +161,12 @@ class GitHub:
                 if review["state"] == "approved" and environment in [e["name"] for e in review["environments"]]
             }
 
+    def protects(self, branch: str) -> bool | None:
+        with self._errors(f"read the branch {branch}", _APPROVALS):
+            repository = self._open()
+            _, found = repository.requester.requestJsonAndCheck("GET", f"{repository.url}/branches/{branch}")
+            return found.get("protected") is True if isinstance(found, dict) else None
+
     def runs_in(self, environment: str) -> bool | None:
         return None
 

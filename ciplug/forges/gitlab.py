@@ -157,6 +157,10 @@ class GitLab:
         """GitLab knows the environment of a job instead."""
         return None
 
+    def protects(self, branch: str) -> bool | None:
+        with self._errors(f"read the branch {branch}", _STATUSES):
+            return self._project().branches.get(branch).attributes.get("protected") is True
+
     def runs_in(self, environment: str) -> bool | None:
         """Whether a deployment to the environment is this job, which its job token names."""
         with self._errors(f"read the deployments to {environment}", _STATUSES):

@@ -40,6 +40,7 @@ _KEPT_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 _TOKENS = (
     "CIPLUG_JENKINS_",
     "CIPLUG_INPUT_",
+    "CIPLUG_SIGNING_KEY",
     # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
     "INPUT_TOKEN",
     "INPUT_PUSH-TOKEN",

@@ -91,7 +91,10 @@ def measure_dirt(
 
 
 def committed(top: Path, files: Iterable[Path], commit: str = "HEAD") -> set[Path]:
-    """Return the files of the work tree at `top` that are as they are in a commit; none where it is not there."""
+    """Return the files of the work tree at `top` that are as they are in a commit; none where it is not there.
+
+    A file in a submodule is compared with the commit that this one names for it.
+    """
     inside = {name: file for file in files for name in _inside(top, [file]) if "\n" not in name}
     if not inside:
         return set()
@@ -100,11 +103,30 @@ def committed(top: Path, files: Iterable[Path], commit: str = "HEAD") -> set[Pat
         b"\n"
     )
     stored = {name: line.decode() for name, line in zip(inside, answers, strict=False) if line and b" " not in line}
-    if not stored:
-        return set()
-    compared = [_Change(name, blob) for name, blob in stored.items()]
-    different = {one.path for one in _really_different(top, configuration(top), compared)}
-    return {inside[name] for name in stored if name not in different}
+    same = _in_submodules(top, [file for name, file in inside.items() if name not in stored], commit)
+    if stored:
+        compared = [_Change(name, blob) for name, blob in stored.items()]
+        different = {one.path for one in _really_different(top, configuration(top), compared)}
+        same |= {inside[name] for name in stored if name not in different}
+    return same
+
+
+def _in_submodules(top: Path, files: Iterable[Path], commit: str) -> set[Path]:
+    """Those of the files that are as in their submodule, at the commit that a commit of the repository names."""
+    by_place: dict[Path, list[Path]] = {}
+    for file in files:
+        above = Path(os.path.normpath(top / file)).parents
+        if (place := next((one for one in above if (one / ".git").exists()), top)) != top:
+            by_place.setdefault(place, []).append(file)
+    found: set[Path] = set()
+    for place, own in by_place.items():
+        link = f"{commit}:{next(_inside(top, [place]), '')}"
+        named = run_git("rev-parse", "--verify", "--quiet", "--end-of-options", link, cwd=top, check=False).stdout
+        if named:
+            if is_named(top):
+                name_safe(place.resolve())
+            found |= committed(place, own, named.decode().split()[-1])
+    return found
 
 
 def is_tracked(workspace: Workspace, path: Path) -> bool:

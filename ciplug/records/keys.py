@@ -8,6 +8,7 @@
     amend/<commit>-<run>-<seq>-<digest>.series   step series that were logged late, and
     amend/<commit>-<run>-<seq>-<digest>.inputs   schemas and profiles of inputs that were
     verdicts/<commit>-<run>-<digest>.json        one judgement of a run
+    <any of these>.sig                           the signature of an object, and of those beside it
     aside/<digest>.json                          an object that could not be read, with the key that it had
     registry/<model>/<seq>.json                  one event of a model's log
 
@@ -39,7 +40,7 @@ EVERY_VERDICT = f"{VERDICTS}/"
 """The prefix of all keys of verdicts."""
 EVERY_LOG = f"{REGISTRY}/"
 """The prefix of the names of all logs of the registry."""
-RECORD, SERIES, EXAMPLES, INPUTS = ".json", ".series", ".examples", ".inputs"
+RECORD, SERIES, EXAMPLES, INPUTS, SIGNATURE = ".json", ".series", ".examples", ".inputs", ".sig"
 _OF_A_RUN = AMENDMENTS + r"/(?P<commit>[^-/]+)-(?P<run>[^-/]+)-"
 _AMENDMENT = re.compile(_OF_A_RUN + r"(?P<seq>[1-9][0-9]{0,14})-(?P<digest>[0-9a-f]{8})")
 _AMONG_AMENDMENTS = re.compile(_OF_A_RUN)
@@ -175,6 +176,11 @@ def parse_inputs(key: str) -> RunKey | None:
     return _run_of(key, INPUTS)
 
 
+def parse_beside(key: str) -> RunKey | None:
+    """Return the run whose series, examples or inputs have this key; None for any other key."""
+    return parse_series(key) or parse_examples(key) or parse_inputs(key)
+
+
 def _run_of(key: str, ending: str) -> RunKey | None:
     if not (key.startswith(EVERY_RUN) and key.endswith(ending)):
         return None
@@ -247,7 +253,7 @@ def amended_run(key: str) -> RunKey | None:
     A key among the amendments of a run that is not in the grammar counts: what the object says is not known.
     """
     match = _AMONG_AMENDMENTS.match(key)
-    beside = parse_late_series(key) or parse_late_inputs(key)
+    beside = parse_late_series(key) or parse_late_inputs(key) or _amendment_of(key, SIGNATURE)
     return RunKey(_commit(match["commit"]), match["run"]) if match and not beside else None
 
 
@@ -314,6 +320,11 @@ def stem_of(key: str) -> str:
     """Return a key without its ending: the same for a record and for the objects beside it."""
     folder, slash, name = key.rpartition("/")
     return folder + slash + name.partition(".")[0]
+
+
+def signature_key(key: str) -> str:
+    """Return the key of the signature of an object, and of those beside it."""
+    return stem_of(key) + SIGNATURE
 
 
 def record_beside(key: str) -> str:

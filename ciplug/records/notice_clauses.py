@@ -272,6 +272,10 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.NO_EVALUATION: _no_evaluation,
     Kind.BASE_ASKED: lambda n: f"compared with '{n.name}' as asked for; the gates keep the baseline of the policy",
     Kind.UNREADABLE: _unreadable,
+    Kind.UNSIGNED_EVENTS: lambda n: (
+        f"{counted(n.count or 0, 'event')} of the registry of '{n.model}', the first is event {n.event}, "
+        "have no signature of an allowed signer, and do not count"
+    ),
     Kind.BROKEN_LOG: lambda n: f"the registry of '{n.model}' cannot be read: {n.detail}",
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,

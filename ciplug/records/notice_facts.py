@@ -110,6 +110,8 @@ class Kind(str, Enum):
     UNREADABLE = "unreadable"
     BROKEN_LOG = "broken_log"
     """The log of the model cannot be read, or was rewritten."""
+    UNSIGNED_EVENTS = "unsigned_events"
+    """Events of the registry that no allowed signer has signed, and that do not count."""
     SKIPPED_EVENT = "skipped_event"
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"

@@ -121,6 +121,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.OTHER_EVALUATION: _of_evaluation,
     Kind.NO_EVALUATION: _of_evaluation,
     Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
+    Kind.UNSIGNED_EVENTS: "look at them: ciplug registry history; if they are right: ciplug registry vouch",
     Kind.BROKEN_LOG: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.LOOKS: "measure what you promote on data that no run was chosen by, or renew the evaluation set",

@@ -45,6 +45,8 @@ class RegistryEvent:
     """The address of the pipeline run."""
     ciplug: str | None = None
     """The version of ciplug that wrote it."""
+    signature: str | None = None
+    """The ssh signature of the event without this field."""
     payload: Mapping[str, Any] = field(default_factory=dict)
     """The fields of the type's dataclass, and those that a newer ciplug added."""
     schema: int = SCHEMA
@@ -67,6 +69,20 @@ class Register:
     @property
     def runs(self) -> tuple[str, ...]:
         return (self.run,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vouch:
+    """Vouch for the events before this one, as somebody who may sign has looked at them."""
+
+    type: ClassVar[str] = "vouch"
+
+    until: int
+    """The number of the last event that counts although nobody signed it."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +113,10 @@ class Promote:
     """The requirements of every stage that the policy turned off for this one: `clean_tree`."""
     waived: tuple[str, ...] = ()
     """The gates that passed by a waiver, each with the approver and the reason."""
+    trust: str | None = None
+    """The level of trust that held: open, protected, signed."""
+    trust_shown_by: str | None = None
+    """What shows that level."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided when the promotion was judged, one sentence each."""
 

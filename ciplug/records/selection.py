@@ -16,6 +16,8 @@ class Reason(str, Enum):
     """It was withdrawn or deleted, its parent was, or an amendment of it cannot be read. It never counts."""
     FORK = "fork"
     """A fork's job recorded it. It is never a baseline, and it represents a commit only where no trusted run does."""
+    UNSIGNED = "unsigned"
+    """The policy names signers, and none of them has signed it. It counts as a fork's run does."""
     DIRTY = "dirty"
     """Tracked files differed from the commit, or its command checked out another one. It never counts."""
     SET_ASIDE = "set_aside"
@@ -37,7 +39,7 @@ class Reason(str, Enum):
 
 
 REPORTED_REASONS = (
-    *(Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN),
+    *(Reason.WITHDRAWN, Reason.FORK, Reason.UNSIGNED, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN),
     *(Reason.NOT_FINISHED, Reason.END_UNKNOWN, Reason.LAPTOP),
 )
 """Reasons that a report names: somebody may have expected these runs to count."""
@@ -78,6 +80,7 @@ class PassedOver:
 
 WORDS = {
     Reason.FORK: "was recorded by a fork's job",
+    Reason.UNSIGNED: "has no signature of an allowed signer",
     Reason.DIRTY: "was made from a dirty tree: tracked files differed from the commit",
     Reason.STATE_UNKNOWN: "did not record whether its files were those of the commit",
     Reason.NOT_FINISHED: "did not finish",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ciplug.records.canonical import plain
-from ciplug.records.registry_event import SCHEMA, Payload, Promote, Register, RegistryEvent
+from ciplug.records.registry_event import SCHEMA, Payload, Promote, Register, RegistryEvent, Vouch
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model, SkippedEvent, Version
 
@@ -44,11 +44,17 @@ def promote(model: Model, event: RegistryEvent, payload: Promote) -> Model:
     return model.with_stage(payload.version, payload.stage, payload.exemptions)
 
 
+def vouch(model: Model, event: RegistryEvent, payload: Vouch) -> Model:
+    """The model as it is: `state.counting` decides which events count."""
+    return model
+
+
 EVENT_TYPES: dict[str, EventType[Any]] = {
     row.payload.type: row
     for row in (
         EventType(Register, register),
         EventType(Promote, promote),
+        EventType(Vouch, vouch),
     )
 }
 """Type, as written in the envelope → its row."""

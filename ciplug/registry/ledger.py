@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -47,8 +48,13 @@ def read(log: Log, model: str) -> Ledger:
     return Ledger(tuple(events), head)
 
 
-def append(log: Log, ledger: Ledger, event: RegistryEvent) -> Ledger:
-    """Append `event` to the log; its number and the digest of the event before it are filled in here.
+def append(
+    log: Log,
+    ledger: Ledger,
+    event: RegistryEvent,
+    sign: Callable[[RegistryEvent], RegistryEvent] | None = None,
+) -> Ledger:
+    """Append `event` to the log; its number and the digest of the event before it are filled in, then it is signed.
 
     Raises Conflict when another event was appended since the ledger was read.
     """
@@ -57,4 +63,6 @@ def append(log: Log, ledger: Ledger, event: RegistryEvent) -> Ledger:
         seq=ledger.head.seq + 1 if ledger.head else 1,
         previous=ledger.head.digest if ledger.head else None,
     )
+    if sign is not None:
+        placed = sign(placed)
     return Ledger((*ledger.events, placed), log.append(log_of(event.model), ledger.head, dumps(placed)))

@@ -47,6 +47,8 @@ class Model:
     """The versions by number, lowest first."""
     skipped: tuple[SkippedEvent, ...] = ()
     """Events that are not part of this state: only a newer ciplug knows what they do."""
+    unsigned: tuple[int, ...] = ()
+    """Events that are not part of this state: no allowed signer has signed them."""
     problem: str | None = None
     """Why nothing is known of it, where its log is broken."""
 
@@ -80,7 +82,13 @@ class Model:
     def notices(self) -> tuple[Notice, ...]:
         """What whoever reads this state must know: each event that was skipped, and that the log is broken."""
         broken = Notice(kind=Kind.BROKEN_LOG, of="production", model=self.name, detail=self.problem)
-        return (*((broken,) if self.problem else ()), *self._skipped_notices)
+        count = len(self.unsigned)
+        unsigned = Notice(kind=Kind.UNSIGNED_EVENTS, model=self.name, event=min(self.unsigned, default=0), count=count)
+        return (
+            *((broken,) if self.problem else ()),
+            *((unsigned,) if count else ()),
+            *self._skipped_notices,
+        )
 
     @property
     def _skipped_notices(self) -> tuple[Notice, ...]:

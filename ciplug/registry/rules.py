@@ -13,6 +13,7 @@ from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry.events import EVENT_TYPES, payload_of
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model
+from ciplug.registry.state import IsSigned, counting
 
 
 class BrokenRule(NamedTuple):
@@ -23,19 +24,27 @@ class BrokenRule(NamedTuple):
     """A clause whose subject is the event."""
 
 
-def broken_rules(name: str, events: Iterable[RegistryEvent], ladder: Sequence[str]) -> Iterator[BrokenRule]:
+def broken_rules(
+    name: str, events: Sequence[RegistryEvent], ladder: Sequence[str], is_signed: IsSigned | None = None
+) -> Iterator[BrokenRule]:
     """Yield what is wrong with the events of a model, each judged by the state before it.
 
     Raises RecordError for an event that does not have the fields of its type.
 
     Args:
         ladder: the stages in force today, for events that do not name theirs.
+        is_signed: without a signature an event does not count, and is not judged; None: all count.
     """
     model = Model(name)
+    counts = counting(events, is_signed)
+    highest = 0
     for event in events:
         payload = payload_of(event)
+        number, highest = highest + 1, max(highest, payload.version if isinstance(payload, Register) else 0)
+        if event.seq not in counts:
+            continue
         if isinstance(payload, Register):
-            wrong = _of_register(model, payload)
+            wrong = _of_register(model, payload, number)
         elif isinstance(payload, Promote):
             wrong = _of_promote(model, payload, Ladder(payload.ladder or tuple(ladder)))
         else:
@@ -58,9 +67,9 @@ def other_ladders(name: str, events: Iterable[RegistryEvent], ladder: Sequence[s
     ]
 
 
-def _of_register(model: Model, payload: Register) -> Iterable[str]:
-    if payload.version != model.next_version:
-        yield f"registers version {payload.version}, and the next one is {model.next_version}"
+def _of_register(model: Model, payload: Register, number: int) -> Iterable[str]:
+    if payload.version != number:
+        yield f"registers version {payload.version}, and the next one is {number}"
     if before := model.of_run(payload.run):
         yield f"registers the run of version {before.number} again"
 

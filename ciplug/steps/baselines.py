@@ -24,9 +24,9 @@ from ciplug.records.objection import newer_amendment, objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
-from ciplug.registry.state import read_if_whole
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
+from ciplug.steps.registered import read_if_whole
 from ciplug.steps.renames import Renames, renames_for
 from ciplug.steps.select import facts_on
 from ciplug.steps.session import Session, now
@@ -454,7 +454,7 @@ def baselines_of(
     session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None, *, named: bool = False
 ) -> BaselineFinder:
     """Return the finder for the baselines of a run; `named`: somebody named the run by its id."""
-    return BaselineFinder(session, runs, run, in_force, read_if_whole(session.log, run.model), named)
+    return BaselineFinder(session, runs, run, in_force, read_if_whole(session, run.model), named)
 
 
 def same_evaluation(ours: Sequence[Run], other: Run, paths: Iterable[str]) -> bool:

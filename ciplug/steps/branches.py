@@ -60,7 +60,10 @@ def read_ahead(session: Session, runs: Runs, commit: str) -> None:
     past = commits_around(session, commit, next(iter(read_policies(session).baseline_branches), None))
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded)}
-    keys = runs.objects_of(key for each in near for key in recorded.get(each, ()))
+    of_near = [key for each in near for key in recorded.get(each, ())]
+    policies = read_policies(session)
+    signed = runs.signatures_of(of_near) if (policies.base or policies.own).signers else []
+    keys = [*runs.objects_of(of_near), *signed]
     events = session.store.keys(*(f"{log}/" for log in session.log.logs(EVERY_LOG)))
     # Of many models with many events, few are needed.
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])

@@ -26,6 +26,7 @@ from ciplug.registry.rules import broken_rules, other_ladders
 from ciplug.registry.state import fold
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
+from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
@@ -166,10 +167,10 @@ def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Proble
     """The chain of a model's events, the rules that they follow, and the evidence that they name; adds to `notes`."""
     try:
         events = ledger.read(session.log, model).events
-        notes += fold(model, events).notes
+        notes += fold(model, events, is_signed(session)).notes
         ladder = session.config.ladder_of(model)
         notes += other_ladders(model, events, ladder)
-        for seq, words in broken_rules(model, events, ladder):
+        for seq, words in broken_rules(model, events, ladder, is_signed(session)):
             yield Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}")
     except CiplugError as problem:
         yield Problem(log_of(model), problem.message)

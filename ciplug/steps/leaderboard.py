@@ -11,8 +11,8 @@ from ciplug.comparison.selection import Facts, Rules, objection_to
 from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.records.selection import Reason
 from ciplug.registry.model import Version
-from ciplug.registry.state import read_if_whole
 from ciplug.steps.policy_in_force import of_checkout
+from ciplug.steps.registered import read_if_whole
 from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, SearchResult
 from ciplug.tracking.entries import Entry
@@ -193,5 +193,5 @@ def _direction(metric: str, by_gate: bool | None, requested: bool | None, source
 
 
 def _versions(session: Session, model: str) -> tuple[dict[str, Version], Sequence[str]]:
-    registered = read_if_whole(session.log, model)
+    registered = read_if_whole(session, model)
     return {version.run: version for version in registered.versions}, registered.notes

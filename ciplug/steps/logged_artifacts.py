@@ -21,7 +21,8 @@ from ciplug.console import Note, warning
 from ciplug.errors import GitError, InputError, listed
 from ciplug.git.worktree import committed
 from ciplug.records.left_out import LeftOut
-from ciplug.steps.inputs import Inputs, Surroundings, lost_file
+from ciplug.steps.inputs import Inputs, Surroundings
+from ciplug.steps.lost_files import lost_file
 
 SINCE = "since"
 """Of the facts about an open run: the moment, in nanoseconds since 1970, from which on a written file is its own."""

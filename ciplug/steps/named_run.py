@@ -9,8 +9,8 @@ from ciplug.records.run import Run
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
-from ciplug.registry.state import read_model
 from ciplug.reports.untrusted import clean
+from ciplug.steps.registered import read_model
 from ciplug.steps.select import counting, resolve_commit
 from ciplug.steps.session import Session
 
@@ -55,7 +55,7 @@ def _objections(runs: Runs, named: NamedRun) -> list[str]:
 
 
 def _of_version(session: Session, runs: Runs, name: VersionName) -> NamedRun:
-    model = read_model(session.log, name.model)
+    model = read_model(session, name.model)
     version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
     run = runs.at(version.commit, version.run)
     if version.files != {file.path: file.digest for file in run.artifacts}:

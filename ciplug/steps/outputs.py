@@ -19,7 +19,8 @@ from ciplug.git.commits import commit_time
 from ciplug.git.worktree import committed, is_tracked
 from ciplug.records.left_out import LeftOut
 from ciplug.steps.addresses import Addresses
-from ciplug.steps.inputs import Inputs, lost_file, refused_file
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.lost_files import lost_file, refused_file
 from ciplug.steps.session import Session
 
 _LEDGER = "params-written.json"

@@ -27,9 +27,12 @@ from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
-from ciplug.steps.inputs import Inputs, Surroundings, Values, read_artifacts, read_datasets, read_values
+from ciplug.steps.inputs import Inputs, Surroundings
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
+from ciplug.steps.read_artifacts import read_artifacts, read_datasets
+from ciplug.steps.read_values import Values, read_values
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
+from ciplug.steps.sign import signed
 from ciplug.tracking.runs import run_objects
 
 if TYPE_CHECKING:
@@ -316,6 +319,7 @@ def finish(
         ]
         reported = [*problems, *own.problems, *(input_problems if complete else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
+        objects = signed(job.env, objects, trusted=run.provenance.context.trusted)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
         return Recorded(run, sealed, tuple(reported), tuple(notes))
 

@@ -11,6 +11,7 @@ from ciplug.records import bundle
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.session import Session
+from ciplug.steps.sign import signed
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def record_bundles(session: Session, bundles: list[Bundle], *, trusted: bool) ->
         keys = (key for item in batch for key in item.objects)
         objects = {key: pending.objects.pop(key) for key in keys if key in pending.objects}
         try:
-            session.store.add(objects)
+            session.store.add(signed(session.env, objects, trusted=trusted and session.context.trusted))
             recorded += batch
         except Conflict:
             # Another job recorded one of them since we looked: find which.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.facts import with_facts
@@ -15,7 +17,8 @@ from ciplug.records.selection import Reason
 from ciplug.steps.branches import read_ahead
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.renames import renames_for
-from ciplug.steps.session import Session
+from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.signatures import signers_of
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -65,14 +68,19 @@ def facts_on(
         gated: the metrics that gates look at, time and memory among them.
         names: old name → present name, of metrics that were renamed.
     """
-    return with_parents(
-        facts_of(
+    signers = signers_of(session)
+    tomorrow = stamp(now() + timedelta(days=1))
+    found = []
+    for run in recorded:
+        facts = facts_of(
             with_facts(renamed(runs.evidence(run).run, names or {}), gated),
             runs.changes(run).objection,
             lambda one: set_aside(session, one),
         )
-        for run in recorded
-    )
+        # A time that is still to come orders nothing: it is what the writer says.
+        started = facts.started if facts.started < tomorrow else ""
+        found.append(replace(facts, started=started, signed=not signers or signers.of_run(runs, run) is not None))
+    return with_parents(found)
 
 
 def set_aside(session: Session, run: Run) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ciplug.errors import Cause, ConfigError, Conflict, StoreError
 from ciplug.records.canonical import new_id
 from ciplug.records.keys import amended_run, is_run
 from ciplug.steps.session import Session, beside_runs
+from ciplug.steps.sign import signed
 
 MOST_KEYS = 5_000
 MOST_BYTES = 64 * 1024 * 1024
@@ -28,6 +29,8 @@ def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path |
     Raises StoreError when they could not be sent; they stay spooled.
     """
     entry = session.spool.create(new_id(), {})
+    if bundle is None:
+        objects = signed(session.env, objects, trusted=session.context.trusted)
     sealed = entry.seal(session.spooled_for, objects)
     if bundle is None:
         send(session, sealed)

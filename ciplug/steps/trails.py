@@ -10,6 +10,7 @@ from ciplug.comparison import nearest_run
 from ciplug.config.gate import Baseline
 from ciplug.records.comparison import Side
 from ciplug.records.notice import Kind, Notice
+from ciplug.steps.baselines import same_evaluation
 from ciplug.steps.session import now
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def trails(finder: BaselineFinder, policy: Policy, evaluation: Iterable[str]) ->
     """
     gates = {name: policy.resolved(name) for name, gate in policy.gates.items() if gate.trend}
     paths = tuple(evaluation)
-    ours = {_measured_on(run, paths) for run in finder.candidates}
-    alike = [run for run in finder.trail(policy.baseline.branch) if {_measured_on(run, paths)} == ours] if gates else []
+    trail = finder.trail(policy.baseline.branch) if gates else []
+    alike = [run for run in trail if same_evaluation(finder.candidates, run, paths)]
     return {
         name: _trail(finder, [run for run in alike if gate.metric in run.metrics], gate.metric, gate.trend.since)
         for name, gate in gates.items()
@@ -63,7 +64,3 @@ def _counted(finder: BaselineFinder, runs: list[Run], metric: str) -> tuple[Side
         return Side.absent("baseline", "branch", problem), []
     label = f"{len(runs)} runs ago"
     return nearest_run.side("baseline", label, label, runs[-1], now()), runs[:-1]
-
-
-def _measured_on(run: Run, paths: Iterable[str]) -> tuple[str | None, ...]:
-    return tuple(next((file.digest for file in run.datasets if file.path == path), None) for path in paths)

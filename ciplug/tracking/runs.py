@@ -14,7 +14,18 @@ from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
 from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import decode_texts, encode_texts
-from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_late_series, parse_runs, run_key
+from ciplug.records.keys import (
+    RunKey,
+    amended_run,
+    is_verdict,
+    parse_beside,
+    parse_late_inputs,
+    parse_late_series,
+    parse_runs,
+    run_key,
+    signature_key,
+    stem_of,
+)
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.records.run_evidence import RunEvidence, evidence_of
@@ -269,10 +280,22 @@ class Runs:
         amendments = (key for run in wanted for key in self._amendment_keys.get(run, ()) if amended_run(key))
         return [*(run.key for run in wanted), *amendments]
 
+    def signatures_of(self, runs: Iterable[RunKey]) -> list[str]:
+        """Keys of the signatures that are beside what `objects_of` returns, whether they exist or not."""
+        return list(map(signature_key, self.objects_of(runs)))
+
     def digests(self, runs: Iterable[Run]) -> dict[str, str]:
         """Return key → digest of the records and the amendments of these runs, as the store has them."""
         data = self._read(self.objects_of(map(run_key, runs)))
         return {key: digest(data[key]) for key in sorted(data)}
+
+    def object(self, key: str) -> bytes | None:
+        """The bytes of any object; None where it is not there."""
+        return self._read([key]).get(key)
+
+    def beside(self, run: RunKey) -> list[str]:
+        """The keys of what is beside the record of a run: series, examples, schemas and profiles."""
+        return [key for key in self._list(f"{stem_of(run.key)}.") if key != run.key and parse_beside(key)]
 
     def _note(self, key: str, problem: RecordError) -> None:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
@@ -343,7 +366,7 @@ class Runs:
         from ciplug.records.read import verdict_on
 
         verdicts = {}
-        for key, data in self._read(self._list(run_key(run).verdicts)).items():
+        for key, data in self._read(filter(is_verdict, self._list(run_key(run).verdicts))).items():
             try:
                 verdicts[key] = verdict_on(run, data, key), digest(data)
             except RecordError as problem:

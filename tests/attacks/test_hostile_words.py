@@ -152,7 +152,8 @@ def _check(project: Project, command: list[str]) -> None:
 def _without_annotations(text: str) -> str:
     """Without the lines that ciplug itself writes for the host, each one command with its words escaped."""
     ours = re.compile(
-        r"^(::(notice|warning|error)( [\w=,%./ -]*)?::[^\n]*|##vso\[task\.(logissue|setvariable|uploadsummary)\b[^\n]*)$",
+        r"^(::(notice|warning|error)( [\w=,%./ -]*)?::[^\n]*"
+        r"|##vso\[task\.(logissue|setvariable|uploadsummary)\b[^\n]*)$",
         re.MULTILINE,
     )
     return ours.sub(lambda match: "" if "owned" not in match[0][:30] else match[0], text)

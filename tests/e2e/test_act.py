@@ -281,7 +281,7 @@ jobs:
     strategy: {matrix: {noise: [0.01, 0.02]}, max-parallel: 1}
     env: {NOISE: "${{ matrix.noise }}"}
     steps:
-      - uses: actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8 # v6.0.1
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1
         with: {persist-credentials: true}
       - uses: your-org/ciplug@0000000000000000000000000000000000000000
         with: {command: python train.py, seed: "1"}

@@ -419,6 +419,20 @@ def test_github_a_fork_that_is_gone_is_a_fork(tmp_path: Path, job: GitHubApi, pr
     assert said.code == 3 and "claims to be of a trusted job" in said.err
 
 
+def test_github_a_file_that_was_uploaded_as_it_is(
+    tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
+) -> None:
+    """`archive: false` of upload-artifact: the artifact is the file itself, and has its name."""
+    run = a_run(project.head)
+    job.add_run(42, commit=project.head)
+    job.add_artifact(42, "bundle.ndjson", packed(run))
+    job.add_artifact(42, "metrics.ndjson", b"not a bundle")
+    job.add_artifact(42, "bundle-2.ndjson", b"PK\x03\x04 no archive")
+    said = ciplug("collect", "--github-run", "42", env=github(tmp_path, job, "push", {}))
+    assert recorded(project) == {run.id: project.head}
+    assert said.code == 3 and "bundle-2.ndjson" in said.err and "metrics.ndjson" not in said.err
+
+
 def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call) -> None:
     """All pages; what is too old, broken or of another name; nothing skipped without a word."""
     legs = [a_run(project.head) for _ in range(110)]

@@ -14,7 +14,7 @@ import pytest
 
 from ciplug.cli import main
 from ciplug.git.workspace import discover
-from ciplug.git.worktree import Dirt, measure_dirt
+from ciplug.git.worktree import Dirt, committed, measure_dirt
 from tests.project import Project, git
 
 PYTHON = sys.executable
@@ -314,6 +314,23 @@ def test_a_declared_output_that_the_command_did_not_write_is_dirt(project: Proje
     assert last(project) == dirty("src/a.py", "src/b.py")
     project.ciplug("run", "--", *written, "src/a.py", "src/b.py")
     assert last(project) == CLEAN
+
+
+def test_files_of_the_commit_are_known_by_their_content(project: Project, tmp_path: Path) -> None:
+    """Also those of a submodule, at the commit that the repository names for it."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "lib.git")
+    Project.create(tmp_path / "lib", remote=f"file://{tmp_path}/lib.git")
+    top = project.folder
+    git(top, "-c", "protocol.file.allow=always", "submodule", "add", "-q", f"file://{tmp_path}/lib.git", "lib")
+    project.commit("a submodule")
+    files = [top / "train.py", top / "lib/train.py", top / "lib/numbers.json", top / "none"]
+    assert committed(top, files) == set(files[:3])
+    for file in files[:2]:
+        file.write_text("pass\n")
+    os.utime(files[2], (1, 1))
+    assert committed(top, files) == {files[2]}
+    git(top / "lib", "commit", "-qam", "newer")
+    assert committed(top, files) == {files[2]}
 
 
 def notebook(*code: str, result: str = "", **metadata: object) -> str:

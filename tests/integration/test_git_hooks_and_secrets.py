@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,21 @@ def test_no_token_in_git_s_words(words: str) -> None:
     assert SECRET not in shown and "git.example.com/a/b" in shown
 
 
-def test_no_token_is_printed_where_a_remote_cannot_be_reached(tmp_path: Path) -> None:
+READING = [("runs", "list"), ("doctor",)]
+WAITING = [("run", "--", sys.executable, "train.py"), *READING, ("record", "--spooled")]
+"""They try the network again."""
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [READING, pytest.param(WAITING, marks=pytest.mark.slow)],
+    ids=len,
+)
+def test_no_token_is_printed_where_a_remote_cannot_be_reached(
+    commands: Sequence[Sequence[str]], tmp_path: Path
+) -> None:
     project = Project.create(tmp_path / "work")
     git(project.folder, "remote", "add", "origin", f"http://ada:{SECRET}@127.0.0.1:1/a/b.git")
-    for args in (("run", "--", sys.executable, "train.py"), ("runs", "list"), ("doctor",), ("record", "--spooled")):
+    for args in commands:
         done = project.ciplug(*args, code=None)
         assert SECRET not in done.stdout + done.stderr, args

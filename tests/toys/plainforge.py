@@ -71,6 +71,9 @@ class Plainforge:
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         return None
 
+    def protects(self, branch: str) -> bool | None:
+        return None
+
     def runs_in(self, environment: str) -> bool | None:
         return None
 

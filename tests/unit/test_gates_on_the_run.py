@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ def judged(
     status: Status = "finished",
     gate: Mapping[str, Any] | None = None,
     no_base_policy: Notice | None = None,
+    unrun: Sequence[Notice] = (),
     **evidence: Any,
 ) -> Verdict:
     values = {"a": 0.9} if metrics is None else metrics
@@ -43,6 +44,7 @@ def judged(
         policy_source=PolicySource(file="conf/ciplug.yaml", branch="main", commit="d" * 40, as_committed=False),
         policy_digest="sha256:1",
         no_base_policy=no_base_policy,
+        unrun=unrun,
         stage="staging",
         dry_run=True,
         ciplug="9.9",
@@ -97,9 +99,27 @@ def test_a_policy_of_the_pull_request_is_a_warning() -> None:
     assert result.advice == notice.remedy and gate.outcome == "PASS"
 
 
+def test_another_name_is_no_way_around_the_gates_of_the_base() -> None:
+    notice = Notice(kind=Kind.NO_BASE_POLICY, name="main", path="ciplug.yaml")
+    dropped = Notice(kind=Kind.GATED_DROPPED, name="main", model="wine")
+    _, result, _ = judged(no_base_policy=notice, unrun=[dropped]).gates
+    assert (result.gate, result.outcome, result.reason) == ("policy", "FAIL", dropped.clause)
+    assert [gate.gate for gate in judged(unrun=[dropped]).gates] == ["a"], "its gates judge the run"
+
+
 def test_the_verdict_says_what_was_judged_and_by_what() -> None:
     verdict = judged()
     assert (verdict.run, verdict.model, verdict.commit) == (RUN, "m", "1a2b3c4d" * 5)
     assert (verdict.policy_file, verdict.policy_branch, verdict.policy_commit) == ("conf/ciplug.yaml", "main", "d" * 40)
     assert (verdict.policy_digest, verdict.policy_as_committed) == ("sha256:1", False)
     assert (verdict.created, verdict.stage, verdict.dry_run, verdict.ciplug) == ("2026-11-29", "staging", True, "9.9")
+
+
+def test_a_value_that_was_changed_after_the_end_of_the_run_passes_no_gate() -> None:
+    (result,) = judged(changed={RUN: {"a": "mallory"}}).gates
+    assert result.outcome == "ERROR" and "mallory" in result.reason
+    assert judged(changed={"b" * 32: {"a": "mallory"}}).outcome == "PASS"
+
+
+def test_each_bound_has_its_rule() -> None:
+    assert [gate.rule for gate in judged(gate={"max": 1}).gates] == ["at least 0.8", "at most 1"]

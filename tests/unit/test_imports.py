@@ -25,6 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "strict_yaml": {"errors"},
     "config": {"errors", "strict_yaml"},
     "records": {"errors"},
+    # A program beside git.
+    "signing": {"errors"},
     # Pure.
     "stats": RECORDS,
     "comparison": {*RECORDS, "stats"},
@@ -44,9 +46,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": {
         *RECORDS,
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
-        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version", "loading"),
+        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version", "loading", "signing"),
     },
-    "health": {"errors", "_version", "ci", "config", "steps", "forges", "git", "stores"},
+    "health": {"errors", "_version", "signing", "ci", "config", "steps", "forges", "git", "stores"},
     "scaffold": {
         *RECORDS,
         *("gates", "git", "strict_yaml", "capture", "config", "console", "forges", "steps", "stores"),
@@ -248,7 +250,7 @@ def test_what_imports_something_heavy_at_once_is_itself_imported_late() -> None:
 def test_only_the_git_folder_runs_git() -> None:
     """The demo types what a user would; the others ask or start programs that are none of git."""
     runs = {i.module for i in IMPORTS if i.target.partition(".")[0] == "subprocess"}
-    assert runs <= {"git.run", "capture.environment", "capture.process", "commands.demo", "install"}
+    assert runs <= {"git.run", "capture.environment", "capture.process", "commands.demo", "install", "signing"}
     for name in runs - {"git.run"}:
         words = {n.value for n in ast.walk(MODULES[name]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         assert "git" not in words, f"{name} runs git by itself"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.config.stages import Stage
-from ciplug.errors import PromotionRefused, Refusal
-from ciplug.records.canonical import digest
+from ciplug.errors import PromotionRefused, Refusal, listed
+from ciplug.records.canonical import NO_COMMIT, digest
 from ciplug.records.keys import verdict_object
 from ciplug.records.rerun_notices import notices
 from ciplug.records.run import Run
 from ciplug.records.verdict import EFFECTS, Verdict, worst
+from ciplug.reports.untrusted import clean
+from ciplug.signing import SIGNING_KEY
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.promotion.files import check_files
 from ciplug.steps.promotion.stage_requirements import check_approvals, check_run
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import Signers, signers_of
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
@@ -57,14 +60,14 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
     name = stage.lower()  # The policy writes all stages in lower case.
     rules = in_force.policy.stages.get(name)
     met = check_run(session, name, rules or Stage(), run)
-    key, recorded, recorded_digest = _last_verdict(runs, run, in_force)
+    key, recorded, recorded_digest = _last_verdict(runs, run, in_force, signers_of(session))
     if not _allows(recorded, rules):
         raise PromotionRefused(
             Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
         )
     check_files(session, run)
     today = _judge_again(session, runs, run, name if rules else None)
-    reruns = tuple(notice.message for notice in notices(run.id, today.reruns, today))
+    reruns = (*(notice.message for notice in notices(run.id, today.reruns, today)), *_of_others(runs, run))
     if rules is None:
         return PromotionEvidence(key, recorded_digest, recorded, met, reruns=reruns)
     approved = check_approvals(session, name, rules, run)
@@ -74,7 +77,20 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
     return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns, approved.actor)
 
 
-def _last_verdict(runs: Runs, run: Run, in_force: PolicyInForce) -> tuple[str, Verdict, str]:
+def _of_others(runs: Runs, run: Run) -> Iterator[str]:
+    """Yield a sentence on the runs of the commit that other people have recorded, whose times are what they say."""
+    recorded = runs.of_commits([run.commit], run.model).get(run.commit or NO_COMMIT, [])
+    own = run.provenance.context.actor
+    others = {r.id: r.provenance.context.actor for r in recorded if r.provenance.context.trusted and r.id != run.id}
+    by_others = [f"{run_id[:12]} by {clean(actor or 'nobody', 60)}" for run_id, actor in others.items() if actor != own]
+    if by_others:
+        yield (
+            f"Run {run.id[:12]} is of {clean(own or 'nobody', 60)}, and the commit has runs of others: "
+            f"{listed(by_others, most=_NAMED_MOST)}"
+        )
+
+
+def _last_verdict(runs: Runs, run: Run, in_force: PolicyInForce, signers: Signers) -> tuple[str, Verdict, str]:
     """Return key, verdict and digest of the last judgement of this run by the policy in force.
 
     Verdicts of a promotion are left out: they are of the gates of one stage. So are dry runs.
@@ -83,6 +99,14 @@ def _last_verdict(runs: Runs, run: Run, in_force: PolicyInForce) -> tuple[str, V
     of_run = {k: v for k, v in runs.verdicts(run).items() if v[0].stage is None}
     if not of_run:
         raise PromotionRefused(Refusal.NO_VERDICT, f"run {run.id[:12]} has no verdict", hint=judge)
+    if signers:
+        of_run = {k: v for k, v in of_run.items() if signers.of_verdict(runs, k, v[1])}
+    if not of_run:
+        raise PromotionRefused(
+            Refusal.UNSIGNED_RUN,
+            f"no allowed signer has signed a verdict of run {run.id[:12]}",
+            hint=f"{judge}, in a job that has the key: {SIGNING_KEY}",
+        )
     by_policy = {k: v for k, v in of_run.items() if v[0].policy_digest == in_force.digest}
     if not by_policy:
         raise PromotionRefused(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 from ciplug.registry.model import Version
-from ciplug.registry.state import read_model
+from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
 
 
@@ -26,6 +26,6 @@ def held_stages(session: Session, runs: Iterable[tuple[str, str]]) -> list[HeldS
     return [
         HeldStage(name, version)
         for name, ids in by_model.items()
-        for version in read_model(session.log, name).versions
+        for version in read_model(session, name).versions
         if version.run in ids and version.stage not in (NO_STAGE, ARCHIVED)
     ]

@@ -17,11 +17,15 @@ from ciplug.registry import events, ledger
 from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
+from ciplug.signing import SIGNING_KEY
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
 from ciplug.steps.promotion.protected_policy import by_protected_policy
+from ciplug.steps.registered import is_signed
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.signatures import sign_event, signers_of, signs
+from ciplug.steps.trust_level import level_of
 from ciplug.stores.base import NoLog
 from ciplug.tracking.runs import Runs
 
@@ -85,10 +89,11 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     until = time.monotonic() + _PATIENCE
     for lost_races in itertools.count():
         log = ledger.read(session.log, request.model)
-        model = fold(request.model, log.events)
+        model = fold(request.model, log.events, is_signed(session))
         _check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
+        _check_signed(session, runs, run)
         _check_host(session, run)
         _check_counts(runs, run)
         _check_registered(runs, model, run)
@@ -163,6 +168,25 @@ def _check_run(run: Run, model: str) -> None:
         )
 
 
+def _check_signed(session: Session, runs: Runs, run: Run) -> None:
+    """Raise PromotionRefused where the policy names signers, and none of them has signed the run, or signs here."""
+    signers = signers_of(session)
+    if not signers:
+        return
+    if signers.of_run(runs, run) is None:
+        raise PromotionRefused(
+            Refusal.UNSIGNED_RUN,
+            f"no allowed signer has signed run {run.id[:12]} and what was added to it",
+            hint=f"train it in a job that has the key ({SIGNING_KEY}), and promote the run of that job",
+        )
+    if not signs(session):
+        raise PromotionRefused(
+            Refusal.NO_SIGNING_KEY,
+            "the policy names signers, and this job has no key of one of them, so its events would not count",
+            hint=f"promote in a job that has the key: {SIGNING_KEY}",
+        )
+
+
 def _check_host(session: Session, run: Run) -> None:
     if run.provenance.context.host == LOCAL and read_policies(session).only_pipelines(run.model):
         raise PromotionRefused(
@@ -225,6 +249,7 @@ def _append(
     """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
     log, model, version = _registered(session, log, run, evidence)
     holder = model.holder(stage)
+    level = level_of(session)
     payload = Promote(
         version=version.number,
         run=run.id,
@@ -242,8 +267,11 @@ def _append(
         exemptions=evidence.exemptions,
         waived=evidence.verdict.waived,
         reruns=evidence.reruns,
+        trust=level.name,
+        trust_shown_by=level.shown_by,
     )
-    event = ledger.append(session.log, log, _event(session, run.model, payload, evidence)).events[-1]
+    appended = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
+    event = appended.events[-1]
     return Promotion(
         run.model,
         version.number,
@@ -260,15 +288,16 @@ def _registered(
     session: Session, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
 ) -> tuple[ledger.Ledger, Model, Version]:
     """Return the log, model and version of a run; register the run first if it is not a version yet."""
-    model = fold(run.model, log.events)
+    model = fold(run.model, log.events, is_signed(session))
     version = model.of_run(run.id)
     if version is not None:
         return log, model, version
-    number = model.next_version
+    # No number is used twice, not even that of an event which does not count.
+    number = fold(run.model, log.events).next_version
     record = session.runs().digests([run])[run_key(run).key]
     payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run), record=record)
-    log = ledger.append(session.log, log, _event(session, run.model, payload, evidence))
-    model = fold(run.model, log.events)
+    log = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
+    model = fold(run.model, log.events, is_signed(session))
     return log, model, model.version(number)
 
 

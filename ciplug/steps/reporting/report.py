@@ -22,6 +22,7 @@ from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
 from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import signers_of
 from ciplug.stores import is_git
 
 if TYPE_CHECKING:
@@ -75,7 +76,13 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
     """
     if (in_force and not in_force.policy.reads_files) or not run.provenance.context.trusted:
         return None
-    verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
+    signers = signers_of(session)
+    verdicts = [
+        verdict
+        for key, (verdict, digest) in runs.verdicts(run).items()
+        if verdict.stage is None and not verdict.dry_run
+        if not signers or signers.of_verdict(runs, key, digest)
+    ]
     ours = [v for v in verdicts if in_force is None or v.policy_digest == in_force.digest]
     target = session.context.target_branch
     if target and not (in_force and in_force.no_base_policy):

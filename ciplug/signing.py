@@ -1,0 +1,108 @@
+"""Signatures of ssh keys, made and verified by `ssh-keygen -Y`, which is wherever git is.
+
+A key signs for one namespace only, so that a signature of a commit is never one of a run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from ciplug.errors import ConfigError
+
+SIGNING_KEY = "CIPLUG_SIGNING_KEY"
+"""A private key of ssh without a passphrase, or the path of its file."""
+NAMESPACE = "ciplug"
+_PRINCIPAL = "ciplug"
+_MOST = 16_384
+"""Bytes of a signature: one of a 16,384-bit RSA key has less than half."""
+_KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+) ([A-Za-z0-9+/]+={0,2})(?: .*)?")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]+")
+
+
+def fingerprint(public_key: str) -> str:
+    """SHA256:… of a public key, as ssh prints it. Raises ValueError for what is not the line of a public key."""
+    match = _KEY.fullmatch(public_key.strip())
+    if match is None:
+        raise ValueError("not a public key of ssh, like ssh-ed25519 AAAA…")
+    try:
+        blob = base64.b64decode(match[2], validate=True)
+    except ValueError:
+        raise ValueError("not a public key of ssh: it is cut off or damaged") from None
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def sign(data: bytes, env: Mapping[str, str]) -> str | None:
+    """The signature of `data` by this job's key; None without one. Raises ConfigError for a key that cannot sign."""
+    key = env.get(SIGNING_KEY, "").strip()
+    if not key:
+        return None
+    if "\n" not in key and not key.startswith("-----"):
+        return _signed(data, Path(key))
+    with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
+        file = Path(folder) / "key"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(key + "\n")
+        return _signed(data, file)
+
+
+def _signed(data: bytes, key: Path) -> str:
+    done = _run(["-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(key)], data)
+    if done.returncode != 0 or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
+        words = " ".join(done.stderr.decode(errors="replace").split())[-200:]
+        raise ConfigError(
+            f"{SIGNING_KEY} cannot sign: {words or 'ssh-keygen says nothing'}",
+            hint="it is a private key without a passphrase, as `ssh-keygen -t ed25519 -N ''` makes it, or its path",
+        )
+    return done.stdout.decode()
+
+
+def signer_of(data: bytes, signature: str, signers: Mapping[str, str]) -> str | None:
+    """The name of the signer whose key made this signature of `data`; None where none of them did.
+
+    Args:
+        signers: name → public key.
+    """
+    if not signers or not 0 < len(signature) <= _MOST or not signature.isascii():
+        return None
+    return _signer_of(data, signature, tuple(sorted(signers.items())))
+
+
+@lru_cache(maxsize=4096)
+def _signer_of(data: bytes, signature: str, signers: tuple[tuple[str, str], ...]) -> str | None:
+    with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
+        allowed, made = Path(folder) / "allowed", Path(folder) / "signature"
+        allowed.write_text("".join(f'{_PRINCIPAL} namespaces="{NAMESPACE}" {_line(key)}\n' for _, key in signers))
+        made.write_text(signature)
+        done = _run(
+            ["-Y", "verify", "-f", str(allowed), "-I", _PRINCIPAL, "-n", NAMESPACE, "-s", str(made)],
+            data,
+        )
+    found = _FINGERPRINT.search(done.stdout.decode(errors="replace"))
+    if done.returncode != 0 or found is None:
+        return None
+    return next((name for name, key in signers if fingerprint(key) == found[0]), None)
+
+
+def _line(key: str) -> str:
+    """The type and the key, without a comment: nothing else of the policy gets into the file."""
+    match = _KEY.fullmatch(key.strip())
+    return f"{match[1]} {match[2]}" if match else ""
+
+
+def _run(arguments: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+    env = {name: value for name, value in os.environ.items() if name != SIGNING_KEY}
+    try:
+        return subprocess.run(["ssh-keygen", *arguments], input=data, capture_output=True, env=env, check=False)
+    except FileNotFoundError:
+        raise ConfigError(
+            "ssh-keygen is not installed, and signs and verifies what 'signers:' asks for",
+            hint="install openssh-client 8.2 or newer",
+        ) from None

@@ -1,0 +1,96 @@
+"""Signing what this job records, and telling what an allowed signer has signed.
+
+Where the policy in force names `signers:`, a run, a verdict or an event counts only with a signature of one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ciplug import signing
+from ciplug.errors import RecordError
+from ciplug.records import signature as signatures
+from ciplug.records.canonical import dumps
+from ciplug.records.keys import run_key, signature_key
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.run import Run
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.session import Session
+
+if TYPE_CHECKING:
+    from ciplug.tracking.runs import Runs
+
+
+def sign_event(session: Session) -> Callable[[RegistryEvent], RegistryEvent] | None:
+    """What signs an event that has its place in the log; None without a key."""
+    if not session.env.get(signing.SIGNING_KEY):
+        return None
+    return lambda event: replace(event, signature=signing.sign(unsigned(event), session.env))
+
+
+def unsigned(event: RegistryEvent) -> bytes:
+    """The bytes of an event that its signature is of."""
+    return dumps(replace(event, signature=None))
+
+
+def signs(session: Session) -> bool:
+    """Whether this job has the key of an allowed signer."""
+
+    def check() -> bool:
+        text = signing.sign(b"ciplug", session.env)
+        return text is not None and signing.signer_of(b"ciplug", text, signers_of(session).keys) is not None
+
+    return session.remember("signs", check)
+
+
+@dataclass(frozen=True, eq=False)
+class Signers:
+    """The allowed signers of the policy in force: name → public key. Without any, nothing needs a signature."""
+
+    keys: Mapping[str, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.keys)
+
+    def of_event(self, event: RegistryEvent) -> str | None:
+        """Who signed an event; None where no allowed signer did."""
+        return signing.signer_of(unsigned(event), event.signature or "", self.keys)
+
+    def of_run(self, runs: Runs, run: Run) -> str | None:
+        """Who signed a run and everything that is beside it; None where an allowed signer did not sign all of it.
+
+        An amendment that nobody signed takes a signed run out: whoever may push can do that, and nothing more.
+        """
+        key = run_key(run)
+        names = []
+        for one, digest in runs.digests([run]).items():
+            name = self._of(runs, {one: digest}, runs.beside(key) if one == key.key else ())
+            if name is None:
+                return None
+            names.append(name)
+        return ", ".join(sorted(set(names))) or None
+
+    def of_verdict(self, runs: Runs, key: str, digest: str) -> str | None:
+        """Who signed a verdict; None where no allowed signer did."""
+        return self._of(runs, {key: digest}, ())
+
+    def _of(self, runs: Runs, objects: Mapping[str, str], names: Sequence[str]) -> str | None:
+        key = signature_key(next(iter(objects)))
+        data = runs.object(key)
+        if data is None:
+            return None
+        try:
+            found = signatures.decode(data, key)
+        except RecordError:
+            return None
+        if not found.covers(objects) or not set(names) <= found.objects.keys():
+            return None
+        return signing.signer_of(found.signed, found.signature, self.keys)
+
+
+def signers_of(session: Session) -> Signers:
+    """The allowed signers of the policy that judges: in a pull request, those of its target branch."""
+    policies = read_policies(session)
+    return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))

@@ -1,0 +1,265 @@
+"""Level 2: where the policy names signers, what none of them has signed counts for nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ciplug.records.canonical import digest, dumps
+from ciplug.signing import SIGNING_KEY, fingerprint, sign, signer_of
+from tests.attacks.attacker import BRANCH, KEEP, as_files, entries_of, objects_of, run_of, takeover
+from tests.attacks.conftest import Scene
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen signs and verifies")
+
+
+@dataclass
+class Key:
+    """A key pair of ssh."""
+
+    private: str
+    public: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {SIGNING_KEY: self.private}
+
+
+def make_key(folder: Path, name: str, kind: str = "ed25519") -> Key:
+    file = folder / name
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", str(file)], check=True)
+    return Key(file.read_text(), file.with_suffix(".pub").read_text().strip())
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Key:
+    return make_key(tmp_path, "ci")
+
+
+@pytest.fixture
+def signed(scene: Scene, key: Key) -> Scene:
+    """The team has begun to sign: its registry is vouched for, and its run of the head is signed."""
+    project = scene.project
+    file = project.folder / "ciplug.yaml"
+    file.write_text(file.read_text() + f"signers: {{ci: {key.public}}}\n")
+    project.numbers({"accuracy": 0.86})
+    project.commit("sign")
+    project.push()
+    project.train(env=key.env)
+    project.ciplug("gate", env=key.env)
+    project.ciplug("registry", "vouch", "wine", env=key.env)
+    return scene
+
+
+def test_signatures_of_ssh_keys(tmp_path: Path, key: Key) -> None:
+    other = make_key(tmp_path, "other", "rsa")
+    signers = {"ci": key.public, "other": other.public}
+    for name, one in (("ci", key), ("other", other)):
+        text = sign(b"data", one.env) or ""
+        assert signer_of(b"data", text, signers) == name
+        assert signer_of(b"other data", text, signers) is None
+        assert signer_of(b"data", text.replace("U1NI", "U1NJ"), signers) is None
+        assert fingerprint(one.public).startswith("SHA256:")
+    text = sign(b"data", {SIGNING_KEY: str(tmp_path / "ci")}) or ""
+    assert signer_of(b"data", text, {"other": other.public}) is None
+    assert signer_of(b"data", "", signers) is None and sign(b"data", {}) is None
+    # A signature that git made of a commit, or ssh for a file, is of another namespace.
+    made = subprocess.run(
+        ["ssh-keygen", "-Y", "sign", "-q", "-n", "git", "-f", str(tmp_path / "ci")],
+        input=b"data",
+        capture_output=True,
+        check=True,
+    )
+    assert signer_of(b"data", made.stdout.decode(), signers) is None
+
+
+def test_a_team_that_signs_promotes_as_before(signed: Scene, key: Key) -> None:
+    project = signed.project
+    assert signed.production(signed.clone()) == 1
+    for stage in ("staging", "production"):
+        project.ciplug("promote", "wine", "--to", stage, env=key.env)
+    reader = signed.clone("reader")
+    assert signed.production(reader) == 2
+    events = reader.json("registry", "history", "wine", "--json")
+    assert all(event.get("signature") for event in events[3:])
+    assert events[-1]["payload"]["trust"] == "signed"
+    assert "ci" in events[-1]["payload"]["trust_shown_by"]
+    assert "level 2 (signed)" in reader.ciplug("doctor", code=None).stdout
+    assert reader.ciplug("fsck").stdout == ""
+    reader.ciplug("compact")
+    assert reader.ciplug("pull", "wine@production", "--to", "there").returncode == 0
+
+
+def test_events_that_nobody_signed_do_not_count(signed: Scene) -> None:
+    """Whoever may move the branch appends them, with a verdict and all."""
+    attacker = signed.attacker
+    run = run_of(signed.project.head, 666)
+    attacker.write(objects_of(run))
+    before = entries_of(attacker, "wine")
+    forged = takeover("wine", run, 2, before, holder=1)
+    files: dict[str, bytes | str] = dict(attacker.fetch(BRANCH))
+    files.update(as_files("wine", forged, len(before) + 1))
+    attacker.push(attacker.branch_commit(files, attacker.refs()[BRANCH]), BRANCH, KEEP)
+    reader = signed.clone()
+    assert signed.production(reader) == 1
+    assert "have no signature of an allowed signer" in reader.ciplug("registry", "show", "wine").stderr
+    assert "v1" in reader.ciplug("registry", "list").stdout
+
+
+def test_the_next_promotion_does_not_vouch_for_a_forged_one(signed: Scene, key: Key) -> None:
+    test_events_that_nobody_signed_do_not_count(signed)
+    for stage in ("staging", "production"):
+        signed.project.ciplug("promote", "wine", "--to", stage, env=key.env)
+    reader = signed.clone("another")
+    model = reader.json("registry", "show", "wine", "--json")
+    assert [v["run"] == f"{666:032x}" for v in model["versions"]].count(True) == 0
+    assert signed.production(reader) == 3, "numbers of versions are never used twice"
+
+
+Forge = Callable[[Scene, Key, dict[str, bytes]], dict[str, bytes]]
+
+
+def by_a_stranger(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
+    from ciplug.steps.sign import signed as with_signatures
+
+    return with_signatures(make_key(scene.folder, "mallory").env, objects, trusted=True)
+
+
+def of_another_run(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
+    """The signature of the genuine run, under the name of another."""
+    genuine = next(ref for ref in scene.attacker.refs() if "/inbox/" in ref)
+    files = scene.attacker.fetch(genuine)
+    text = next(scene.attacker.read(oid) for path, oid in files.items() if path.endswith(".sig"))
+    (run,) = objects
+    return {**objects, run.replace(".json", ".sig"): text}
+
+
+def damaged(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
+    (run,) = objects
+    return {**objects, run.replace(".json", ".sig"): b'{"objects":{},"signature":[]}\n'}
+
+
+def changed_since(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
+    from ciplug.steps.sign import signed as with_signatures
+
+    made = with_signatures(key.env, objects, trusted=True)
+    return {name: data.replace(b"0.99", b"0.999") if name.endswith(".json") else data for name, data in made.items()}
+
+
+def with_more_beside(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
+    """Examples that the signer has not seen."""
+    from ciplug.steps.sign import signed as with_signatures
+
+    (run,) = objects
+    return {**with_signatures(key.env, objects, trusted=True), run.replace(".json", ".examples"): b"x"}
+
+
+@pytest.mark.parametrize(
+    "forge", [lambda s, k, o: o, by_a_stranger, of_another_run, damaged, changed_since, with_more_beside]
+)
+def test_a_run_that_nobody_signed_is_no_baseline_and_is_not_promoted(signed: Scene, key: Key, forge: Forge) -> None:
+    project = signed.project
+    base = project.head
+    signed.attacker.write(forge(signed, key, objects_of(run_of(base, 666, started="2027-01-01T00:00:00.000Z"))))
+    refused = project.ciplug("promote", "wine", "--to", "staging", "--run", f"{666:032x}", env=key.env, code=1)
+    assert "no allowed signer has signed run" in refused.stderr
+    project.branch("feature", {"accuracy": 0.87})
+    project.train()
+    shown = project.ciplug("gate").stdout
+    assert "0.87 is 0.01 better than the baseline's 0.86" in shown, shown
+
+
+def test_a_verdict_that_nobody_signed_is_no_evidence(signed: Scene, key: Key) -> None:
+    project = signed.project
+    project.numbers({"accuracy": 0.87})
+    project.commit("better")
+    project.train(env=key.env)
+    project.ciplug("gate")
+    refused = project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=1).stderr
+    assert "no allowed signer has signed a verdict" in refused
+    project.ciplug("gate", env=key.env)
+    project.ciplug("promote", "wine", "--to", "staging", env=key.env)
+
+
+def test_a_job_without_the_key_does_not_promote(signed: Scene) -> None:
+    refused = signed.project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    assert "has no key of one of them" in refused and SIGNING_KEY in refused
+
+
+def test_a_stranger_takes_a_run_out_and_puts_none_in(signed: Scene, key: Key) -> None:
+    project = signed.project
+    (run,) = [one for one in project.json("runs", "list", "--json") if one["metrics"]["accuracy"] == 0.86]
+    colleague = signed.clone()
+    colleague.ciplug("runs", "tag", run["id"], "note=x")
+    refused = project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=1).stderr
+    assert "no allowed signer" in refused
+
+
+def test_the_training_does_not_see_the_key(signed: Scene, key: Key) -> None:
+    project = signed.project
+    (project.folder / "train.py").write_text(
+        "import os, json\nassert 'CIPLUG_SIGNING_KEY' not in os.environ\nprint(json.dumps({'accuracy': 0.9}),"
+        " file=open('metrics.json', 'w'))\n"
+    )
+    project.commit("look")
+    project.ciplug("run", "--", "sh", "-c", 'test -z "$CIPLUG_SIGNING_KEY" && exec python3 train.py', env=key.env)
+
+
+def test_a_pull_request_cannot_name_its_own_signers(signed: Scene, key: Key) -> None:
+    project = signed.project
+    mallory = make_key(signed.folder, "mallory")
+    project.branch("feature")
+    file = project.folder / "ciplug.yaml"
+    file.write_text(file.read_text().replace(key.public, mallory.public))
+    project.numbers({"accuracy": 0.8})
+    project.commit("signers of my own")
+    project.push()
+    # A forged run of the base with a low number, signed by the pull request's signer.
+    from ciplug.steps.sign import signed as with_signatures
+
+    base = signed.attacker.git("ls-remote", signed.attacker.url, "refs/heads/main").split()[0]
+    low = objects_of(run_of(base, 666, metrics={"accuracy": 0.5}, started="2027-01-01T00:00:00.000Z"))
+    signed.attacker.write(with_signatures(mallory.env, low, trusted=True))
+    env = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_BASE_REF": "main",
+        "GITHUB_HEAD_REF": "feature",
+        "GITHUB_REPOSITORY": "acme/demo",
+        "GITHUB_SHA": project.head,
+        "GITHUB_REF": "refs/pull/1/head",
+    }
+    project.train(env=env)
+    gate = project.ciplug("gate", env=env, code=1)
+    assert "0.06 worse" in gate.stdout, gate.stdout
+
+
+def test_a_key_that_cannot_sign_is_an_error(signed: Scene) -> None:
+    done = signed.project.ciplug("gate", env={SIGNING_KEY: "nonsense"}, code=2)
+    assert f"{SIGNING_KEY} cannot sign" in done.stderr
+
+
+def test_signers_that_are_no_keys_are_refused(scene: Scene) -> None:
+    file = scene.project.folder / "ciplug.yaml"
+    file.write_text(file.read_text() + "signers: {ci: my-key}\n")
+    assert "the key of 'ci' is not a public key of ssh" in scene.project.ciplug("gate", code=2).stderr
+
+
+def test_a_signature_covers_a_key_and_its_bytes() -> None:
+    from ciplug.errors import RecordError
+    from ciplug.records import signature
+
+    objects = {"runs/c-1.json": b"1", "runs/c-1.series": b"2", "verdicts/c-1-d.json": b"3"}
+    groups = signature.by_stem(objects)
+    assert list(groups) == ["runs/c-1.sig", "verdicts/c-1-d.sig"]
+    data = signature.encode(groups["runs/c-1.sig"], "text")
+    found = signature.decode(data, "runs/c-1.sig")
+    assert found.covers({"runs/c-1.json": digest(b"1")}) and not found.covers({"runs/c-1.json": digest(b"2")})
+    for wrong in (b"[]", b"\xff", dumps({"objects": {"runs/c-2.json": "x"}, "signature": "s"}), b"[" * 10_000):
+        with pytest.raises(RecordError):
+            signature.decode(wrong, "runs/c-1.sig")
