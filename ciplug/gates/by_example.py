@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ciplug.gates.evidence import Evidence
     from ciplug.stats.paired_examples import Paired
     from ciplug.stats.paired_tests import Answer, Question
+    from ciplug.stats.resampling import Floats
 
 Part = tuple[str, str]
 """A slice: column and value."""
@@ -62,6 +63,28 @@ class ByExample:
             else:
                 self._pairs[run] = paired_examples.join(self._own, theirs)
         return self._pairs[run]
+
+    def of_seeds(self, runs: Sequence[str], metric: str) -> Floats | None:
+        """The score of each run on each example of the candidate, shape (runs, examples); None where one lacks some."""
+        if self._own is None or self._own.clusters is not None or not runs:
+            return None
+        try:
+            import numpy as np
+
+            from ciplug.stats.paired_tests import of_each_example
+        except ModuleNotFoundError:
+            return None
+        rows = []
+        for run in runs:
+            examples = self._evidence.examples.get(run)
+            pair = paired_examples.join(self._own, examples) if examples is not None else None
+            if not isinstance(pair, paired_examples.Paired) or pair.lost or pair.added:
+                return None
+            column = of_each_example(pair.baseline, metric)
+            if column is None:
+                return None
+            rows.append(column)
+        return np.stack(rows)
 
     @property
     def has_own(self) -> bool:

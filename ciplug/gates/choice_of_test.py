@@ -77,7 +77,7 @@ def _best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds
     if gate.test == "point":
         return Tested(None)
     if gate.test == "welch" or (gate.test == "auto" and seeds and pair.has_single_baseline):
-        return Tested(_by_seeds(pair, evidence, seeds))
+        return _by_seeds(pair, evidence, examples, seeds)
     if not examples.fits(gate):
         if gate.test in ("auto", "newcombe"):
             return _by_runs(pair, evidence)
@@ -129,7 +129,14 @@ def test_of_bound(
         return Tested(None)
     if gate.test == "welch" or (gate.test == "auto" and seeds):
         values = evidence.candidate.repeats.get(gate.metric, (value,))
-        return Tested(means.of_seeds(values, bound, rule) if len(values) > 1 else None)
+        if len(values) < 2:
+            return Tested(None)
+        new = examples.of_seeds(evidence.candidate.runs, gate.metric) if gate.test == "auto" else None
+        if new is None:
+            return Tested(means.of_seeds(values, bound, rule))
+        from ciplug.stats.crossed import crossed
+
+        return Tested(_not_of_the_same(value, float(new.mean()), "the run") or crossed(new, float(bound), rule))
     if examples.fits(gate) and examples.has_own:
         return _by_own_examples((name, None, key), gate.metric, value, examples)
     if gate.history and gate.test == "auto":
@@ -142,14 +149,24 @@ def test_of_bound(
     return Tested(None)
 
 
-def _by_seeds(pair: Pair, evidence: Evidence, seeds: Seeds | None) -> Interval | Undecided:
+def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds | None) -> Tested:
     side = evidence.baselines[pair.name]
     ours = evidence.candidate.repeats.get(pair.metric, (pair.value,))
     theirs = side.repeats.get(pair.metric, (pair.reference,)) if pair.has_single_baseline else (pair.reference,)
     if seeds and len(theirs) < seeds.min_runs:
         reason = f"the baseline has {counted(len(theirs), 'run')} of the {seeds.min_runs} that 'seeds' asks for"
-        return Undecided(reason)
-    return means.welch(ours, theirs, pair.rule)
+        return Tested(Undecided(reason))
+    if pair.gate.test == "auto" and len(ours) > 1 and len(theirs) > 1 and pair.has_single_baseline:
+        new = examples.of_seeds(evidence.candidate.runs, pair.metric)
+        old = None if new is None else examples.of_seeds(side.runs, pair.metric)
+        if new is not None and old is not None:
+            from ciplug.stats.crossed import crossed
+
+            other = _not_of_the_same(pair.value, float(new.mean()), "the run") or _not_of_the_same(
+                pair.reference, float(old.mean()), "the baseline"
+            )
+            return Tested(other or crossed(new, old, pair.rule))
+    return Tested(means.welch(ours, theirs, pair.rule))
 
 
 def _by_runs(pair: Pair, evidence: Evidence) -> Tested:

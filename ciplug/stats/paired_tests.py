@@ -39,6 +39,8 @@ from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ciplug.records.examples import Examples
+
     Indices = NDArray[np.int64]
 
 Sides: TypeAlias = "tuple[Floats, Floats] | Undecided | None"
@@ -318,6 +320,17 @@ def _score(pair: Paired, question: Question) -> Answer:
 def _part(pair: Paired, rows: Indices) -> Paired:
     chosen = rows.tolist()
     return Paired(take(pair.candidate, chosen), take(pair.baseline, chosen))
+
+
+def of_each_example(side: Examples, metric: str) -> Floats | None:
+    """The numbers whose mean the metric is, all finite; None where it is not a mean, or one of them is missing."""
+    if metric in side.scores:
+        column = np.asarray(side.scores[metric], np.float64)
+        return column if np.isfinite(column).all() else None
+    if metric != "accuracy" or side.labels is None or side.predictions is None:
+        return None
+    pairs = list(zip(side.labels, side.predictions, strict=True))
+    return None if any(None in one for one in pairs) else np.array([a == b for a, b in pairs], np.float64)
 
 
 def _columns(pair: Paired, metric: str) -> Sides:

@@ -118,8 +118,11 @@ def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> 
     """Run → its examples; of the candidate and of the baselines."""
     if policy.samples is None:
         return {}
-    compared = {run.id: run for side in sides for run in finder.runs_of(side) if run.id == side.run}
-    by_run = {run.id: finder.runs.examples(run) for run in (finder.run, *compared.values())}
+    # Of several seeds, each has examples of its own.
+    seeds = policy.seeds is not None
+    compared = {run.id: run for side in sides for run in finder.runs_of(side) if seeds or run.id == side.run}
+    ours = finder.candidates if seeds else (finder.run,)
+    by_run = {run.id: finder.runs.examples(run) for run in (finder.run, *ours, *compared.values())}
     return {run: examples for run, examples in by_run.items() if examples is not None}
 
 

@@ -133,7 +133,10 @@ def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
     project.train()
     project.ciplug("gate")
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("min: 0.8", "min: 0.5"))
-    refused = project.ciplug("promote", "wine", "--to", "staging", code=1)
+    project.commit("another policy")
+    git(project.folder, "push", "-q", "origin", "HEAD:main")
+    run = project.json("runs", "list", "--json")[0]["id"]
+    refused = project.ciplug("promote", "wine", "--to", "staging", "--run", run, code=1)
     assert "only by other policies" in refused.stderr
 
 

@@ -1,0 +1,62 @@
+"""Several seeds on the same examples: the noise of the trainings and of the evaluation set in one test.
+
+Welch's test on the means of the seeds asks whether other seeds would give the same result on these examples; a test
+example by example, whether these runs would on other examples. A gate asks for both. The score of seed s on example e
+is taken for a sum of an effect of the seed, one of the example, and the rest; the variance of the difference is that of
+the seeds' means and that of the examples' mean differences, less the rest, which is in both (crossed random effects, S.
+R. Searle, G. Casella and C. E. McCulloch, "Variance Components", 1992).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.means import student
+
+if TYPE_CHECKING:
+    from ciplug.stats.resampling import Floats
+
+
+def crossed(new: Floats, old: Floats | float, rule: Rule) -> Interval | Undecided:
+    """The difference of two sides, each of shape (seeds, examples), with the examples in the same order.
+
+    Needs two seeds a side, and two examples. The degrees of freedom are Satterthwaite's, of both parts.
+
+    Args:
+        old: a number where the candidate is held against a bound.
+    """
+    sides = [new] if isinstance(old, float) else [new, rule.scale * old]
+    n = new.shape[1]
+    if min(len(side) for side in sides) < 2 or n < 2:
+        return Undecided("noise between seeds cannot be estimated: at least two seeds are needed on each side")
+    seeds = [(float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1) for side in sides]
+    other = old if isinstance(old, float) else sides[1].mean(axis=0)
+    of_examples = new.mean(axis=0) - other
+    between = float(of_examples.var(ddof=1)) / n
+    rest = sum(_rest(side) / side.size for side in sides)
+    of_seeds = sum(part for part, _ in seeds)
+    # No part is negative, and neither alone is more than the whole.
+    variance = max(of_seeds + between - rest, of_seeds, between)
+    parts = [*seeds, (max(0.0, variance - of_seeds), n - 1)]
+    df = variance**2 / sum(part**2 / degrees for part, degrees in parts if part > 0) if variance > 0 else 1.0
+    name = "Student's" if isinstance(old, float) else "Welch's"
+    found = student(
+        rule.sign * float(of_examples.mean()),
+        math.sqrt(variance),
+        df,
+        rule.margin,
+        method=f"{name} t-test on seed means, with the noise of the examples",
+        n=min(len(side) for side in sides),
+        unit="seed",
+    )
+    return rule.of_margin(found)
+
+
+def _rest(side: Floats) -> float:
+    """What neither the seed nor the example explains: the mean square of the residuals of a two-way table."""
+    seeds, n = side.shape
+    residuals = side - side.mean(axis=1, keepdims=True) - side.mean(axis=0, keepdims=True) + side.mean()
+    square = float((residuals * residuals).sum())
+    return square / float((seeds - 1) * (n - 1))
