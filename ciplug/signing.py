@@ -12,7 +12,6 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from ciplug.errors import ConfigError
@@ -72,14 +71,9 @@ def signer_of(data: bytes, signature: str, signers: Mapping[str, str]) -> str | 
     """
     if not signers or not 0 < len(signature) <= _MOST or not signature.isascii():
         return None
-    return _signer_of(data, signature, tuple(sorted(signers.items())))
-
-
-@lru_cache(maxsize=4096)
-def _signer_of(data: bytes, signature: str, signers: tuple[tuple[str, str], ...]) -> str | None:
     with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
         allowed, made = Path(folder) / "allowed", Path(folder) / "signature"
-        allowed.write_text("".join(f'{_PRINCIPAL} namespaces="{NAMESPACE}" {_line(key)}\n' for _, key in signers))
+        allowed.write_text("".join(f'{_PRINCIPAL} namespaces="{NAMESPACE}" {_line(key)}\n' for key in signers.values()))
         made.write_text(signature)
         done = _run(
             ["-Y", "verify", "-f", str(allowed), "-I", _PRINCIPAL, "-n", NAMESPACE, "-s", str(made)],
@@ -88,7 +82,7 @@ def _signer_of(data: bytes, signature: str, signers: tuple[tuple[str, str], ...]
     found = _FINGERPRINT.search(done.stdout.decode(errors="replace"))
     if done.returncode != 0 or found is None:
         return None
-    return next((name for name, key in signers if fingerprint(key) == found[0]), None)
+    return next((name for name, key in sorted(signers.items()) if fingerprint(key) == found[0]), None)
 
 
 def _line(key: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 MOMENT_KEYS = ("timestamp", "_timestamp", "datetime", "created_at")
 """Names that always hold a point in time."""
@@ -35,22 +36,39 @@ _DAY = re.compile(r"20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 """20261129."""
 
 
+class _Name(NamedTuple):
+    """What a name says of its numbers."""
+
+    is_always: bool
+    """They are points in time, whatever they are."""
+    unit: int | None
+    """Of a second."""
+    may_be_day: bool
+
+
 def is_time(name: str, value: Any) -> bool:
     """Whether a number is a point in time, by its name and size."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    clock = _clock(name)
+    if clock is None or not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
-    last = name.rpartition("/")[2]
-    if last.lower() in MOMENT_KEYS:
+    if clock.is_always:
         return True
+    if clock.unit is not None:
+        return _is_within(value, clock.unit)
+    return moment(value) is not None or (clock.may_be_day and _DAY.fullmatch(str(value)) is not None)
+
+
+@lru_cache(maxsize=20_000)
+def _clock(name: str) -> _Name | None:
+    """None for a name whose numbers are not points in time."""
+    last = name.rpartition("/")[2]
     words = {word.lower() for word in _WORD.findall(last)}
     units = [_UNITS[word] for word in words if word in _UNITS]
     words -= _UNITS.keys()
-    if not words & _CLOCKS or not words <= _CLOCKS | _BESIDE:
-        return False
-    if units:
-        return _is_within(value, units[0])
-    is_day = bool(words & {"date", "day"}) and _DAY.fullmatch(str(value)) is not None
-    return is_day or moment(value) is not None
+    is_always = last.lower() in MOMENT_KEYS
+    if not is_always and (not words & _CLOCKS or not words <= _CLOCKS | _BESIDE):
+        return None
+    return _Name(is_always, units[0] if units else None, bool(words & {"date", "day"}))
 
 
 def moment(value: Any) -> float | None:

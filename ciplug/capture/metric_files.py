@@ -150,6 +150,8 @@ class _Collector:
         self._unsure: dict[str, InputError] = {}
         """Metrics whose last value this rest may have held."""
         self._entries = 0
+        self._is_alone = False
+        """The file is a table of one row."""
         self._last_line = 0
         self._count = 0
         self._names: dict[str, str] = {}
@@ -172,6 +174,7 @@ class _Collector:
 
     def add(self, entry: Entry, prefix: str = "") -> None:
         self._entries += 1
+        self._is_alone = entry.is_alone
         self._last_line = max(self._last_line, entry.line or 0)
         self._walk(prefix, entry.values, entry)
         for key, text in entry.texts.items():
@@ -258,7 +261,7 @@ class _Collector:
             rows = (Row(one, number) for number, one in enumerate(values, 1))
             for inner in entries_of_rows(self._source, rows):
                 step = inner.step if entry.step is None else entry.step
-                self.add(replace(inner, step=step, line=entry.line, locate=entry.locate), key)
+                self.add(replace(inner, step=step, line=entry.line, locate=entry.locate, is_alone=entry.is_alone), key)
             return
         if not any(isinstance(meaning(one), float) for one in values if not isinstance(one, (list, Mapping))):
             self._leave_out(key, "list", entry, None if values else "[]")
@@ -328,8 +331,9 @@ class _Collector:
             self._left[name] = self._unread(name, "line", problem)
         if self._unnamed is not None:
             self._left["header"] = self._unread("header", "header", self._unnamed)
-        if self._broken and (self._broken[-1].line or 0) > self._last_line > 0:
-            for name in series:
+        # Of two values on one line, the second may be malformed.
+        if self._broken and (self._broken[-1].line or 0) >= self._last_line > 0:
+            for name in self._values if self._is_alone else series:
                 self._left.setdefault(name, self._unread(name, "last_line", self._broken[-1]))
         for file, problem in self._cut_off.items():
             self._left[file[:MAX_NAME]] = self._unread(file[:MAX_NAME], "line", problem)

@@ -68,14 +68,23 @@ def entries(
 
 
 def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
-    """A document, a list of objects, or an object a line, whatever the extension says."""
-    from ciplug.capture.tables.json_text import JsonLines, is_json_lines, parse_document, readable_part
+    """A document or several, a list of objects, or an object a line, whatever the extension says."""
+    from ciplug.capture.tables.json_text import (
+        JsonDocuments,
+        JsonLines,
+        is_json_lines,
+        is_several_documents,
+        parse_document,
+        readable_part,
+    )
 
     if is_json_lines(source):
         return Rows(JsonLines(source, broken).rows())
     try:
         document = parse_document(source, is_lenient=broken is not None)
     except InputError as problem:
+        if broken is not None and is_several_documents(source):
+            return Rows(JsonDocuments(source, broken).rows())
         if broken is None or not (document := readable_part(source)):
             raise
         broken(problem)
@@ -84,8 +93,10 @@ def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
 
 
 def _json_lines(source: Source, broken: Broken | None) -> Rows:
-    from ciplug.capture.tables.json_text import JsonLines
+    from ciplug.capture.tables.json_text import JsonDocuments, JsonLines, is_one_document_over_lines
 
+    if broken is not None and is_one_document_over_lines(source):
+        return Rows(JsonDocuments(source, broken).rows())
     return Rows(JsonLines(source, broken).rows())
 
 

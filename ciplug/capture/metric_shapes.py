@@ -67,6 +67,8 @@ class Entry:
     """Unix seconds at which the values were logged."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Names → texts that stand in the place of no number."""
+    is_alone: bool = False
+    """It is the only row of a table; a further row would be later."""
 
     def line_of(self, key: str) -> int | None:
         return self.line or self.locate(key)
@@ -112,7 +114,7 @@ def entries_of_rows(
         labels = labels_of(list(_without(window, others)), step, names, PART_KEYS, (*ROW_KEYS, *PART_KEYS), _may_label)
         yield from _by_steps(every, step, labels, others_are_steps=True)
     elif len(window) == 1:
-        yield Entry(window[0].values, line=window[0].line)
+        yield Entry(window[0].values, line=window[0].line, is_alone=True)
     elif are_folds(names):
         for row in _without(every, index):
             yield Entry({f"fold {row.number - 1}": row.values}, line=row.line)

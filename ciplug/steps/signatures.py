@@ -6,7 +6,7 @@ Where the policy in force names `signers:`, a run, a verdict or an event counts 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ciplug import signing
@@ -50,13 +50,14 @@ class Signers:
     """The allowed signers of the policy in force: name → public key. Without any, nothing needs a signature."""
 
     keys: Mapping[str, str]
+    _verified: dict[tuple[bytes, str], str | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.keys)
 
     def of_event(self, event: RegistryEvent) -> str | None:
         """Who signed an event; None where no allowed signer did."""
-        return signing.signer_of(unsigned(event), event.signature or "", self.keys)
+        return self._signer(unsigned(event), event.signature or "")
 
     def of_run(self, runs: Runs, run: Run) -> str | None:
         """Who signed a run and everything that is beside it; None where an allowed signer did not sign all of it.
@@ -87,7 +88,13 @@ class Signers:
             return None
         if not found.covers(objects) or not set(names) <= found.objects.keys():
             return None
-        return signing.signer_of(found.signed, found.signature, self.keys)
+        return self._signer(found.signed, found.signature)
+
+    def _signer(self, data: bytes, signature: str) -> str | None:
+        """Each signature is verified once in the life of a session."""
+        if (data, signature) not in self._verified:
+            self._verified[data, signature] = signing.signer_of(data, signature, self.keys)
+        return self._verified[data, signature]
 
 
 def signers_of(session: Session) -> Signers:

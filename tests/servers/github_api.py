@@ -65,6 +65,8 @@ class GitHubApi(JsonApi):
         """Ids of the comments that are hidden as outdated."""
         self.locked: set[int] = set()
         """Numbers of pull requests whose conversation is locked."""
+        self.protected: set[str] = set()
+        """Branches that only some may push to."""
         self.archived = False
         self.saml = False
         """Whether tokens of people are not authorized for the organization's single sign-on."""
@@ -272,6 +274,11 @@ class GitHubApi(JsonApi):
         if token.app:
             return Answer(403, {"message": "Resource not accessible by integration", "documentation_url": _DOCS})
         return Answer(200, token.author)
+
+    @route("GET", "/repos/([^/]+/[^/]+)/branches/(.+)")
+    def _branch(self, call: Call, name: str, branch: str) -> Answer:
+        self._check_repository(name)
+        return Answer(200, {"name": branch, "protected": branch in self.protected})
 
     @route("GET", "/repos/([^/]+/[^/]+)")
     def _repository(self, call: Call, name: str) -> Answer:

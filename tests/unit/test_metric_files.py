@@ -255,6 +255,25 @@ BROKEN = {
         {"a": 2.0},
         {"line 3": "line", "a": "last_line"},
     ),
+    "a second document that is cut off": (
+        "m.json",
+        '{\n  "a": 1\n}{\n  "a": ',
+        {"a": 1.0},
+        {"line 4": "line", "a": "last_line"},
+    ),
+    "documents on one line, the last cut off": (
+        "m.json",
+        '{"a": 1}{"a": 2}{"a": ',
+        {"a": 2.0},
+        {"line 1": "line", "a": "last_line"},
+    ),
+    "the second line, after one": ("m.jsonl", '{"a": 1}\n{"a": ', {"a": 1.0}, {"line 2": "line", "a": "last_line"}),
+    "the second row, after one": (
+        "m.csv",
+        "a,b\n1,2\n3\n",
+        {"a": 1.0, "b": 2.0},
+        dict.fromkeys("ab", "last_line") | {"line 3": "line"},
+    ),
     "a row without a cell": ("m.csv", "step,a,b\n1,1,2\n2,2\n3,3,4\n", {"a": 3.0, "b": 4.0}, {"line 3": "line"}),
     "a quote that is not closed": (
         "m.csv",

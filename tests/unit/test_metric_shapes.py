@@ -57,6 +57,18 @@ SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {
     "a second training in the same file": ("m.csv", "epoch,loss\n0,9\n1,8\n2,7\n0,6\n1,5\n", {"loss": 5}),
     "the header again": ("m.csv", "epoch,loss\n0,9\n1,8\nepoch,loss\n0,7\n1,6\n", {"loss": 6}),
     "lists, the newest first": ("m.json", '{"epoch": [2, 1, 0], "loss": [0.1, 0.2, 0.3]}', {"epoch": 2, "loss": 0.1}),
+    # Several documents in one file, as a training writes that opens it to append.
+    "documents with an indent": ("m.json", '{\n  "loss": 0.9\n}{\n  "loss": 0.5\n}', {"loss": 0.5}),
+    "documents on one line": ("m.json", '{"loss": 0.9}{"loss": 0.5}\n', {"loss": 0.5}),
+    "documents after a comma": ("m.json", '{"loss": 0.9},\n{"loss": 0.5},\n', {"loss": 0.5}),
+    "documents by steps": ("m.json", '{"epoch": 2, "loss": 0.5}{"epoch": 1, "loss": 0.9}', {"loss": 0.5}),
+    "lists after one another": ("m.json", '[{"epoch": 1, "loss": 0.9}]\n[{"epoch": 2, "loss": 0.5}]', {"loss": 0.5}),
+    "documents with an indent in .jsonl": ("m.jsonl", '{\n"loss": 0.9\n}\n{\n"loss": 0.5\n}\n', {"loss": 0.5}),
+    "two values on a line of JSON lines": (
+        "m.jsonl",
+        '{"step": 1, "loss": 0.9}\n{"step": 2, "loss": 0.7}{"step": 3, "loss": 0.5}\n',
+        {"loss": 0.5},
+    ),
     # A step in several rows.
     "phases": (
         "m.csv",

@@ -1,9 +1,9 @@
-"""JSON: one value, a list of objects, or an object a line."""
+"""JSON: one value, a list of objects, an object a line, or several values after one another."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ciplug.capture.tables import limits
@@ -21,15 +21,39 @@ class JsonLines(Table):
         number = 0
         for line, text in lines_with_text(self.source):
             try:
-                values = as_object(self.source, self._parsed(text, line), line=line)
+                for value in self._values(text, line):
+                    values = as_object(self.source, value, line=line)
+                    number += 1
+                    yield Row(_only(values, names), number, line)
             except InputError as problem:
                 self._skip(problem)
-                continue
-            number += 1
-            yield Row(_only(values, names), number, line)
 
-    def _parsed(self, text: str, line: int) -> Any:
-        return _parse(self.source, text, line, is_lenient=self.broken is not None)
+    def _values(self, text: str, line: int) -> Iterable[Any]:
+        """The value of a line; of a lenient reader its values, where the end of a line is lost."""
+        if self.broken is None:
+            return (_parse(self.source, text, line),)
+        try:
+            return (_parse(self.source, text, line, is_lenient=True),)
+        except InputError:
+            return (value for _, value in _values_of(self.source, text, line, is_lenient=True))
+
+
+class JsonDocuments(Table):
+    """Objects, or lists of them, after one another over any lines: a file that is opened to append is written so.
+
+    What follows a malformed place is one problem.
+    """
+
+    def _rows(self, names: Collection[str] | None) -> Iterator[Row]:
+        number = 0
+        try:
+            for line, value in _values_of(self.source, self.source.text, None, is_lenient=self.broken is not None):
+                for one in value if isinstance(value, list) else (value,):
+                    values = as_object(self.source, one, line=line)
+                    number += 1
+                    yield Row(_only(values, names), number, line)
+        except InputError as problem:
+            self._skip(problem)
 
 
 class JsonList(Table):
@@ -57,6 +81,33 @@ def is_json_lines(source: Source) -> bool:
         return False
     try:
         return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def is_several_documents(source: Source) -> bool:
+    """Whether a whole object or list is at the beginning, and the beginning of another follows it."""
+    text = source.text
+    try:
+        first, at = json.JSONDecoder().raw_decode(text, _blanks(text, 0))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, (dict, list)) and text[_between(text, at) :][:1] in ("{", "[")
+
+
+def is_one_document_over_lines(source: Source) -> bool:
+    """Whether a file named as JSON lines begins with an object that goes over several lines."""
+    _, first = next(lines_with_text(source))
+    if source.size > limits.LIMITS.document_bytes or not first.lstrip().startswith("{"):
+        return False
+    try:
+        json.JSONDecoder().raw_decode(first.lstrip())
+        return False
+    except (ValueError, RecursionError):
+        pass
+    try:
+        json.JSONDecoder().raw_decode(source.text, _blanks(source.text, 0))
+        return True
     except (ValueError, RecursionError):
         return False
 
@@ -105,6 +156,32 @@ def readable_part(source: Source) -> dict[str, Any]:
     return with_twice(pairs)
 
 
+def _values_of(source: Source, text: str, line: int | None, *, is_lenient: bool) -> Iterator[tuple[int, Any]]:
+    """Each value of a text, and the line on which it begins. Raises InputError at the first malformed place.
+
+    Args:
+        line: the line that is the text; None: the text is the whole file.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=with_twice if is_lenient else unique_keys)
+    at, counted, lines = _blanks(text, 0), 0, 1
+    while at < len(text):
+        lines, counted = lines + text.count("\n", counted, at), at
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            raise _problem(source, error, line) from None
+        if deeper_than(value, limits.LIMITS.depth):
+            raise source.too_deep(line or lines)
+        yield line or lines, value
+        at = _between(text, at)
+
+
+def _between(text: str, at: int) -> int:
+    """The place behind what may stand between two values: blanks, and a comma."""
+    at = _blanks(text, at)
+    return _blanks(text, at + 1) if text[at : at + 1] == "," else at
+
+
 def _blanks(text: str, at: int) -> int:
     while at < len(text) and text[at] in " \t\r\n":
         at += 1
@@ -141,18 +218,23 @@ def as_object(source: Source, value: Any, *, line: int | None = None, row: int |
 def _parse(source: Source, text: str, line: int | None, *, is_lenient: bool = False) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=with_twice if is_lenient else unique_keys)
-    except json.JSONDecodeError as error:
-        raise source.wrong(f"not JSON: {error.msg}, column {error.colno}", line=line or error.lineno) from None
-    except RecursionError:
-        raise source.too_deep(line) from None
-    except DuplicateKeyError as error:
-        line = line or _line_of_second(source, error.key)
-        raise source.wrong(f"duplicate key {error.key[:130]!r}", line=line) from None
-    except ValueError:
-        raise source.wrong("an integer of thousands of digits", line=line) from None
+    except (ValueError, RecursionError) as error:
+        raise _problem(source, error, line) from None
     if deeper_than(value, limits.LIMITS.depth):
         raise source.too_deep(line)
     return value
+
+
+def _problem(source: Source, error: ValueError | RecursionError, line: int | None) -> InputError:
+    """What the parser found."""
+    if isinstance(error, json.JSONDecodeError):
+        return source.wrong(f"not JSON: {error.msg}, column {error.colno}", line=line or error.lineno)
+    if isinstance(error, RecursionError):
+        return source.too_deep(line)
+    if isinstance(error, DuplicateKeyError):
+        line = line or _line_of_second(source, error.key)
+        return source.wrong(f"duplicate key {error.key[:130]!r}", line=line)
+    return source.wrong("an integer of thousands of digits", line=line)
 
 
 def _line_of_second(source: Source, key: str) -> int | None:
