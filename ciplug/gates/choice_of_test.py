@@ -191,9 +191,18 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
             return Tested(tested, (*notes, *several))
     if gate.n:
         return Tested(_by_proportion(pair, gate.n, evidence), notes)
-    if several and pair.has_single_baseline:
+    if several and pair.has_single_baseline and _passes_by_luck(pair, values[1:]):
         return Tested(means.of_reruns(values, pair.reference, pair.rule), (*notes, *several))
     return Tested(None, notes)
+
+
+def _passes_by_luck(pair: Pair, others: Sequence[float]) -> bool:
+    """Whether a run is within the allowance and another run of its commit is not. Else all runs agree, or it fails."""
+
+    def passes(value: float) -> bool:
+        return (value - pair.reference) * pair.rule.sign >= pair.rule.bound
+
+    return passes(pair.value) and not all(map(passes, others))
 
 
 def _past(gate: ResolvedGate, asked: History, evidence: Evidence) -> tuple[Sequence[float] | None, tuple[str, ...]]:

@@ -164,7 +164,9 @@ def test_a_training_that_is_run_again_is_not_compared_with_its_own_failure(proje
         assert [one["history"] for one in comparison["metrics"] if one["metric"] == "accuracy"] == [[0.95]]
         runs.append(train(project, 0.96))
         verdict = gate(project)
-        assert verdict["outcome"] == "WARN", "a luckier run"
+        # The best and the mean of a branch are no evaluations that were chosen before their numbers were known.
+        expected = "WARN" if baseline in ("best", "mean") else "INCONCLUSIVE"
+        assert verdict["outcome"] == expected, "a luckier run"
         assert {one["outcome"] for one in verdict["reruns"]["others"]} == {"FAIL"}
         project.ciplug("runs", "withdraw", runs.pop(), "--reason", "a test")
     project.ciplug("promote", "wine", "--to", "staging", code=1)
