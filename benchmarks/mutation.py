@@ -47,7 +47,7 @@ TESTS = {
         integration/test_promote.py integration/test_labels_and_deployments.py integration/test_named_run.py
     """,
     "stores/git": """
-        test_git_*.py test_content.py integration/test_git_store.py integration/test_git_files.py
+        test_git_*.py integration/test_git_store.py integration/test_git_files.py
         integration/test_git_segments.py integration/test_git_branch.py integration/test_git_server.py
         integration/test_git_as_it_is.py
     """,

@@ -18,7 +18,7 @@ from typing import Any
 from ciplug.capture.event_files import entries_of_events, event_files, prefixes
 from ciplug.capture.metric_clocks import is_time
 from ciplug.capture.metric_formats import entries
-from ciplug.capture.metric_order import logged_order
+from ciplug.capture.metric_order import logged_order, order_by_time
 from ciplug.capture.metric_shapes import STEP_KEYS, Entry, entries_of_rows, whole
 from ciplug.capture.metric_take import LAST, Reading, values_that_count
 from ciplug.capture.metric_tools import LOG
@@ -190,8 +190,9 @@ class _Collector:
         for name, child in value.items():
             key = f"{prefix}/{name}" if prefix else str(name)
             if not str(name).strip():
-                # What is below it would take the name of something else.
-                self._leave_out(key, "name", entry)
+                # What is below it would take the name of something else. A column without a name may be empty.
+                if child is not None or entry.step is None:
+                    self._leave_out(key, "name", entry)
             elif isinstance(child, Twice):
                 self._twice(key, child, entry)
             elif isinstance(child, list):
@@ -260,8 +261,9 @@ class _Collector:
         if values and all(isinstance(one, Mapping) for one in values):
             rows = (Row(one, number) for number, one in enumerate(values, 1))
             for inner in entries_of_rows(self._source, rows):
-                step = inner.step if entry.step is None else entry.step
-                self.add(replace(inner, step=step, line=entry.line, locate=entry.locate, is_alone=entry.is_alone), key)
+                whose = inner if entry.step is None else entry
+                about = replace(inner, line=entry.line, locate=entry.locate, is_alone=entry.is_alone)
+                self.add(replace(about, step=whose.step, is_counted=whose.is_counted), key)
             return
         if not any(isinstance(meaning(one), float) for one in values if not isinstance(one, (list, Mapping))):
             self._leave_out(key, "list", entry, None if values else "[]")
@@ -360,12 +362,14 @@ class _Points:
         self.text: str | None = None
         """The last text among the numbers."""
         self.line: int | None = None
+        self._is_counted = False
         self._steps = array("q")
         self._values = array("d")
         self._times = array("d")
 
     def add(self, entry: Entry, value: float, text: str | None = None, line: int | None = None) -> None:
         self._steps.append(entry.step or 0)
+        self._is_counted = entry.is_counted
         self._values.append(value)
         if entry.time is not None:
             self._times.append(entry.time)
@@ -381,9 +385,16 @@ class _Points:
             by_row: it is that of the rows.
         """
         times = self._times if len(self._times) == len(self._values) else None
-        order, is_known = (range(len(self._steps)), True) if by_row else logged_order(self._steps, times)
+        steps: Sequence[int] = self._steps
+        if by_row:
+            order, is_known = list(range(len(steps))), True
+        elif self._is_counted and times is not None:
+            order, is_known = order_by_time(times)
+        else:
+            order, is_known = logged_order(steps, times)
+        steps = sorted(steps) if self._is_counted else [steps[at] for at in order]
         logged = tuple(times[at] for at in order) if times is not None else None
-        return Series(tuple(self._steps[at] for at in order), tuple(self._values[at] for at in order), logged), is_known
+        return Series(tuple(steps), tuple(self._values[at] for at in order), logged), is_known
 
 
 def _steps_among(values: Mapping[str, Any]) -> list[int] | None:

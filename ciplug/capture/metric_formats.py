@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ciplug.capture.metric_header import header_of
-from ciplug.capture.metric_shapes import KNOWN_COLUMNS, Entry, entries_of_rows
+from ciplug.capture.metric_shapes import KNOWN_COLUMNS, STEP_KEYS, Entry, entries_of_rows
 from ciplug.capture.metric_tools import object_of, rows_of, without_settings
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row, within_limits
@@ -88,7 +88,7 @@ def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
         if broken is None or not (document := readable_part(source)):
             raise
         broken(problem)
-    document = rows_of(document) or object_of(document) or document
+    document = rows_of(document, STEP_KEYS) or object_of(document) or document
     return _document(source, document, source.line_of, '{"accuracy": 0.93}')
 
 

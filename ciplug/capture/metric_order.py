@@ -28,6 +28,20 @@ def logged_order(steps: Sequence[int], times: Sequence[float] | None) -> tuple[l
     return rows, _starts_again(steps)
 
 
+def order_by_time(times: Sequence[float]) -> tuple[list[int], bool]:
+    """Return the same of rows that have no steps. Not known is it where rows apart from each other have the last time.
+
+    Of rows with one time, the order is that of the rows; the reverse, where the newest row is the first.
+    """
+    rows = list(range(len(times)))
+    for ordered in (rows, rows[::-1]):
+        if _rises([times[at] for at in ordered]):
+            return ordered, True
+    last = max(times)
+    latest = [at for at in rows if times[at] == last]
+    return sorted(rows, key=lambda at: times[at]), latest[-1] - latest[0] == len(latest) - 1
+
+
 def _rises(values: Sequence[float]) -> bool:
     return all(a <= b for a, b in itertools.pairwise(values))
 

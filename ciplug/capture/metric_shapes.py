@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any
 
-from ciplug.capture.metric_clocks import is_time, moment
+from ciplug.capture.metric_clocks import is_time, moment, moment_in_words
 from ciplug.capture.metric_labels import labels_of
 from ciplug.capture.metric_tools import are_folds
 from ciplug.capture.metric_values import is_moment, meaning
@@ -67,6 +67,8 @@ class Entry:
     """Unix seconds at which the values were logged."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Names → texts that stand in the place of no number."""
+    is_counted: bool = False
+    """The step is the number of the row, and says nothing about when it was logged."""
     is_alone: bool = False
     """It is the only row of a table; a further row would be later."""
 
@@ -217,6 +219,7 @@ def _by_steps(
 
     Args:
         labels: columns whose values stand before the names.
+        others_are_steps: STEP_KEYS has `step`, and other columns of it are no metrics; False: `step` counts the rows.
     """
     at: int | None = None
     for row in rows:
@@ -232,7 +235,7 @@ def _by_steps(
         if labels:
             before = _joined(_row_name(key, values.pop(key, None)) for key in labels)
             values = {before: values}
-        yield Entry(values, step=at or 0, line=row.line, time=time)
+        yield Entry(values, step=at or 0, line=row.line, time=time, is_counted=not others_are_steps)
 
 
 def _without_times(values: Mapping[str, Any]) -> tuple[float | None, dict[str, Any]]:
@@ -243,6 +246,7 @@ def _without_times(values: Mapping[str, Any]) -> tuple[float | None, dict[str, A
         if is_time(name, value):
             time = moment(value) if time is None else time
         else:
+            time = moment_in_words(name, value) if time is None else time
             rest[name] = value
     return time, rest
 

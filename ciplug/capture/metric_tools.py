@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ciplug.capture.tables.table import Row
+from ciplug.capture.tables.twice import with_twice
 
 LOG = "log_history"
 """A list of what was logged, in the trainer_state.json of transformers: its names stand for themselves."""
@@ -24,12 +25,16 @@ _RAY_ABOUT = ("config", "pid", "node_ip", "hostname")
 
 def object_of(document: Any) -> dict[str, Any] | None:
     """Return the document of a known tool with the names of its metrics; None for any other."""
-    return _catboost(document) or _evaluation(document) or _one_row(document)
+    return _catboost(document) or _evaluation(document) or _one_row(document) or _kubeflow(document)
 
 
-def rows_of(document: Any) -> list[dict[str, Any]] | None:
-    """Return the rows of a document that is a table of pandas or scikit-learn; None for any other."""
-    return _split(document) or _table(document) or _folds(document)
+def rows_of(document: Any, steps: Collection[str]) -> list[dict[str, Any]] | None:
+    """Return the rows of a document that is a table of pandas or scikit-learn; None for any other.
+
+    Args:
+        steps: names in lower case of columns that give the step.
+    """
+    return _split(document) or _table(document) or _folds(document) or _columns(document, steps)
 
 
 def without_settings(rows: Iterable[Row]) -> Iterator[Row]:
@@ -87,6 +92,35 @@ def _one_row(document: Any) -> dict[str, Any] | None:
     if not all(isinstance(one, dict) and list(one) == ["0"] for one in document.values()):
         return None
     return {name: one["0"] for name, one in document.items()}
+
+
+def _kubeflow(document: Any) -> dict[str, Any] | None:
+    """The metrics of a step of Kubeflow Pipelines: {"metrics": [{"name": "accuracy-score", "numberValue": 0.9}]}."""
+    if not isinstance(document, dict) or document.keys() != {"metrics"} or not _is_list(document["metrics"], dict):
+        return None
+    found = document["metrics"]
+    if not all(isinstance(one.get("name"), str) and "numberValue" in one for one in found):
+        return None
+    return with_twice([(one["name"], one["numberValue"]) for one in found])
+
+
+def _columns(document: Any, steps: Collection[str]) -> list[dict[str, Any]] | None:
+    """A DataFrame of several rows, by pandas: {"epoch": {"0": 1, "1": 2}, "loss": {"0": 0.9, "1": 0.5}}.
+
+    Values of classes that are called 0 and 1 have the same form. So one column must have texts, or give the step.
+    """
+    if not isinstance(document, dict) or not all(isinstance(one, dict) for one in document.values()):
+        return None
+    count = len(next(iter(document.values()), ()))
+    if count < 2 or not all(list(one) == [str(row) for row in range(count)] for one in document.values()):
+        return None
+    if any(isinstance(cell, (dict, list)) for one in document.values() for cell in one.values()):
+        return None
+    if not any(
+        name.lower() in steps or all(isinstance(cell, str) for cell in one.values()) for name, one in document.items()
+    ):
+        return None
+    return [{name: one[str(row)] for name, one in document.items()} for row in range(count)]
 
 
 def _split(document: Any) -> list[dict[str, Any]] | None:

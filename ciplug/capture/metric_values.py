@@ -23,6 +23,8 @@ _MOMENT = re.compile(
     re.DOTALL,
 )
 """A day, a time of day or a duration, as text: it does not stand in the place of a number."""
+_DURATION = re.compile(r"(?:\d+ min +)?\d+(?:\.\d+)? sec", re.ASCII)
+"""As H2O writes it: `1 min 2.345 sec`."""
 _ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{7,64}(?:-[0-9a-f]{4,12}){0,4}")
 """The id of a commit, or a UUID."""
 _NUMBER = re.compile(r"(?<![\w.-])[-+]?[.,]?\d|[∞½¼¾]")
@@ -81,7 +83,8 @@ def _of_text(text: str) -> float | str | Unusable:
 
 def is_moment(text: str) -> bool:
     """Whether a text is a day, a time of day or a duration."""
-    return _MOMENT.fullmatch(text.strip()) is not None
+    meant = text.strip()
+    return _MOMENT.fullmatch(meant) is not None or _DURATION.fullmatch(meant) is not None
 
 
 def as_text(value: Any) -> str:

@@ -84,12 +84,12 @@ def details(
 
 
 def _step(run: Run, metric: str) -> str:
-    """Describe the last point of a metric that has steps: its value may differ from the one that counts."""
+    """Describe the point of the highest step of a metric: its value may differ from the one that counts."""
     point = run.last.get(metric)
     if point is None or point.step == 0:
         return ""
     same = repr(point.value) == repr(run.metrics[metric])
-    return f" (step {point.step:,})" if same else f"; the last, at step {point.step:,}, is {_number(point.value)}"
+    return f" (step {point.step:,})" if same else f"; at the highest step, {point.step:,}, it is {_number(point.value)}"
 
 
 def _number(value: float) -> str:

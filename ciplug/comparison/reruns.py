@@ -38,14 +38,22 @@ def weighs(run: Facts, other: Facts, *, same_settings: bool) -> bool:
 
 
 def same_settings(run: Run, other: Run, key: str) -> bool:
-    """Whether two runs have the same parameters, apart from their seed.
+    """Whether two runs are one experiment, apart from their seed: the same command, or the same parameters.
 
-    Of runs of the same command, a parameter may name another path or time: a training logs where and when it ran.
+    Of the same command, parameters decide only between the jobs of a matrix. A training logs the process, the host or
+    an id of its own as a parameter, and no name or value tells these from what was trained.
     """
     ours, theirs = settings(run, key), settings(other, key)
     if not same_command(run, other):
         return ours == theirs
-    return _without_places(ours) == _without_places(theirs)
+    return not _other_leg(run, other) or _without_places(ours) == _without_places(theirs)
+
+
+def _other_leg(run: Run, other: Run) -> bool:
+    """Whether two runs may be of different jobs of one matrix."""
+    if run.provenance.context.leg != other.provenance.context.leg:
+        return True
+    return run.provenance.context.leg is None and _attempt(run) == _attempt(other) and _job_id(run) != _job_id(other)
 
 
 def same_command(run: Run, other: Run) -> bool:

@@ -173,7 +173,9 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     """Return a test on one number per run: by its history, or as a proportion."""
     gate = pair.gate
     notes: tuple[str, ...] = ()
-    values = (pair.value, *evidence.reruns.get(pair.metric, ()))
+    # Against the run before, the runs of a commit are evaluations on later data, and not looks at the same.
+    again = evidence.reruns.get(pair.metric, ()) if gate.baseline.ref != "previous" else ()
+    values = (pair.value, *again)
     several = (reasons.pooled(len(values), repeats.mean(values)),) if len(values) > 1 else ()
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
@@ -191,9 +193,18 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
             return Tested(tested, (*notes, *several))
     if gate.n:
         return Tested(_by_proportion(pair, gate.n, evidence), notes)
-    if several and pair.has_single_baseline:
+    if several and pair.has_single_baseline and _passes_by_luck(pair, values[1:]):
         return Tested(means.of_reruns(values, pair.reference, pair.rule), (*notes, *several))
     return Tested(None, notes)
+
+
+def _passes_by_luck(pair: Pair, others: Sequence[float]) -> bool:
+    """Whether a run is within the allowance and another run of its commit is not. Else all runs agree, or it fails."""
+
+    def passes(value: float) -> bool:
+        return (value - pair.reference) * pair.rule.sign >= pair.rule.bound
+
+    return passes(pair.value) and not all(map(passes, others))
 
 
 def _past(gate: ResolvedGate, asked: History, evidence: Evidence) -> tuple[Sequence[float] | None, tuple[str, ...]]:

@@ -96,7 +96,7 @@ def evaluate(
 
 def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     """The results of all gates: corrected together, waived, and with the worst of many slices."""
-    policy = _at_look(policy, evidence.looks)
+    policy = _at_look(policy, evidence)
     examples = ByExample(policy, evidence)
     checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples)]
     # Tests that cannot fail the run need no correction, and make the others no weaker.
@@ -109,8 +109,8 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
     by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
     for number, check in enumerate(checks):
         result = settled(check, adjusted.get(number))
-        if check.interval and evidence.looks > 1:
-            note = reasons.looked_again(evidence.looks, check.interval.rule.alpha)
+        if check.interval and (look := _look(check.gate, evidence)) > 1:
+            note = reasons.looked_again(look, check.interval.rule.alpha)
             result = replace(result, notes=(*result.notes, note))
         result = waivers.waive(policy, check, result, commit=run.commit, today=evidence.today)
         by_gate.setdefault(result.gate, []).append((check, result))
@@ -119,13 +119,19 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
         yield from slices.shortened([(check, result) for check, result in of_gate if result.slice is not None])
 
 
-def _at_look(policy: Policy, look: int) -> Policy:
+def _at_look(policy: Policy, evidence: Evidence) -> Policy:
     """The policy with the error rates of one of several looks at a commit."""
     gates = {
-        name: replace(gate, alpha=spent(policy.resolved(name).alpha, look)) if gate.kind == "metric" else gate
+        name: replace(gate, alpha=spent(of_all.alpha, _look(of_all, evidence))) if gate.kind == "metric" else gate
         for name, gate in policy.gates.items()
+        for of_all in (policy.resolved(name),)
     }
     return replace(policy, gates=gates)
+
+
+def _look(gate: ResolvedGate, evidence: Evidence) -> int:
+    """How often the commit was looked at: who compares with the run before evaluates one commit again on purpose."""
+    return 1 if gate.baseline.ref == "previous" else evidence.looks
 
 
 def _decides_nothing(evidence: Evidence) -> bool:

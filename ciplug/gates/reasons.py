@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -189,8 +190,10 @@ def by_interval(result: GateResult, interval: Interval, decision: Decision) -> s
 
 
 def confidence(result: GateResult) -> str:
-    """ "90%", "99.8%"."""
-    return f"{100 * (result.confidence or 0):.10g}%"
+    """ "90%", "99.8%", "99.962%": two digits of what is missing to 100%, which never becomes 100%."""
+    level = 100 * (result.confidence or 0)
+    digits = 1 - math.floor(math.log10(100 - level)) if level < 100 else 10
+    return f"{round(level, max(digits, 0)):.15g}%"
 
 
 def _rounded(ends: tuple[float, float], limit: float) -> tuple[float, ...]:

@@ -1,4 +1,7 @@
-"""The latest point of a metric, by MLflow's order: the highest step, then the latest time, then the highest value."""
+"""The latest point of a metric, by MLflow's order: the highest step, then the latest time, then the highest value.
+
+Of a file, whose rows have an order, it is the last row of the highest step.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +51,14 @@ def parse_point(value: object) -> LastPoint:
 
 
 def last_of(series: Series) -> LastPoint | None:
-    """Return the latest point of a series; None of an empty one."""
+    """Return the point of the highest step that was logged last; None of an empty series."""
     if not series.steps:
         return None
     top = max(series.steps)
-    times = series.times or (None,) * len(series.steps)
-    points = zip(series.steps, times, series.values, strict=True)
-    at_top = [LastPoint(step=top, value=value, time=milliseconds(time)) for step, time, value in points if step == top]
-    return max(at_top, key=lambda point: point.order)
+    # The points are in the order of their logging: in a file that goes on, a step may be there again.
+    at = max(number for number, step in enumerate(series.steps) if step == top)
+    time = None if series.times is None else milliseconds(series.times[at])
+    return LastPoint(step=top, value=series.values[at], time=time)
 
 
 def milliseconds(seconds: float | None) -> int | None:

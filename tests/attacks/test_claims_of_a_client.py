@@ -103,7 +103,7 @@ def test_a_file_that_is_not_committed_is_no_policy(team: Team) -> None:
     (team.project.folder / "ciplug.yaml").write_text(POLICY)
     team.session = team.session.refreshed()
     run = team.judged()
-    with pytest.raises(ConfigError, match=r"there is no ciplug\.yaml, and so no gate"):
+    with pytest.raises(ConfigError, match=r"has no ciplug\.yaml, and so no gate"):
         team.promote(run=run.id)
 
 

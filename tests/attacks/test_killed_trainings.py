@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.file_samples import noise, sha
 from tests.project import Project
 from tests.stores import PLACES, Place
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here, and killed")
+ROOT = Path(__file__).resolve().parents[2]
 INPUTS = Inputs(model="wine", artifacts=(Path("model.bin"),))
 KILLS = 75
 BETWEEN = 5
@@ -43,57 +44,55 @@ class Trainings:
     def session(self) -> Session:
         return open_session(cwd=self.folder, env=self.env)
 
-    def train(self, run_id: str, model: bytes, say: Callable[[bytes], object]) -> None:
-        session = self.session()
-        entry = begin(session, INPUTS, run_id=run_id)
-        # In place: the file of the training before has the same inode.
-        with (self.folder / "model.bin").open("r+b") as file:
-            file.write(model)
-        say(b"begun ")
-        finish(session, entry, INPUTS, status="finished")
-        say(b"sealed ")
-        send(session)
-        say(b"sent ")
-
-    def next_command(self, run_id: str, model: bytes, say: Callable[[bytes], object]) -> None:
-        session = self.session()
-        recover(session)
-        send(session)
-        say(b"sent ")
-
-    def start(self, work: Callable[[str, bytes, Callable[[bytes], object]], None], within: float | None) -> float:
+    def start(self, verb: str, within: float | None) -> float:
         """Do it in a process of its own, killed at a random moment of so many seconds; returns how long it took.
 
         Its git goes on half of the times: then the push lands, and nobody hears of it.
         """
-        run_id, model = new_id(), noise(3000, self.chance.randrange(1 << 30))
-        ours, theirs = os.pipe()
+        run_id, seed = new_id(), self.chance.randrange(1 << 30)
+        command = [sys.executable, "-m", __name__, str(self.folder), verb, run_id, str(seed)]
+        process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, start_new_session=True)
+        assert process.stdout is not None
+        # Not while Python starts: nothing of ours is at risk then.
+        said = process.stdout.readline().decode()
         began = time.monotonic()
-        process = os.fork()
-        if not process:
-            os.setsid()
-            code = 1
-            try:
-                work(run_id, model, lambda said: os.write(theirs, said))
-                code = 0
-            except BaseException:
-                os.write(2, traceback.format_exc().encode())
-            finally:
-                os._exit(code)
-        os.close(theirs)
         if within is not None:
             time.sleep(self.chance.uniform(0, within))
             if self.chance.random() < 0.5:
-                os.kill(process, signal.SIGKILL)
+                process.kill()
             else:
-                os.killpg(os.getpgid(process), signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        with os.fdopen(ours, "rb") as file:
-            said = file.read().decode()
+                os.killpg(process.pid, signal.SIGKILL)
+        said += process.stdout.read().decode()
+        code = process.wait()
         assert code in ((0, -signal.SIGKILL) if within is not None else (0,)), "a command failed: see above"
         if "begun" in said:
-            self.models[run_id], self.done[run_id] = model, said
+            self.models[run_id], self.done[run_id] = noise(3000, seed), said
         return time.monotonic() - began
+
+
+def say(word: str) -> None:
+    os.write(1, f"{word}\n".encode())
+
+
+def train(folder: Path, run_id: str, model: bytes) -> None:
+    say("started")
+    session = open_session(cwd=folder)
+    entry = begin(session, INPUTS, run_id=run_id)
+    # In place: the file of the training before has the same inode.
+    with (folder / "model.bin").open("r+b") as file:
+        file.write(model)
+    say("begun")
+    finish(session, entry, INPUTS, status="finished")
+    say("sealed")
+    send(session)
+    say("sent")
+
+
+def next_command(folder: Path) -> None:
+    say("started")
+    session = open_session(cwd=folder)
+    recover(session)
+    send(session)
 
 
 FOUR = [
@@ -112,16 +111,16 @@ def test_no_training_is_lost_or_stuck(tmp_path: Path, place: Place) -> None:
     (project.folder / "model.bin").write_bytes(noise(3000, 0))
     env = {**place.environment(tmp_path / "cache"), "CIPLUG_STORE": place.uri}
     trainings = Trainings(project.folder, env, random.Random(3), {}, {})
-    whole = max(trainings.start(trainings.train, None) for _ in range(2))
+    whole = max(trainings.start("train", None) for _ in range(2))
     for number in range(KILLS):
-        trainings.start(trainings.train, whole)
+        trainings.start("train", whole)
         if number % BETWEEN == BETWEEN - 1:
             # Killed, too, half of the times; the one after that is not.
             if trainings.chance.random() < 0.5:
-                trainings.start(trainings.next_command, whole)
-            trainings.start(trainings.next_command, None)
+                trainings.start("next", whole)
+            trainings.start("next", None)
     time.sleep(1)  # a push whose git was left to itself
-    trainings.start(trainings.next_command, None)
+    trainings.start("next", None)
     project.ciplug("record", "--spooled", env=env)
     session = trainings.session()
     assert session.spool.sealed() == [] and session.spool.refused() == [], "stuck"
@@ -142,3 +141,11 @@ def test_no_training_is_lost_or_stuck(tmp_path: Path, place: Place) -> None:
     place.check()
     with_files = sum(bool(run.artifacts) for run in found.values())
     print(f"{KILLS} killed, {len(found)} recorded, of which {with_files} with files")
+
+
+if __name__ == "__main__":
+    where, verb, name, seed = sys.argv[1:5]
+    if verb == "train":
+        train(Path(where), name, noise(3000, int(seed)))
+    else:
+        next_command(Path(where))

@@ -121,7 +121,11 @@ def test_a_record_that_had_to_deny_its_bytes_is_sent_again_as_it_was(
     assert "store" not in artifact_of(project, run)
 
 
-def test_an_entry_that_the_store_can_never_take_is_set_aside_once(project: Project) -> None:
+def test_an_entry_that_the_store_can_never_take_is_set_aside_once(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder takes one content under a key; git takes each write, and names two claims of one key."""
+    monkeypatch.setenv("CIPLUG_STORE", (tmp_path / "store").as_uri())
     session = open_session(cwd=project.folder)
     taken = train(session, FIRST)
     send(session)

@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Project:
 def test_the_outline_is_for_the_eye_and_names_the_child_runs(project: Project) -> None:
     shown = project.ciplug("runs", "show", "HEAD").stdout
     assert "  loss: inf\n" in shown
-    assert "  val: 0.7; the last, at step 2, is 0.5\n" in shown
+    assert "  val: 0.7; at the highest step, 2, it is 0.5\n" in shown
     assert "left_out:\n  - f1: the text '93%' in metrics.json:1\n" in shown
     assert "inputs:\n  - rows (ab12cd34, s3, training)\n" in shown
     (child,) = project.json("runs", "list", "--where", "parent LIKE '%'", "--json")

@@ -47,7 +47,8 @@ def test_without_a_point_on_both_sides_the_new_value_counts() -> None:
     [
         (Series((), ()), None),
         (Series((1, 7, 3), (0.1, 0.7, 0.3)), LastPoint(step=7, value=0.7)),
-        (Series((2, 2), (0.7, 0.3)), LastPoint(step=2, value=0.7)),
+        # A training was started again and its file goes on.
+        (Series((1, 2, 1, 2), (0.9, 0.3, 0.8, 0.7)), LastPoint(step=2, value=0.7)),
         (Series((2, 2, 1), (0.7, 0.3, 0.9), (1.0, 1.5, 9.0)), LastPoint(step=2, value=0.3, time=1500)),
     ],
 )

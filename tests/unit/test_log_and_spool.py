@@ -458,12 +458,19 @@ def test_what_waits_counts_as_recorded(session: Session) -> None:
     assert session.runs().get(recorded.run.id).metrics == {"a": 1.0}
 
 
-def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> None:
-    store_objects(session, {"verdicts/a": b"1"})
+def in_a_folder(session: Session, tmp_path: Path) -> Session:
+    """A session of the same checkout, whose store takes one content under a key."""
+    return open_session(cwd=session.cwd, env={**session.env, "CIPLUG_STORE": (tmp_path / "store").as_uri()})
+
+
+def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session, tmp_path: Path) -> None:
+    folder = in_a_folder(session, tmp_path)
+    store_objects(folder, {"verdicts/a": b"1"})
     with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
-        store_objects(session, {"verdicts/a": b"2"})
+        store_objects(folder, {"verdicts/a": b"2"})
     (conflicting,) = session.spool.refused()
     assert b"verdicts/a" in (conflicting / "refused.json").read_bytes() and session.spool.sealed() == []
+    store_objects(session, {"verdicts/a": b"1"})
     deep = "verdicts/" + "a/" * 99
     with pytest.raises(StoreError, match="not sent: a write of 1 objects is too large, or its keys too deep"):
         store_objects(session, {deep: b"2"})
@@ -477,7 +484,8 @@ def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> 
     assert kept.objects == {deep: b"2"}
 
 
-def test_two_entries_with_other_bytes_under_one_key_are_not_sent_as_one(session: Session) -> None:
+def test_two_entries_with_other_bytes_under_one_key_are_not_sent_as_one(session: Session, tmp_path: Path) -> None:
+    session = in_a_folder(session, tmp_path)
     for data in (b"1", b"2"):
         session.spool.create(new_id(), {}).seal(session.spooled_for, {"verdicts/a": data})
     with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):

@@ -9,7 +9,7 @@ import pytest
 
 from ciplug.capture.metric_clocks import is_time
 from ciplug.capture.metric_files import read_metrics, read_params
-from ciplug.capture.metric_order import logged_order
+from ciplug.capture.metric_order import logged_order, order_by_time
 from ciplug.capture.metric_take import Reading
 
 NOW = 1764000000.5
@@ -57,6 +57,35 @@ SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {
     "a second training in the same file": ("m.csv", "epoch,loss\n0,9\n1,8\n2,7\n0,6\n1,5\n", {"loss": 5}),
     "the header again": ("m.csv", "epoch,loss\n0,9\n1,8\nepoch,loss\n0,7\n1,6\n", {"loss": 6}),
     "lists, the newest first": ("m.json", '{"epoch": [2, 1, 0], "loss": [0.1, 0.2, 0.3]}', {"epoch": 2, "loss": 0.1}),
+    # Files of known tools.
+    "Kubeflow, one metric": (
+        "m.json",
+        '{"metrics": [{"name": "accuracy-score", "numberValue": 0.9, "format": "PERCENTAGE"}]}',
+        {"accuracy-score": 0.9},
+    ),
+    "Kubeflow": (
+        "m.json",
+        '{"metrics": [{"name": "acc", "numberValue": 0.9, "format": "RAW"}, {"name": "roc", "numberValue": 0.8}]}',
+        {"acc": 0.9, "roc": 0.8},
+    ),
+    "Monitor of Stable-Baselines3": (
+        "m.csv",
+        '#{"t_start": 1764410000.12, "env_id": "CartPole-v1"}\nr,l,t\n10.0,10,0.5\n20.0,21,1.5\n',
+        {"r": 20.0, "l": 21.0, "t": 1.5},
+    ),
+    "groupby and agg": (
+        "m.csv",
+        ",accuracy,accuracy\n,mean,std\nmodel,,\nrf,0.9,0.01\nsvm,0.8,0.02\n",
+        {"rf/accuracy/mean": 0.9, "rf/accuracy/std": 0.01, "svm/accuracy/mean": 0.8, "svm/accuracy/std": 0.02},
+    ),
+    "to_json of one row": ("m.json", '{"accuracy": {"0": 0.9}, "f1": {"0": 0.8}}', {"accuracy": 0.9, "f1": 0.8}),
+    "to_json with a step": ("m.json", '{"epoch": {"0": 2, "1": 1}, "loss": {"0": 0.5, "1": 0.9}}', {"loss": 0.5}),
+    "to_json with models": (
+        "m.json",
+        '{"model": {"0": "rf", "1": "svm"}, "f1": {"0": 0.9, "1": 0.8}}',
+        {"rf/f1": 0.9, "svm/f1": 0.8},
+    ),
+    "values of classes": ("m.json", '{"f1": {"0": 0.9, "1": 0.8}}', {"f1/0": 0.9, "f1/1": 0.8}),
     # Several documents in one file, as a training writes that opens it to append.
     "documents with an indent": ("m.json", '{\n  "loss": 0.9\n}{\n  "loss": 0.5\n}', {"loss": 0.5}),
     "documents on one line": ("m.json", '{"loss": 0.9}{"loss": 0.5}\n', {"loss": 0.5}),
@@ -204,18 +233,27 @@ def test_what_windows_powershell_writes(tmp_path: Path, name: str, content: str,
 CLOCKS = {
     **dict.fromkeys(("ts", "created", "start_time", "endTime", "Wall time", "date", "logged_at", "run/end"), NOW),
     **{"timestamp": 1.0, "time_ms": NOW * 1000, "ts_ns": int(NOW * 1e9), "date of run": 20261129, "updated": NOW * 1e6},
+    **dict.fromkeys(
+        ("trained_at", "eval_timestamp", "training_start_time", "train_end", "t_start", "last_updated"), 1764410000
+    ),
+    **dict.fromkeys(("lastModified", "completion_time", "iat", "eval_date", "timestamp_eval"), 1764410000000),
+    **dict.fromkeys(("time_utc", "datestamp", "created_on_date"), 20261129103000),
 }
 DURATIONS = {
     **dict.fromkeys(("time", "ts", "start_time", "wall_time"), 12.5),
     **dict.fromkeys(("train_time", "elapsed", "duration", "time/iterations", "loss", "total_timesteps"), NOW),
     # 1.764 seconds, and not the year 2025.
     **{"time_ns": NOW, "time_us": NOW, "date": 5.0, "epoch": NOW, "end": 3.0},
+    **{"trained_at": 12.5, "train_end": 3.0, "completion_time": 12.3, "duration_ns": 20261129, "timeout": 20261129},
+    # These count something, or are durations.
+    **{"tokens_at_end": 1764410000, "time_to_start": 1764410000, "train_start_ns": 1764410000, "start_tokens": NOW},
+    **{"time_local": 20261129, "time_run": 20269999103000},
 }
 
 
 @pytest.mark.parametrize(("name", "number"), [*CLOCKS.items(), *DURATIONS.items()])
 def test_a_point_in_time_is_no_metric_and_a_duration_is(tmp_path: Path, name: str, number: float) -> None:
-    is_clock = CLOCKS.get(name) == number and name != "date of run"
+    is_clock = CLOCKS.get(name) == number
     assert is_time(name, number) is is_clock
     row = f"{name},acc\n{number!r},0.5\n"
     for file, content in (
@@ -260,6 +298,59 @@ def test_a_day_in_words_describes(tmp_path: Path, text: str) -> None:
 )
 def test_the_order_of_points(steps: list[int], times: list[float] | None, order: list[int], is_known: bool) -> None:
     assert logged_order(steps, times) == (order, is_known)
+
+
+@pytest.mark.parametrize(
+    ("times", "order", "is_known"),
+    [
+        ([1.0, 2.0, 2.0], [0, 1, 2], True),
+        ([3.0, 2.0, 1.0], [2, 1, 0], True),
+        ([2.0, 3.0, 1.0], [2, 0, 1], True),
+        ([1.0, 3.0, 1.0, 3.0], [0, 2, 1, 3], False),
+        ([5.0, 5.0], [0, 1], True),
+    ],
+)
+def test_the_order_of_rows_that_have_only_a_time(times: list[float], order: list[int], is_known: bool) -> None:
+    assert order_by_time(times) == (order, is_known)
+
+
+@pytest.mark.parametrize("quote", ['"', ""])
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("timestamp", ["1764410300", "1764410200", "1764410100.5"]),
+        ("timestamp", ["2026-11-03T00:00:00.123Z", "2026-11-03T00:00:00+02:00", "2026-11-01T00:00:00"]),
+        ("date", ["2026-11-03", "2026-11-02", "2026-11-01"]),
+        ("date", ["20261103", "20261102", "20261031"]),
+        ("time", ["2026/11/03 10:00", "2026/11/03 09:00", "2026/10/31 10:00"]),
+    ],
+)
+def test_the_value_of_the_latest_time_counts(tmp_path: Path, name: str, times: list[str], quote: str) -> None:
+    rows = [f"{quote}{time}{quote},{value}" for time, value in zip(times, (0.7, 0.8, 0.95), strict=True)]
+    for order in (rows, rows[::-1], [rows[1], rows[0], rows[2]]):
+        (tmp_path / "m.csv").write_text("\n".join([f"{name},accuracy", *order, ""]))
+        found = read_metrics(tmp_path / "m.csv")
+        assert (found.values, found.left_out) == ({"accuracy": 0.7}, ())
+        assert found.series["accuracy"].steps == (0, 1, 2)
+        assert found.series["accuracy"].values == (0.95, 0.8, 0.7)
+
+
+def test_a_point_in_time_may_be_in_quotes(tmp_path: Path) -> None:
+    clocks = {"timestamp": "1764410000", "ts": "1764410000.5", "created_at": "1764410000000", "date": "20261129"}
+    (tmp_path / "m.json").write_text(json.dumps({"accuracy": "0.9", "train_time": "12.3", **clocks}))
+    found = read_metrics(tmp_path / "m.json")
+    assert (found.values, found.texts) == ({"accuracy": 0.9, "train_time": 12.3}, clocks)
+
+
+def test_the_duration_of_a_row_does_not_name_it(tmp_path: Path) -> None:
+    """The scoring history of H2O, whose first column is empty."""
+    (tmp_path / "m.csv").write_text(
+        ",timestamp,duration,number_of_trees,training_rmse\n"
+        ",2026-11-29 10:00:00, 0.010 sec,0,0.5\n,2026-11-29 10:00:01, 1 min  0.110 sec,10,0.4\n"
+    )
+    found = read_metrics(tmp_path / "m.csv")
+    assert found.values == {"number_of_trees": 10, "training_rmse": 0.4}
+    assert [(one.name, one.why) for one in found.left_out] == [("duration", "text")]
 
 
 def test_take_says_it_where_the_order_is_not_known(tmp_path: Path) -> None:

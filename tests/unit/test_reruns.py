@@ -50,7 +50,7 @@ def test_the_same_seed_with_other_numbers_is_flaky() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("one", "other", "flaky"),
     [
         ("runs/a", "runs/b", True),
         ("20261128_101500", "20261129_093000", True),
@@ -60,13 +60,26 @@ def test_the_same_seed_with_other_numbers_is_flaky() -> None:
         (0.1, 0.2, False),
     ],
 )
-def test_where_and_when_a_training_ran_is_no_other_experiment(one: Any, other: Any, same: bool) -> None:
+def test_no_parameter_makes_another_experiment_of_the_same_command(one: Any, other: Any, flaky: bool) -> None:
+    """A training logs its process, its host or an id of its own: a re-run until it passes must not hide behind it."""
     runs = [run("a", 0.5, params={"p": one, "lr": 0.1}), run("b", 0.9, params={"p": other, "lr": 0.1})]
-    assert same_settings(*runs, "seed") is same
-    assert seen(*runs) == ([(True, "1", [])] if same else [])
+    assert same_settings(*runs, "seed")
+    assert seen(*runs) == ([(True, "1", [])] if flaky else [])
     by_hand = replace(runs[1], provenance=replace(CI, command=("python", "other.py")))
     assert not same_settings(runs[0], by_hand, "seed")
     assert same_settings(runs[0], replace(by_hand, params=runs[0].params), "seed")
+
+
+def test_jobs_of_a_matrix_are_told_apart_by_their_parameters() -> None:
+    """Their command is the same, and a variable of the matrix says what each of them trains."""
+    a, b = run("a", 0.5, params={"lr": 0.1}), run("b", 0.9, params={"lr": 0.2})
+
+    def job(one: Run, **changes: Any) -> Run:
+        return replace(one, provenance=replace(CI, context=replace(CI.context, **changes)))
+
+    assert not same_settings(job(a, leg="lr=0.1"), job(b, leg="lr=0.2"), "seed")
+    assert not same_settings(job(a, job_id="1"), job(b, job_id="2"), "seed")
+    assert same_settings(job(a, job_id="1", attempt=1), job(b, job_id="2", attempt=2), "seed")
 
 
 def test_only_runs_with_numbers_gave_different_numbers() -> None:

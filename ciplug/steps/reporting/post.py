@@ -50,7 +50,7 @@ class _Target:
 
     number: int | None
     """None: the commit is in no open pull request, or `failure` has the reason why that is unclear."""
-    found: OpenPullRequest | None = None
+    pull_request: OpenPullRequest | None = None
     """The same, where it was looked for by its commit."""
     failure: ForgeError | None = None
 
@@ -79,12 +79,12 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
         if isinstance(target, workflow_run.NoPullRequest):
             session.tell(Note(f"no comment and no commit status: {target.reason}"))
             return Posted()
-        if target.found:
-            session = _as_of(session, target.found)
+        if target.pull_request:
+            session = _as_of(session, target.pull_request)
             session.tell(
                 Note(
                     f"the comment treats this commit as part of pull request #{target.number}, "
-                    f"and uses the gates of {target.found.base}"
+                    f"and uses the gates of {target.pull_request.base}"
                 )
             )
             snapshot = again(session)
