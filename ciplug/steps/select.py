@@ -12,6 +12,7 @@ from ciplug.comparison.renames import renamed
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
 from ciplug.errors import NotFound, UsageError, counted, nearest
 from ciplug.git import names
+from ciplug.records.keys import runs_on
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.steps.branches import read_ahead
@@ -211,5 +212,11 @@ def _nothing_counts(runs: Runs, commit: str, model: str | None, selections: Mapp
         return NotFound(f"no run on commit {commit[:12]} counts: {named}{more}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"
+    unreadable = [why for key, why in runs.problems.items() if key.startswith(runs_on(commit))]
+    if unreadable:
+        return NotFound(
+            f"{what} on commit {commit[:12]} can be read: {unreadable[0]}",
+            hint="see the problem in detail: ciplug fsck",
+        )
     hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"
     return NotFound(f"{what} is recorded on commit {commit[:12]}", hint=hint)
