@@ -174,7 +174,9 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     """Return a test on one number per run: by its history, or as a proportion."""
     gate = pair.gate
     notes: tuple[str, ...] = ()
-    values = (pair.value, *evidence.reruns.get(pair.metric, ()))
+    # Against the run before, the runs of a commit are evaluations on later data, and not looks at the same.
+    again = evidence.reruns.get(pair.metric, ()) if gate.baseline.ref != "previous" else ()
+    values = (pair.value, *again)
     several = (reasons.pooled(len(values), repeats.mean(values)),) if len(values) > 1 else ()
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)

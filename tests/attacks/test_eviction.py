@@ -45,6 +45,7 @@ def test_a_forks_bundle_evicts_no_genuine_run(scene: Scene, claim: str) -> None:
     assert len(kept - genuine) <= 3 + 1 + 1, "the fork's, beside the version in production"
 
 
+@pytest.mark.slow
 def test_runs_of_forks_are_bounded_over_all_models(scene: Scene) -> None:
     project = scene.project
     file = project.folder / "ciplug.yaml"

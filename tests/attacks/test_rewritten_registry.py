@@ -104,6 +104,7 @@ def without(*numbers: int) -> Rewrite:
     return lambda entries: chained([json.loads(e) for n, e in enumerate(entries, 1) if n not in numbers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -159,6 +159,7 @@ def with_more_beside(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[
     return {**with_signatures(key.env, objects, trusted=True), run.replace(".json", ".examples"): b"x"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "forge", [lambda s, k, o: o, by_a_stranger, of_another_run, damaged, changed_since, with_more_beside]
 )
