@@ -167,6 +167,8 @@ def _circumstances(run: Run) -> Mapping[str, str]:
     """All that may change the numbers of one code with the same parameters and seed, as far as it is recorded."""
     origin, machine = run.provenance, run.provenance.hardware
     return {
+        # The merges of one head with different tips of its target are different code.
+        "merge commit": (origin.context.merge_commit or "")[:12],
         "command": " ".join(experiment(origin.command)),
         "host": origin.context.host,
         # The legs of a matrix may differ in what nothing else shows.

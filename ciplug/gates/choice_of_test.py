@@ -166,7 +166,8 @@ def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
                 pair.reference, float(old.mean()), "the baseline"
             )
             return Tested(other or crossed(new, old, pair.rule))
-    return Tested(means.welch(ours, theirs, pair.rule))
+    alike = (reasons.seeds_alike(len(ours)),) if len(ours) > 1 and len(set(ours)) == 1 else ()
+    return Tested(means.welch(ours, theirs, pair.rule), alike)
 
 
 def _by_runs(pair: Pair, evidence: Evidence) -> Tested:

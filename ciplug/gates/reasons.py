@@ -168,6 +168,11 @@ def looked_again(look: int, alpha: float) -> str:
     )
 
 
+def seeds_alike(runs: int) -> str:
+    """A note on seeds that change nothing, so that they say nothing about noise."""
+    return f"the {runs} seeds gave the same number: does the training use its seed?"
+
+
 def pooled(runs: int, mean: float) -> str:
     """A note on an interval that all runs of a commit went into."""
     return f"the interval is about the mean of the {runs} runs of this commit, {shown(mean)}"

@@ -126,6 +126,9 @@ def test_seeds(new: list[float], old: list[float], due: str) -> None:
     assert verdict.outcome == due
     if due in ("PASS", "FAIL"):
         assert one(verdict).method == "Welch's t-test on seed means"
+        # Seeds that change nothing may never have reached the training.
+        alike = "the 3 seeds gave the same number: does the training use its seed?"
+        assert (alike in one(verdict).notes) == (len(set(new)) == 1)
         assert verdict.runs == ("candidate0", "candidate1", "candidate2")
 
 

@@ -70,6 +70,12 @@ def test_no_parameter_makes_another_experiment_of_the_same_command(one: Any, oth
     assert same_settings(runs[0], replace(by_hand, params=runs[0].params), "seed")
 
 
+def test_merges_of_one_head_with_other_tips_of_its_target_are_other_code() -> None:
+    one, other = (replace(CI, context=replace(CI.context, merge_commit=digit * 40)) for digit in "ab")
+    assert seen(run("a", 0.7, one), run("b", 0.9, other)) == [(False, "1", ["merge commit"])]
+    assert seen(run("a", 0.7, one), run("b", 0.9, one)) == [(True, "1", [])]
+
+
 def test_jobs_of_a_matrix_are_told_apart_by_their_parameters() -> None:
     """Their command is the same, and a variable of the matrix says what each of them trains."""
     a, b = run("a", 0.5, params={"lr": 0.1}), run("b", 0.9, params={"lr": 0.2})
