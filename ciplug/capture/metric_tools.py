@@ -111,7 +111,7 @@ def _kubeflow(document: Any) -> dict[str, Any] | None:
 
 
 def _component(document: Any) -> dict[str, Any] | None:
-    """The executor_output.json of a component of Kubeflow Pipelines 2: what it returns, and the metrics of its artifacts.
+    """What a component of Kubeflow Pipelines 2 returns, and the metrics of its artifacts, in executor_output.json.
 
     {"parameterValues": {…}, "artifacts": {"metrics": {"artifacts": [{"uri": …, "metadata": {"accuracy": 0.9}}]}}}
     """
@@ -152,11 +152,11 @@ def _benchmarks(document: Any) -> dict[str, Any] | None:
 
 
 def _benchmark(one: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The value of a benchmark, and what stands beside it: the unit, the range."""
+    """The value of a benchmark, with its unit and range, but without the text that its tooltip shows."""
     name = one["name"]
     if not isinstance(name, str):
         raise TypeError
-    others = [(f"{name}/{key}", value) for key, value in one.items() if key not in ("name", "value")]
+    others = [(f"{name}/{key}", value) for key, value in one.items() if key not in ("name", "value", "extra")]
     return [(name, one["value"]), *others]
 
 

@@ -59,6 +59,7 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
         version=1, run=run.id, commit=run.commit, stage="Staging", from_stage="None", reason="A/B test",
         policy_digest=found.policy_digest, verdict=key, verdict_digest=digest(data),
         approvals=("clean tree",), ladder=("Staging", "Production"),
+        trust="open", trust_shown_by=found.trust_shown_by,
     )  # fmt: skip
     assert found.policy_digest.startswith("sha256:")
     assert (registered.actor, registered.actor_source) == ("test@example.com", "git configuration")
@@ -548,11 +549,11 @@ def rival(team: Team, monkeypatch: pytest.MonkeyPatch, times: int, before: Calla
     """Let another process be first, so many times, right before an event is appended."""
     append, left = ledger.append, [times]
 
-    def late(log: Any, entries: ledger.Ledger, event: Any) -> ledger.Ledger:
+    def late(log: Any, entries: ledger.Ledger, event: Any, sign: Any = None) -> ledger.Ledger:
         if left[0]:
             left[0] -= 1
             before()
-        return append(log, entries, event)
+        return append(log, entries, event, sign)
 
     monkeypatch.setattr("ciplug.steps.promotion.promote.ledger.append", late)
 

@@ -66,8 +66,8 @@ def test_what_stands_beside_the_numbers() -> None:
     assert benchmarks.texts == {
         "My Custom Benchmark/CPU Load/unit": "Percent",
         "My Custom Benchmark/Memory Used/unit": "Megabytes",
-        "My Custom Benchmark/Memory Used/extra": "peak of 3 runs",
     }
+    assert benchmarks.left_out == ()
     kubeflow = read_metrics(DATA / "kubeflow_executor_output.json")
     assert kubeflow.values["Output"] == 0.9
     assert kubeflow.series["roc/confidenceMetrics/recall"].values == (0.0, 0.9, 1.0)
