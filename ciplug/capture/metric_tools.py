@@ -25,7 +25,10 @@ _RAY_ABOUT = ("config", "pid", "node_ip", "hostname")
 
 def object_of(document: Any) -> dict[str, Any] | None:
     """Return the document of a known tool with the names of its metrics; None for any other."""
-    return _catboost(document) or _evaluation(document) or _one_row(document) or _kubeflow(document)
+    for known in (_catboost, _evaluation, _one_row, _kubeflow, _component, _benchmarks):
+        if found := known(document):
+            return found
+    return None
 
 
 def rows_of(document: Any, steps: Collection[str]) -> list[dict[str, Any]] | None:
@@ -82,6 +85,9 @@ def _evaluation(document: Any) -> dict[str, Any] | None:
     ):
         return None
     about = {name: one for name, one in document.items() if name in _ABOUT or isinstance(one, (int, float))}
+    general = document.get("config_general")
+    if isinstance(general, dict) and isinstance(general.get("model_name"), str):
+        about.setdefault("model_name", general["model_name"])
     return {**about, **results}
 
 
@@ -102,6 +108,56 @@ def _kubeflow(document: Any) -> dict[str, Any] | None:
     if not all(isinstance(one.get("name"), str) and "numberValue" in one for one in found):
         return None
     return with_twice([(one["name"], one["numberValue"]) for one in found])
+
+
+def _component(document: Any) -> dict[str, Any] | None:
+    """What a component of Kubeflow Pipelines 2 returns, and the metrics of its artifacts, in executor_output.json.
+
+    {"parameterValues": {…}, "artifacts": {"metrics": {"artifacts": [{"uri": …, "metadata": {"accuracy": 0.9}}]}}}
+    """
+    if not isinstance(document, dict) or not {"artifacts"} <= document.keys() <= {"artifacts", "parameterValues"}:
+        return None
+    try:
+        found = {
+            name: [
+                with_twice(
+                    [*((key, value) for key, value in one.items() if key != "metadata"), *one["metadata"].items()]
+                )
+                for one in each["artifacts"]
+            ]
+            for name, each in document["artifacts"].items()
+        }
+    except (TypeError, KeyError, AttributeError):
+        return None
+    values = document.get("parameterValues", {})
+    if not isinstance(values, dict) or not all(_is_list(each, dict) for each in found.values()):
+        return None
+    return with_twice([*values.items(), *((name, each if each[1:] else each[0]) for name, each in found.items())])
+
+
+def _benchmarks(document: Any) -> dict[str, Any] | None:
+    """The data of github-action-benchmark, whose suites have the results of each commit, the newest last.
+
+    Who made the commits, and when, is not about the benchmarks.
+    """
+    if not isinstance(document, dict) or document.keys() != {"lastUpdate", "repoUrl", "entries"}:
+        return None
+    try:
+        return {
+            suite: [with_twice([pair for one in commit["benches"] for pair in _benchmark(one)]) for commit in commits]
+            for suite, commits in document["entries"].items()
+        }
+    except (TypeError, KeyError, AttributeError):
+        return None
+
+
+def _benchmark(one: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The value of a benchmark, with its unit and range, but without the text that its tooltip shows."""
+    name = one["name"]
+    if not isinstance(name, str):
+        raise TypeError
+    others = [(f"{name}/{key}", value) for key, value in one.items() if key not in ("name", "value", "extra")]
+    return [(name, one["value"]), *others]
 
 
 def _columns(document: Any, steps: Collection[str]) -> list[dict[str, Any]] | None:

@@ -38,9 +38,15 @@ def test_what_stands_beside_the_numbers() -> None:
     fastai = read_metrics(DATA / "fastai_history.csv")
     assert (fastai.texts, fastai.left_out) == ({"time": "00:00"}, ())
     detectron = read_metrics(DATA / "detectron2_metrics.json")
-    assert (detectron.values["time"], detectron.texts) == (0.3, {})
+    assert (detectron.values["time"], detectron.texts) == (0.00038856750006743823, {})
+    assert detectron.series["time"].steps == (19, 39, 59)
     wandb = read_metrics(DATA / "wandb_history.jsonl")
-    assert "_timestamp" not in wandb.values and wandb.series["loss"].times == (1764000000.1, 1764000001.1)
+    assert "_timestamp" not in wandb.values and wandb.series["loss"].times == (
+        1795954226.2414036,
+        1795954226.2432406,
+        1795954226.2470202,
+        1795954226.2815883,
+    )
     lm_eval = read_metrics(DATA / "lm_eval_results.json")
     assert lm_eval.values.keys() - {"total_evaluation_time_seconds"} == {
         "yesno/sample_len",
@@ -48,6 +54,23 @@ def test_what_stands_beside_the_numbers() -> None:
     }
     assert {one.name: one.why for one in lm_eval.left_out} == {"git_hash": "null"}
     assert lm_eval.texts["model_name"] == "dummy"
+    lighteval = read_metrics(DATA / "lighteval_results.json")
+    assert (lighteval.texts, lighteval.left_out) == ({"model_name": "example/tiny"}, ())
+    # Neither the authors of the commits nor their times are about the benchmarks.
+    benchmarks = read_metrics(DATA / "github_action_benchmark_data.json")
+    assert benchmarks.values == {
+        "My Custom Benchmark/CPU Load": 40,
+        "My Custom Benchmark/Memory Used": 104,
+        "My Custom Benchmark/Memory Used/range": 3,
+    }
+    assert benchmarks.texts == {
+        "My Custom Benchmark/CPU Load/unit": "Percent",
+        "My Custom Benchmark/Memory Used/unit": "Megabytes",
+    }
+    assert benchmarks.left_out == ()
+    kubeflow = read_metrics(DATA / "kubeflow_executor_output.json")
+    assert kubeflow.values["Output"] == 0.9
+    assert kubeflow.series["roc/confidenceMetrics/recall"].values == (0.0, 0.9, 1.0)
 
 
 def test_only_the_results_of_an_evaluation_tool_lose_their_prefix(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from ciplug.capture.metric_shapes import INDEX_KEYS, NAME_KEYS, STEP_KEYS, VALUE
 from ciplug.errors import InputError
 
 DATA = Path(__file__).resolve().parents[1] / "data/metrics"
+WITH_SETTINGS = ("lm_eval_results.json", "lighteval_results.json", "github_action_benchmark_data.json")
+"""Files with numbers that are settings, or about a commit: they are no metrics."""
 FILES = sorted(path for path in DATA.rglob("*") if path.suffix in (".json", ".jsonl", ".csv", ".tsv", ".yaml"))
 PIECES = [
     *(b"null", b"NaN", b"-Infinity", b"1e999", b"1" * 30, b'"x"', b'"0.5"', b"[]", b"{}", b"[1,[2]]", b"[1,null]"),
@@ -168,7 +170,7 @@ def test_damaged_files(tmp_path: Path, seed: int) -> None:
             assert len(problem.message) < len(str(path)) + 1_000
         else:
             assert found.values and all(type(value) is float for value in found.values.values())
-            settings = source.name in ("lm_eval_results.json", "lighteval_results.json")
+            settings = source.name in WITH_SETTINGS
             lost = [one for one in numbers(path) if not settings and not is_said(*one, found)]
             assert not lost, (path.read_bytes(), lost)
         try:
