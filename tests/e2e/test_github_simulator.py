@@ -54,12 +54,17 @@ def everything(api: GitHubApi) -> set[str]:
         "upsert_comment": [(7, MARKER, f"{MARKER}\none"), (7, MARKER, f"{MARKER}\ntwo")],
         "approvers": [(run, "live")],
         "accounts": [(COMMIT,)],
+        "protects": [("main",)],
+        "runs_in": [("live",)],
         "head_of": [(7,)],
         "keep_label": [(7, "ciplug: pass", OURS), (7, "ciplug: fail", OURS)],
     }
     for name, calls in arguments.items():
         for given in calls:
             getattr(forge(api), name)(*given)
+    api.start_run(43, "octocat")
+    for in_job in (True, False):
+        forge(api).actor(run.replace("42", "43"), in_job=in_job)
     api.add_comments(7, 2, body=f"{MARKER}\nold", login="octocat")
     forge(api).upsert_comment(7, MARKER, f"{MARKER}\nthree")
     for url in (run, None):
@@ -80,7 +85,7 @@ def everything(api: GitHubApi) -> set[str]:
         artifacts.origin()
         assert [found.name for found in artifacts.bundles()]
     forge(api).record_deployment(COMMIT, "live", description="wine version 3 is in Production", url=run)
-    return {*arguments, "set_status", "record_deployment"}
+    return {*arguments, "actor", "set_status", "record_deployment"}
 
 
 def test_github_describes_every_request(github_api: GitHubApi, simulator: GitHubSimulator) -> None:
