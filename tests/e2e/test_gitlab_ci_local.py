@@ -390,6 +390,7 @@ class TestPromotion:
         assert code == 0, log
         assert [e[:2] for e in events(project)] == [("register", None), ("promote", "Staging")]
         again = {**variables, "GITLAB_USER_LOGIN": "omar", "CIPLUG_PROMOTE_REASON": 'she said "go"; $(id)'}
+        gitlab.api.start_job(TOKEN, "omar", "production")
         code, log = gitlab.run(folder, again, "production")
         assert code == 0, log
         assert events(project)[-1] == ("promote", "Production", "omar")
