@@ -68,6 +68,8 @@ def test_what_stands_beside_the_numbers() -> None:
         "My Custom Benchmark/Memory Used/unit": "Megabytes",
     }
     assert benchmarks.left_out == ()
+    h2o = read_metrics(DATA / "h2o_scoring_history.csv")
+    assert [(one.name, one.found) for one in h2o.left_out] == [("duration", "1.483 sec")]
     kubeflow = read_metrics(DATA / "kubeflow_executor_output.json")
     assert kubeflow.values["Output"] == 0.9
     assert kubeflow.series["roc/confidenceMetrics/recall"].values == (0.0, 0.9, 1.0)
