@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.attacks.attacker import objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.servers.github_api import GitHubApi
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_start_that_is_still_to_come_makes_no_run_the_last(scene: Scene) -> None:

@@ -10,6 +10,8 @@ from ciplug.records.canonical import dumps
 from tests.attacks.attacker import BRANCH, KEEP, objects_of, run_of
 from tests.attacks.conftest import Scene
 
+pytestmark = pytest.mark.slow
+
 NESTED = b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"\n"
 RUN = "1" * 32
 

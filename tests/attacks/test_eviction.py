@@ -9,6 +9,8 @@ from tests.attacks.attacker import objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.bundles import packed
 
+pytestmark = pytest.mark.slow
+
 FORK = {"trusted": False, "branch": "main", "event": "pull_request"}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.attacks.conftest import Scene
 
+pytestmark = pytest.mark.slow
+
 
 def blocked(scene: Scene, ref: str) -> None:
     """Push a branch of code to a ref, once nothing is above or below it."""

@@ -16,6 +16,8 @@ from tests.attacks.attacker import (
 from tests.attacks.conftest import Scene
 from tests.project import git
 
+pytestmark = pytest.mark.slow
+
 
 def forged_keep(scene: Scene, *, run_too: bool = True) -> str:
     """A commit with all that the branch has, and events that put another run into production."""

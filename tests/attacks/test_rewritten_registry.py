@@ -12,6 +12,8 @@ from ciplug.records.canonical import digest, dumps
 from tests.attacks.attacker import BRANCH, KEEP, Attacker, as_files, entries_of, objects_of, run_of, takeover
 from tests.attacks.conftest import Scene
 
+pytestmark = pytest.mark.slow
+
 Rewrite = Callable[[list[bytes]], list[bytes]]
 
 

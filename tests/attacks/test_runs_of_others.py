@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from ciplug.records.canonical import dumps
 from tests.attacks.attacker import objects_of, run_of
 from tests.attacks.conftest import Scene
+
+pytestmark = pytest.mark.slow
 
 FORK = {"trusted": False, "event": "pull_request"}
 

@@ -15,7 +15,10 @@ from ciplug.signing import SIGNING_KEY, fingerprint, sign, signer_of
 from tests.attacks.attacker import BRANCH, KEEP, as_files, entries_of, objects_of, run_of, takeover
 from tests.attacks.conftest import Scene
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen signs and verifies")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen signs and verifies"),
+]
 
 
 @dataclass
