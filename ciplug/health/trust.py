@@ -13,6 +13,8 @@ def trust(session: Session, before: Examined) -> str:
     """The level, and what shows it; a level below `protected` is no defect."""
     if before["store"].state in ("failure", "skipped"):
         raise skipped("the store cannot be read")
+    if before["policy"].state == "failure":
+        raise skipped("the policy cannot be read")
     level = level_of(session)
     words = f"level {('open', 'protected', 'signed').index(level.name)} ({level.name}): {level.shown_by}"
     if level.name == "open":
