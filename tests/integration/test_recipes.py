@@ -132,7 +132,8 @@ CALL = """\
 def test_a_statistical_test(copy: Copy, project: Project) -> None:
     copy.add("stats/identity.py", IDENTITY)
     copy.insert("config/gate.py", '"identity", ', before='"welch", PairedTest')
-    copy.insert("gates/choice_of_test.py", CALL, before='    if gate.test == "point":\n')
+    of_seeds = '    if gate.test == "welch" or (gate.test == "auto" and seeds and'
+    copy.insert("gates/choice_of_test.py", CALL, before=of_seeds)
     rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
     (project.folder / "ciplug.yaml").write_text(f"version: 1\nmetrics: metrics.json\ngates:\n  {rule}\n")
     project.commit("gates")
@@ -162,7 +163,7 @@ pathlib.Path("rows.csv").write_text("id,label,prediction\\n" + "".join(lines))
 def test_a_statistical_test_example_by_example(copy: Copy, project: Project) -> None:
     copy.add("stats/identity.py", IDENTITY)
     copy.insert("config/gate.py", '"identity", ', before='"newcombe", "mcnemar"')
-    copy.insert("stats/paired_tests.py", '"identity", ', before='"mcnemar", "newcombe", "tango"')
+    copy.insert("stats/paired_tests.py", '"identity", ', before='"mcnemar", "newcombe", "tango", "t"')
     copy.insert("stats/paired_tests.py", PAIRED, before='        if test == "newcombe":\n')
     rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
     config = f"version: 1\nmetrics: metrics.json\nsamples: rows.csv\ngates:\n  {rule}\n"
@@ -180,7 +181,7 @@ def test_a_statistical_test_example_by_example(copy: Copy, project: Project) -> 
 KEY = "    other_than: float | None = key(kinds.NUMBER)\n"
 RULE = """\
             if gate.other_than is not None:
-                outcome = failed(gate) if value == gate.other_than else "PASS"
+                outcome = "FAIL" if value == gate.other_than else "PASS"
                 rule, reason = f"not {gate.other_than}", f"it is {value}"
                 result = GateResult(gate=name, metric=metric, rule=rule, outcome=outcome, reason=reason)
                 yield Check(gate=gate, result=result)

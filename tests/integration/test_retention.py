@@ -82,8 +82,9 @@ def test_the_runs_of_a_window_stay(project: Project) -> None:
     git(project.folder, "checkout", "-q", "-b", "next")
     project.commit("next")
     project.train(env=measured({"accuracy": 0.85}), code=None)
-    (judged,) = project.json("gate", "--json", code=1)["verdicts"]
-    assert judged["gates"][0]["baseline"] == 0.9
+    (judged,) = project.json("gate", "--json")["verdicts"]
+    # One number beside the best of several may be worse by luck alone.
+    assert (judged["outcome"], judged["gates"][0]["baseline"]) == ("INCONCLUSIVE", 0.9)
 
 
 @pytest.mark.slow
