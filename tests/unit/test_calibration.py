@@ -50,6 +50,11 @@ def most(n: int, p: float = ALPHA, tail: float = 0.001) -> float:
     return next(k for k in range(n) if binomial_sf(k, n, p) < tail) / n
 
 
+def fewest(n: int, p: float) -> float:
+    """The share of n that a rate of p stays above, 999 times of 1,000."""
+    return 1 - most(n, 1 - p) if p else 0.0
+
+
 @pytest.mark.parametrize("design", [d for d in DESIGNS if d.name in QUICK], ids=lambda design: design.name)
 def test_neither_error_at_the_allowance_exceeds_alpha(design: Design) -> None:
     pulls = 300
@@ -59,10 +64,10 @@ def test_neither_error_at_the_allowance_exceeds_alpha(design: Design) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [d for d in DESIGNS if d.holds], ids=lambda design: design.name)
 def test_both_errors_and_the_power_of_each_design(design: Design) -> None:
-    pulls = 1000
+    pulls = 400
     found = rates(design, pulls)
     assert max(found.false_fails, found.false_passes) <= most(pulls)
-    assert found.found >= design.power and found.passed >= design.passes
+    assert found.found >= fewest(pulls, design.power) and found.passed >= fewest(pulls, design.passes)
 
 
 def test_the_designs_are_all_there() -> None:
