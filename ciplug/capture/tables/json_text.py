@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -164,7 +165,12 @@ def _values_of(source: Source, text: str, line: int | None, *, is_lenient: bool)
     """
     decoder = json.JSONDecoder(object_pairs_hook=with_twice if is_lenient else unique_keys)
     at, counted, lines = _blanks(text, 0), 0, 1
-    while at < len(text):
+    for number in itertools.count(1):
+        if at >= len(text):
+            return
+        if number > limits.LIMITS.documents:
+            hint = "write one a line, in a file named .jsonl"
+            raise source.wrong(f"more than {limits.LIMITS.documents:,} JSON values", line=line or lines, hint=hint)
         lines, counted = lines + text.count("\n", counted, at), at
         try:
             value, at = decoder.raw_decode(text, at)

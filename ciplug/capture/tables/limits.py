@@ -13,6 +13,8 @@ class Limits:
     """The limit for a file that is read in pieces; of Parquet, for the columns that are read, unpacked."""
     document_bytes: int = 64 * 1024**2
     """The limit for a file that is read at once, one JSON value or TOML: as objects of Python, about ten times that."""
+    documents: int = 100_000
+    """The limit for JSON values in one file, or on one line, that are not one a line."""
     line_bytes: int = 16 * 1024**2
     """The limit for a line of JSON lines or CSV."""
     cell_bytes: int = 1024**2
