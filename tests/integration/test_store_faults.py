@@ -303,7 +303,10 @@ def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
     (own,) = project.json("runs", "list", "--json", env=env)
     project.branch("topic")
     project.ciplug("record", "--metrics", "numbers.json", env=env)
-    known, data = newer(own, metrics={"accuracy": 0.9}, carbon={"kg": 1.5}, started="2100-01-01T00:00:00.000Z")
+    # Later than our own, and not still to come: a start in the future orders nothing.
+    later = own["started"][:-4] + "999Z"
+    time.sleep(1)
+    known, data = newer(own, metrics={"accuracy": 0.9}, carbon={"kg": 1.5}, started=later)
     other, strange = newer(own, metrics=[{"name": "accuracy", "value": 0.9}])
     place.open().add({known: data, other: strange})
     (known_id, other_id) = (key.rpartition("-")[2].removesuffix(".json") for key in (known, other))
