@@ -737,3 +737,33 @@ def test_no_input_whatever_makes_a_nan_pass(
         assert verdict.outcome in ("ERROR", "INCONCLUSIVE")
     elif not all(map(math.isfinite, (*new, *old))):
         assert verdict.outcome != "PASS"
+
+
+# --- other runs of the commit
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "outcome", "point"),
+    [
+        (0.95, [0.80, 0.80], "INCONCLUSIVE", False),
+        (0.95, [0.95, 0.949], "PASS", True),
+        (0.80, [0.95, 0.95], "FAIL", True),
+    ],
+)
+def test_only_a_run_that_passes_beside_one_that_does_not_may_be_lucky(
+    value: float, others: list[float], outcome: str, point: bool
+) -> None:
+    policy = {"gates": {"a": {**UP, "max_regression": 0.01}}}
+    before = side("baseline", {"a": 0.95})
+    result = one(judge(policy, side("candidate", {"a": value}), before, looks=3, reruns={"a": others}))
+    assert (result.outcome, result.point) == (outcome, point)
+
+
+def test_a_commit_that_is_compared_with_the_run_before_is_looked_at_once() -> None:
+    gate = {**UP, "max_regression": 0.01}
+    new, old = side("candidate", {"a": [0.80, 0.81, 0.82]}), side("baseline", {"a": [0.90, 0.91, 0.92]})
+    outcomes = [
+        judge({"seeds": {}, "gates": {"a": {**gate, "baseline": ref}}}, new, old, looks=30).outcome
+        for ref in ("previous", "target")
+    ]
+    assert outcomes == ["FAIL", "INCONCLUSIVE"]
