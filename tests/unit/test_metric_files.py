@@ -608,3 +608,10 @@ def test_a_row_that_is_cut_off_does_not_hide_the_delimiter(tmp_path: Path) -> No
     file.write_text("a,b;c\n1;2\n3;4\n1\n")
     with pytest.raises(InputError, match="1 cell under 2 column names"):
         read_metrics(file)
+
+
+def test_values_that_are_not_one_a_line_are_counted(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LIMITS", Limits(documents=3))
+    assert not read_metrics(write("m.json", '{"a": 1}' * 3)).left_out
+    noted = read_metrics(write("m.json", '{"a": 1}' * 4)).left_out
+    assert any("more than 3 JSON values" in one.reason for one in noted)
