@@ -24,9 +24,9 @@ from ciplug.errors import CiplugError
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run
 from ciplug.steps import mlflow_runs
+from ciplug.steps.first_job import job_of
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.logged_artifacts import since_of
-from ciplug.steps.open_run import job_of
 from ciplug.steps.read_artifacts import read_artifacts
 from ciplug.steps.record import Recorded, masked_notes, masks_of, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.resume import Resumed, seal
