@@ -226,6 +226,8 @@ class GitFiles:
         return view
 
     def _fetch(self) -> _View:
+        if self._remote.offline:
+            return self._view(self._remote.refs("refs/files"))
         inbox = [f"+{theirs}*:{ours}*" for ours, theirs in self._places.items()]
         tip = f"+{self._tip}:{_TIP}"
         fetch = partial(self._remote.fetch, filter="tree:1")
