@@ -1,4 +1,4 @@
-"""A job that trains and may not write, and one that records, judges and comments: `ci --hand-over` and `ci --collect`."""
+"""A job that trains and may not write, and one that records and judges: `ci --hand-over` and `ci --collect`."""
 
 from __future__ import annotations
 
