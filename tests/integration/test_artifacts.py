@@ -212,7 +212,7 @@ def test_another_repository_as_artifact_store(project: Project, tmp_path: Path) 
     assert pulled(tmp_path / "all") == ALL
     assert "refs/ciplug/files/" in git(tmp_path / "files.git", "for-each-ref")
     project.ciplug("compact", "--store", uri)
-    assert "refs/heads/ciplug-files" in git(tmp_path / "files.git", "for-each-ref")
+    assert "refs/ciplug/files/folded" in git(tmp_path / "files.git", "for-each-ref")
 
 
 @pytest.mark.e2e
