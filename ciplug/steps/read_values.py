@@ -111,6 +111,7 @@ def _examples(
         label=samples.label,
         prediction=samples.prediction,
         cluster=samples.cluster,
+        weight=samples.weight,
         slices=samples.slices,
     )
     try:
