@@ -74,7 +74,10 @@ CONTRIBUTING.md shows it as a table: `python -m tests.unit.test_contributing` re
 
 COMMAND_HELPERS = {
     "commands",
-    *(f"commands.{name}" for name in ("asking", "options", "output", "recording", "run_details", "run_tables")),
+    *(
+        f"commands.{name}"
+        for name in ("asking", "collected", "options", "output", "recording", "run_details", "run_tables")
+    ),
 }
 """What commands share: how they read their options, and how they print. Anything else that two need is a step."""
 

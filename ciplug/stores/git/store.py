@@ -244,9 +244,9 @@ class GitStore:
         with self._snapshot() as snapshot:
             return snapshot.head(log)
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0) -> list[bytes]:
         with self._snapshot() as snapshot:
-            return snapshot.entries(log)
+            return snapshot.entries(log, after)
 
     def logs(self, prefix: str) -> list[str]:
         with self._snapshot() as snapshot:
