@@ -36,7 +36,11 @@ def write(session: Session, before: Examined) -> str:
     tried = _tried(session, before)
     trial = next(one for one in tried if one.what == "write")
     if trial.cause is None and trial.spare:
-        raise warning(f"this host refuses refs outside of refs/heads, so runs go to branches: {trial.words}")
+        raise warning(
+            f"this host refuses refs outside of refs/heads, so runs and files go to branches, which every clone "
+            f"downloads: {trial.words}",
+            "keep files elsewhere: artifact_store: s3://…, or none",
+        )
     if trial.cause is None:
         _tell_deletion(tried)
         return f"a trial was accepted and deleted: {trial.words}"

@@ -114,8 +114,47 @@ def test_a_fold_sends_and_fetches_names_only(served: tuple[GitServer, Open], tmp
         server.requests.clear()
         assert open_().compact() == 3
         assert sum(r.bytes_in + r.bytes_out for r in server.requests) < 20_000
-    assert refs(server) == ["refs/heads/ciplug-files"]
+    assert refs(server) == ["refs/ciplug/files/folded"]
     git(server.path("remote"), "fsck", "--strict")
+
+
+def test_no_clone_and_no_fetch_of_a_colleague_brings_files(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    git(tmp_path, "init", "-q", "-b", "main", "code")
+    git(tmp_path / "code", "commit", "-q", "--allow-empty", "-m", "code")
+    git(tmp_path / "code", "push", "-q", server.url("remote"), "main")
+    git(tmp_path, "clone", "-q", server.url("remote"), "colleague")
+    models = [noise(1_000_000, number) for number in range(6)]
+    for some in (models[:3], models[3:]):
+        open_().put(make(tmp_path / "in", *some), nothing)
+    assert open_().compact() == 2
+    server.requests.clear()
+    git(tmp_path / "colleague", "fetch", "-q")
+    git(tmp_path, "clone", "-q", server.url("remote"), "new")
+    assert sum(r.bytes_out for r in server.requests) < 5_000
+    # One ref for all models, and whoever wants one fetches that one.
+    assert refs(server) == ["refs/ciplug/files/folded", "refs/heads/main"]
+    server.requests.clear()
+    assert fetch(open_(), [sha(models[3])], tmp_path / "out") == {sha(models[3]): models[3]}
+    assert sum(r.bytes_out for r in server.requests) < 1_020_000
+    assert len(server.requests) <= 8
+
+
+def test_files_move_out_of_the_branches_once_the_host_takes_other_refs(git_server: GitServer, tmp_path: Path) -> None:
+    repository = git_server.create("remote", custom_refs=False)
+    open_ = opener(git_server.url("remote"), tmp_path)
+    old, new = noise(300_000, 1), noise(300_000, 2)
+    open_().put(make(tmp_path / "in", old), nothing)
+    assert (open_().compact(), open_().compact()) == (1, 0)
+    assert refs(git_server) == ["refs/heads/ciplug-files"]
+    (repository / "hooks" / "update").unlink()
+    open_().put(make(tmp_path / "in", new), nothing)
+    assert fetch(open_(), [sha(old), sha(new)], tmp_path / "out").keys() == {sha(old), sha(new)}
+    git_server.requests.clear()
+    open_().compact()
+    assert sum(r.bytes_in + r.bytes_out for r in git_server.requests) < 20_000
+    assert refs(git_server) == ["refs/ciplug/files/folded"]
+    assert fetch(open_(), [sha(old), sha(new)], tmp_path / "again").keys() == {sha(old), sha(new)}
 
 
 def test_a_reader_fetches_what_it_asks_for_only(served: tuple[GitServer, Open], tmp_path: Path) -> None:
@@ -137,14 +176,14 @@ def test_many_pending_pushes_are_folded_by_a_reader(served: tuple[GitServer, Ope
         commit = written.commit(written.tree({sha(data)[7:]: (BLOB, written.blob(data))}), (), "files", 0)
         git(repository, "update-ref", f"refs/ciplug/files/{sha(data)[7:20]}", commit)
     assert open_().missing([sha(contents[0])]) == set()
-    assert refs(server) == ["refs/heads/ciplug-files"]
-    assert open_().missing(map(sha, contents)) == set()
+    assert refs(server) == ["refs/ciplug/files/folded"]
+    assert open_().missing([*map(sha, contents)]) == set()
 
 
 def test_who_may_not_fold_does_not(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     open_().put(make(tmp_path / "in", b"x"), nothing)
-    server.protect("remote", "ciplug-files")
+    server.protect("remote", "refs/ciplug/files/folded", "ciplug-files")
     with pytest.raises(StoreError, match="did not take the push"):
         open_().compact()
     assert open_().missing([sha(b"x")]) == set()

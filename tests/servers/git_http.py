@@ -276,12 +276,14 @@ class GitServer(Loopback):
         return path
 
     def protect(self, name: str, *branches: str) -> None:
-        """From now on these branches refuse every push: "protected branch hook declined"."""
+        """From now on these branches, or refs with their full name, refuse every push, as a protected branch does."""
         path = self.path(name)
         if branches:
             self._hook(path, "proc-receive", _REFUSE_PROTECTED.replace("{python}", sys.executable))
         with (path / "config").open("a") as config:
-            config.writelines(f"[receive]\n\tprocReceiveRefs = refs/heads/{branch}\n" for branch in branches)
+            for branch in branches:
+                ref = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+                config.write(f"[receive]\n\tprocReceiveRefs = {ref}\n")
 
     def fail_next(self, fault: Fault, *, service: Service = "receive-pack", times: int = 1) -> None:
         """Spoil the next POST to `service`, or the next `times` of them.
