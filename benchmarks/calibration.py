@@ -16,9 +16,9 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -44,13 +44,16 @@ COMMIT = "1a2b3c4d" * 5
 Draw = np.random.Generator
 
 
+Measured: TypeAlias = "float | Sequence[float] | Examples | Sequence[Examples]"
+"""One number, one a seed, the examples, or those of each seed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pull:
     """One pull request: what is measured of candidate and baseline."""
 
-    candidate: float | Sequence[float] | Examples
-    """One number, one a seed, or the examples."""
-    baseline: float | Sequence[float] | Examples | None = None
+    candidate: Measured
+    baseline: Measured | None = None
     history: Sequence[float] = ()
     n: int | None = None
     """The examples that either number is a proportion of."""
@@ -88,11 +91,11 @@ def judge(policy: Policy, metric: str, pull: Pull) -> Verdict:
     """The verdict of a policy of one gate or several, whose metrics begin with `metric`."""
     ours, our_examples = _side("candidate", metric, pull.candidate, pull.n)
     theirs, their_examples = (
-        (Side(role="baseline", label="", how=""), None)
+        (Side(role="baseline", label="", how=""), {})
         if pull.baseline is None
         else _side("baseline", metric, pull.baseline, pull.n, pull.among)
     )
-    held = {side.run: e for side, e in ((ours, our_examples), (theirs, their_examples)) if e is not None and side.run}
+    held = {run: e for side, kept in ((ours, our_examples), (theirs, their_examples)) for run, e in kept.items()}
     evidence = Evidence(
         candidate=ours,
         baselines=dict.fromkeys(policy.gates, theirs),
@@ -114,23 +117,25 @@ def policy_of(design: Design) -> Policy:
 
 
 def _side(
-    role: Any, metric: str, measured: float | Sequence[float] | Examples, n: int | None, among: int = 1
-) -> tuple[Side, Examples | None]:
-    examples = measured if isinstance(measured, Examples) else None
+    role: Any, metric: str, measured: Measured, n: int | None, among: int = 1
+) -> tuple[Side, Mapping[str, Examples]]:
     repeats: dict[str, tuple[float, ...]] = {}
+    examples: dict[str, Examples] = {}
     if isinstance(measured, Examples):
         metrics = {**means(measured), **_scored(metric, measured)}
+        examples = {role[0] * 32: measured}
     elif isinstance(measured, (int, float)):
         metrics = {metric: float(measured)}
     else:
-        repeats = {metric: tuple(map(float, measured))}
-        metrics = {metric: float(np.mean(measured))}
+        values = [means(one)[metric] if isinstance(one, Examples) else float(one) for one in measured]
+        repeats = {metric: tuple(values)}
+        metrics = {metric: float(np.mean(values))}
+        examples = {f"{role}{i}": one for i, one in enumerate(measured) if isinstance(one, Examples)}
     if n is not None:
         metrics["rows"] = float(n)
     runs = tuple(f"{role}{i}" for i in range(len(repeats[metric]))) if repeats else ()
-    side = Side(
-        role=role, label=role, how="", run=role[0] * 32, metrics=metrics, repeats=repeats, runs=runs, among=among
-    )
+    run = runs[0] if examples and runs else role[0] * 32
+    side = Side(role=role, label=role, how="", run=run, metrics=metrics, repeats=repeats, runs=runs, among=among)
     return side, examples
 
 
@@ -198,8 +203,6 @@ def _share(policy: Policy, design: Design, pulls: Sequence[Pull], outcome: str) 
 
 def _naive(design: Design) -> Design:
     """The same rules on one number a run."""
-    from dataclasses import replace
-
     gate = {key: value for key, value in design.gate.items() if key not in ("n", "history", "baseline")}
     return replace(design, gate={**gate, "test": "point"}, policy={})
 
@@ -350,6 +353,52 @@ def trials(draw: Draw, loss: float) -> Pull:
     new = draw.random((100, 5)) < np.clip(rate[:, None] - loss, 0, 1)
     more = {"clusters": [str(i) for i in range(100) for _ in range(5)]}
     return Pull(candidate=answers(new.ravel(), **more), baseline=answers(old.ravel(), **more))
+
+
+def weighted(n: int, *, sigma: float = 1.0, groups: int = 0) -> Callable[[Draw, float], Pull]:
+    """Lognormal weights. The differences of a large weight vary more; in clusters, they go together."""
+
+    def pull(draw: Draw, loss: float) -> Pull:
+        weights = draw.lognormal(0, sigma, n)
+        old = draw.normal(5, 1, n)
+        new = old + draw.normal(0, 1, n) * np.sqrt(0.5 + 0.5 * np.minimum(weights, 4)) + loss
+        more: dict[str, Any] = {"weights": weights.tolist()}
+        if groups:
+            of = draw.integers(0, groups, n)
+            new += draw.normal(0, 1, groups)[of]
+            more["clusters"] = [str(i) for i in of]
+        return Pull(candidate=numbers(new, **more), baseline=numbers(old, **more))
+
+    return pull
+
+
+def weighted_answers(n: int, differing: float) -> Callable[[Draw, float], Pull]:
+    """Right or wrong on the same examples, with lognormal weights."""
+
+    def pull(draw: Draw, loss: float) -> Pull:
+        plain = paired(n, differing)(draw, loss)
+        weights = draw.lognormal(0, 1, n).tolist()
+        ours, theirs = plain.candidate, plain.baseline
+        assert isinstance(ours, Examples) and isinstance(theirs, Examples)
+        return Pull(candidate=replace(ours, weights=weights), baseline=replace(theirs, weights=weights))
+
+    return pull
+
+
+def seeds_on_examples(count: int, n: int, *, weights: bool = False) -> Callable[[Draw, float], Pull]:
+    """Each seed of either side has a score for each of the same examples, which another seed would change a little."""
+
+    def pull(draw: Draw, loss: float) -> Pull:
+        shared = draw.normal(0, 1, n)
+        more = {"weights": draw.lognormal(0, 1, n).tolist()} if weights else {}
+        sides = []
+        for worse in (loss, 0.0):
+            own = shared + draw.normal(0, 0.5, n)
+            levels = draw.normal(0, 0.02, count)
+            sides.append([numbers(own + level + draw.normal(0, 0.5, n) + worse, **more) for level in levels])
+        return Pull(candidate=sides[0], baseline=sides[1])
+
+    return pull
 
 
 def few_positives(metric: str, positives: int, n: int = 1000) -> Callable[[Draw, float], Pull]:
@@ -559,6 +608,48 @@ DESIGNS = (
         allowed=0.05,
         twice=0.2,
         power=0.8,
+    ),
+    *(
+        Design(
+            name=f"{n:,} numbers with weights of σ = {sigma:g}",
+            draw=weighted(n, sigma=sigma),
+            gate={**DOWN, "max_regression": 0.1},
+            metric="loss",
+            allowed=0.1,
+            twice=twice,
+            power=power,
+        )
+        for n, sigma, twice, power in ((30, 1.0, 1.5, 0.25), (300, 1.0, 0.5, 0.5), (1000, 1.5, 0.5, 0.45))
+    ),
+    Design(
+        name="right or wrong, 1,000 examples with weights, 11% differ",
+        draw=weighted_answers(1000, 0.05),
+        gate={**UP, "max_regression": 0.01},
+        allowed=0.01,
+        twice=0.06,
+        power=0.45,
+    ),
+    Design(
+        name="300 numbers with weights, in 60 clusters",
+        draw=weighted(300, groups=60),
+        gate={**DOWN, "max_regression": 0.2},
+        metric="loss",
+        allowed=0.2,
+        twice=1.0,
+        power=0.55,
+    ),
+    *(
+        Design(
+            name=f"5 seeds a side on the same 300 examples{words}",
+            draw=seeds_on_examples(5, 300, weights=weights),
+            gate={**DOWN, "max_regression": 0.05},
+            metric="loss",
+            policy={"seeds": {"min_runs": 2}},
+            allowed=0.05,
+            twice=0.3,
+            power=0.8,
+        )
+        for weights, words in ((False, ""), (True, ", with weights"))
     ),
     *(
         Design(

@@ -195,7 +195,7 @@ def mlflow(source: Source, columns: Columns, table: ExampleTable) -> None:
             key = unique(content_id(row["inputs"]))
         else:
             key = unique(content_id({name: v for name, v in texts.items() if not isinstance(v, (int, float))}))
-        skipped = {answer, target, columns.id, columns.cluster, *columns.slices}
+        skipped = {answer, target, columns.id, columns.cluster, columns.weight, *columns.slices}
         table.add(
             id=key,
             label=row.get(target) if target else None,

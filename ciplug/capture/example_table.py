@@ -11,7 +11,7 @@ from typing import Any
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.errors import InputError
-from ciplug.records.examples import Examples
+from ciplug.records.examples import LARGEST_WEIGHT, Examples
 
 MAX_TEXT = 1_000
 """Characters of an id, a label, a prediction or a slice that are kept; a longer one keeps its digest."""
@@ -25,13 +25,14 @@ class Columns:
     label: str | None = "label"
     prediction: str | None = "prediction"
     cluster: str | None = None
+    weight: str | None = None
     slices: tuple[str, ...] = ()
     """Columns to slice by; one that no row has is an InputError."""
 
     @property
     def texts(self) -> set[str]:
         """Those that are not scores."""
-        named = (self.id, self.label, self.prediction, self.cluster, *self.slices)
+        named = (self.id, self.label, self.prediction, self.cluster, self.weight, *self.slices)
         return {name for name in named if name is not None}
 
 
@@ -45,6 +46,7 @@ class ExampleTable:
         self._labels: list[str | None] = []
         self._predictions: list[str | None] = []
         self._clusters: list[str] = []
+        self._weights = array("d")
         self._slices: dict[str, list[str]] = {name: [] for name in columns.slices}
         self._seen: set[str] = set()
         self._scores: dict[str, array[float]] = {}
@@ -68,10 +70,11 @@ class ExampleTable:
         """One row. A score that is a text makes its whole column one of texts; null, "" and NaN are not numbers.
 
         Args:
-            fields: where slices and the cluster are looked up.
+            fields: where slices, the cluster and the weight are looked up.
             line: of the file; without it, errors name the number of the row.
 
-        Raises InputError on a row without id or cluster, and on too many rows or columns.
+        Raises InputError on a row without id or cluster, on a weight that is not above 0, and on too many rows or
+        columns.
         """
         row = len(self._ids)
         name = as_text(id)
@@ -94,8 +97,21 @@ class ExampleTable:
                 what = f"a row without '{self._columns.cluster}', the column of its cluster"
                 raise self.wrong(what, line=line, row=row + 1)
             self._clusters.append(cluster)
+        if self._columns.weight is not None:
+            self._weights.append(self._weight((fields or {}).get(self._columns.weight), line=line, row=row + 1))
         for column, value in scores.items():
             self._score(row, column, value)
+
+    def _weight(self, value: object, *, line: int | None, row: int) -> float:
+        column = self._columns.weight
+        if value is None or value == "":
+            raise self.wrong(f"a row without '{column}', the column of its weight", line=line, row=row)
+        number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+        if not 0 < number <= LARGEST_WEIGHT or number < 1 / LARGEST_WEIGHT:
+            said = "NaN" if value != value else repr(value)[:40]
+            hint = "leave out an example that is not to count" if value == 0 else None
+            raise self.wrong(f"the weight {said} in '{column}' is not a number above 0", line=line, row=row, hint=hint)
+        return float(number)
 
     def _score(self, row: int, column: str, value: object) -> None:
         if column in self._texts:
@@ -134,6 +150,7 @@ class ExampleTable:
             scores=self._scores,
             slices=self._slices,
             clusters=self._clusters if self._columns.cluster is not None else None,
+            weights=self._weights if self._columns.weight is not None else None,
         )
 
 

@@ -164,15 +164,21 @@ class Spool:
                 if old and not any((folder / name).exists() for name in (OPEN, ENDING, SEALED, REFUSED)):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:
+    def hand_over(
+        self,
+        entries: Sequence[Sealed],
+        path: Path,
+        again: str = "ciplug record --spooled",
+        *,
+        with_files: bool = True,
+    ) -> list[Sealed]:
         """Put finished runs into the bundle `path` instead of sending them; returns those that still wait.
 
-        Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
-        StoreError when it cannot be written, or the file is not a bundle: then everything stays here, and its hint says
-        how the command `again` tries once more.
+        The files that wait with them go into a folder beside it, unless they are given up. A bundle that is there
+        already is added to. Raises StoreError when it cannot be written, or the file is not a bundle: then everything
+        stays here, and its hint says how the command `again` tries once more.
         """
-        from ciplug.capture.artifacts import waiting as files_of
-        from ciplug.capture.artifacts import without_files
+        from ciplug.capture.artifacts import put_beside, without_files
         from ciplug.records import bundle
 
         if not entries:
@@ -183,21 +189,21 @@ class Spool:
                 return []
             try:
                 objects = read_bundle(path)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 for sealed in waiting:
-                    # A bundle holds no bytes of artifacts: its records name their digests alone.
-                    for key, data in without_files(sealed.folder, sealed.objects).items():
+                    if with_files:
+                        own = put_beside(sealed.folder, sealed.objects, path)
+                    else:
+                        own = without_files(sealed.folder, sealed.objects)
+                    for key, data in own.items():
                         if objects.setdefault(key, data) != data:
                             raise RecordError(f"{path} holds other bytes under {key}")
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, bundle.pack(objects))
             except (CiplugError, OSError) as problem:
                 why = problem.message if isinstance(problem, CiplugError) else f"{path}: {problem.strerror}"
-                again += " --bundle FILE"
-                if any(files_of(sealed.folder) for sealed in waiting):
-                    again += " --artifact-store none"
                 raise StoreError(
                     f"the bundle is not written: {why}",
-                    hint=f"the run is kept in {waiting[0].folder}; try again: {again}",
+                    hint=f"the run is kept in {waiting[0].folder}; try again: {again} --bundle FILE",
                 ) from None
             for sealed in waiting:
                 sealed.discard()

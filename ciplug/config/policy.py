@@ -28,11 +28,13 @@ class Samples:
     prediction: str = key(kinds.TEXT, "prediction")
     cluster: str | None = key(kinds.TEXT)
     """Examples with the same value here belong together (a user, a document), and are not independent."""
+    weight: str | None = key(kinds.TEXT)
+    """How much each example counts in the mean: a number above 0."""
     slices: tuple[str, ...] = ()
     """The columns that gates slice by: not a key of its own."""
 
     def mistakes(self) -> Iterator[Mistake]:
-        columns = {name: getattr(self, name) for name in ("id", "label", "prediction")}
+        columns = {name: getattr(self, name) for name in ("id", "label", "prediction", "weight")}
         for name, other in combinations(columns, 2):
             if columns[name] == columns[other]:
                 words = f"the column '{columns[name]}' is the {name}, too: one column cannot be both"

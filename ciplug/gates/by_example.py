@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ciplug.config.gate import PAIRED_TESTS
@@ -63,6 +64,23 @@ class ByExample:
             else:
                 self._pairs[run] = paired_examples.join(self._own, theirs)
         return self._pairs[run]
+
+    @cached_property
+    def weights(self) -> Floats | None:
+        """Those of the candidate's examples, in the order of `of_seeds`; None where all are alike. Needs numpy."""
+        from ciplug.stats.scores import weights_of
+
+        own = self.pair(None)
+        return weights_of(own.candidate) if isinstance(own, paired_examples.Paired) else None
+
+    def other_weights(self, runs: Sequence[str]) -> Undecided | None:
+        """Why the numbers of these runs are means of another kind than the candidate's, where weights are in use."""
+        for examples in filter(None, map(self._evidence.examples.get, runs)):
+            if self._own is not None and not self._own.weights is examples.weights is None:
+                pair = paired_examples.join(self._own, examples)
+                if isinstance(pair, Undecided):
+                    return pair
+        return None
 
     def of_seeds(self, runs: Sequence[str], metric: str) -> Floats | None:
         """The score of each run on each example of the candidate, shape (runs, examples); None where one lacks some."""

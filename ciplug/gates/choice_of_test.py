@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ciplug.gates.checks import RuleKey
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
+    from ciplug.stats.resampling import Floats
 
 FAR = 0.01
 """The largest relative difference between a metric and the mean of its own examples."""
@@ -136,7 +137,9 @@ def test_of_bound(
             return Tested(means.of_seeds(values, bound, rule))
         from ciplug.stats.crossed import crossed
 
-        return Tested(_not_of_the_same(value, float(new.mean()), "the run") or crossed(new, float(bound), rule))
+        weights = examples.weights
+        other = _not_of_the_same(value, _mean_of(new, weights), "the run")
+        return Tested(other or crossed(new, float(bound), rule, weights=weights))
     if examples.fits(gate) and examples.has_own:
         return _by_own_examples((name, None, key), gate.metric, value, examples)
     if gate.history and gate.test == "auto":
@@ -162,10 +165,13 @@ def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
         if new is not None and old is not None:
             from ciplug.stats.crossed import crossed
 
-            other = _not_of_the_same(pair.value, float(new.mean()), "the run") or _not_of_the_same(
-                pair.reference, float(old.mean()), "the baseline"
+            weights = examples.weights
+            other = _not_of_the_same(pair.value, _mean_of(new, weights), "the run") or _not_of_the_same(
+                pair.reference, _mean_of(old, weights), "the baseline"
             )
-            return Tested(other or crossed(new, old, pair.rule))
+            return Tested(other or crossed(new, old, pair.rule, weights=weights))
+    if other_weights := examples.other_weights((*evidence.candidate.runs, *side.runs)):
+        return Tested(other_weights)
     alike = (reasons.seeds_alike(len(ours)),) if len(ours) > 1 and len(set(ours)) == 1 else ()
     return Tested(means.welch(ours, theirs, pair.rule), alike)
 
@@ -260,6 +266,11 @@ def interval_if_known(result: Interval | Undecided) -> Tested:
     if isinstance(result, Undecided) and result.no_interval:
         return Tested(None, (result.reason,))
     return Tested(result)
+
+
+def _mean_of(seeds: Floats, weights: Floats | None) -> float:
+    """The mean over seeds and examples."""
+    return float(seeds.mean() if weights is None else seeds.mean(axis=0) @ weights / weights.sum())
 
 
 def _not_of_the_same(stated: float, mean: float | None, whose: str) -> Undecided | None:

@@ -24,6 +24,8 @@ MAX_BYTES = 10_000_000
 """The largest size as stored."""
 MAX_UNPACKED = 100_000_000
 MAX_HEADER_BYTES = 4 * 1024 * 1024
+LARGEST_WEIGHT = 1e12
+"""A weight is at most this, and at least its inverse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +49,38 @@ class Examples:
     """Columns to slice by; "" where a row has no value."""
     clusters: Sequence[str] | None = None
     """The cluster of each example (a user, a document); examples of one cluster are not independent."""
+    weights: Sequence[float] | None = None
+    """How much each example counts in a mean, above 0; None: all alike."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def means(examples: Examples) -> dict[str, float]:
-    """Accuracy, and the mean of every column of numbers over the rows that have one: metrics of the run."""
+    """Accuracy, and the mean of every column of numbers over the rows that have one, by their weights: metrics."""
     by_column = {}
     if examples.labels is not None and examples.predictions is not None and len(examples):
-        pairs = [(a, b) for a, b in zip(examples.labels, examples.predictions, strict=True) if a is not None]
-        if pairs:
-            by_column["accuracy"] = sum(a == b for a, b in pairs) / len(pairs)
+        pairs = zip(examples.labels, examples.predictions, strict=True)
+        right = [math.nan if a is None else float(a == b) for a, b in pairs]
+        if (accuracy := _mean(right, examples.weights)) is not None:
+            by_column["accuracy"] = accuracy
     for name, column in examples.scores.items():
-        values = [value for value in column if not math.isnan(value)]
-        if values:
-            finite = all(map(math.isfinite, values))
-            by_column[name] = math.fsum(values) / len(values) if finite else sum(values) / len(values)
+        if (mean := _mean(column, examples.weights)) is not None:
+            by_column[name] = mean
     return by_column
+
+
+def _mean(column: Sequence[float], weights: Sequence[float] | None) -> float | None:
+    """The mean of the values that are there; None where none is."""
+    if weights is None:
+        values = [value for value in column if not math.isnan(value)]
+        total = float(len(values))
+    else:
+        there = [(value, weight) for value, weight in zip(column, weights, strict=True) if not math.isnan(value)]
+        values, total = [value * weight for value, weight in there], math.fsum(weight for _, weight in there)
+    if not values:
+        return None
+    return math.fsum(values) / total if all(map(math.isfinite, values)) else sum(values) / total
 
 
 def encode(examples: Examples) -> bytes:
@@ -83,12 +99,18 @@ def encode(examples: Examples) -> bytes:
     text("cluster", None, examples.clusters)
     for name, values in sorted(examples.slices.items()):
         text("slice", name, values)
-    for name, numbers in sorted(examples.scores.items()):
-        packed = array.array("d", numbers)
+
+    def numbers(kind: str, name: str | None, column: Sequence[float]) -> None:
+        packed = array.array("d", column)
         if sys.byteorder == "big":
             packed.byteswap()
         parts.append(packed.tobytes())
-        columns.append({"kind": "score", "name": name, "bytes": len(parts[-1])})
+        columns.append({"kind": kind, "name": name, "bytes": len(parts[-1])})
+
+    if examples.weights is not None:
+        numbers("weight", None, examples.weights)
+    for name, scores in sorted(examples.scores.items()):
+        numbers("score", name, scores)
     about = {"format": FORMAT, "version": VERSION, "source": examples.source, "rows": len(examples)}
     data = canonical.dumps({**about, "columns": columns}) + zlib.compress(b"".join(parts), 6)
     if len(data) > MAX_BYTES or sum(map(len, parts)) > MAX_UNPACKED:
@@ -127,16 +149,22 @@ def _examples(source: str, rows: int, columns: Sequence[tuple[str, Any, int]], b
     single: dict[str, list[Any]] = {}
     slices: dict[str, list[str]] = {}
     scores: dict[str, Sequence[float]] = {}
+    weights: Sequence[float] | None = None
     at = 0
     for kind, name, size in columns:
         part = body[at : at + size]
         at += size
-        if kind == "score":
+        if kind in ("score", "weight"):
             numbers = array.array("d")
             numbers.frombytes(part)
             if sys.byteorder == "big":
                 numbers.byteswap()
-            scores[str(name)] = numbers
+            if kind == "weight":
+                if not all(1 / LARGEST_WEIGHT <= weight <= LARGEST_WEIGHT for weight in numbers):
+                    raise ValueError("a weight is not a number above 0")
+                weights = numbers
+            else:
+                scores[str(name)] = numbers
             length = len(numbers)
         else:
             values = json.loads(part)
@@ -156,6 +184,7 @@ def _examples(source: str, rows: int, columns: Sequence[tuple[str, Any, int]], b
         labels=single.get("label"),
         predictions=single.get("prediction"),
         clusters=single.get("cluster"),
+        weights=weights,
         slices=slices,
         scores=scores,
     )

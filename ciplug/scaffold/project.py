@@ -244,7 +244,7 @@ def _of_earlier_trainings(top: Path, path: str) -> frozenset[Path]:
 
 def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """The files with parameters, and why other files are not used."""
-    from ciplug.capture.metric_files import read_params
+    from ciplug.capture.param_files import read_params
 
     candidates = [p for p in named if p in project.files]
     candidates += [p for p in project.files if _PARAMS.fullmatch(posixpath.basename(p)) and p.count("/") < 2]

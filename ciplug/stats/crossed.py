@@ -10,6 +10,7 @@ R. Searle, G. Casella and C. E. McCulloch, "Variance Components", 1992).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.stats.intervals import Interval, Rule, Undecided
@@ -19,31 +20,41 @@ if TYPE_CHECKING:
     from ciplug.stats.resampling import Floats
 
 
-def crossed(new: Floats, old: Floats | float, rule: Rule) -> Interval | Undecided:
+def crossed(new: Floats, old: Floats | float, rule: Rule, *, weights: Floats | None = None) -> Interval | Undecided:
     """The difference of two sides, each of shape (seeds, examples), with the examples in the same order.
 
     Needs two seeds a side, and two examples. The degrees of freedom are Satterthwaite's, of both parts.
 
     Args:
         old: a number where the candidate is held against a bound.
+        weights: of each example; None: all alike.
     """
+    import numpy as np
+
+    from ciplug.stats.mean_tests import FEWEST, dominated, effective_size, unbiased
+
     sides = [new] if isinstance(old, float) else [new, rule.scale * old]
     n = new.shape[1]
     if min(len(side) for side in sides) < 2 or n < 2:
         return Undecided("noise between seeds cannot be estimated: at least two seeds are needed on each side")
-    seeds = [(float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1) for side in sides]
-    other = old if isinstance(old, float) else sides[1].mean(axis=0)
-    of_examples = new.mean(axis=0) - other
-    between = float(of_examples.var(ddof=1)) / n
-    rest = sum(_rest(side) / side.size for side in sides)
+    sizes = np.ones(n) if weights is None else weights
+    alike, shares = effective_size(sizes), sizes / sizes.sum()
+    if weights is not None and alike < FEWEST:
+        return dominated(n, sizes, "example")
+    seeds = [(float((side @ shares).var(ddof=1)) / len(side), len(side) - 1) for side in sides]
+    of_examples = new.mean(axis=0) - (old if isinstance(old, float) else sides[1].mean(axis=0))
+    estimate = float(of_examples @ shares)
+    influence = unbiased((of_examples - estimate) * shares, sizes)
+    between = float((influence * influence).sum()) * alike / (alike - 1)
+    rest = sum(_rest(side) / len(side) / alike for side in sides)
     of_seeds = sum(part for part, _ in seeds)
     # No part is negative, and neither alone is more than the whole.
     variance = max(of_seeds + between - rest, of_seeds, between)
-    parts = [*seeds, (max(0.0, variance - of_seeds), n - 1)]
+    parts = [*seeds, (max(0.0, variance - of_seeds), alike - 1)]
     df = variance**2 / sum(part**2 / degrees for part, degrees in parts if part > 0) if variance > 0 else 1.0
     name = "Student's" if isinstance(old, float) else "Welch's"
     found = student(
-        rule.sign * float(of_examples.mean()),
+        rule.sign * estimate,
         math.sqrt(variance),
         df,
         rule.margin,
@@ -51,6 +62,9 @@ def crossed(new: Floats, old: Floats | float, rule: Rule) -> Interval | Undecide
         n=min(len(side) for side in sides),
         unit="seed",
     )
+    if weights is not None:
+        note = f"by their weights, {n:,} examples count as {math.floor(alike):,} of equal weight"
+        found = replace(found, notes=(*found.notes, note))
     return rule.of_margin(found)
 
 

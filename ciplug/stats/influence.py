@@ -37,13 +37,13 @@ class Influence:
     """What each row adds: its influence, divided by the number of rows; sums up to 0."""
 
 
-def of_class(metric: str, labelled: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Influence:
+def of_class(metric: str, labelled: NDArray[np.bool_], predicted: NDArray[np.bool_], weights: Floats) -> Influence:
     """F1, precision or recall of one class: ratios of two sums."""
-    true = (labelled & predicted).astype(np.float64)
+    true = (labelled & predicted) * weights
     if metric == "f1":
-        above, below = 2 * true, labelled.astype(np.float64) + predicted
+        above, below = 2 * true, labelled * weights + predicted * weights
     else:
-        above, below = true, (predicted if metric == "precision" else labelled).astype(np.float64)
+        above, below = true, (predicted if metric == "precision" else labelled) * weights
     total = float(below.sum())
     if not total:
         return Influence(math.nan, np.zeros(len(true)))
@@ -51,19 +51,22 @@ def of_class(metric: str, labelled: NDArray[np.bool_], predicted: NDArray[np.boo
     return Influence(value, (above - value * below) / total)
 
 
-def of_classes(metric: str, average: str, labels: NDArray[Any], predictions: NDArray[Any]) -> Influence:
+def of_classes(
+    metric: str, average: str, labels: NDArray[Any], predictions: NDArray[Any], each_weighs: Floats
+) -> Influence:
     """The average over all classes; `balanced` is over those that are labels, of the recall. As sklearn has it."""
     value, each, weights = 0.0, np.zeros(len(labels)), 0.0
-    n = len(labels)
+    size = float(each_weighs.sum())
     parts: list[tuple[float, Influence, Floats]] = []
     for name in np.unique(np.concatenate([labels, predictions])):
         labelled, predicted = labels == name, predictions == name
         if average == "balanced" and not labelled.any():
             continue
-        one = of_class(metric, labelled, predicted)
+        one = of_class(metric, labelled, predicted, each_weighs)
         one = one if math.isfinite(one.value) else Influence(0.0, one.each)
-        weight = float(labelled.mean()) if average == "weighted" else 1.0
-        parts.append((weight, one, (labelled - weight) / n if average == "weighted" else np.zeros(n)))
+        weight = float((labelled * each_weighs).sum()) / size if average == "weighted" else 1.0
+        moves = (labelled - weight) * each_weighs / size if average == "weighted" else np.zeros(len(labels))
+        parts.append((weight, one, moves))
         weights += weight
     for weight, one, moves in parts:
         value += weight * one.value / weights
@@ -71,20 +74,22 @@ def of_classes(metric: str, average: str, labels: NDArray[Any], predictions: NDA
     return Influence(value, each)
 
 
-def of_auc(labels: Floats, numbers: Floats) -> Influence:
+def of_auc(labels: Floats, numbers: Floats, weights: Floats) -> Influence:
     """The area under the ROC curve by its placements (E. R. DeLong and others, 1988); ties count half."""
     positive = labels == 1
-    ups, downs = np.sort(numbers[positive]), np.sort(numbers[~positive])
-    m, n = len(ups), len(downs)
-    if not m or not n:
+    if positive.all() or not positive.any():
         return Influence(math.nan, np.zeros(len(labels)))
-    placements = np.empty(len(labels))
-    for rows, others, turned in ((positive, downs, False), (~positive, ups, True)):
-        own = numbers[rows]
-        below = (np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")) / (2 * len(others))
+    placements, shares = np.empty(len(labels)), np.empty(len(labels))
+    for rows, others, turned in ((positive, ~positive, False), (~positive, positive, True)):
+        order = np.argsort(numbers[others])
+        sorted_numbers = numbers[others][order]
+        up_to = np.append(0.0, np.cumsum(weights[others][order]))
+        left, right = (np.searchsorted(sorted_numbers, numbers[rows], side) for side in ("left", "right"))
+        below = (up_to[left] + up_to[right]) / (2 * up_to[-1])
         placements[rows] = 1 - below if turned else below
-    value = float(placements[positive].mean())
-    return Influence(value, np.where(positive, (placements - value) / m, (placements - value) / n))
+        shares[rows] = weights[rows] / weights[rows].sum()
+    value = float((placements * shares)[positive].sum())
+    return Influence(value, (placements - value) * shares)
 
 
 def compare(
@@ -100,7 +105,7 @@ def compare(
     """The test of two scores on the same rows; `old` is a number where the score is held against a bound.
 
     Args:
-        classes: the sizes of the classes that the score is about.
+        classes: the sizes of the classes that the score is about, by examples of equal weight.
         differing: rows of these classes on which the sides differ; against a bound, that are not as most are.
         clusters: the cluster of each row.
     """

@@ -53,27 +53,63 @@ def skewed_mean(
         sums, sizes = (np.bincount(groups, column).astype(np.float64) for column in (sums, sizes))
     n, total = len(sums), float(sizes.sum())
     estimate = float(sums.sum()) / total
-    if n < FEWEST:
-        return too_few(n, unit, rule)
-    influence = (sums - estimate * sizes) / total
+    alike = effective_size(sizes)
+    if alike < FEWEST:
+        return too_few(n, unit, rule) if n < FEWEST else dominated(n, sizes, unit)
+    influence = unbiased((sums - estimate * sizes) / total, sizes)
     method = "Student's t with Hall's correction for skewness" + (" of clusters" if unit == "cluster" else "")
-    found = from_influence(estimate, influence, rule, unit=unit, method=method)
+    found = from_influence(estimate, influence, rule, unit=unit, method=method, effective=alike)
+    # More units of the same kind have the same spread of weights.
+    found = replace(found, n=n, floor=math.ceil(found.floor * n / alike))
     common, usual = _most_common(plain)
     rare = len(plain) - common
-    if rare >= SEEN:
+    if rare * alike / n >= SEEN:
         return found
     odd = np.abs(plain - usual) > 1e-12 * max(1.0, abs(usual))
     if groups is not None:
         rare = len(np.unique(groups[odd]))
-    largest = float(sizes.max()) * n / total
-    share = clopper_pearson(rare, n, alpha=rule.alpha)[1] * largest
-    unseen = (1 - rule.alpha ** (1 / n)) * largest
+    largest = 1.0
+    if weights is None:
+        largest = float(sizes.max()) * n / total
+        share = clopper_pearson(rare, n, alpha=rule.alpha)[1] * largest
+    else:
+        share = clopper_pearson(math.ceil(rare * alike / n), math.floor(alike), alpha=rule.alpha)[1]
+    unseen = (1 - rule.alpha ** (1 / alike)) * largest
     low, high = min(found.low, usual - share * spread), max(found.high, found.estimate + unseen * spread)
     p = found.p if high < rule.bound else max(found.p, 0.5)
     note = f"{counted(rare, unit)} of {n:,} differ from the others: too few to go by their mean alone"
     if not rare and not usual:
         note = "the candidate and the baseline agree on every example"
     return replace(found, low=low, high=high, p=p, notes=(note,))
+
+
+def effective_size(sizes: Floats) -> float:
+    """The number of units of one size that say as much as these: (Σw)² / Σw² (L. Kish, 1965)."""
+    # Sizes that are all alike count as they are, without rounding.
+    return float(len(sizes)) if not np.ptp(sizes) else float(sizes.sum() ** 2 / (sizes * sizes).sum())
+
+
+def unbiased(influence: Floats, sizes: Floats) -> Floats:
+    """Influences whose squares sum up to the variance of a mean by fixed weights, but for n/(n − 1) of equal ones.
+
+    A unit of a large weight pulls the mean towards itself, so its residual is too small: where all values vary alike,
+    that of a weight p does so by √(1 − 2p + Σp²), and is divided by it, as J. G. MacKinnon and H. White (1985) do for
+    regressions.
+    """
+    if not np.ptp(sizes):
+        return influence
+    shares = sizes / sizes.sum()
+    squares = float((shares * shares).sum())
+    corrected: Floats = influence * np.sqrt((1 - squares) / (1 - 2 * shares + squares))
+    return corrected
+
+
+def dominated(n: int, sizes: Floats, unit: Unit) -> Undecided:
+    alike = effective_size(sizes)
+    return Undecided(
+        f"the weights of {counted(n, unit)} differ so much that they count as {alike:.1f}, and the largest is "
+        f"{float(sizes.max() / sizes.sum()):.0%} of all: too few for a test"
+    )
 
 
 def from_influence(

@@ -50,6 +50,9 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
             f"{_some(sorted(ours))}, the baseline {_some(sorted(theirs))}",
             differs=True,
         )
+    if (candidate.weights is None) != (baseline.weights is None):
+        has, lacks = ("candidate", "baseline") if baseline.weights is None else ("baseline", "candidate")
+        return Undecided(f"the examples of the {has} have weights, and those of the {lacks} have none", differs=True)
     old = _sorted(baseline)
     new = _sorted(candidate) if ours == theirs else _as_rows_of(candidate, old)
     lost = tuple(row for row, name in enumerate(old.ids) if name not in ours) if both != theirs else ()
@@ -64,7 +67,26 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         if other := [name for name, a, b in zip(pair.candidate.ids, ours_of, theirs_of, strict=True) if a != b]:
             reason = f"the evaluation sets differ: {_count(other, 'id')} with another {name}: {_some(other)}"
             return Undecided(reason, differs=True)
-    return pair
+    return _with_one_weight(pair)
+
+
+def _with_one_weight(pair: Paired) -> Paired | Undecided:
+    """The weights of the baseline on both sides, if they are those of the candidate but for a factor."""
+    ours, theirs = pair.candidate.weights, pair.baseline.weights
+    if ours is None or theirs is None:
+        return pair
+    lost = set(pair.lost)
+    ratios = sorted(a / b for row, (a, b) in enumerate(zip(ours, theirs, strict=True)) if row not in lost)
+    usual = ratios[len(ratios) // 2]
+    if not math.isclose(ratios[0], ratios[-1], rel_tol=1e-9):
+        other = [
+            name
+            for row, name in enumerate(pair.candidate.ids)
+            if row not in lost and not math.isclose(ours[row], usual * theirs[row], rel_tol=1e-9)
+        ]
+        reason = f"the evaluation sets differ: {_count(other, 'id')} with another weight: {_some(other)}"
+        return Undecided(reason, differs=True)
+    return replace(pair, candidate=replace(pair.candidate, weights=theirs))
 
 
 def _as_rows_of(side: Examples, other: Examples) -> Examples:
@@ -85,6 +107,7 @@ def _as_rows_of(side: Examples, other: Examples) -> Examples:
         scores={name: filled(column, None, math.nan) or [] for name, column in side.scores.items()},
         slices={name: filled(column, other.slices.get(name), "") or [] for name, column in side.slices.items()},
         clusters=filled(side.clusters, other.clusters, ""),
+        weights=filled(side.weights, other.weights, 1.0),
     )
 
 
@@ -178,6 +201,7 @@ def take(side: Examples, rows: Sequence[int]) -> Examples:
         scores=pick_each(side.scores),
         slices=pick_each(side.slices),
         clusters=None if side.clusters is None else pick(side.clusters),
+        weights=None if side.weights is None else pick(side.weights),
     )
 
 

@@ -7,7 +7,7 @@ of predictions that equal their label; or a score over labels and predictions (s
 |---|---|
 | 0 and 1, no allowance | exact McNemar |
 | 0 and 1, an allowance | Tango's score interval; of a relative allowance, Newcombe's for pairs |
-| other numbers, or clusters | Student's t with Hall's correction for skewness, of examples or clusters |
+| other numbers, clusters, or weights | Student's t with Hall's correction for skewness, of examples or clusters |
 | recall | as 0 and 1, on the examples of the class |
 | F1, precision, balanced accuracy, AUC | the same t, on the influence of each example |
 | another score of sklearn | paired bootstrap, recomputed on resampled rows or clusters |
@@ -21,7 +21,7 @@ Everything but McNemar's test needs numpy; importing this module without it rais
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -29,8 +29,8 @@ import numpy as np
 
 from ciplug.errors import counted
 from ciplug.stats import scores
-from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided
-from ciplug.stats.mean_tests import skewed_mean, unchanged
+from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
+from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
 from ciplug.stats.paired_examples import Paired, completed, present, take
 from ciplug.stats.paired_proportions import tango
 from ciplug.stats.proportions import mcnemar, newcombe_paired, share
@@ -205,17 +205,28 @@ class _Means:
         self.question = question
         self.rows, self.new, self.old = rows[has], new[has], old[has]
         self._clusters = None if clusters is None else np.unique(clusters[self.rows], return_inverse=True)[1]
+        self.weights = scores.weights_of(pair.candidate, self.rows)
         self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
         self.margins = self.plain if rule.scale == 1 else rule.sign * (self.new - rule.scale * self.old)
         self._ids = pair.candidate.ids
         self._total = len(rows)
 
     def answer(self, result: Interval | Undecided) -> Answer:
-        new, old = (float(side.mean()) if len(side) else math.nan for side in (self.new, self.old))
-        if isinstance(result, Interval) and len(self.rows) < self._total:
-            note = f"{len(self.rows):,} of {self._total:,} examples have '{self.question.metric}', on both sides"
-            result = replace(result, notes=(*result.notes, note))
+        weights = np.ones(len(self.rows)) if self.weights is None else self.weights / self.weights.mean()
+        new, old = (float((side * weights).mean()) if len(side) else math.nan for side in (self.new, self.old))
+        if isinstance(result, Interval):
+            result = replace(result, notes=(*result.notes, *self._about_the_rows()))
         return Answer(new if math.isfinite(new) else math.nan, old if math.isfinite(old) else math.nan, result)
+
+    def _about_the_rows(self) -> Iterator[str]:
+        if len(self.rows) < self._total:
+            yield f"{len(self.rows):,} of {self._total:,} examples have '{self.question.metric}', on both sides"
+        if self.weights is not None:
+            sizes = self.weights
+            if self._clusters is not None:
+                sizes = np.bincount(self._clusters, self.weights).astype(np.float64)
+            units = counted(len(sizes), "example" if self._clusters is None else "cluster")
+            yield f"by their weights, {units} count as {math.floor(effective_size(sizes)):,} of equal weight"
 
     def test(self) -> Interval | Undecided | None:
         """The result; None where it is the sign-flip test, which is made for many questions at once."""
@@ -237,6 +248,8 @@ class _Means:
 
     def _compared(self, test: Test, binary: bool) -> Interval | Undecided | None:
         rule, clustered = self.question.rule, self._clusters is not None
+        if self.weights is not None and test in ("mcnemar", "newcombe", "tango", "bootstrap"):
+            return Undecided(f"the test '{test}' takes no weights of examples: use 't' or 'sign-flip'")
         if test in ("mcnemar", "newcombe", "tango") and (not binary or clustered):
             return Undecided(f"the test '{test}' needs scores of 0 and 1, and no clusters")
         if test == "mcnemar" and rule.allowed:
@@ -268,10 +281,12 @@ class _Means:
         spread = float(max(self.new.max(), self.old.max()) - min(self.new.min(), self.old.min()))
         # Scores that are all the same say nothing about their range: what they are is then a guess of it.
         spread = spread or float(abs(self.new[0])) or 1.0
-        return skewed_mean(self.margins, self.plain, spread, self.question.rule, groups=self._clusters)
+        return skewed_mean(
+            self.margins, self.plain, spread, self.question.rule, groups=self._clusters, weights=self.weights
+        )
 
     def _beside_a_bound(self, binary: bool, limit: float) -> Interval | Undecided:
-        if binary and self._clusters is None:
+        if binary and self._clusters is None and self.weights is None:
             return share(int(self.new.sum()), len(self.new), limit, self.question.rule)
         return self._by_t()
 
@@ -279,7 +294,7 @@ class _Means:
         if self.question.test != "auto":
             return self.question.test
         rule = self.question.rule
-        if not binary or self._clusters is not None:
+        if not binary or self._clusters is not None or self.weights is not None:
             return "t"
         if rule.scale != 1:
             return "newcombe"
@@ -289,23 +304,19 @@ class _Means:
 def _flipped(pair: Paired, clusters: Indices | None, questions: dict[int, _Means]) -> dict[int, Answer]:
     """Sign flips of many metrics on the same rows."""
     rows = next(iter(questions.values())).rows
-    groups, sizes = _groups(clusters, rows)
-    sums = [np.bincount(groups, means.margins, len(sizes)).astype(np.float64) for means in questions.values()]
+    weights = next(iter(questions.values())).weights
+    each = np.ones(len(rows)) if weights is None else weights / weights.mean()
+    groups = np.arange(len(rows)) if clusters is None else np.unique(clusters[rows], return_inverse=True)[1]
+    sizes = np.bincount(groups, each).astype(np.float64)
+    sums = [np.bincount(groups, each * means.margins, len(sizes)).astype(np.float64) for means in questions.values()]
     rules = [means.question.rule for means in questions.values()]
     seed = scores.seed_of([pair.candidate.ids[row] for row in rows])
-    found = sign_flip(np.stack(sums, axis=1), sizes, [rule.margin for rule in rules], seed=seed)
+    unit: Unit = "example" if clusters is None else "cluster"
+    found = sign_flip(np.stack(sums, axis=1), sizes, [rule.margin for rule in rules], seed=seed, unit=unit)
     results = [
         one if isinstance(one, Undecided) else rule.of_margin(one) for one, rule in zip(found, rules, strict=True)
     ]
     return {number: means.answer(result) for (number, means), result in zip(questions.items(), results, strict=True)}
-
-
-def _groups(clusters: Indices | None, rows: Indices) -> tuple[Indices, Floats]:
-    """The group of each row, counted from 0, and how many rows each has."""
-    if clusters is None:
-        return np.arange(len(rows)), np.ones(len(rows))
-    groups = np.unique(clusters[rows], return_inverse=True)[1]
-    return groups, np.bincount(groups).astype(np.float64)
 
 
 def _score(pair: Paired, question: Question) -> Answer:

@@ -120,7 +120,9 @@ def _constant(estimate: float, n: int, unit: Unit, rule: Rule, method: str) -> I
     )
 
 
-def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) -> list[Interval | Undecided]:
+def sign_flip(
+    sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int, unit: Unit
+) -> list[Interval | Undecided]:
     """Sign-flip permutation tests of mean differences, and the intervals that they imply.
 
     If d + R lies above 0 as often and as far as below it, then flipping signs changes nothing. Flipping a set of
@@ -129,13 +131,12 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
 
     Args:
         sums: d summed over each example or cluster, shape (groups, metrics), all finite.
-        sizes: examples in each group, shape (groups,).
+        sizes: examples in each group, or their weights, shape (groups,).
         rules: one for each metric.
         seed: of the subsets, which all metrics share.
     """
     groups, metrics = sums.shape
     total = float(sizes.sum())
-    unit: Unit = "example" if total == groups else "cluster"
     exact = 2**groups <= RESAMPLES
     method = f"{'exact ' if exact else ''}sign-flip permutation" + (" of clusters" if unit == "cluster" else "")
     count = 2**groups if exact else RESAMPLES

@@ -18,6 +18,7 @@ from ciplug.errors import counted
 from ciplug.records.examples import Examples
 from ciplug.stats import influence
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
+from ciplug.stats.mean_tests import effective_size
 from ciplug.stats.paired_examples import Paired
 from ciplug.stats.resampling import Floats, Score, bootstrap_score, draw_cells, draw_units
 
@@ -45,6 +46,9 @@ def compare(
     """
     if not resample and _is_smooth(metric):
         return _by_influence(pair, metric, rule, None)
+    if weights_of(pair.candidate) is not None:
+        other = "use test: t" if _is_smooth(metric) else "use a mean, F1, precision, balanced accuracy or AUC"
+        return float("nan"), float("nan"), Undecided(f"the bootstrap takes no weights of examples: {other}")
     name, _, average = metric.rpartition("_")
     if metric in ("auc", "roc_auc"):
         prepared = _auc(pair)
@@ -118,12 +122,14 @@ def _influence_auc(pair: Paired) -> tuple[influence.Influence, influence.Influen
         return new
     if isinstance(old, Undecided):
         return old
-    classes = np.array([labels.sum(), len(labels) - labels.sum()])
+    weights = _each_weighs(pair)
+    classes = np.array([_size(weights[labels == 1]), _size(weights[labels == 0])])
     if not classes.all():
         return Undecided("the score is undefined on these examples: all are of one class")
-    ours, theirs = influence.of_auc(labels, new), influence.of_auc(labels, old)
+    ours, theirs = influence.of_auc(labels, new, weights), influence.of_auc(labels, old, weights)
     # What a placement adds is the same where the example is ranked alike.
-    placed = [one.each + one.value / np.where(labels == 1, *classes) for one in (ours, theirs)]
+    sums = np.where(labels == 1, weights[labels == 1].sum(), weights[labels == 0].sum()) / weights
+    placed = [one.each + one.value / sums for one in (ours, theirs)]
     differing = int((np.abs(placed[0] - placed[1]) > 1e-12).sum())
     return ours, theirs, classes, differing
 
@@ -135,25 +141,37 @@ def _influence_of_classes(
     if isinstance(columns, Undecided):
         return columns
     labels, new, old = columns
+    weights = _each_weighs(pair)
     name, _, average = metric.rpartition("_")
     if metric in _OF_A_CLASS:
         positive = positive_class(metric, *columns)
         if isinstance(positive, Undecided):
             return positive
-        sides = [influence.of_class(metric, labels == positive, said == positive) for said in (new, old)]
+        sides = [influence.of_class(metric, labels == positive, said == positive, weights) for said in (new, old)]
         about = (labels == positive) | (new == positive) | (old == positive)
-        classes = np.array([(labels == positive).sum()], np.float64)
+        classes = np.array([_size(weights[labels == positive])])
         if metric == "precision":
-            classes = np.array([min((new == positive).sum(), (old == positive).sum())], np.float64)
+            classes = np.array([min(_size(weights[new == positive]), _size(weights[old == positive]))])
     else:
         name, average = ("recall", "balanced") if metric == "balanced_accuracy" else (name, average)
-        sides = [influence.of_classes(name, average, labels, said) for said in (new, old)]
+        sides = [influence.of_classes(name, average, labels, said, weights) for said in (new, old)]
         about = np.ones(len(labels), bool)
-        counts = np.unique(labels, return_counts=True)[1].astype(np.float64)
-        classes = np.array([float(len(labels))]) if average == "weighted" else counts
+        classes = np.array([_size(weights)])
+        if average != "weighted":
+            classes = np.array([_size(weights[labels == one]) for one in np.unique(labels)])
     if not classes.all():
         return Undecided("the score is undefined on these examples: are all of one class?")
     return sides[0], sides[1], classes, int((about & (new != old)).sum())
+
+
+def _each_weighs(pair: Paired) -> Floats:
+    weights = weights_of(pair.candidate)
+    return np.ones(len(pair)) if weights is None else weights
+
+
+def _size(weights: Floats) -> float:
+    """The number of examples of equal weight that say as much."""
+    return effective_size(weights) if len(weights) else 0.0
 
 
 def _too_few_of_a_class(pair: Paired) -> Undecided | None:
@@ -201,6 +219,15 @@ def seed_of(ids: Sequence[str]) -> int:
     for name in ids:
         seed = zlib.crc32(name.encode(), seed)
     return seed
+
+
+def weights_of(side: Examples, rows: Indices | None = None) -> Floats | None:
+    """The weight of each of these rows; None where all are alike."""
+    if side.weights is None:
+        return None
+    weights = np.asarray(side.weights, np.float64)
+    weights = weights if rows is None else weights[rows]
+    return weights if len(weights) and np.ptp(weights) > 1e-12 * weights.max() else None
 
 
 def cluster_index(side: Examples) -> Indices | None:

@@ -22,12 +22,12 @@ from ciplug.records.keys import (
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
+from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules, other_ladders
-from ciplug.registry.state import fold
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
 from ciplug.steps.kept_files import KeptFile, kept_files, read_folders
-from ciplug.steps.registered import is_signed
+from ciplug.steps.registered import is_signed, read_model
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
@@ -182,10 +182,13 @@ def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Proble
     """The chain of a model's events, the rules that they follow, and the evidence that they name; adds to `notes`."""
     try:
         events = ledger.read(session.log, model).events
-        notes += fold(model, events, is_signed(session)).notes
+        notes += read_model(session, model).notes
         ladder = session.config.ladder_of(model)
         notes += other_ladders(model, events, ladder)
-        for seq, words in broken_rules(model, events, ladder, is_signed(session)):
+        signed = is_signed(session)
+        gated = session.config.gated_stages(model)
+        origin = origin_in(session.log, signed)
+        for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
             yield Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}")
     except CiplugError as problem:
         yield Problem(log_of(model), problem.message)
@@ -227,10 +230,12 @@ def _wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
 
 def _of_registered(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
     """Records of versions that are missing, or were changed since they were registered."""
-    registered = [one for event in events if isinstance(one := payload_of(event), Register) and one.record]
-    records = store.read(RunKey(payload.commit, payload.run).key for payload in registered)
-    for payload in registered:
-        key = RunKey(payload.commit, payload.run).key
+    payloads = [payload_of(event) for event in events if event.type == Register.type]
+    registered = {
+        RunKey(one.commit, one.run).key: one for one in payloads if isinstance(one, Register) and one.run and one.record
+    }
+    records = store.read(registered)
+    for key, payload in registered.items():
         if key not in records:
             yield Problem(key, f"it is version {payload.version} of '{model}', and the record is missing")
         elif payload.record != canonical.digest(records[key]):

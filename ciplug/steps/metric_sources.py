@@ -35,6 +35,8 @@ def _sources(config: Config, model: str) -> readings.Sources:
         one.file: {"step": one.step, "take": one.take, "of": one.of} for one in section.metrics.files
     }
     if samples := section.policy.samples:
-        columns = {name: getattr(samples, name) for name in ("format", "id", "label", "prediction", "cluster")}
+        columns = {
+            name: getattr(samples, name) for name in ("format", "id", "label", "prediction", "cluster", "weight")
+        }
         files[samples.file] = {"samples": True, **columns}
     return readings.sources(config.path.parent.as_posix() if config.path else "", files)

@@ -111,6 +111,7 @@ def _examples(
         label=samples.label,
         prediction=samples.prediction,
         cluster=samples.cluster,
+        weight=samples.weight,
         slices=samples.slices,
     )
     try:
@@ -164,8 +165,9 @@ def _read_files(
     if not (inputs.metrics or inputs.params):
         return files
     from ciplug.capture.content import shown_path
-    from ciplug.capture.metric_files import read_metrics, read_params
+    from ciplug.capture.metric_files import read_metrics
     from ciplug.capture.metric_take import LAST
+    from ciplug.capture.param_files import read_params
     from ciplug.capture.written import without
 
     sources: dict[str, str] = {}

@@ -19,7 +19,8 @@ from ciplug import config
 from ciplug.bundles import archive
 from ciplug.bundles import check as collected
 from ciplug.capture.example_files import read_examples
-from ciplug.capture.metric_files import read_metrics, read_params
+from ciplug.capture.metric_files import read_metrics
+from ciplug.capture.param_files import read_params
 from ciplug.errors import CiplugError
 from ciplug.git.lfs import parse_pointer
 from ciplug.records import bundle, columns, examples, inputs, read, series

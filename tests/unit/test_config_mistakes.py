@@ -43,7 +43,7 @@ def test_every_mistake_with_its_line_and_hint() -> None:
         "14 mistakes in ciplug.yaml:",
         "  ciplug.yaml:1: version: 2 is not supported: write 'version: 1'",
         "  ciplug.yaml:2: metrix: unknown key (did you mean 'metrics'?)",
-        "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster)",
+        "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster, weight)",
         "  ciplug.yaml:5: gates.a.mim: unknown key (did you mean 'min'?)",
         "  ciplug.yaml:7: gates.b.min: a number is expected, not 'x'",
         "  ciplug.yaml:8: gates.b.max: a finite number is expected, not nan",

@@ -39,6 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores": {*RECORDS, "_version", "bundles", "git", "locking"},
     "tracking": {*RECORDS, "stores"},
     "capture": {*RECORDS, "_version", "stats", "stores", "git", "locking", "strict_yaml"},
+    # What it says of a version is for other tools: facts in, documents out.
+    "attestation": {*RECORDS, "reports"},
     "registry": {*RECORDS, "stores"},
     # What goes to the log of a job must not be taken for a command of its host.
     "console": {"ci"},
@@ -46,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": {
         *RECORDS,
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
-        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version", "loading", "signing"),
+        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version", "loading", "signing", "attestation"),
     },
     "health": {"errors", "_version", "signing", "ci", "config", "steps", "forges", "git", "stores"},
     "scaffold": {
@@ -57,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold"),
+        *("reports", "steps", "health", "scaffold", "attestation"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.
@@ -72,7 +74,10 @@ CONTRIBUTING.md shows it as a table: `python -m tests.unit.test_contributing` re
 
 COMMAND_HELPERS = {
     "commands",
-    *(f"commands.{name}" for name in ("asking", "options", "output", "recording", "run_details", "run_tables")),
+    *(
+        f"commands.{name}"
+        for name in ("asking", "collected", "options", "output", "recording", "run_details", "run_tables")
+    ),
 }
 """What commands share: how they read their options, and how they print. Anything else that two need is a step."""
 

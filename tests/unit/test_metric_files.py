@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciplug.capture import events, metric_files
-from ciplug.capture.metric_files import Metrics, read_metrics, read_params
+from ciplug.capture import events, metric_collector
+from ciplug.capture.metric_collector import Metrics
+from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.metric_formats import READERS
+from ciplug.capture.param_files import read_params
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError
@@ -340,7 +342,7 @@ def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LIMITS", Limits(document_bytes=1024 * 1024))
     with pytest.raises(InputError, match="larger than 1 MiB"):
         read_metrics(write("big.json", " " * (1024 * 1024 + 1)))
-    monkeypatch.setattr(metric_files, "MAX_POINTS", 3)
+    monkeypatch.setattr(metric_collector, "MAX_POINTS", 3)
     with pytest.raises(InputError, match="more than 3 values by steps"):
         read_metrics(write("m.csv", "step,a,b\n1,1,1\n2,1,1\n"))
 

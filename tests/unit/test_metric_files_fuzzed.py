@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from ciplug.capture.metric_clocks import is_time
-from ciplug.capture.metric_files import Metrics, read_metrics, read_params
+from ciplug.capture.metric_collector import Metrics
+from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.metric_formats import READERS
 from ciplug.capture.metric_shapes import INDEX_KEYS, NAME_KEYS, STEP_KEYS, VALUE_KEYS
+from ciplug.capture.param_files import read_params
 from ciplug.errors import InputError
 
 DATA = Path(__file__).resolve().parents[1] / "data/metrics"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ciplug.capture.metric_clocks import is_time
-from ciplug.capture.metric_files import read_metrics, read_params
+from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.metric_order import logged_order, order_by_time
 from ciplug.capture.metric_take import Reading
+from ciplug.capture.param_files import read_params
 
 NOW = 1764000000.5
 SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {

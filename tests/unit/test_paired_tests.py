@@ -261,7 +261,7 @@ def test_exact_sign_flip_is_scipys_permutation_test() -> None:
     from scipy import stats
 
     differences = np.array([0.3, -0.2, 0.9, -1.1, 0.05, -0.4, -0.6, 0.2, -0.8])
-    (ours,) = resampling.sign_flip(differences[:, None], np.ones(9), [UP], seed=0)
+    (ours,) = resampling.sign_flip(differences[:, None], np.ones(9), [UP], seed=0, unit="example")
     theirs = stats.permutation_test(
         (differences,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", alternative="less"
     )
@@ -274,7 +274,7 @@ def test_the_interval_and_the_p_value_of_sign_flips_agree() -> None:
     differences = generator.normal(-0.2, 1, 60)[:, None]
     for allowed in np.linspace(0, 0.6, 40):
         rule = Rule(higher_is_better=True, allowed=float(allowed))
-        (ours,) = resampling.sign_flip(differences, np.ones(60), [rule], seed=0)
+        (ours,) = resampling.sign_flip(differences, np.ones(60), [rule], seed=0, unit="example")
         assert isinstance(ours, Interval)
         assert (decide(ours) == "FAIL") == (ours.p <= rule.alpha)
 

@@ -71,10 +71,10 @@ class FilesView:
 
 
 def fetch_files(remote: CachedRemote, refs: FileRefs) -> FilesView:
-    """Fetch the names that are pending, and the ids of the folders."""
+    """Fetch the names that are pending, and the ids of the folders; offline, as the last fetch left them."""
     fetch = partial(remote.fetch, "--prune", *refs.refspecs, filter="tree:1")
     # git fails with --depth where nothing matches.
-    if failure := fetch("--depth=1") and fetch():
+    if not remote.offline and (failure := fetch("--depth=1") and fetch()):
         raise remote.unreadable(f"the files at {remote.address}", failure, UNREACHABLE_HINT)
     return _view(remote, refs, {refs.remote(ref): oid for ref, oid in remote.refs(_OURS).items()})
 
