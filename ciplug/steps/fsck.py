@@ -13,6 +13,7 @@ from ciplug.records.keys import (
     EVERY_RUN,
     EVERY_VERDICT,
     RunKey,
+    is_described,
     log_of,
     parse_amendment,
     parse_late_inputs,
@@ -152,7 +153,7 @@ def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
             yield Problem(key, "not the key of an amendment")
         elif amendment.key not in listed:
             yield Problem(key, "its amendment is not in the store")
-        elif amendment.run_key not in recorded:
+        elif amendment.run_key not in recorded and not is_described(amendment.run_key):
             yield Problem(key, "its run is not in the store")
 
 

@@ -56,6 +56,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("gates", "git", "strict_yaml", "capture", "config", "console", "forges", "steps", "stores"),
     },
     "api": {*RECORDS, "console", "capture", "steps"},
+    "mlflow": {
+        *RECORDS,
+        *("capture", "config", "console", "loading", "registry", "steps", "stores", "tracking"),
+    },
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
@@ -242,6 +246,8 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
         f"{i.module}:{i.line} imports {i.target}"
         for i in IMPORTS
         if i.eager and i.target.partition(".")[0] in HEAVY and (i.module, i.target) not in HEAVY_ALLOWED
+        # MLflow has loaded itself before it loads its plugins, and nothing else imports them.
+        if (i.part, i.target.partition(".")[0]) != ("mlflow", "mlflow")
     ]
     assert not found, "\n".join(found)
 
@@ -270,10 +276,10 @@ def test_every_module_puts_its_annotations_off_and_says_what_it_is_for() -> None
         assert future or all(isinstance(n, ast.Expr) for n in tree.body), f"{name} lacks the annotations import"
 
 
-PRINTERS = {"commands", "console", "cli", "action", "install", "api"}
+PRINTERS = {"commands", "console", "cli", "action", "install", "api", "mlflow"}
 
 
-def test_only_commands_and_the_python_api_print() -> None:
+def test_only_commands_and_what_programs_log_with_print() -> None:
     """Others tell a listener: a caller decides who hears it. Of the console they know the types."""
     types = {"Note", "Nobody", "Listener", "warning", "problem_note"}
     quiet = {name: tree for name, tree in MODULES.items() if name.partition(".")[0] not in PRINTERS}
