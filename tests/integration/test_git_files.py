@@ -304,6 +304,29 @@ def test_what_others_pushed_there_is_left_alone(served: tuple[GitServer, Open], 
     assert len(refs(server)) == 1 + len(odd) + 2
 
 
+def test_nobody_keeps_a_file_out_by_taking_its_ref(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    open_().put(make(tmp_path / "in", b"known to others"), nothing)
+    (ref,) = refs(server)
+    written = LooseObjects(repository, "sha1")
+    git(repository, "update-ref", ref, written.commit(written.tree({}), (), "taken", 0))
+    assert open_().missing([sha(b"known to others")])
+    open_().put(make(tmp_path / "in", b"known to others"), nothing)
+    assert open_().missing([sha(b"known to others")]) == set()
+    assert len(refs(server)) == 2
+
+
+def test_a_ref_above_those_of_files_is_named(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = LooseObjects(repository, "sha1")
+    git(repository, "update-ref", "refs/ciplug/files", written.commit(written.tree({}), (), "above", 0))
+    with pytest.raises(StoreError, match="refs/ciplug/files stands in the way") as caught:
+        open_().put(make(tmp_path / "in", b"x"), nothing)
+    assert ":refs/ciplug/files" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
     server, open_ = served
