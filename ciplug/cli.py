@@ -35,6 +35,8 @@ COMMANDS = {
     "promote": "move a model version to a stage, if its verdict allows it",
     "registry": "show models, versions, stages and their history",
     "pull": "fetch the artifacts of a run, verified",
+    "verify": "verify a version: bytes, run, commit, verdict, policy, approvals",
+    "attest": "write the provenance, verdict, bill of materials and card of a version",
     "compact": "fold pending writes of the store, and delete what retention does not keep",
     "fsck": "check the store, and repair what can be repaired without losing data",
     "doctor": "check whether ciplug can work here, and print the line that fixes each problem",

@@ -279,6 +279,8 @@ class Refusal(Enum):
     """The last recorded verdict does not allow it."""
     NOT_PASSED_TODAY = "not_passed_today"
     """The recorded verdict allows it, and judging again does not."""
+    NO_RUN = "no_run"
+    """The version was registered without a run."""
     NO_COMMIT = "no_commit"
     DIRTY_TREE = "dirty_tree"
     SET_ASIDE = "set_aside"

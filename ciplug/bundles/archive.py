@@ -24,10 +24,15 @@ _ENCRYPTED = 0x1
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError)
 
 
-def files(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes | RecordError]]:
+def files(
+    data: bytes, name: str, wanted: Callable[[str], bool], *, of_strangers: bool = True
+) -> Iterator[tuple[str, bytes | RecordError]]:
     """The files of the archive `name` whose path is wanted, each with its content or with what is wrong with it.
 
     A path is for matching and for showing only: nothing is written, so `../` leads nowhere.
+
+    Args:
+        of_strangers: a file that is packed too well is refused. Of our own jobs, it may be a model of zeros.
 
     Raises RecordError when the archive as a whole cannot be read.
     """
@@ -49,7 +54,7 @@ def files(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tup
             if room < 0:
                 raise RecordError(f"{name}: its files have more than {MAX_UNFOLDED:,} bytes in all: a zip bomb?")
             # What the archive says of its sizes may be wrong, so the bound is on what comes out.
-            most = min(MAX_FILE, _FREE + MAX_RATIO * max(info.compress_size, 0))
+            most = min(MAX_FILE, _FREE + MAX_RATIO * max(info.compress_size, 0)) if of_strangers else MAX_FILE
             content = _read(archive, info, most, f"{name}: {info.filename}")
             room -= len(content) if isinstance(content, bytes) else most
             yield info.filename, content

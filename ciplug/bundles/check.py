@@ -17,7 +17,12 @@ _ID = re.compile("[0-9a-f]{32}")
 
 
 def check(
-    objects: Mapping[str, bytes], name: str, *, trusted: bool, commits: Collection[str] | None = None
+    objects: Mapping[str, bytes],
+    name: str,
+    *,
+    trusted: bool,
+    commits: Collection[str] | None = None,
+    kept_at: str | None = None,
 ) -> list[Run]:
     """Return the runs of the bundle `name`; each of its objects must be one of them, or belong to one.
 
@@ -27,13 +32,14 @@ def check(
         trusted: whether it comes from a job that may write the store. Any other says in its own record that it may
             not, and one that claims to be trusted is refused: so whatever a store holds as trusted is trusted.
         commits: those that the runs of an untrusted bundle can be of; None where nobody knows.
+        kept_at: where the files of a trusted bundle go; None where no file comes with it.
 
     Raises RecordError, naming the bundle and the key, for the first object that is anything else.
     """
     runs: dict[str, Run] = {}
     for key, data in objects.items():
         if is_run(key):
-            run = _run(data, key, name)
+            run = _run(data, key, name, kept_at if trusted else None)
             if run.id in runs:
                 raise RecordError(f"{name}: {key}: the bundle has the run {run.id} twice")
             if not trusted:
@@ -60,7 +66,7 @@ def check(
     return list(runs.values())
 
 
-def _run(data: bytes, key: str, name: str) -> Run:
+def _run(data: bytes, key: str, name: str, kept_at: str | None) -> Run:
     where = f"{name}: {key}"
     if len(data) > MAX_RECORD:
         raise RecordError(f"{where}: {len(data):,} bytes; a run in a bundle has at most {MAX_RECORD:,}")
@@ -72,8 +78,12 @@ def _run(data: bytes, key: str, name: str) -> Run:
         raise RecordError(f"{where}: {run.id!r:.80} is not the id of a run")
     if not is_model_name(run.model):
         raise RecordError(f"{where}: {run.model!r:.80} cannot be the name of a model")
-    if stored := [file.path for file in run.artifacts if file.store]:
-        raise RecordError(f"{where}: it says that {stored[0]!r:.80} is kept, and a bundle brings no artifact")
+    if stored := [file for file in run.artifacts if file.store not in (None, kept_at)]:
+        there = f"{stored[0].path!r:.80} is kept in {stored[0].store!r:.80}"
+        if kept_at is None:
+            raise RecordError(f"{where}: it says that {there}, and no file is taken from this bundle")
+        hint = "name one artifact_store for both jobs, in ciplug.yaml"
+        raise RecordError(f"{where}: it says that {there}, and this job keeps files in {kept_at}", hint=hint)
     for when in (run.started, run.ended):
         try:
             if moment.parse(when).tzinfo is None:

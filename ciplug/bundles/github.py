@@ -59,7 +59,7 @@ class GitHubRun:
         same = same and self._run.event != "pull_request_target"
         return Origin(self._own or same, frozenset({self._run.head_sha}))
 
-    def bundles(self) -> Iterator[FoundBundle]:
+    def bundles(self, *, with_files: bool) -> Iterator[FoundBundle]:
         for artifact in self._run.get_artifacts():
             # With `archive: false`, upload-artifact keeps one file as it is, under its own name.
             bare = fits(artifact.name, self._pattern)
@@ -75,7 +75,7 @@ class GitHubRun:
                 if bare and isinstance(data, bytes) and not data.startswith(_ZIP):
                     yield FoundBundle(name, data)
                 else:
-                    yield from unzipped(name, data, self._pattern)
+                    yield from unzipped(name, data, self._pattern, with_files=with_files)
 
     def _download(self, artifact: int, name: str) -> bytes | CiplugError:
         """Fetch it by its id from the address that GitHub gives: another server, which gets no token."""

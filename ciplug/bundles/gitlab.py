@@ -50,7 +50,7 @@ class GitLabPipeline:
             trusted = self._own
         return Origin(trusted, frozenset(commits))
 
-    def bundles(self) -> Iterator[FoundBundle]:
+    def bundles(self, *, with_files: bool) -> Iterator[FoundBundle]:
         for job in self._pipeline.jobs.list(iterator=True, per_page=100):
             archive = getattr(job, "artifacts_file", None)
             if not archive or not fnmatchcase(job.name, self._jobs):
@@ -68,7 +68,7 @@ class GitLabPipeline:
                 chunks = _of_job(handle.artifacts)
                 gone = RecordError(f"{name}: GitLab no longer has its artifacts")
                 data = gone if chunks is None else bounded(chunks, name, archives.MAX_ARCHIVE)
-                yield from unzipped(name, data, self._pattern)
+                yield from unzipped(name, data, self._pattern, with_files=with_files)
 
 
 def _of_job(fetch: Any, *path: str) -> Iterable[bytes] | None:

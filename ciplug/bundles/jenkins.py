@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from ciplug.bundles.source import CHUNK, PATTERN, FoundBundle, Origin, bounded, fits
+from ciplug.bundles.archive import MAX_FILE
+from ciplug.bundles.source import CHUNK, PATTERN, FoundBundle, Origin, bounded, digest_of, fits
 from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records import bundle
 
@@ -31,9 +32,19 @@ class JenkinsBuild:
         """Jenkins does not say of another build whether it was a fork's."""
         return Origin(True if self._own else None)
 
-    def bundles(self) -> Iterator[FoundBundle]:
+    def bundles(self, *, with_files: bool) -> Iterator[FoundBundle]:
         data = self._client.get_data(urljoin(self._url, "api/json"), tree="artifacts[relativePath]")
-        yield from bundles_of_build(self._client, self._url, data["artifacts"], self._pattern)
+        paths = [artifact["relativePath"] for artifact in data["artifacts"]]
+        for found in bundles_of_build(self._client, self._url, data["artifacts"], self._pattern):
+            beside = {digest: path for path in paths if (digest := digest_of(path, found.name))} if with_files else {}
+            yield found._replace(files={digest: self._file(path) for digest, path in beside.items()})
+
+    def _file(self, path: str) -> bytes:
+        """A file beside a bundle; none of its bytes where it is too large, so that its digest is another."""
+        with self._client.requester.get_url(f"{self._url}artifact/{quote(path)}", stream=True) as response:
+            response.raise_for_status()
+            content = bounded(response.iter_content(CHUNK), path, MAX_FILE)
+        return content if isinstance(content, bytes) else b""
 
 
 def bundles_of_build(

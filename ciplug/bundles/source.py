@@ -1,22 +1,26 @@
 """The interface of a source of bundles: the place where the jobs of a pipeline left their records.
 
 A source is read with the client of its own library, whose exceptions the caller turns into ours. What it gives is a
-name for people, and bytes that nobody has checked yet; nothing is written to disk.
+name for people, and bytes that nobody has checked yet; nothing is written to disk. The files of artifacts lie in a
+folder beside each bundle; they are read only where the jobs are trusted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from ciplug.bundles import archive
 from ciplug.errors import CiplugError, RecordError
+from ciplug.records.bundle import FILES
 
 PATTERN = "*bundle*.ndjson"
 CHUNK = 1 << 16
 """Bytes that are read at a time."""
+_DIGITS = re.compile("[0-9a-f]{64}")
 
 
 class FoundBundle(NamedTuple):
@@ -25,6 +29,8 @@ class FoundBundle(NamedTuple):
     name: str
     content: bytes | CiplugError
     """Or why it cannot be read."""
+    files: Mapping[str, bytes | Path] = {}
+    """Digest → a file that lies beside the bundle, under the digits of this digest; nobody has checked it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ class BundleSource(Protocol):
 
     def origin(self) -> Origin: ...
 
-    def bundles(self) -> Iterator[FoundBundle]:
-        """Every bundle, and every one that should exist and cannot be read."""
+    def bundles(self, *, with_files: bool) -> Iterator[FoundBundle]:
+        """Every bundle, and every one that should exist and cannot be read; each with the files beside it, or none."""
         ...
 
 
@@ -71,13 +77,30 @@ def too_large(name: str, most: int, hint: str | None = None) -> RecordError:
     return RecordError(f"{name}: more than {most:,} bytes", hint=hint)
 
 
-def unzipped(name: str, data: bytes | CiplugError, pattern: str) -> Iterator[FoundBundle]:
-    """The bundles in an archive; `name` is what people call the archive."""
+def digest_of(path: str, bundle: str) -> str | None:
+    """The digest that a path claims if it is that of a file beside a bundle: `files/<hex>`; None for any other."""
+    folder = PurePosixPath(bundle).parent / FILES
+    one = PurePosixPath(path)
+    return f"sha256:{one.name}" if one.parent == folder and _DIGITS.fullmatch(one.name) else None
+
+
+def unzipped(name: str, data: bytes | CiplugError, pattern: str, *, with_files: bool) -> Iterator[FoundBundle]:
+    """The bundles in an archive, each with the files beside it; `name` is what people call the archive."""
     if isinstance(data, CiplugError):
         yield FoundBundle(name, data)
         return
+
+    def wanted(path: str) -> bool:
+        one = PurePosixPath(path)
+        return fits(path, pattern) or bool(with_files and one.parent.name == FILES and _DIGITS.fullmatch(one.name))
+
+    found: list[tuple[str, bytes | RecordError]] = []
     try:
-        for path, content in archive.files(data, name, lambda path: fits(path, pattern)):
-            yield FoundBundle(f"{name}: {path}", content)
+        found += archive.files(data, name, wanted, of_strangers=not with_files)
     except RecordError as problem:
         yield FoundBundle(name, problem)
+    for path, content in found:
+        if fits(path, pattern):
+            beside = {digest: other for at, other in found if (digest := digest_of(at, path))}
+            files = {digest: other for digest, other in beside.items() if isinstance(other, bytes)}
+            yield FoundBundle(f"{name}: {path}", content, files)

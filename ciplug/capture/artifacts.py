@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from ciplug.capture.frozen import freeze
 from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
 from ciplug.git.credentials import redact
 from ciplug.locking import write_atomically
+from ciplug.records.bundle import FILES as HANDED_OVER
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import is_run
 from ciplug.records.run import File
-from ciplug.stores.files import Files, Tell, hex_of
+from ciplug.stores.files import Files, Tell, checked, hex_of
 
 LIST, FOLDER = "files.json", "files"
 
@@ -139,6 +141,31 @@ def without_files(entry: Path, objects: Mapping[str, bytes]) -> dict[str, bytes]
     """The objects of a spool entry with the digests of its artifacts alone."""
     found = waiting(entry)
     return _without_bytes(objects, found, found.files) if found else dict(objects)
+
+
+def put_beside(entry: Path, objects: Mapping[str, bytes], bundle: Path) -> dict[str, bytes]:
+    """Copy the files of a spool entry into the folder beside a bundle; returns the objects for the bundle.
+
+    A file that was changed or removed since then stays in its record by its digest alone. Raises OSError.
+    """
+    found = waiting(entry)
+    if found is None:
+        return dict(objects)
+    folder = bundle.parent / HANDED_OVER
+    folder.mkdir(exist_ok=True)
+    gone = set()
+    for digest, path in found.files.items():
+        target = folder / hex_of(digest)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                file.writelines(checked(path, digest))
+            part.replace(target)
+        except FileChanged:
+            gone.add(digest)
+        finally:
+            part.unlink(missing_ok=True)
+    return _without_bytes(objects, found, gone) if gone else dict(objects)
 
 
 def moved(objects: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:

@@ -45,6 +45,24 @@ class Spool:
     def _folders(self) -> list[Path]:
         return [self.folder, self._fallback] if _is_ours(self._fallback) else [self.folder]
 
+    def entries(self) -> list[Path]:
+        """The folders of all entries, whatever state they are in."""
+        found = []
+        for top in self._folders():
+            with contextlib.suppress(FileNotFoundError), os.scandir(top) as listed:
+                found += [Path(one.path) for one in listed if not one.name.startswith(".") and one.is_dir()]
+        return found
+
+    def open_session(self, run_id: str) -> RunWriter | None:
+        """Open what MLflow's client changes about a recorded run, or about what has no record."""
+        for folder in self._folders_of(run_id):
+            writer = RunWriter.open(folder) if "." in folder.name else None
+            if writer is not None and writer.by_client:
+                return writer
+            if writer is not None:
+                writer.release()
+        return None
+
     def create(self, run_id: str, facts: Mapping[str, Any]) -> RunWriter:
         """Begin a run. Where the folder cannot be written, one in the system's temporary folder takes its place.
 
@@ -164,15 +182,21 @@ class Spool:
                 if old and not any((folder / name).exists() for name in (OPEN, ENDING, SEALED, REFUSED)):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:
+    def hand_over(
+        self,
+        entries: Sequence[Sealed],
+        path: Path,
+        again: str = "ciplug record --spooled",
+        *,
+        with_files: bool = True,
+    ) -> list[Sealed]:
         """Put finished runs into the bundle `path` instead of sending them; returns those that still wait.
 
-        Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
-        StoreError when it cannot be written, or the file is not a bundle: then everything stays here, and its hint says
-        how the command `again` tries once more.
+        The files that wait with them go into a folder beside it, unless they are given up. A bundle that is there
+        already is added to. Raises StoreError when it cannot be written, or the file is not a bundle: then everything
+        stays here, and its hint says how the command `again` tries once more.
         """
-        from ciplug.capture.artifacts import waiting as files_of
-        from ciplug.capture.artifacts import without_files
+        from ciplug.capture.artifacts import put_beside, without_files
         from ciplug.records import bundle
 
         if not entries:
@@ -183,21 +207,21 @@ class Spool:
                 return []
             try:
                 objects = read_bundle(path)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 for sealed in waiting:
-                    # A bundle holds no bytes of artifacts: its records name their digests alone.
-                    for key, data in without_files(sealed.folder, sealed.objects).items():
+                    if with_files:
+                        own = put_beside(sealed.folder, sealed.objects, path)
+                    else:
+                        own = without_files(sealed.folder, sealed.objects)
+                    for key, data in own.items():
                         if objects.setdefault(key, data) != data:
                             raise RecordError(f"{path} holds other bytes under {key}")
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, bundle.pack(objects))
             except (CiplugError, OSError) as problem:
                 why = problem.message if isinstance(problem, CiplugError) else f"{path}: {problem.strerror}"
-                again += " --bundle FILE"
-                if any(files_of(sealed.folder) for sealed in waiting):
-                    again += " --artifact-store none"
                 raise StoreError(
                     f"the bundle is not written: {why}",
-                    hint=f"the run is kept in {waiting[0].folder}; try again: {again}",
+                    hint=f"the run is kept in {waiting[0].folder}; try again: {again} --bundle FILE",
                 ) from None
             for sealed in waiting:
                 sealed.discard()

@@ -42,6 +42,7 @@ def context(env: Mapping[str, str]) -> Context:
         api_url=text(env, "CI_API_V4_URL"),
         run_url=text(env, "CI_PIPELINE_URL"),
         job=text(env, "CI_JOB_NAME"),
+        image=text(env, "CI_JOB_IMAGE"),
         actor=text(env, "GITLAB_USER_LOGIN"),
         trusted=_trusted(env),
     )

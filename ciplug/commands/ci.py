@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.capture.spool import read_bundle
+from ciplug.ci import github_actions
 from ciplug.commands import options
+from ciplug.commands.collected import tell_collected
 from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
 from ciplug.commands.recording import tell_recorded, tell_recovered
 from ciplug.errors import CiplugError, ConfigError, RecordError, UsageError
 from ciplug.records.keys import parse_runs
 from ciplug.reports import comment
 from ciplug.reports.formats import render
+from ciplug.steps.collect import CollectRequest, collect, runs_to_judge
 from ciplug.steps.deliver import deliver
 from ciplug.steps.exit_codes import exit_code_of_ci
 from ciplug.steps.judge import exit_code, keep_verdicts
+from ciplug.steps.open_bundles import OfFiles
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.promote import PromotionRequest, ladder_of, promote
@@ -28,8 +33,9 @@ from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
 from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.reporting.report import job_annotations
 from ciplug.steps.select import resolve_base
-from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.session import DEFAULT_MODEL, REPORT_FOLDER, Session
 from ciplug.steps.train import record_files, train
+from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run
@@ -38,13 +44,32 @@ if TYPE_CHECKING:
     from ciplug.steps.select import NamedCommit
 
 BUNDLE = "bundle.ndjson"
-"""A fork's run, in the folder of its report."""
+"""A run that is handed over, in the folder of its report."""
+_OF_TRAINING = (
+    *("command", "bundle", "hand_over", "model", "name", "seed", "tag", "metrics", "params", "artifact", "dataset"),
+    "allow_unchanged",
+)
+"""Options of the job that trains."""
+_BY_JOB = ("gitlab_ci",)
+"""Hosts whose address of a report names the job that keeps it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_allow_unchanged(parser)
     options.add_bundle(parser)
+    parser.add_argument(
+        "--hand-over",
+        action="store_true",
+        help=f"write the run and its files to the output folder, as {BUNDLE}, for the job that calls `ci --collect`",
+    )
+    parser.add_argument(
+        "--collect",
+        nargs="*",
+        metavar="SOURCE",
+        help="instead of training: record and judge the runs that the other jobs of this pipeline handed over, in "
+        "these files and folders (default: in the artifacts of the pipeline)",
+    )
     parser.add_argument(
         "--output-dir",
         metavar="DIR",
@@ -70,45 +95,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.label and args.no_comment:
-        raise UsageError("--label cannot be used with --no-comment", hint="remove one of the two")
+    _check_options(args)
     session = options.session_of(args)
     session.need_head()
+    if args.collect is not None and not session.context.trusted:
+        console.say(f"{MUST_NOT_WRITE}: the job that calls `ciplug collect` records its run")
+        _hand_over(session, {"run-id": "", "verdict": "NONE"})
+        return 0
     bundle = _bundle(args, session)
-    if args.promote_to:
+    if args.promote_to and args.collect is None:
         ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
     if args.output_dir:
         make_folder(Path(args.output_dir), "--output-dir")
-        session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
+        if not args.hand_over or session.context.host not in _BY_JOB:
+            session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
     base = _check(args, session)
-    recorded, training = _record(args, session)
-    delivered = deliver(session, recorded, bundle)
-    tell_recorded(session, delivered)
-    code = delivered.exit_code
-    job = JobRun(recorded.run, base, [problem.message for problem in recorded.problems], bundle)
+    if args.collect is not None:
+        collected = collect(session, CollectRequest(OfFiles(tuple(args.collect)) if args.collect else None))
+        tell_collected(session, collected)
+        first, *others = runs_to_judge(session, collected)
+        job, training, code = JobRun(first, others, base), 0, collected.exit_code
+    else:
+        recorded, training = _record(args, session)
+        delivered = deliver(session, recorded, bundle)
+        tell_recorded(session, delivered)
+        code = delivered.exit_code
+        if args.hand_over and session.context.trusted:
+            _hand_over(session, {"run-id": recorded.run.id, "verdict": "NONE"})
+            return training or code
+        job = JobRun(recorded.run, (), base, [problem.message for problem in recorded.problems], bundle)
     try:
         report = report_on(session, job)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
-        _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
+        _hand_over(session, {"run-id": job.run.id, "verdict": "ERROR"})
         return exit_code_of_ci(training=training, recording=code, report=problem.exit_code)
     unjudged = _show(session, report)
     files = _write(session, Path(args.output_dir), report.report) if args.output_dir else {}
     report, failed = _keep(session, report, bundle)
     url = _post(args, session, job, report)
     _hand_over(session, _outputs(report, files, url))
-    verdict = report.own.verdict
-    gates = exit_code([verdict] if verdict else [], args.fail_on)
+    gates = exit_code(report.verdicts, args.fail_on)
     code = exit_code_of_ci(training=training, recording=code, report=unjudged, keeping=failed, gates=gates)
-    if args.promote_to and code == 0:
-        return _promote(session, recorded.run, args.promote_to)
+    for one in (job.run, *job.also) if args.promote_to else ():
+        code = code or _promote(session, one, args.promote_to)
     return code
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Raises UsageError for options that do not go together."""
+    if args.label and args.no_comment:
+        raise UsageError("--label cannot be used with --no-comment", hint="remove one of the two")
+    if args.hand_over:
+        for name in ("bundle", "promote_to"):
+            if getattr(args, name):
+                hint = "the job that collects the run promotes it" if name == "promote_to" else "remove one of the two"
+                raise UsageError(f"--hand-over cannot be used with --{name.replace('_', '-')}", hint=hint)
+        args.no_comment = True
+        args.output_dir = args.output_dir or REPORT_FOLDER
+    if args.collect is None:
+        return
+    if github_actions.triggering_run(os.environ):
+        raise UsageError(
+            "--collect: this job follows the run of another workflow",
+            hint="record its runs with `ciplug collect`, and comment with `ciplug report --post`",
+        )
+    given = [name for name in _OF_TRAINING if getattr(args, name)]
+    if given:
+        shown = "a command" if given[0] == "command" else f"--{given[0].replace('_', '-')}"
+        raise UsageError(f"--collect cannot be used with {shown}", hint="the job that trains names what it records")
 
 
 def _check(args: argparse.Namespace, session: Session) -> NamedCommit | None:
     """Find mistakes before the training, where they cost a second; returns what the report compares with."""
     policies = read_policies(session)
-    if policies.any_gate:
+    if policies.any_gate and args.collect is None:
         policies.of(options.inputs_of(args, session).model or DEFAULT_MODEL)
     return resolve_base(session, args.baseline)
 
@@ -143,7 +204,7 @@ def _show(session: Session, report: JobReport) -> int:
 def _keep(session: Session, report: JobReport, bundle: Path | None) -> tuple[JobReport, int]:
     """Record the verdict of this job's run; returns the exit code where that fails."""
     try:
-        keys = keep_verdicts(session, [report.own.verdict] if report.own.verdict else [], bundle)
+        keys = keep_verdicts(session, report.verdicts, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         return report, problem.exit_code
@@ -181,6 +242,8 @@ def _with_report_url(session: Session, file: Path) -> Session:
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
+    if args.hand_over:
+        return _of_this_commit(session, Path(args.output_dir) / BUNDLE)
     asked = options.bundle_for_run(args, session)
     if args.promote_to and session.to_archive:
         raise UsageError(f"--promote-to: {session.store_uri} has no registry", hint="see docs/jenkins.md")

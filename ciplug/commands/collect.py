@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from ciplug import console
 from ciplug.bundles.github import ARTIFACTS
 from ciplug.bundles.source import PATTERN
 from ciplug.commands import options
-from ciplug.errors import UsageError, counted
-from ciplug.steps.collect import Collected, CollectRequest, collect
+from ciplug.commands.collected import tell_collected
+from ciplug.errors import UsageError
+from ciplug.steps.collect import CollectRequest, collect
 from ciplug.steps.open_bundles import BundleFilter, OfFiles, OfGitHub, OfGitLab, OfJenkins, Source
-from ciplug.steps.record_bundles import Bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     collected = collect(session, _request(args))
-    _tell(collected, session.store_name)
-    return max((problem.exit_code for problem in collected.recording.refused), default=0)
+    tell_collected(session, collected)
+    return collected.exit_code
 
 
 def _request(args: argparse.Namespace) -> CollectRequest:
@@ -76,30 +74,3 @@ def _source(args: argparse.Namespace) -> Source | None:
     if len(sources) > 1:
         raise UsageError("both files and a pipeline are named: collect them in two commands")
     return next(iter(sources), None)
-
-
-def _tell(collected: Collected, store: str) -> None:
-    recording = collected.recording
-    if not collected.trusted:
-        console.say(f"{collected.source} is not trusted: its runs are recorded as a fork's, and are never promoted")
-    for problem in recording.refused:
-        console.complain(f"refused: {problem.message}", problem.hint)
-    _tell_runs("recorded", recording.recorded)
-    _tell_runs("already recorded", recording.repeated)
-    line = f"{_counts(recording.recorded)} recorded in {store}"
-    if recording.repeated:
-        were = "was" if sum(len(bundle.runs) for bundle in recording.repeated) == 1 else "were"
-        line += f"; {_counts(recording.repeated)} {were} already recorded"
-    console.say(line + (f"; {counted(len(recording.refused), 'bundle')} refused" if recording.refused else ""))
-
-
-def _tell_runs(what: str, bundles: Sequence[Bundle]) -> None:
-    for bundle in bundles:
-        for run in bundle.runs:
-            commit = f" of commit {run.commit[:8]}" if run.commit else ""
-            console.detail(f"{what}: run {run.id} ({run.model}, {run.status}){commit}, {bundle.name}")
-
-
-def _counts(bundles: Sequence[Bundle]) -> str:
-    """ "3 runs of 2 bundles"."""
-    return f"{counted(sum(len(bundle.runs) for bundle in bundles), 'run')} of {counted(len(bundles), 'bundle')}"

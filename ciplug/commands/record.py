@@ -78,7 +78,6 @@ def _words(waiting: Elsewhere, session: Session) -> str:
 
 
 def _hand_over(session: Session, source: str | None, bundle: Path) -> None:
-    """Raises StoreError when a run stays."""
     done = hand_over(session, source, bundle)
     if done is None:
         console.say("nothing waits in the spool")
@@ -87,5 +86,3 @@ def _hand_over(session: Session, source: str | None, bundle: Path) -> None:
         console.say(f"handed over in {bundle}: {len(done.entries)} from the spool")
     for sealed in done.without_files:
         console.say(f"{sealed.folder.name}: handed over without the content of its artifacts")
-    if done.refusal:
-        raise done.refusal

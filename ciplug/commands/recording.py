@@ -5,6 +5,7 @@ from __future__ import annotations
 from ciplug import console
 from ciplug.ci.identity import doubt, explain
 from ciplug.errors import counted
+from ciplug.records.bundle import FILES
 from ciplug.steps.deliver import Delivered, RunLocation
 from ciplug.steps.recover import recover, recovery_notes
 from ciplug.steps.session import Session
@@ -49,7 +50,9 @@ def _tell_identity(session: Session) -> None:
 def _tell_limits(session: Session, delivered: Delivered) -> None:
     """Say what still has to be done, or is not kept."""
     if delivered.location is RunLocation.BUNDLE:
-        if delivered.names_files:
+        if delivered.bundle and delivered.keeps_files:
+            console.say(f"the files of its artifacts are in {delivered.bundle.parent / FILES}: hand over both")
+        elif delivered.names_files:
             console.say(f"{delivered.bundle} has only the digests of the artifacts, not their content")
         if not session.context.trusted:
             console.say(f"{MUST_NOT_WRITE}: the run is in {delivered.bundle}; see `ciplug collect`")

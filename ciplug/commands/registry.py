@@ -15,9 +15,8 @@ from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
-from ciplug.registry.state import fold
 from ciplug.reports import untrusted
-from ciplug.steps.registered import is_signed, read_if_whole
+from ciplug.steps.registered import read_if_whole, read_model
 from ciplug.steps.session import Session
 from ciplug.steps.vouch import vouch
 
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         console.out(_history(events))
         console.say(f"vouched for {len(events)} events, as event {vouch(session, args.model)}")
         return 0
-    model = fold(args.model, events, is_signed(session))
+    model = read_model(session, args.model)
     _tell_notes(model)
     if args.verb == "history":
         console.out(_stored(session, args.model) if args.json else _history(events))
@@ -109,7 +108,15 @@ def _at(model: Model, stage: str) -> str:
 
 def _versions(model: Model) -> str:
     rows = [
-        [v.number, v.stage, v.run[:12], (v.commit or "-")[:8], _minute(v.created), len(v.files), _exempt(v.exemptions)]
+        [
+            v.number,
+            v.stage,
+            (v.run or "-")[:12],
+            (v.commit or "-")[:8],
+            _minute(v.created),
+            len(v.files),
+            _exempt(v.exemptions),
+        ]
         for v in reversed(model.versions)
     ]
     return _draw_filled(["version", "stage", "run", "commit", "registered (UTC)", "files", "not required"], rows)

@@ -146,6 +146,12 @@ class Config(Section):
         section = self.section_of(model)
         return (section.policy if section else Policy()).ladder
 
+    def gated_stages(self, model: str) -> tuple[str, ...]:
+        """The stages that versions of a model reach by a promotion alone; none where no policy judges the model."""
+        section = self.section_of(model)
+        judged = section is not None and (section.policy.gates or section.policy.stages)
+        return self.ladder_of(model) if judged else ()
+
     def of(self, model: str | None) -> Section:
         """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
         if not self.models:

@@ -18,6 +18,8 @@ FORMAT = "ciplug-bundle"
 VERSION = 1
 MAX_BYTES = 256 * 1024 * 1024
 MAX_OBJECTS = 10_000
+FILES = "files"
+"""The folder beside a bundle with the files of its artifacts, each under the hex digits of its SHA-256."""
 _MAX_KEY = 1024
 _MAX_HEADER = 1024
 _DECODER = json.JSONDecoder()

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ciplug.bundles import check
+from ciplug.bundles.checked import Bundle
 from ciplug.bundles.source import BundleSource, FoundBundle, Origin
-from ciplug.errors import CiplugError, InputError, RecordError, UsageError
+from ciplug.errors import CiplugError, InputError, RecordError, UsageError, counted
 from ciplug.records import bundle
+from ciplug.records.run import Run
 from ciplug.steps.open_bundles import BundleFilter, Source, open_source
-from ciplug.steps.record_bundles import Bundle, Recording, record_bundles
+from ciplug.steps.record_bundles import Recording, record_bundles
+from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
 from ciplug.steps.trust import need_trusted
 
@@ -48,6 +51,35 @@ class Collected:
     """False: its runs are recorded as a fork's."""
     recording: Recording
 
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing was refused."""
+        return max((problem.exit_code for problem in self.recording.refused), default=0)
+
+
+def runs_to_judge(session: Session, collected: Collected) -> list[Run]:
+    """The runs of this job's commit that a job which has collected them answers for: one of each model.
+
+    Of several of one model, that is the run which counts for the commit, as everywhere. Raises InputError where
+    there is none.
+    """
+    bundles = (*collected.recording.recorded, *collected.recording.repeated)
+    handed = [run for one in bundles for run in one.runs if run.parent is None and run.commit == session.head]
+    if not handed:
+        refused = f"; {counted(len(collected.recording.refused), 'bundle')} refused, see above"
+        raise InputError(
+            f"no run of commit {(session.head or '')[:8]} in {collected.source}"
+            + (refused if collected.recording.refused else ""),
+            hint="does the job that trains check out the same commit?",
+        )
+    by_model: dict[str, list[Run]] = {}
+    for run in handed:
+        by_model.setdefault(run.model, []).append(run)
+    if all(len(runs) == 1 for runs in by_model.values()):
+        return handed
+    counting = {run.id for run in candidates(session, session.runs(), session.need_head())}
+    return [next((run for run in runs if run.id in counting), runs[-1]) for runs in by_model.values()]
+
 
 def collect(session: Session, request: CollectRequest) -> Collected:
     """Record the runs of the bundles that are found.
@@ -60,11 +92,13 @@ def collect(session: Session, request: CollectRequest) -> Collected:
         trusted, origin = _trust(request, source)
         if request.commit:
             origin = _narrowed(origin, request.commit, source)
-        bundles = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED))
+        bundles = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED, with_files=trusted))
     if not bundles:
         looked = f"looked for {request.only.pattern}; did the jobs upload what `--bundle` wrote?"
         raise InputError(f"no bundle in {source.name}", hint=f"{looked} See --artifact and --pattern")
-    good, refused = _checked(bundles, origin, trusted=trusted)
+    destination = session.destination
+    kept_at = destination.uri if destination else None
+    good, refused = _checked(bundles, origin, trusted=trusted, kept_at=kept_at)
     recording = record_bundles(session, good, trusted=trusted)
     return Collected(source.name, trusted, replace(recording, refused=(*refused, *recording.refused)))
 
@@ -85,10 +119,10 @@ def _narrowed(origin: Origin, commit: str, source: BundleSource) -> Origin:
     return replace(origin, commits=frozenset({commit}))
 
 
-def _within_limits(source: BundleSource, most: int) -> Iterator[FoundBundle]:
+def _within_limits(source: BundleSource, most: int, *, with_files: bool) -> Iterator[FoundBundle]:
     """Return the bundles within a total size; those beyond it are named, too."""
     room = most
-    for one in source.bundles():
+    for one in source.bundles(with_files=with_files):
         if not isinstance(one.content, CiplugError):
             room -= len(one.content)
         if room < 0:
@@ -100,13 +134,13 @@ def _within_limits(source: BundleSource, most: int) -> Iterator[FoundBundle]:
 
 
 def _checked(
-    bundles: Sequence[FoundBundle], origin: Origin, *, trusted: bool
+    bundles: Sequence[FoundBundle], origin: Origin, *, trusted: bool, kept_at: str | None
 ) -> tuple[list[Bundle], list[CiplugError]]:
     """The bundles that may be recorded, and what is wrong with the others."""
     good: list[Bundle] = []
     refused: list[CiplugError] = []
     room = bundle.MAX_OBJECTS * len(bundles) if trusted else MAX_UNTRUSTED_OBJECTS
-    for name, content in bundles:
+    for name, content, files in bundles:
         shown = _shown(name)
         if isinstance(content, CiplugError):
             refused.append(type(content)(_shown(content.message), hint=content.hint))
@@ -115,9 +149,9 @@ def _checked(
             objects = bundle.unpack(content, shown)
             if len(objects) > room:
                 raise RecordError(f"{shown}: more than {MAX_UNTRUSTED_OBJECTS:,} objects from a fork in total")
-            runs = check.check(objects, shown, trusted=trusted, commits=origin.commits)
+            runs = check.check(objects, shown, trusted=trusted, commits=origin.commits, kept_at=kept_at)
             room -= len(objects)
-            good.append(Bundle(shown, len(content), objects, tuple(runs)))
+            good.append(Bundle(shown, len(content), objects, tuple(runs), files))
         except RecordError as problem:
             refused.append(RecordError(_shown(problem.message), hint=problem.hint))
     return good, refused

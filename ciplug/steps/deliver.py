@@ -55,6 +55,11 @@ class Delivered:
         """Whether the run has artifacts on this machine's disk."""
         return any("://" not in artifact.path for artifact in self.recorded.run.artifacts)
 
+    @property
+    def keeps_files(self) -> bool:
+        """Whether the content of artifacts goes with the run."""
+        return any(artifact.store for artifact in self.recorded.run.artifacts)
+
 
 def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) -> Delivered:
     """Send a record and its child runs, or put them into `bundle`. What is refused stays in the spool."""

@@ -13,6 +13,7 @@ from ciplug.records.keys import (
     EVERY_RUN,
     EVERY_VERDICT,
     RunKey,
+    is_described,
     log_of,
     parse_amendment,
     parse_late_inputs,
@@ -22,16 +23,17 @@ from ciplug.records.keys import (
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
+from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules, other_ladders
-from ciplug.registry.state import fold
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
-from ciplug.steps.registered import is_signed
+from ciplug.steps.kept_files import KeptFile, kept_files, read_folders
+from ciplug.steps.registered import is_signed, read_model
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
-from ciplug.stores.files import OWN
+from ciplug.stores.files import OWN, RemembersFiles
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
@@ -39,8 +41,8 @@ _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
 _SERIES_AT_ONCE = 50
 """Objects beside records: each may have megabytes."""
 
-Kept = Mapping[str, Mapping[str, str]]
-"""Place → digest → the artifact of a record that is kept there."""
+Kept = Mapping[str, Sequence[KeptFile]]
+"""Place → the artifacts that are kept there."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,13 @@ def accept_registry(session: Session) -> list[str]:
 def _read_runs(runs: Runs) -> tuple[int, Kept]:
     """Return the number of readable runs, and the artifacts whose content is kept; bad records go to `problems`."""
     count = 0
-    kept: dict[str, dict[str, str]] = {}
+    kept: dict[str, list[KeptFile]] = {}
     keys = runs.recorded()
     for at in range(0, len(keys), _AT_ONCE):
         for record in runs.load(keys[at : at + _AT_ONCE]):
             count += 1
-            for file in record.artifacts:
-                if file.store:
-                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
+            for place, files in kept_files(record, run_key(record).key).items():
+                kept.setdefault(place, []).extend(files)
     return count, kept
 
 
@@ -152,25 +153,43 @@ def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
             yield Problem(key, "not the key of an amendment")
         elif amendment.key not in listed:
             yield Problem(key, "its amendment is not in the store")
-        elif amendment.run_key not in recorded:
+        elif amendment.run_key not in recorded and not is_described(amendment.run_key):
             yield Problem(key, "its run is not in the store")
 
 
 def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
-    """Artifacts whose bytes are missing."""
+    """Artifacts, and files of their folders, whose bytes are missing: of each run that names them."""
     for place, artifacts in kept.items():
-        for digest in sorted(session.files_at(place).missing(artifacts.keys())):
-            yield Problem(artifacts[digest], f"its bytes are missing from {place}: record the same file again")
+        files = session.files_at(place)
+        missing = files.missing({file.digest for file in artifacts})
+        if missing and isinstance(files, RemembersFiles):
+            yield from files.lost()
+        lists, unread = read_folders(files, {file.digest for file in artifacts if file.is_folder} - missing)
+        missing |= files.missing({digest for members in lists.values() for digest in members.values()})
+        where = "the store" if place == OWN else place
+        gone = (
+            f"its bytes are missing from {where}: whoever has the file records it again, ciplug record --artifact PATH"
+        )
+        for file in sorted(artifacts, key=str):
+            if file.digest in missing:
+                yield Problem(str(file), gone)
+            elif file.digest in unread:
+                yield Problem(str(file), f"the list of its files cannot be read: {unread[file.digest]}")
+            for path in sorted(path for path, digest in lists.get(file.digest, {}).items() if digest in missing):
+                yield Problem(f"{file}/{path}", gone)
 
 
 def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Problem]:
     """The chain of a model's events, the rules that they follow, and the evidence that they name; adds to `notes`."""
     try:
         events = ledger.read(session.log, model).events
-        notes += fold(model, events, is_signed(session)).notes
+        notes += read_model(session, model).notes
         ladder = session.config.ladder_of(model)
         notes += other_ladders(model, events, ladder)
-        for seq, words in broken_rules(model, events, ladder, is_signed(session)):
+        signed = is_signed(session)
+        gated = session.config.gated_stages(model)
+        origin = origin_in(session.log, signed)
+        for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
             yield Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}")
     except CiplugError as problem:
         yield Problem(log_of(model), problem.message)
@@ -212,10 +231,12 @@ def _wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
 
 def _of_registered(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
     """Records of versions that are missing, or were changed since they were registered."""
-    registered = [one for event in events if isinstance(one := payload_of(event), Register) and one.record]
-    records = store.read(RunKey(payload.commit, payload.run).key for payload in registered)
-    for payload in registered:
-        key = RunKey(payload.commit, payload.run).key
+    payloads = [payload_of(event) for event in events if event.type == Register.type]
+    registered = {
+        RunKey(one.commit, one.run).key: one for one in payloads if isinstance(one, Register) and one.run and one.record
+    }
+    records = store.read(registered)
+    for key, payload in registered.items():
         if key not in records:
             yield Problem(key, f"it is version {payload.version} of '{model}', and the record is missing")
         elif payload.record != canonical.digest(records[key]):

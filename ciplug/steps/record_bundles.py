@@ -6,23 +6,13 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ciplug.bundles.checked import Bundle
 from ciplug.errors import CiplugError, Conflict, RecordError, StoreError, counted
 from ciplug.records import bundle
 from ciplug.records.keys import parse_runs
-from ciplug.records.run import Run
+from ciplug.steps.collected_files import keep_files
 from ciplug.steps.session import Session
 from ciplug.steps.sign import signed
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A bundle that may be recorded."""
-
-    name: str
-    size: int
-    """Bytes of the bundle."""
-    objects: Mapping[str, bytes]
-    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,9 @@ def record_bundles(session: Session, bundles: list[Bundle], *, trusted: bool) ->
     if not bundles:
         return Recording()
     pending = _sort(session, bundles, trusted=trusted)
+    # No record names bytes that are not there.
+    pending.new, without = keep_files(session, pending.new)
+    pending.refused += without
     recorded: list[Bundle] = []
     for batch in _batches(pending.new):
         # What two bundles share goes with the first of them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed
-from ciplug.errors import StoreError, UsageError
+from ciplug.errors import UsageError
 from ciplug.steps.send import send
 from ciplug.steps.session import FORK, NO_ARTIFACTS, Session
 from ciplug.steps.trust import need_trusted
@@ -24,8 +23,6 @@ class HandedOver:
     entries: Sequence[Sealed]
     without_files: Sequence[Sealed]
     """Of these, the entries whose artifacts were given up."""
-    refusal: StoreError | None
-    """Why the others stay in the spool; None where nothing stays."""
 
 
 @dataclass(frozen=True)
@@ -75,25 +72,14 @@ def waiting_elsewhere(session: Session) -> Iterator[Elsewhere]:
 
 
 def hand_over(session: Session, source: str | None, bundle: Path) -> HandedOver | None:
-    """Put what waits into a bundle, except runs whose artifacts wait with them: their bytes would be lost.
+    """Put what waits into a bundle, and its files beside it, unless the user wants no bytes of artifacts kept.
 
-    Those are given up where the user wants no bytes of artifacts kept. None where nothing waits.
+    None where nothing waits.
     """
     waiting = session.spool.sealed(source or session.spooled_for)
     if not waiting:
         return None
+    given_up = session.artifact_store == NO_ARTIFACTS
     with_files = [sealed for sealed in waiting if artifacts.waiting(sealed.folder)]
-    staying = [] if session.artifact_store == NO_ARTIFACTS else with_files
-    leaving = [sealed for sealed in waiting if sealed not in staying]
-    entries = session.spool.hand_over(leaving, bundle, session.send_command)
-    without_files = [sealed for sealed in entries if sealed in with_files]
-    return HandedOver(entries, without_files, _refusal(session, staying, bundle) if staying else None)
-
-
-def _refusal(session: Session, staying: Sequence[Sealed], bundle: Path) -> StoreError:
-    return StoreError(
-        f"not handed over: {len(staying)} with the content of artifacts, which a bundle cannot hold; "
-        f"kept in {staying[0].folder.parent}",
-        hint=f"send them: {session.send_command}; or give up their content: "
-        f"{session.send_command} --bundle {shlex.quote(str(bundle))} --artifact-store none",
-    )
+    entries = session.spool.hand_over(waiting, bundle, session.send_command, with_files=not given_up)
+    return HandedOver(entries, [sealed for sealed in entries if given_up and sealed in with_files])

@@ -290,21 +290,28 @@ class TestOffline:
         project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"), *options)
         assert pulled(tmp_path / "all") == ALL
 
-    def test_a_bundle_takes_no_bytes_that_lie_nowhere_else(self, project: Project, tmp_path: Path, away: Path) -> None:
+    def test_a_bundle_has_the_files_beside_it(self, project: Project, tmp_path: Path, away: Path) -> None:
         project.ciplug("run", "--", sys.executable, "train.py", code=3)
         (entry,) = (project.folder / ".git/ciplug/spool").glob("*/")
-        file = str(tmp_path / "bundle.ndjson")
-        said = project.ciplug("run", "--bundle", file, "--", sys.executable, "train.py").stderr
-        assert "has only the digests of the artifacts, not their content" in said
+        file, given_up = tmp_path / "bundle.ndjson", tmp_path / "none" / "bundle.ndjson"
+        said = project.ciplug("run", "--bundle", str(file), "--", sys.executable, "train.py").stderr
+        assert f"the files of its artifacts are in {tmp_path / 'files'}: hand over both" in said
         assert (entry / "sealed.json").exists(), "a bundle is of the run that was asked for"
-        assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1
-        said = project.ciplug("record", "--spooled", "--bundle", file, code=3).stderr
-        assert "not handed over: 1 with the content of artifacts" in said and str(entry.parent) in said
-        assert "ciplug record --spooled; or" in said and "--artifact-store none" in said
-        assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1 and (entry / "files").exists()
-        said = project.ciplug("record", "--spooled", "--bundle", file, "--artifact-store", "none").stderr
+        assert len(bundle.unpack(file.read_bytes(), "bundle")) == 1
+        project.ciplug("record", "--spooled", "--bundle", str(file))
+        assert len(bundle.unpack(file.read_bytes(), "bundle")) == 2 and not entry.exists()
+        project.ciplug("run", "--", sys.executable, "train.py", code=3)
+        (entry,) = (project.folder / ".git/ciplug/spool").glob("*/")
+        said = project.ciplug("record", "--spooled", "--bundle", str(given_up), "--artifact-store", "none").stderr
         assert f"{entry.name}: handed over without the content" in said and not entry.exists()
-        assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 2
+        assert not (given_up.parent / "files").exists()
+        away.rename(tmp_path / "remote.git")
+        project.ciplug("collect", str(file), str(given_up))
+        kept = [[a.get("store") for a in run["artifacts"]] for run in project.json("runs", "list", "--json")]
+        assert sorted(kept, key=str) == [["git:", "git:"], ["git:", "git:"], [None, None]]
+        newest = next(r["id"] for r in project.json("runs", "list", "--json") if r["artifacts"][0].get("store"))
+        project.ciplug("pull", newest, "--to", str(tmp_path / "all"))
+        assert pulled(tmp_path / "all") == ALL
 
 
 def test_a_forks_job_sends_nothing(project: Project) -> None:

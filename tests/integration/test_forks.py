@@ -165,7 +165,7 @@ BUNDLES: dict[str, tuple[bytes, str]] = {
     "no such status": (forged(status="passed"), "status"),
     "an artifact that it says is kept": (
         forged(artifacts=[{"path": "m", "digest": "sha256:0", "size": 1, "store": "s3://victim/x"}]),
-        "a bundle brings no artifact",
+        "no file is taken from this bundle",
     ),
 }  # fmt: skip
 

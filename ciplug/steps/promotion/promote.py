@@ -11,17 +11,18 @@ from ciplug._version import __version__
 from ciplug.comparison.selection import LOCAL
 from ciplug.errors import Cause, Conflict, PromotionRefused, Refusal, StoreError, UsageError
 from ciplug.records.keys import run_key
-from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
+from ciplug.records.registry_event import Payload, Promote, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
 from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import fold
+from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
+from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import is_signed
+from ciplug.steps.promotion.registration import files_of, registration_of
+from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.signatures import sign_event, signers_of, signs
@@ -88,8 +89,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     runs = session.runs()
     until = time.monotonic() + _PATIENCE
     for lost_races in itertools.count():
-        log = ledger.read(session.log, request.model)
-        model = fold(request.model, log.events, is_signed(session))
+        model, log = read_registry(session, request.model)
         _check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
@@ -100,7 +100,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
-            done = _append(session, log, run, stage, evidence, request.reason)
+            done = _append(session, model, log, run, stage, evidence, request.reason)
         except Conflict:
             if time.monotonic() >= until:
                 raise _gave_up(session, run, lost_races + 1) from None
@@ -113,7 +113,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
 
 def _gave_up(session: Session, run: Run, attempts: int) -> StoreError:
     """The error of whoever loses every race: the store is busy, and no gate has failed."""
-    version = fold(run.model, ledger.read(session.log, run.model).events).of_run(run.id)
+    version = read_registry(session, run.model).model.of_run(run.id)
     left = f"; version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else ""
     return StoreError(
         f"'{run.model}': another event was appended first in each of {attempts} attempts{left}",
@@ -151,6 +151,12 @@ def _check_readable(model: Model) -> None:
 def _run_of(session: Session, runs: Runs, model: Model, request: PromotionRequest) -> Run:
     if request.version is not None:
         version = model.version(request.version)
+        if version.run is None:
+            raise PromotionRefused(
+                Refusal.NO_RUN,
+                f"version {version.number} of '{model.name}' was registered without a run, so nothing has judged it",
+                hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
+            )
         return runs.at(version.commit, version.run)
     if request.run is not None:
         return runs.get(request.run, session.head)
@@ -223,17 +229,12 @@ def _check_registered(runs: Runs, model: Model, run: Run) -> None:
             f"'{model.name}': somebody has changed it",
             hint="find out who: ciplug fsck; and promote another run",
         )
-    if version is not None and dict(version.files) != _files_of(run):
+    if version is not None and dict(version.files) != files_of(run):
         raise PromotionRefused(
             Refusal.OTHER_FILES,
             f"version {version.number} of '{model.name}' was registered with other files than run {run.id[:12]} has",
             hint="see both: ciplug registry history, ciplug runs show; and promote another run",
         )
-
-
-def _files_of(run: Run) -> dict[str, str]:
-    """Path → digest of the files of a version that is made of a run."""
-    return {file.path: file.digest for file in run.artifacts}
 
 
 def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
@@ -244,10 +245,16 @@ def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
 
 
 def _append(
-    session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
+    session: Session,
+    model: Model,
+    log: ledger.Ledger,
+    run: Run,
+    stage: str,
+    evidence: PromotionEvidence,
+    reason: str | None,
 ) -> Promotion:
     """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
-    log, model, version = _registered(session, log, run, evidence)
+    log, model, version = _registered(session, model, log, run, evidence)
     holder = model.holder(stage)
     level = level_of(session)
     payload = Promote(
@@ -262,6 +269,8 @@ def _append(
         policy_digest=evidence.verdict.policy_digest,
         verdict=evidence.key,
         verdict_digest=evidence.digest,
+        outcome=evidence.verdict.outcome,
+        gates=decisions(evidence.verdict),
         baseline_run=evidence.verdict.baseline_run,
         approvals=evidence.approvals,
         exemptions=evidence.exemptions,
@@ -285,20 +294,16 @@ def _append(
 
 
 def _registered(
-    session: Session, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
+    session: Session, model: Model, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
 ) -> tuple[ledger.Ledger, Model, Version]:
     """Return the log, model and version of a run; register the run first if it is not a version yet."""
-    model = fold(run.model, log.events, is_signed(session))
     version = model.of_run(run.id)
     if version is not None:
         return log, model, version
-    # No number is used twice, not even that of an event which does not count.
-    number = fold(run.model, log.events).next_version
-    record = session.runs().digests([run])[run_key(run).key]
-    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run), record=record)
+    payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
     log = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
-    model = fold(run.model, log.events, is_signed(session))
-    return log, model, model.version(number)
+    model = after(model, log.events[-1])
+    return log, model, model.version(payload.version)
 
 
 def _event(session: Session, model: str, payload: Payload, evidence: PromotionEvidence) -> RegistryEvent:

@@ -20,6 +20,7 @@ from ciplug.steps.session import Session
 from ciplug.steps.unrun_models import unrun_models
 
 if TYPE_CHECKING:
+    from ciplug.records.verdict import Verdict
     from ciplug.tracking.runs import Runs
 
 
@@ -28,6 +29,8 @@ class JobRun:
     """The run that a job has recorded, and what its report needs to know beside it."""
 
     run: Run
+    also: Sequence[Run] = ()
+    """Runs of other models that the job has recorded, too, and answers for."""
     base: NamedCommit | None = None
     """The commit to compare with instead of the policy's baseline."""
     notes: Sequence[str] = ()
@@ -52,6 +55,8 @@ class JobReport:
     runs: Runs
     own: Judged
     """The run of this job. The other models of the commit have jobs of their own, which judge them."""
+    also: Sequence[Judged]
+    """Its runs of other models."""
     report: Report
     """For this job's files and its log: its own run, beside the latest of each other model."""
     snapshot: Snapshot
@@ -59,7 +64,12 @@ class JobReport:
     speaks: Speaks | None = None
     """The run of this job's model that the comment shows; None: all of them were withdrawn."""
     unjudged: ConfigError | None = field(default=None)
-    """The reason why the gates did not judge this job's run."""
+    """The reason why the gates did not judge a run of this job."""
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Those on the runs of this job."""
+        return [each.verdict for each in (self.own, *self.also) if each.verdict]
 
 
 def report_on(session: Session, job: JobRun) -> JobReport:
@@ -70,11 +80,14 @@ def report_on(session: Session, job: JobRun) -> JobReport:
     runs = session.runs(read_bundle(job.bundle) if job.bundle else None)
     commit = job.run.commit or session.need_head()
     speaking = candidates(session, runs, commit)
-    others = [run for run in speaking if run.id != job.run.id]
-    judged = judged_for_report(session, runs, [job.run, *others], job.base)
-    own = judged[0]
-    unjudged = own.problem or _without_gates(session, own)
-    notes = [*job.notes, *([f"Not judged: {unjudged.message}."] if unjudged and not own.problem else [])]
+    ours = [job.run, *job.also]
+    others = [run for run in speaking if run.id not in {one.id for one in ours}]
+    judged = judged_for_report(session, runs, [*ours, *others], job.base)
+    own, also = judged[0], judged[1 : len(ours)]
+    models = {each.run.model for each in (own, *also)}
+    problems = [(each, each.problem or _without_gates(session, each)) for each in (own, *also)]
+    unjudged = next((problem for _, problem in problems if problem), None)
+    notes = [*job.notes, *(f"Not judged: {why.message}." for each, why in problems if why and not each.problem)]
     unrun = unrun_models(session, runs, commit)
     shown = [each for each in judged if each.run.id in {run.id for run in speaking}]
     of_model = next((each.section for each in shown if each.run.model == own.run.model), None)
@@ -82,7 +95,10 @@ def report_on(session: Session, job: JobRun) -> JobReport:
     return JobReport(
         runs=runs,
         own=own,
-        report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes, unrun),
+        also=also,
+        report=report_of(
+            session, [own, *also, *(each for each in judged if each.run.model not in models)], notes, unrun
+        ),
         snapshot=Snapshot.of(session, commit, report_of(session, shown, unrun=unrun)),
         speaks=speaks,
         unjudged=unjudged,

@@ -50,9 +50,9 @@ class BucketLog:
         (data,) = self._read_entries([sequence[last]])
         return Head(last, digest(data))
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0) -> list[bytes]:
         sequence = self._all_logs().get(log, {})
-        return self._read_entries([sequence[seq] for seq in sorted(sequence)])
+        return self._read_entries([sequence[seq] for seq in sorted(sequence) if seq > after])
 
     def logs(self, prefix: str) -> list[str]:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))

@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from ciplug.errors import Cause, FileChanged, GitError, StoreError
 from ciplug.git.objects import present
 from ciplug.git.run import stream_blob
 from ciplug.stores import threads
-from ciplug.stores.files import Tell, checked, hex_of, receive
+from ciplug.stores.base import Problem
+from ciplug.stores.files import DroppedFiles, Tell, checked, hex_of, receive
 from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.file_drops import drop_files, due_files, waiting_files
 from ciplug.stores.git.file_folds import fold_files
 from ciplug.stores.git.files_view import FileRefs, FilesView, fetch_files
 from ciplug.stores.git.folding import FOLD_AT
@@ -123,6 +126,15 @@ class GitFiles:
         with self._remote.locked():
             return fold_files(self._remote, self._refs, self._remote.with_cache(self._fetch))
 
+    def due(self, now: datetime) -> bool:
+        with self._remote.locked():
+            return bool(due_files(waiting_files(self._remote, self._look()), now))
+
+    def drop(self, unneeded: Collection[str], needed: Collection[str], now: datetime) -> DroppedFiles:
+        names, wanted = {hex_of(digest) for digest in unneeded}, {hex_of(digest) for digest in needed}
+        with self._remote.locked():
+            return self._remote.with_cache(lambda: drop_files(self._remote, self._refs, names, wanted, now))
+
     # Reading
 
     def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
@@ -162,13 +174,32 @@ class GitFiles:
             if failure := self._remote.fetch(oids=some):
                 raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
 
+    def lost(self) -> list[Problem]:
+        with self._remote.locked():
+            view = self._look()
+            before = None if view.tips else self._remote.remembered()
+        if before is None:
+            return []
+        ref = self._refs.folded[0]
+        restore = f"an administrator of the host sets it again: git update-ref {ref} {before}"
+        return [
+            Problem(ref, f"somebody has deleted it, with all folded files. While the host has its objects, {restore}")
+        ]
+
     def _find_all(self, digests: Collection[str]) -> dict[str, list[str]]:
-        """Like `_find`, with a second look where one is missing."""
-        blobs = self._find(self._look(), digests)
-        if blobs.keys() >= set(digests):
-            return blobs
-        time.sleep(_MOMENT)
-        return self._find(self._look(), digests)
+        """Like `_find`, with what is set aside, and with a second look where one is missing."""
+        blobs: dict[str, list[str]] = {}
+        for wait in (0, _MOMENT):
+            time.sleep(wait)
+            view = self._look()
+            blobs = self._find(view, digests)
+            if blobs.keys() >= set(digests):
+                break
+            aside = {name: oid for files in waiting_files(self._remote, view).values() for name, oid in files.items()}
+            blobs = {digest: [aside[hex_of(digest)]] for digest in digests if hex_of(digest) in aside} | blobs
+            if blobs.keys() >= set(digests):
+                break
+        return blobs
 
     def _find(self, view: FilesView, digests: Collection[str]) -> dict[str, list[str]]:
         """Digest → blobs of those that exist: one, unless somebody has pushed other bytes under its name."""
@@ -193,4 +224,7 @@ class GitFiles:
         return view
 
     def _fetch(self) -> FilesView:
-        return fetch_files(self._remote, self._refs)
+        view = fetch_files(self._remote, self._refs)
+        for tip in view.commits[:1]:
+            self._remote.remember(tip)
+        return view

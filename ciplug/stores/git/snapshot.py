@@ -155,9 +155,9 @@ class Snapshot:
         """Whether this very entry is in the log."""
         return entry_path(log, head.seq) in self.view.content.logs and self._head_at(log, head.seq) == head
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0) -> list[bytes]:
         content = self.view.content
-        oids = [content.logs[entry_path(log, seq)] for seq in content.sequence(log)]
+        oids = [content.logs[entry_path(log, seq)] for seq in content.sequence(log) if seq > after]
         blobs = self._remote.blobs(oids)
         return [blobs[oid] for oid in oids]
 

@@ -59,6 +59,7 @@ class GitStore:
         object_format: str = "sha1",
         may_fold: bool = True,
         refusal: str | None = None,
+        offline: bool = False,
         notes: Iterable[str] = (),
     ) -> None:
         """
@@ -69,18 +70,26 @@ class GitStore:
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
             refusal: why nothing can be pushed, where the configuration wants that.
+            offline: the store is read as the last fetch left it, and nothing is written.
             may_fold: False in a job that must not write the store: then its readers fold nothing.
             notes: sentences on this store that are true whatever it holds.
         """
         self.uri = redact(uri)
         self._remote = CachedRemote(
-            url, cache=cache, name=branch, config=config, token=token, object_format=object_format, refusal=refusal
+            url,
+            cache=cache,
+            name=branch,
+            config=config,
+            token=token,
+            object_format=object_format,
+            refusal=refusal,
+            offline=offline,
         )
         self.address = f"{self._remote.address}#{branch}"
         self._standing_notes = tuple(notes)
         self.notes = list(self._standing_notes)
         self._refs = Refs(branch)
-        self._may_fold = may_fold and not refusal
+        self._may_fold = may_fold and not refusal and not offline
         self._fold_tried = False
         self._seen: Snapshot | None = None
 
@@ -235,9 +244,9 @@ class GitStore:
         with self._snapshot() as snapshot:
             return snapshot.head(log)
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0) -> list[bytes]:
         with self._snapshot() as snapshot:
-            return snapshot.entries(log)
+            return snapshot.entries(log, after)
 
     def logs(self, prefix: str) -> list[str]:
         with self._snapshot() as snapshot:

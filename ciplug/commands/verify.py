@@ -1,0 +1,61 @@
+"""Verify a model version: its bytes, run, commit, verdict, policy and approvals, without the network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ciplug import console
+from ciplug.commands import options
+from ciplug.errors import UsageError
+from ciplug.records.canonical import dumps
+from ciplug.registry.chain import Chain, Finding
+from ciplug.registry.chain_words import remedy, words
+from ciplug.reports.untrusted import clean
+from ciplug.steps.evidence.verify import Request, verify
+
+_MARKS = {"sound": "ok", "broken": "BROKEN", "unknown": "?", "left out": "-"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "version",
+        metavar="VERSION",
+        help="MODEL, which is the version in its highest stage, MODEL@STAGE, MODEL@vN, or models:/MODEL/VERSION",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--files", metavar="DIR", help="the folder with the files to verify (default: the store)")
+    which.add_argument("--no-files", action="store_true", help="verify everything but the files")
+    parser.add_argument(
+        "--fetch", action="store_true", help="read the store; default: what this clone has fetched of it before"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = Path(args.files) if args.files else None
+    if folder and not folder.is_dir():
+        raise UsageError(f"--files {args.files}: it is not a folder", hint="name the one that 'ciplug pull' wrote to")
+    session = options.session_of(args)
+    chain = verify(session, Request(args.version, folder, not args.no_files, args.fetch))
+    if args.json:
+        console.out(dumps(chain.to_json()))
+    else:
+        for finding in chain.findings:
+            console.out(_line(finding))
+    _conclude(chain)
+    return chain.exit_code
+
+
+def _line(finding: Finding) -> str:
+    return f"{_MARKS[finding.state]:<7} {finding.link.value:<10} {clean(words(finding), 300)}"
+
+
+def _conclude(chain: Chain) -> None:
+    version = f"{clean(chain.model, 120)} version {chain.version}"
+    broken = chain.broken
+    if broken:
+        advice = remedy(broken)
+        console.complain(f"{version}: the chain is broken at its {broken.link.value}", advice and clean(advice, 300))
+    else:
+        console.say(f"{version} ({chain.stage}): the chain is whole")
