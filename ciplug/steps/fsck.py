@@ -27,12 +27,13 @@ from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules, other_ladders
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
+from ciplug.steps.kept_files import KeptFile, kept_files, read_folders
 from ciplug.steps.registered import is_signed, read_model
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
-from ciplug.stores.files import OWN
+from ciplug.stores.files import OWN, RemembersFiles
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
@@ -40,8 +41,8 @@ _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
 _SERIES_AT_ONCE = 50
 """Objects beside records: each may have megabytes."""
 
-Kept = Mapping[str, Mapping[str, str]]
-"""Place → digest → the artifact of a record that is kept there."""
+Kept = Mapping[str, Sequence[KeptFile]]
+"""Place → the artifacts that are kept there."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,13 @@ def accept_registry(session: Session) -> list[str]:
 def _read_runs(runs: Runs) -> tuple[int, Kept]:
     """Return the number of readable runs, and the artifacts whose content is kept; bad records go to `problems`."""
     count = 0
-    kept: dict[str, dict[str, str]] = {}
+    kept: dict[str, list[KeptFile]] = {}
     keys = runs.recorded()
     for at in range(0, len(keys), _AT_ONCE):
         for record in runs.load(keys[at : at + _AT_ONCE]):
             count += 1
-            for file in record.artifacts:
-                if file.store:
-                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
+            for place, files in kept_files(record, run_key(record).key).items():
+                kept.setdefault(place, []).extend(files)
     return count, kept
 
 
@@ -158,10 +158,25 @@ def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
 
 
 def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
-    """Artifacts whose bytes are missing."""
+    """Artifacts, and files of their folders, whose bytes are missing: of each run that names them."""
     for place, artifacts in kept.items():
-        for digest in sorted(session.files_at(place).missing(artifacts.keys())):
-            yield Problem(artifacts[digest], f"its bytes are missing from {place}: record the same file again")
+        files = session.files_at(place)
+        missing = files.missing({file.digest for file in artifacts})
+        if missing and isinstance(files, RemembersFiles):
+            yield from files.lost()
+        lists, unread = read_folders(files, {file.digest for file in artifacts if file.is_folder} - missing)
+        missing |= files.missing({digest for members in lists.values() for digest in members.values()})
+        where = "the store" if place == OWN else place
+        gone = (
+            f"its bytes are missing from {where}: whoever has the file records it again, ciplug record --artifact PATH"
+        )
+        for file in sorted(artifacts, key=str):
+            if file.digest in missing:
+                yield Problem(str(file), gone)
+            elif file.digest in unread:
+                yield Problem(str(file), f"the list of its files cannot be read: {unread[file.digest]}")
+            for path in sorted(path for path, digest in lists.get(file.digest, {}).items() if digest in missing):
+                yield Problem(f"{file}/{path}", gone)
 
 
 def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Problem]:
