@@ -108,7 +108,7 @@ class SmallModel:
         assert self.stage[version] == payload["from_stage"]
         if kind in ("promote", "rollback"):
             holder = self.holder(payload["stage"])
-            assert payload["replaces"] == holder
+            assert payload.get("replaces") == holder
             if holder is not None:
                 self.stage[holder] = "Archived"
         self.stage[version] = payload["stage"]
@@ -119,7 +119,7 @@ def team(request: pytest.FixtureRequest, tmp_path: Path) -> Team:
     team = team_in(tmp_path)
     if request.param == "git":
         git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-        env = {**team.session.env, "CIPLUG_STORE": f"git:{tmp_path / 'remote.git'}"}
+        env = {**team.session.env, "CIPLUG_STORE": f"git+file://{tmp_path / 'remote.git'}"}
         team.session = open_session(cwd=team.project.folder, env=env)
         team.keep(b"abc", "model.bin")
     return team
@@ -187,7 +187,7 @@ def test_every_history_is_one_of_a_single_writer(team: Team, tmp_path: Path) -> 
     unknown = [actors[number] for number in range(ACTORS) if number not in done]
     lost = [seq for seq in moves if seq not in done.values()]
     assert len(lost) <= sum(actor.fault in ("kill", "cut") for actor in unknown)
-    assert done, "somebody must win"
+    assert len(done) >= 4, "somebody must win"
 
     # Real time: who had ended before another began has the earlier event.
     for first, one in told.items():
