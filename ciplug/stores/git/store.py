@@ -244,9 +244,9 @@ class GitStore:
         with self._snapshot() as snapshot:
             return snapshot.head(log)
 
-    def entries(self, log: str, after: int = 0) -> list[bytes]:
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         with self._snapshot() as snapshot:
-            return snapshot.entries(log, after)
+            return snapshot.entries(log, after, until)
 
     def logs(self, prefix: str) -> list[str]:
         with self._snapshot() as snapshot:
