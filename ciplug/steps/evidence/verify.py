@@ -17,12 +17,13 @@ from ciplug.records import read
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, outcomes_of
-from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, verdict_faults
+from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, tag_faults, verdict_faults
 from ciplug.registry.rules import broken_rules
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
@@ -97,6 +98,7 @@ def _verify(session: Session, request: Request) -> Chain:
         Link.VERDICT: lambda: _verdict(walk),
         Link.POLICY: lambda: _policy(walk),
         Link.APPROVALS: lambda: _approvals(walk),
+        **({Link.TAGS: lambda: _tags(walk)} if is_mirrored(session) else {}),
     }
     findings: list[Finding] = []
     for link, find in steps.items():
@@ -337,6 +339,20 @@ def _approvals(walk: _Walk) -> Finding:
         walk, Link.APPROVALS, faults(), approvals=words, actor=event.actor, confirmed=event.actor_confirmed,
         stage=promotion.stage, trust=promotion.trust,
     )  # fmt: skip
+
+
+def _tags(walk: _Walk) -> Finding:
+    session, model = walk.session, walk.promoted.model.name
+    expected = expected_tags(session, model)
+    found = {name: commit for name, (_, commit) in found_tags(session, model).items()}
+    wrong = next(tag_faults(expected, found, every=not session.offline), None)
+    if wrong is None:
+        if not found:
+            return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
+        return _found(walk, Link.TAGS, iter(()), tags=len(found))
+    fault, tag = wrong
+    facts = {"tag": tag, "expected": expected.get(tag), "found": found.get(tag)}
+    return _found(walk, Link.TAGS, iter([fault]), **facts)
 
 
 def _git_verifies(session: Session, commit: str) -> bool:
