@@ -28,7 +28,8 @@ from ciplug.steps.open_bundles import OfFiles
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.after import SUBJECTS, follow_up, followers_of
-from ciplug.steps.promotion.promote import PromotionRequest, ladder_of, promote
+from ciplug.steps.promotion.promote import PromotionRequest, promote
+from ciplug.steps.promotion.writing import ladder_of
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
 from ciplug.steps.reporting.post import Posting, post

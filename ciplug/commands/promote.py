@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="the run to promote (default: the model's run of this commit)")
-    which.add_argument("--version", metavar="N", type=int, help="promote this registered version instead of a run")
+    which.add_argument(
+        "--version", metavar="N", type=options.version_number, help="promote this registered version instead of a run"
+    )
     parser.add_argument(
         "--deployment",
         metavar="ENVIRONMENT",

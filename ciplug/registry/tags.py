@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import after
+from ciplug.registry.state import Origin, after
 
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?")
 """The names that GTO reads; `/` would make folders of refs."""
@@ -70,12 +70,14 @@ def _is_first(model: Model, version: Version) -> bool:
     return not any(one.number < version.number and one.commit == version.commit for one in model.versions)
 
 
-def every_tag(name: str, events: Iterable[RegistryEvent], counts: set[int]) -> dict[str, str]:
+def every_tag(
+    name: str, events: Iterable[RegistryEvent], counts: set[int], origin: Origin | None = None
+) -> dict[str, str]:
     """Tag → commit, of all events of a model that count."""
     model = Model(name)
     tags: dict[str, str] = {}
     for event in events:
-        now = after(model, event, counts=event.seq in counts)
+        now = after(model, event, counts=event.seq in counts, origin=origin)
         tags.update(tags_of(model, now, event.seq))
         model = now
     return tags

@@ -15,8 +15,10 @@ from ciplug.git.credentials import redact
 from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.records import read
+from ciplug.records.registry_labels import MovedFrom
 from ciplug.registry import ledger
 from ciplug.registry.model import Model
+from ciplug.registry.reading import origin_in
 from ciplug.registry.state import after, counting
 from ciplug.registry.tags import can_be_mirrored, every_tag, is_of, tags_of
 from ciplug.steps.registered import is_signed
@@ -50,6 +52,9 @@ class TagMirror:
         try:
             event = read.registry_event(entry, "event")
         except RecordError:
+            return []
+        if event.type == MovedFrom.type:
+            # The versions come from another log: --restore-tags makes their tags.
             return []
         found = list(tags_of(self._model, after(self._model, event), event.seq))
         words = f"event {event.seq} of {self._model.name}"
@@ -126,7 +131,8 @@ def _git_store(session: Session) -> GitStore:
 def expected_tags(session: Session, model: str) -> dict[str, str]:
     """Tag → commit, as the whole log of a model says."""
     events = ledger.read(session.log, model).events
-    return every_tag(model, events, counting(events, is_signed(session)))
+    signed = is_signed(session)
+    return every_tag(model, events, counting(events, signed), origin_in(session.log, signed))
 
 
 def found_tags(session: Session, model: str) -> dict[str, tuple[str, str]]:

@@ -18,6 +18,7 @@ from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, outcomes_of
 from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, tag_faults, verdict_faults
+from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
@@ -168,10 +169,12 @@ def _version(walk: _Walk) -> Finding:
     ladder = session.config.ladder_of(model)
     about = {event.seq for event in promoted.events if event.payload.get("version") == number}
     facts = {"events": len(promoted.events), "event": promoted.last_event}
-    for seq, words in broken_rules(model, promoted.events, ladder, is_signed(session)):
+    signed, gated = is_signed(session), session.config.gated_stages(model)
+    origin = origin_in(session.log, signed)
+    for seq, words in broken_rules(model, promoted.events, ladder, signed, gated=gated, origin=origin):
         if seq in about:
             return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
-    yanked = getattr(promoted.version, "yanked", None)
+    yanked = promoted.version.yanked
     if yanked is not None:
         return _found(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
     return _found(walk, Link.VERSION, iter(()), **facts)

@@ -96,7 +96,7 @@ class GitStore:
         self._fold_tried = False
         self._seen: Snapshot | None = None
         self.mirror: Mirror | None = None
-        """Who knows the tags that go with an entry of a log; None: no tags."""
+        """Who knows the tags that go with the next entry of a log; None: it has none."""
 
     def refresh(self) -> None:
         self._seen = None
@@ -153,6 +153,7 @@ class GitStore:
                 result, view = self._push_entry(snapshot, entry_path(log, sent.seq), entry)
                 self._seen = snapshot.with_entry(view) if result.ok else None
             if result.ok:
+                self.mirror = None
                 return sent
             if not (seen or result.lost_race or result.network):
                 raise self._remote.refused(result, self._refs.push_hint)
@@ -281,9 +282,9 @@ class GitStore:
         with self._snapshot() as snapshot:
             return snapshot.head(log)
 
-    def entries(self, log: str, after: int = 0) -> list[bytes]:
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         with self._snapshot() as snapshot:
-            return snapshot.entries(log, after)
+            return snapshot.entries(log, after, until)
 
     def logs(self, prefix: str) -> list[str]:
         with self._snapshot() as snapshot:
