@@ -38,22 +38,22 @@ def fingerprint(public_key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def sign(data: bytes, env: Mapping[str, str]) -> str | None:
+def sign(data: bytes, env: Mapping[str, str], namespace: str = NAMESPACE) -> str | None:
     """The signature of `data` by this job's key; None without one. Raises ConfigError for a key that cannot sign."""
     key = env.get(SIGNING_KEY, "").strip()
     if not key:
         return None
     if "\n" not in key and not key.startswith("-----"):
-        return _signed(data, Path(key))
+        return _signed(data, Path(key), namespace)
     with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
         file = Path(folder) / "key"
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             opened.write(key + "\n")
-        return _signed(data, file)
+        return _signed(data, file, namespace)
 
 
-def _signed(data: bytes, key: Path) -> str:
-    done = _run(["-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(key)], data)
+def _signed(data: bytes, key: Path, namespace: str) -> str:
+    done = _run(["-Y", "sign", "-q", "-n", namespace, "-f", str(key)], data)
     if done.returncode != 0 or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         words = " ".join(done.stderr.decode(errors="replace").split())[-200:]
         raise ConfigError(

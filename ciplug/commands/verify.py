@@ -7,12 +7,15 @@ from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, listed
 from ciplug.records.canonical import dumps
 from ciplug.registry.chain import Chain, Finding
 from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.resolve import parse_version_name
 from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.verify import Request, verify
+from ciplug.steps.mirror_tags import restore_tags
+from ciplug.steps.trust import need_trusted
 
 _MARKS = {"sound": "ok", "broken": "BROKEN", "unknown": "?", "left out": "-"}
 
@@ -29,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fetch", action="store_true", help="read the store; default: what this clone has fetched of it before"
     )
+    parser.add_argument(
+        "--restore-tags", action="store_true", help="first make the tags of the model that are missing or elsewhere"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON on stdout")
 
 
@@ -37,7 +43,14 @@ def run(args: argparse.Namespace) -> int:
     if folder and not folder.is_dir():
         raise UsageError(f"--files {args.files}: it is not a folder", hint="name the one that 'ciplug pull' wrote to")
     session = options.session_of(args)
-    chain = verify(session, Request(args.version, folder, not args.no_files, args.fetch))
+    if args.restore_tags:
+        need_trusted(session, hint="restore tags in the pipeline of a trusted branch")
+        parsed = parse_version_name(args.version)
+        names = restore_tags(session, parsed.model if parsed else args.version)
+        console.say(f"tags restored: {clean(listed(names), 300) or 'none was missing'}")
+        session = session.refreshed()
+    fetch = args.fetch or args.restore_tags
+    chain = verify(session, Request(args.version, folder, not args.no_files, fetch))
     if args.json:
         console.out(dumps(chain.to_json()))
     else:

@@ -74,6 +74,7 @@ class Fault(Enum):
     COMMIT_UNSIGNED = ("commit_unsigned", _REFUSED)
     TAG_MISSING = ("tag_missing", _DAMAGED)
     TAG_ELSEWHERE = ("tag_elsewhere", _DAMAGED)
+    TAG_OF_NO_EVENT = ("tag_of_no_event", _DAMAGED)
 
     def __init__(self, code: str, exit_code: int) -> None:
         self.code = code
@@ -203,3 +204,18 @@ def _passed(verdict: Verdict, gates: Sequence[str] | None) -> bool:
         return verdict.passed
     outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*gates, "run", "policy")]
     return bool(outcomes) and EFFECTS[worst(outcomes)].promotes
+
+
+def tag_faults(expected: Mapping[str, str], found: Mapping[str, str], *, every: bool) -> Iterator[tuple[Fault, str]]:
+    """Yield the tags that do not say what the log says, given tag → commit.
+
+    Args:
+        every: whether all tags are known; a clone may have fetched only some.
+    """
+    for name, commit in found.items():
+        if name not in expected:
+            yield Fault.TAG_OF_NO_EVENT, name
+        elif expected[name] != commit:
+            yield Fault.TAG_ELSEWHERE, name
+    if every:
+        yield from ((Fault.TAG_MISSING, name) for name in expected if name not in found)

@@ -53,6 +53,10 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
         "the tag {tag} is at {found}, and the registry says {expected}",
         "tags decide nothing; find out who moved it, and put it back: ciplug verify {model} --restore-tags",
     ),
+    Fault.TAG_OF_NO_EVENT: (
+        "the tag {tag} has the form of the registry's, and no event made it",
+        "tags decide nothing; find out who made it, and delete it: git push origin :refs/tags/{tag}",
+    ),
 }
 _SOUND: Mapping[Link, str] = {
     Link.BYTES: "files: {files}, {where}",

@@ -151,8 +151,14 @@ def test_files_move_out_of_the_branches_once_the_host_takes_other_refs(git_serve
     (repository / "hooks" / "update").unlink()
     open_().put(make(tmp_path / "in", new), nothing)
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "out").keys() == {sha(old), sha(new)}
+    git_server.protect("remote", "ciplug-files")
+    open_().compact()
+    (problem,) = open_().check(lacks=False)
+    assert (problem.where, "lift its protection" in problem.what) == ("refs/heads/ciplug-files", True)
+    git(repository, "config", "--unset-all", "receive.procReceiveRefs")
     git_server.requests.clear()
     open_().compact()
+    assert open_().check(lacks=False) == []
     assert sum(r.bytes_in + r.bytes_out for r in git_server.requests) < 20_000
     assert refs(git_server) == ["refs/ciplug/files/folded"]
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "again").keys() == {sha(old), sha(new)}
@@ -234,6 +240,28 @@ def test_files_in_branches_are_dropped_too(git_server: GitServer, tmp_path: Path
     assert open_().drop([sha(b"old")], files, NOW) == (1, 0, False)
     assert open_().drop([], [sha(b"kept")], NOW + DAY) == (0, 1, not forced)
     assert open_().missing(files) == {sha(b"old")}
+
+
+def test_a_pull_that_has_begun_survives_a_drop(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    files = make(tmp_path / "in", b"old", b"kept")
+    open_().put(files, nothing)
+    open_().drop([sha(b"old")], files, NOW)
+    other, dropped = open_(), []
+
+    def before(method: str, service: str | None) -> None:
+        wanted = [r for r in server.requests if (r.method, r.service) == ("POST", "upload-pack")]
+        # The reader has found the file, and asks for its bytes.
+        if len(wanted) == 4 and not dropped:
+            dropped.append(True)
+            dropped.append(other.drop([], [sha(b"kept")], NOW + DAY).dropped)
+
+    server.requests.clear()
+    server.before_request = before
+    assert fetch(open_(), [sha(b"old")], tmp_path / "out") == {sha(b"old"): b"old"}
+    assert dropped == [True, 1]
+    with pytest.raises(StoreError, match="does not hold 1 of 1 files"):
+        fetch(open_(), [sha(b"old")], tmp_path / "again")
 
 
 def test_two_that_fold_and_drop_at_once_lose_nothing(served: tuple[GitServer, Open], tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from ciplug.records import read
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, outcomes_of
-from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, verdict_faults
+from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, tag_faults, verdict_faults
+from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
@@ -97,6 +99,7 @@ def _verify(session: Session, request: Request) -> Chain:
         Link.VERDICT: lambda: _verdict(walk),
         Link.POLICY: lambda: _policy(walk),
         Link.APPROVALS: lambda: _approvals(walk),
+        **({Link.TAGS: lambda: _tags(walk)} if is_mirrored(session) else {}),
     }
     findings: list[Finding] = []
     for link, find in steps.items():
@@ -166,10 +169,12 @@ def _version(walk: _Walk) -> Finding:
     ladder = session.config.ladder_of(model)
     about = {event.seq for event in promoted.events if event.payload.get("version") == number}
     facts = {"events": len(promoted.events), "event": promoted.last_event}
-    for seq, words in broken_rules(model, promoted.events, ladder, is_signed(session)):
+    signed, gated = is_signed(session), session.config.gated_stages(model)
+    origin = origin_in(session.log, signed)
+    for seq, words in broken_rules(model, promoted.events, ladder, signed, gated=gated, origin=origin):
         if seq in about:
             return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
-    yanked = getattr(promoted.version, "yanked", None)
+    yanked = promoted.version.yanked
     if yanked is not None:
         return _found(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
     return _found(walk, Link.VERSION, iter(()), **facts)
@@ -337,6 +342,20 @@ def _approvals(walk: _Walk) -> Finding:
         walk, Link.APPROVALS, faults(), approvals=words, actor=event.actor, confirmed=event.actor_confirmed,
         stage=promotion.stage, trust=promotion.trust,
     )  # fmt: skip
+
+
+def _tags(walk: _Walk) -> Finding:
+    session, model = walk.session, walk.promoted.model.name
+    expected = expected_tags(session, model)
+    found = {name: commit for name, (_, commit) in found_tags(session, model).items()}
+    wrong = next(tag_faults(expected, found, every=not session.offline), None)
+    if wrong is None:
+        if not found:
+            return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
+        return _found(walk, Link.TAGS, iter(()), tags=len(found))
+    fault, tag = wrong
+    facts = {"tag": tag, "expected": expected.get(tag), "found": found.get(tag)}
+    return _found(walk, Link.TAGS, iter([fault]), **facts)
 
 
 def _git_verifies(session: Session, commit: str) -> bool:

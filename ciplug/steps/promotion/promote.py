@@ -16,6 +16,7 @@ from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
+from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
@@ -243,6 +244,7 @@ def _append(
         trust=level.name,
         trust_shown_by=level.shown_by,
     )
+    mirror_next(session, model)
     appended = ledger.append(
         session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session)
     )
@@ -267,6 +269,7 @@ def _registered(
     if version is not None:
         return log, model, version
     payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
+    mirror_next(session, model)
     log = ledger.append(session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session))
     model = after(model, log.events[-1])
     return log, model, model.version(payload.version)
