@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--files", metavar="DIR", help="the folder with the files to verify (default: the store)")
     which.add_argument("--no-files", action="store_true", help="verify everything but the files")
     parser.add_argument(
+        "--model-signature", metavar="FILE", help="a signature of OpenSSF model signing over the files in --files"
+    )
+    parser.add_argument("--public-key", metavar="FILE", help="the key that made --model-signature, in PEM")
+    parser.add_argument(
+        "--attestations", metavar="DIR", help="the folder of 'ciplug attest': its statements are verified, too"
+    )
+    parser.add_argument(
         "--fetch", action="store_true", help="read the store; default: what this clone has fetched of it before"
     )
     parser.add_argument(
@@ -42,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.files) if args.files else None
     if folder and not folder.is_dir():
         raise UsageError(f"--files {args.files}: it is not a folder", hint="name the one that 'ciplug pull' wrote to")
+    if bool(args.model_signature) != bool(args.public_key) or (args.model_signature and folder is None):
+        raise UsageError("--model-signature, --public-key and --files belong together", hint="name all three")
     session = options.session_of(args)
     if args.restore_tags:
         need_trusted(session, hint="restore tags in the pipeline of a trusted branch")
@@ -50,7 +59,16 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"tags restored: {clean(listed(names), 300) or 'none was missing'}")
         session = session.refreshed()
     fetch = args.fetch or args.restore_tags
-    chain = verify(session, Request(args.version, folder, not args.no_files, fetch))
+    request = Request(
+        args.version,
+        folder,
+        not args.no_files,
+        Path(args.model_signature) if args.model_signature else None,
+        Path(args.public_key) if args.public_key else None,
+        Path(args.attestations) if args.attestations else None,
+        fetch,
+    )
+    chain = verify(session, request)
     if args.json:
         console.out(dumps(chain.to_json()))
     else:

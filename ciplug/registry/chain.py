@@ -26,6 +26,7 @@ class Link(Enum):
     POLICY = "policy"
     APPROVALS = "approvals"
     TAGS = "tags"
+    DOCUMENTS = "documents"
 
 
 _DAMAGED, _REFUSED, _UNNAMED = BrokenLog.exit_code, PromotionRefused.exit_code, UsageError.exit_code
@@ -72,6 +73,11 @@ class Fault(Enum):
     NOT_CONFIRMED = ("not_confirmed", _REFUSED)
     """Somebody other than the author had to promote, and no forge confirmed who did."""
     COMMIT_UNSIGNED = ("commit_unsigned", _REFUSED)
+    DOCUMENT_MISSING = ("document_missing", _DAMAGED)
+    DOCUMENT_UNSIGNED = ("document_unsigned", _REFUSED)
+    """No allowed signer has signed it, as it is."""
+    OTHER_SUBJECT = ("other_subject", _DAMAGED)
+    """It states something of other files than the version has."""
     TAG_MISSING = ("tag_missing", _DAMAGED)
     TAG_ELSEWHERE = ("tag_elsewhere", _DAMAGED)
     TAG_OF_NO_EVENT = ("tag_of_no_event", _DAMAGED)

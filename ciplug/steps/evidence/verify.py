@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ciplug.attestation.documents import PROVENANCE, STATEMENTS
 from ciplug.config.stages import Stage
 from ciplug.errors import BrokenLog, Cause, CiplugError, RecordError, StoreError
 from ciplug.git.branch_files import Tree
@@ -21,7 +23,9 @@ from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, ru
 from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules
 from ciplug.steps.committed_settings import settings_in
+from ciplug.steps.evidence.document_signatures import signer_of_document
 from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
+from ciplug.steps.evidence.model_signature import signature_problem
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
 from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
@@ -41,6 +45,12 @@ class Request:
     files: Path | None = None
     """The folder with the files to verify; None: those of the store."""
     with_files: bool = True
+    signature: Path | None = None
+    """A signature of OpenSSF model signing over `files`."""
+    public_key: Path | None = None
+    """The key of that signature."""
+    attestations: Path | None = None
+    """A folder with the documents of `ciplug attest`."""
     fetch: bool = False
     """Read the store itself, not what this clone fetched last."""
 
@@ -100,6 +110,7 @@ def _verify(session: Session, request: Request) -> Chain:
         Link.POLICY: lambda: _policy(walk),
         Link.APPROVALS: lambda: _approvals(walk),
         **({Link.TAGS: lambda: _tags(walk)} if is_mirrored(session) else {}),
+        **({Link.DOCUMENTS: lambda: _documents(walk, folder)} if (folder := request.attestations) else {}),
     }
     findings: list[Finding] = []
     for link, find in steps.items():
@@ -154,6 +165,10 @@ def _bytes(walk: _Walk, request: Request) -> Finding:
         wrong = next(wrong_in_folder(request.files, files), None)
     else:
         wrong = next(wrong_in_store(walk.session, files, artifacts), None)
+    if wrong is None and request.files and request.signature and request.public_key:
+        detail = signature_problem(request.files, files, request.signature, request.public_key)
+        if detail:
+            return _found(walk, Link.BYTES, iter([Fault.BAD_SIGNATURE]), detail=detail)
     where = str(request.files) if request.files else "in the store"
     facts = {"files": len(files), "where": where, **(_of_file(wrong) if wrong else {})}
     return _found(walk, Link.BYTES, iter([wrong.fault] if wrong else []), **facts)
@@ -356,6 +371,33 @@ def _tags(walk: _Walk) -> Finding:
     fault, tag = wrong
     facts = {"tag": tag, "expected": expected.get(tag), "found": found.get(tag)}
     return _found(walk, Link.TAGS, iter([fault]), **facts)
+
+
+def _documents(walk: _Walk, folder: Path) -> Finding:
+    """The provenance, and the verdict if there is one: signed by an allowed signer, and about these files."""
+    version, run = walk.promoted.version, walk.run
+    signers = dict(signers_of(walk.session).keys)
+    files = single_files(walk.session, version.files, {file.path: file for file in run.artifacts} if run else {})
+    names = [name for name in STATEMENTS if name == PROVENANCE or (folder / name).exists()]
+    signer: str | None = None
+    for name in names:
+        signer = signer_of_document(folder / name, signers)
+        if (subjects := _subjects_of(folder / name)) is None:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_MISSING]), path=name)
+        if signer is None:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_UNSIGNED]), path=name)
+        if subjects != files:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.OTHER_SUBJECT]), path=name)
+    return _found(walk, Link.DOCUMENTS, iter(()), path=", ".join(names), signer=signer)
+
+
+def _subjects_of(file: Path) -> dict[str, str] | None:
+    """Path → sha256 of what a statement is about; None where it is none."""
+    try:
+        subjects = json.loads(file.read_bytes())["subject"]
+        return {str(one["name"]): f"sha256:{one['digest']['sha256']}" for one in subjects}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _git_verifies(session: Session, commit: str) -> bool:
