@@ -18,7 +18,7 @@ def model_card(facts: VersionFacts, task: str = TASK) -> str:
     import yaml
 
     head = yaml.safe_dump(_metadata(facts, task), sort_keys=False, allow_unicode=False)
-    return f"---\n{head}---\n\n{_page(facts)}"
+    return f"---\n{head}---\n\n{page(facts)}"
 
 
 def _metadata(facts: VersionFacts, task: str) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def _metadata(facts: VersionFacts, task: str) -> dict[str, Any]:
     return {"tags": ["ciplug"], "model_name": facts.model, **({"model-index": index} if index else {})}
 
 
-def _page(facts: VersionFacts) -> str:
+def page(facts: VersionFacts) -> str:
+    """The facts about a version as Markdown."""
     run = facts.run
     rows = {
         "Version": f"{facts.version} ({facts.stage})",

@@ -74,7 +74,13 @@ def report_url(env: Mapping[str, str], file: Path) -> str | None:
 
 
 write_summary = base.no_summary
-write_outputs = base.no_outputs
+
+
+def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+    """Append to the file that the job reports as `dotenv`, if it names one."""
+    return base.append_outputs(text(env, "CIPLUG_OUTPUTS"), outputs)
+
+
 annotate = base.annotate
 push_hint = (
     "a job token may push once Settings > CI/CD > Job token permissions > 'Allow Git push requests' is on; "

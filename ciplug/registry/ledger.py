@@ -25,7 +25,7 @@ class Ledger(NamedTuple):
     head: Head | None
 
 
-def read(log: Log, model: str, after: Head | None = None) -> Ledger:
+def read(log: Log, model: str, after: Head | None = None, until: Head | None = None) -> Ledger:
     """The log of a model, its chain verified over all events that are read, whatever their type.
 
     Raises BrokenLog naming the first event that does not follow from the one before, RecordError for one that cannot
@@ -33,12 +33,13 @@ def read(log: Log, model: str, after: Head | None = None) -> Ledger:
 
     Args:
         after: a head of the log that was verified before; only the events after it are read.
+        until: another one: only the events up to it are read, and they must end with it.
     """
     from ciplug.records import read as records
 
     events: list[RegistryEvent] = []
     head = after
-    entries = log.entries(log_of(model), after.seq - 1 if after else 0)
+    entries = log.entries(log_of(model), after.seq - 1 if after else 0, until.seq if until else None)
     if after and (not entries or digest(entries.pop(0)) != after.digest):
         raise _broken(model, after.seq, "it is not the one that was verified before")
     for number, data in enumerate(entries, start=after.seq + 1 if after else 1):
@@ -47,7 +48,20 @@ def read(log: Log, model: str, after: Head | None = None) -> Ledger:
             raise _broken(model, number, "it does not follow from the one before")
         events.append(event)
         head = Head(number, digest(data))
+    if until and head != until:
+        raise _broken(model, until.seq, "it is not the one that was verified before")
     return Ledger(tuple(events), head)
+
+
+def last(log: Log, model: str, after: int) -> Ledger:
+    """The events with a number above `after`, each verified to follow from the one before, up to the head of the log.
+
+    Their beginning hangs on nothing but their own digests: whoever knows the head knows that all of them are its past.
+    """
+    entries = log.entries(log_of(model), after - 1, after) if after else []
+    if not entries:
+        return read(log, model)
+    return read(log, model, Head(after, digest(entries[0])))
 
 
 def _broken(model: str, number: int, why: str) -> BrokenLog:

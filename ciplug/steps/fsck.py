@@ -5,35 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ciplug.errors import CiplugError, RecordError
+from ciplug.errors import RecordError
 from ciplug.git.credentials import redact
-from ciplug.records import beside, canonical, read
+from ciplug.records import beside
 from ciplug.records.keys import (
     EVERY_AMENDMENT,
     EVERY_RUN,
     EVERY_VERDICT,
-    RunKey,
     is_described,
-    log_of,
     parse_amendment,
     parse_late_inputs,
     parse_late_series,
     run_key,
 )
-from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry import ledger
-from ciplug.registry.events import payload_of
-from ciplug.registry.reading import origin_in
-from ciplug.registry.rules import broken_rules, other_ladders
-from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
 from ciplug.steps.kept_files import KeptFile, kept_files, read_folders
-from ciplug.steps.registered import is_signed, read_model
+from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
-from ciplug.stores.files import OWN, RemembersFiles
+from ciplug.stores.files import OWN, ChecksItself
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
@@ -99,7 +92,9 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
     models = ledger.models(session.log)
     notes: list[str] = []
     for model in models:
-        problems += _of_model(session, model, notes)
+        checked = check_model(session, model)
+        problems += checked.problems
+        notes += checked.notes
     unchecked = {place: len(files[place]) for place in sorted(files.keys() - own)}
     return Checked(count, len(models), problems, notes, unchecked, [one.words for one in kept], restored)
 
@@ -162,8 +157,8 @@ def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
     for place, artifacts in kept.items():
         files = session.files_at(place)
         missing = files.missing({file.digest for file in artifacts})
-        if missing and isinstance(files, RemembersFiles):
-            yield from files.lost()
+        if isinstance(files, ChecksItself):
+            yield from files.check(lacks=bool(missing))
         lists, unread = read_folders(files, {file.digest for file in artifacts if file.is_folder} - missing)
         missing |= files.missing({digest for members in lists.values() for digest in members.values()})
         where = "the store" if place == OWN else place
@@ -177,67 +172,3 @@ def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
                 yield Problem(str(file), f"the list of its files cannot be read: {unread[file.digest]}")
             for path in sorted(path for path, digest in lists.get(file.digest, {}).items() if digest in missing):
                 yield Problem(f"{file}/{path}", gone)
-
-
-def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Problem]:
-    """The chain of a model's events, the rules that they follow, and the evidence that they name; adds to `notes`."""
-    try:
-        events = ledger.read(session.log, model).events
-        notes += read_model(session, model).notes
-        ladder = session.config.ladder_of(model)
-        notes += other_ladders(model, events, ladder)
-        signed = is_signed(session)
-        gated = session.config.gated_stages(model)
-        origin = origin_in(session.log, signed)
-        for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
-            yield Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}")
-    except CiplugError as problem:
-        yield Problem(log_of(model), problem.message)
-        return
-    yield from _of_evidence(session.store, model, events)
-    yield from _of_registered(session.store, model, events)
-
-
-def _of_evidence(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
-    """Verdicts of promotions that are missing, changed since, of another run, or that did not pass."""
-    promotions = {event.seq: payload for event in events if isinstance(payload := payload_of(event), Promote)}
-    evidence = store.read(promotion.verdict for promotion in promotions.values() if promotion.verdict)
-    for seq, promotion in promotions.items():
-        if promotion.verdict is None:
-            continue
-        named = f"event {seq} of '{model}'"
-        if promotion.verdict not in evidence:
-            yield Problem(promotion.verdict, f"{named} names this verdict, which is missing")
-        elif promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
-            yield Problem(promotion.verdict, f"{named} was made with other content of this verdict")
-        elif wrong := _wrong_verdict(evidence[promotion.verdict], model, promotion):
-            yield Problem(promotion.verdict, f"{named} names this verdict, which {wrong}")
-
-
-def _wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
-    """Why a verdict does not allow a promotion, as a clause; None where it does."""
-    try:
-        verdict = read.verdict(data, promotion.verdict or "")
-    except RecordError as problem:
-        return f"cannot be read: {problem.message}"
-    if (verdict.run, verdict.model, verdict.commit) != (promotion.run, model, promotion.commit):
-        return f"is on run {clean(verdict.run, 40)} of '{clean(verdict.model, 80)}'"
-    if verdict.dry_run:
-        return "is of a dry run"
-    if verdict.stage is not None and verdict.stage != promotion.stage.lower():
-        return f"was made for {clean(verdict.stage, 40)}"
-    return None if verdict.passed else f"is {verdict.outcome}"
-
-
-def _of_registered(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
-    """Records of versions that are missing, or were changed since they were registered."""
-    payloads = [payload_of(event) for event in events if event.type == Register.type]
-    registered = {
-        RunKey(one.commit, one.run).key: one for one in payloads if isinstance(one, Register) and one.run and one.record
-    }
-    records = store.read(registered)
-    for key, payload in registered.items():
-        if key not in records:
-            yield Problem(key, f"it is version {payload.version} of '{model}', and the record is missing")
-        elif payload.record != canonical.digest(records[key]):
-            yield Problem(key, f"it was changed since it was registered as version {payload.version} of '{model}'")

@@ -73,20 +73,21 @@ class WitnessedLog:
         entries = self.entries(log, after)
         return Head(after + len(entries), digest(entries[-1])) if entries else None
 
-    def entries(self, log: str, after: int = 0) -> list[bytes]:
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         # The last entry that was seen is read as well: it must be there, and be the same.
         seen = self._seen.get(log)
         start = min(after, seen.seq - 1) if seen else after
-        entries = self._log.entries(log, start)
+        end = until if until is None or seen is None else max(until, seen.seq)
+        entries = self._log.entries(log, start, end)
         if self._lacks(log, entries, start):
             # The view may be older than what another process has noted since.
             self._refresh()
-            entries = self._log.entries(log, start)
+            entries = self._log.entries(log, start, end)
             if self._lacks(log, entries, start):
                 raise self._went_back(log, entries, start)
-        if entries:
+        if entries and end is None:
             self._note(log, Head(start + len(entries), digest(entries[-1])))
-        return entries[after - start :]
+        return entries[after - start : None if until is None else until - start]
 
     def logs(self, prefix: str) -> list[str]:
         """The logs that exist, and those that were seen: one that is gone must not look like one that never was."""

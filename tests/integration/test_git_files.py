@@ -151,8 +151,14 @@ def test_files_move_out_of_the_branches_once_the_host_takes_other_refs(git_serve
     (repository / "hooks" / "update").unlink()
     open_().put(make(tmp_path / "in", new), nothing)
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "out").keys() == {sha(old), sha(new)}
+    git_server.protect("remote", "ciplug-files")
+    open_().compact()
+    (problem,) = open_().check(lacks=False)
+    assert (problem.where, "lift its protection" in problem.what) == ("refs/heads/ciplug-files", True)
+    git(repository, "config", "--unset-all", "receive.procReceiveRefs")
     git_server.requests.clear()
     open_().compact()
+    assert open_().check(lacks=False) == []
     assert sum(r.bytes_in + r.bytes_out for r in git_server.requests) < 20_000
     assert refs(git_server) == ["refs/ciplug/files/folded"]
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "again").keys() == {sha(old), sha(new)}
@@ -236,6 +242,28 @@ def test_files_in_branches_are_dropped_too(git_server: GitServer, tmp_path: Path
     assert open_().missing(files) == {sha(b"old")}
 
 
+def test_a_pull_that_has_begun_survives_a_drop(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    files = make(tmp_path / "in", b"old", b"kept")
+    open_().put(files, nothing)
+    open_().drop([sha(b"old")], files, NOW)
+    other, dropped = open_(), []
+
+    def before(method: str, service: str | None) -> None:
+        wanted = [r for r in server.requests if (r.method, r.service) == ("POST", "upload-pack")]
+        # The reader has found the file, and asks for its bytes.
+        if len(wanted) == 4 and not dropped:
+            dropped.append(True)
+            dropped.append(other.drop([], [sha(b"kept")], NOW + DAY).dropped)
+
+    server.requests.clear()
+    server.before_request = before
+    assert fetch(open_(), [sha(b"old")], tmp_path / "out") == {sha(b"old"): b"old"}
+    assert dropped == [True, 1]
+    with pytest.raises(StoreError, match="does not hold 1 of 1 files"):
+        fetch(open_(), [sha(b"old")], tmp_path / "again")
+
+
 def test_two_that_fold_and_drop_at_once_lose_nothing(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     contents = [b"%d" % number for number in range(4)]
@@ -302,6 +330,29 @@ def test_what_others_pushed_there_is_left_alone(served: tuple[GitServer, Open], 
     open_().put(make(tmp_path / "in", b"z"), nothing)
     assert open_().compact() == 1
     assert len(refs(server)) == 1 + len(odd) + 2
+
+
+def test_nobody_keeps_a_file_out_by_taking_its_ref(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    open_().put(make(tmp_path / "in", b"known to others"), nothing)
+    (ref,) = refs(server)
+    written = LooseObjects(repository, "sha1")
+    git(repository, "update-ref", ref, written.commit(written.tree({}), (), "taken", 0))
+    assert open_().missing([sha(b"known to others")])
+    open_().put(make(tmp_path / "in", b"known to others"), nothing)
+    assert open_().missing([sha(b"known to others")]) == set()
+    assert len(refs(server)) == 2
+
+
+def test_a_ref_above_those_of_files_is_named(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = LooseObjects(repository, "sha1")
+    git(repository, "update-ref", "refs/ciplug/files", written.commit(written.tree({}), (), "above", 0))
+    with pytest.raises(StoreError, match="refs/ciplug/files stands in the way") as caught:
+        open_().put(make(tmp_path / "in", b"x"), nothing)
+    assert ":refs/ciplug/files" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("folded", [False, True])

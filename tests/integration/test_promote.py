@@ -22,7 +22,7 @@ from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.reading import read_model
 from ciplug.registry.rules import model_digest
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.promotion import promote as promoting
+from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
@@ -585,7 +585,7 @@ def test_who_loses_a_race_reads_again_and_is_judged_again(team: Team, monkeypatc
 
 def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     run = team.judged()
-    monkeypatch.setattr(promoting, "_PATIENCE", 0.5)
+    monkeypatch.setattr(writing, "PATIENCE", 0.5)
     rival(team, monkeypatch, 99, register_another(team))
     with pytest.raises(StoreError, match=r"another event was appended first in each of \d+ attempts") as caught:
         team.promote(run=run.id)

@@ -15,6 +15,7 @@ from ciplug.action import INPUTS, arguments, variable
 from ciplug.cli import parser
 from ciplug.commands import ci
 from ciplug.errors import UsageError
+from ciplug.steps.promotion.stage_change import StageChange
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -166,7 +167,10 @@ class TestAction:
         dictionaries = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Dict)]
         keys = [set(re.findall(r"'([a-z-]+)':", text)) for text in dictionaries]
         written = sorted((each for each in keys if "run-id" in each), key=len)
-        assert written == [{"run-id", "verdict"}, set(ACTION["outputs"])]
+        change = StageChange(model="wine", version=1, stage="Staging", event=2, run="r")
+        later = {name for name in ACTION["outputs"] if name in (*change.outputs, "subjects")}
+        assert later == {"promoted-model", "promoted-version", "promoted-stage", "subjects"}
+        assert written[-1] == set(ACTION["outputs"]) - later
         for name, output in ACTION["outputs"].items():
             assert output["value"] == f"${{{{ steps.ciplug.outputs.{name} }}}}"
 

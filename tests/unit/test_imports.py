@@ -80,7 +80,17 @@ COMMAND_HELPERS = {
     "commands",
     *(
         f"commands.{name}"
-        for name in ("asking", "collected", "options", "output", "recording", "run_details", "run_tables")
+        for name in (
+            "asking",
+            "collected",
+            "options",
+            "output",
+            "recording",
+            "registry_changes",
+            "registry_tables",
+            "run_details",
+            "run_tables",
+        )
     ),
 }
 """What commands share: how they read their options, and how they print. Anything else that two need is a step."""

@@ -224,8 +224,8 @@ class Logs:
     def __init__(self) -> None:
         self.held: dict[str, list[bytes]] = {}
 
-    def entries(self, log: str, after: int = 0) -> list[bytes]:
-        return self.held.get(log, [])[after:]
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return self.held.get(log, [])[after:until]
 
     def head(self, log: str) -> Head | None:
         held = self.held.get(log)

@@ -26,8 +26,8 @@ class Memory:
     def __init__(self) -> None:
         self.held: dict[str, list[bytes]] = {}
 
-    def entries(self, log: str, after: int = 0) -> list[bytes]:
-        return self.held.get(log, [])[after:]
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return self.held.get(log, [])[after:until]
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         held = self.held.setdefault(log, [])

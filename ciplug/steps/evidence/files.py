@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ciplug.capture.content import digest_file
 from ciplug.errors import Cause, CiplugError, InputError, RecordError, StoreError
-from ciplug.records.run import File
+from ciplug.records.run import File, Run
 from ciplug.registry.chain import Fault
 from ciplug.steps import placing
 from ciplug.steps.fetch import MANIFEST_MOST
@@ -45,6 +45,11 @@ def single_files(session: Session, files: Mapping[str, str], artifacts: Mapping[
             listed = placing.members((Path(place) / hex_of(digest)).read_bytes(), path)
         single.update({f"{path}/{name}": one for name, one in listed.items()})
     return single
+
+
+def files_of(session: Session, run: Run) -> dict[str, str]:
+    """Path → sha256 of each file that a run made, as `single_files` finds them."""
+    return single_files(session, {file.path: file.digest for file in run.artifacts}, {f.path: f for f in run.artifacts})
 
 
 def wrong_in_folder(folder: Path, files: Mapping[str, str]) -> Iterator[WrongFile]:

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import itertools
-import random
 import time
 from dataclasses import dataclass, replace
 
-from ciplug._version import __version__
 from ciplug.comparison.selection import LOCAL
-from ciplug.errors import Cause, Conflict, PromotionRefused, Refusal, StoreError, UsageError
+from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
 from ciplug.records.keys import run_key
-from ciplug.records.registry_event import Payload, Promote, RegistryEvent
+from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
-from ciplug.registry import events, ledger
-from ciplug.registry.ladder import NO_STAGE, Ladder
+from ciplug.registry import ledger
+from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
+from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.registration import files_of, registration_of
+from ciplug.steps.promotion.writing import (
+    check_job,
+    check_key,
+    check_readable,
+    event_of,
+    gave_up,
+    ladder_of,
+    pause,
+    yanked,
+)
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
-from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import sign_event, signers_of, signs
+from ciplug.steps.session import Session
+from ciplug.steps.signatures import sign_event, signers_of
 from ciplug.steps.trust_level import level_of
-from ciplug.stores.base import NoLog
 from ciplug.tracking.runs import Runs
-
-_PATIENCE = 120.0
-"""Seconds in which a promotion that loses race after race tries again."""
-_PAUSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,6 @@ class Promotion:
     """What the other runs of the commit decided, one sentence each."""
 
 
-def ladder_of(session: Session, model: str) -> Ladder:
-    """The stages of a model by the policy in force, in the order in which versions climb them."""
-    return Ladder(read_policies(session).ladder(model))
-
-
 def promote(session: Session, request: PromotionRequest) -> Promotion:
     """Append the promotion to the log of the model; a run that is not a version yet is registered first.
 
@@ -83,14 +83,14 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     Raises UsageError for a stage, a run or a version that does not exist, StoreError where the store has no registry,
     or where other promotions are first for minutes, and PromotionRefused with the reason.
     """
-    _check_job(session)
+    check_job(session)
     session = by_protected_policy(session)
     stage = ladder_of(session, request.model).stage(request.stage)
     runs = session.runs()
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + writing.PATIENCE
     for lost_races in itertools.count():
-        model, log = read_registry(session, request.model)
-        _check_readable(model)
+        model, log, _ = read_registry(session, request.model)
+        check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
         _check_signed(session, runs, run)
@@ -103,54 +103,24 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
             done = _append(session, model, log, run, stage, evidence, request.reason)
         except Conflict:
             if time.monotonic() >= until:
-                raise _gave_up(session, run, lost_races + 1) from None
-            # Those who collided do not collide again; each attempt is judged anew, which takes a while.
-            time.sleep(random.uniform(0, _PAUSE * min(lost_races + 1, 10)))
+                raise gave_up(run.model, lost_races + 1, _left(session, run)) from None
+            pause(lost_races)
             continue
         return replace(done, lost_races=lost_races)
     raise AssertionError
 
 
-def _gave_up(session: Session, run: Run, attempts: int) -> StoreError:
-    """The error of whoever loses every race: the store is busy, and no gate has failed."""
+def _left(session: Session, run: Run) -> str | None:
+    """What an attempt that lost every race has left behind, as a clause."""
     version = read_registry(session, run.model).model.of_run(run.id)
-    left = f"; version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else ""
-    return StoreError(
-        f"'{run.model}': another event was appended first in each of {attempts} attempts{left}",
-        hint="promote again: a version that is registered is used; let one job promote at a time (a concurrency group)",
-        cause=Cause.CONFLICT,
-    )
-
-
-def _check_job(session: Session) -> None:
-    if not session.context.trusted:
-        raise PromotionRefused(
-            Refusal.FORK_JOB, "a fork's job must not promote", hint="promote from a trusted branch's pipeline"
-        )
-    if session.proposes:
-        # It is not decided yet that its commit goes in.
-        raise PromotionRefused(
-            Refusal.PULL_REQUEST_JOB,
-            "a job of a pull request or merge queue never promotes",
-            hint="promote once it is merged",
-        )
-    if isinstance(session.log, NoLog):
-        raise session.log.refusal()
-
-
-def _check_readable(model: Model) -> None:
-    """Raise PromotionRefused where the state of the model may not be what the fold shows."""
-    if model.skipped:
-        raise PromotionRefused(
-            Refusal.UNKNOWN_EVENTS,
-            f"the registry of '{model.name}' cannot be judged by this ciplug: {model.notes[0]}",
-            hint="upgrade ciplug, and promote again",
-        )
+    return f"version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else None
 
 
 def _run_of(session: Session, runs: Runs, model: Model, request: PromotionRequest) -> Run:
     if request.version is not None:
         version = model.version(request.version)
+        if version.yanked is not None:
+            raise yanked(model.name, version)
         if version.run is None:
             raise PromotionRefused(
                 Refusal.NO_RUN,
@@ -185,12 +155,7 @@ def _check_signed(session: Session, runs: Runs, run: Run) -> None:
             f"no allowed signer has signed run {run.id[:12]} and what was added to it",
             hint=f"train it in a job that has the key ({SIGNING_KEY}), and promote the run of that job",
         )
-    if not signs(session):
-        raise PromotionRefused(
-            Refusal.NO_SIGNING_KEY,
-            "the policy names signers, and this job has no key of one of them, so its events would not count",
-            hint=f"promote in a job that has the key: {SIGNING_KEY}",
-        )
+    check_key(session)
 
 
 def _check_host(session: Session, run: Run) -> None:
@@ -279,7 +244,10 @@ def _append(
         trust=level.name,
         trust_shown_by=level.shown_by,
     )
-    appended = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
+    mirror_next(session, model)
+    appended = ledger.append(
+        session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session)
+    )
     event = appended.events[-1]
     return Promotion(
         run.model,
@@ -301,23 +269,7 @@ def _registered(
     if version is not None:
         return log, model, version
     payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
-    log = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
+    mirror_next(session, model)
+    log = ledger.append(session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session))
     model = after(model, log.events[-1])
     return log, model, model.version(payload.version)
-
-
-def _event(session: Session, model: str, payload: Payload, evidence: PromotionEvidence) -> RegistryEvent:
-    """The event of this session's actor, pipeline and time."""
-    context = session.context
-    source = "git configuration" if context.host == "local" else context.host
-    confirmed = evidence.actor
-    return events.wrap(
-        payload,
-        model=model,
-        created=stamp(now()),
-        actor=confirmed.login if confirmed else context.actor,
-        actor_source=confirmed.by if confirmed else source if context.actor else None,
-        actor_confirmed=confirmed is not None,
-        run_url=context.run_url,
-        ciplug=__version__,
-    )

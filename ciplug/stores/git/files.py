@@ -1,10 +1,10 @@
 """Files in a git repository, apart from the records: a push takes any number, a fetch brings only what is needed.
 
 Layout
-    refs/<branch>/files/<id>      a parentless commit whose tree names files by SHA-256, until it is folded
+    refs/<branch>/files/<commit>  a parentless commit whose tree names files by SHA-256, until it is folded
     refs/<branch>/files/folded    folded: <first 2 hex digits>/<SHA-256>
 
-No clone fetches refs outside of refs/heads. On a host that refuses those, refs/heads/<branch>-files-inbox/<id> and
+No clone fetches refs outside of refs/heads. On a host that refuses those, refs/heads/<branch>-files-inbox/<commit> and
 refs/heads/<branch>-files take their places.
 
 A look-up fetches the names that are pending and the 256 folders' ids, then the folders that are needed: what it
@@ -14,14 +14,13 @@ costs does not grow with the history.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from ciplug.errors import Cause, FileChanged, GitError, StoreError
+from ciplug.errors import Cause, FileChanged, GitError, GitKind, StoreError
 from ciplug.git.objects import present
 from ciplug.git.run import stream_blob
 from ciplug.stores import threads
@@ -92,7 +91,6 @@ class GitFiles:
             return False
 
     def _push(self, files: Mapping[str, Path], tell: Tell) -> None:
-        name = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()[:32]
         with self._remote.side() as (side, written):
             # Files of a model have little in common, and git would search for it.
             with (side / "config").open("a") as config:
@@ -103,13 +101,19 @@ class GitFiles:
                 size = path.stat().st_size if path.exists() else 0
                 tree[hex_of(digest)] = (BLOB, written.blob_of(checked(path, digest), size))
                 total += size
-            # A fixed date: the same files are the same commit, whenever they are sent.
-            commit = written.commit(written.tree(tree), (), f"ciplug: {len(tree)} files\n\n[skip ci]", 0)
-            result = self._remote.create(side, commit, *self._refs.pending(name))
+            root = written.tree(tree)
+            # A fixed date: the same files are the same commit, whenever they are sent. Whoever knows them beforehand
+            # can take the ref that is named by it, and cannot know the next one.
+            for when in (0, int(time.time())):
+                commit = written.commit(root, (), f"ciplug: {len(tree)} files\n\n[skip ci]", when)
+                places = self._refs.pending(commit)
+                result = self._remote.create(side, commit, *places)
+                if not any(result.refuses(ref, GitKind.STALE) for ref in places):
+                    break
         if not result.ok:
-            if result.lost_race:
-                what = f"{self._remote.address} holds other bytes under the digest {min(files)}"
-                raise StoreError(what, cause=Cause.CONFLICT)
+            if result.rejected:
+                with self._remote.locked():
+                    self._remote.with_cache(lambda: self._remote.check_way(places[0]))
             raise self._remote.refused(
                 result,
                 f"allow pushes to {self._refs.pending('*')[0]} for the account that this job runs as; "
@@ -118,7 +122,7 @@ class GitFiles:
             )
         tell(total)
         # Most writers do not fetch what is pending. A few do and fold it, so that it does not grow without end.
-        if self._may_fold and int(name[:2], 16) % (FOLD_AT // 2) == 0:
+        if self._may_fold and int(commit[:2], 16) % (FOLD_AT // 2) == 0:
             with contextlib.suppress(StoreError), self._remote.locked():
                 self._look()
 
@@ -174,17 +178,18 @@ class GitFiles:
             if failure := self._remote.fetch(oids=some):
                 raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
 
-    def lost(self) -> list[Problem]:
+    def check(self, *, lacks: bool) -> list[Problem]:
         with self._remote.locked():
-            view = self._look()
-            before = None if view.tips else self._remote.remembered()
-        if before is None:
+            tips = self._look().tips
+            before = self._remote.remembered()
+        custom, plain = self._refs.folded
+        if len(tips) == 2:
+            what = "every clone downloads it, and the host does not let `ciplug compact` delete it"
+            return [Problem(plain, f"{what}: lift its protection, and compact again")]
+        if tips or not lacks or before is None:
             return []
-        ref = self._refs.folded[0]
-        restore = f"an administrator of the host sets it again: git update-ref {ref} {before}"
-        return [
-            Problem(ref, f"somebody has deleted it, with all folded files. While the host has its objects, {restore}")
-        ]
+        what = "somebody has deleted it, with all folded files. While the host has its objects, its administrator"
+        return [Problem(custom, f"{what} sets it again: git update-ref {custom} {before}")]
 
     def _find_all(self, digests: Collection[str]) -> dict[str, list[str]]:
         """Like `_find`, with what is set aside, and with a second look where one is missing."""
