@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ciplug.stats.max_t import Influence
+    from ciplug.stats.contributions import Contributions
 
 LARGEST = 1e100
 """Larger numbers have squares that no float can hold."""
@@ -106,7 +106,7 @@ class Interval:
     """Units from which on the test has its usual reach; with fewer, its interval is wider."""
     notes: tuple[str, ...] = ()
     """Sentences that the reader must see beside the verdict."""
-    influence: Influence | None = field(default=None, compare=False, repr=False)
+    influence: Contributions | None = field(default=None, compare=False, repr=False)
     """What each example adds to the estimate, where tests are corrected by how they go together."""
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ciplug.stats.contributions import Contributions
 from ciplug.stats.distributions import normal_isf
 from ciplug.stats.holm import holm
 
@@ -38,24 +38,13 @@ DENSE = 20_000_000
 """Examples × tests up to which their covariance is computed."""
 
 
-@dataclass(frozen=True)
-class Influence:
-    """What each example adds to one estimate."""
-
-    of: str
-    """Which examples, and clusters, these are: influences of others are not drawn together."""
-    units: NDArray[np.int64]
-    """The number of the example, or of the cluster, for each entry of `each`; ascending."""
-    each: Floats
-
-
-def influence_of(of: str, units: NDArray[np.int64], each: Floats) -> Influence:
+def influence_of(of: str, units: NDArray[np.int64], each: Floats) -> Contributions:
     """The influence of units, which may occur more than once."""
     known, at = np.unique(units, return_inverse=True)
-    return Influence(of, known, np.bincount(at, each, len(known)).astype(np.float64))
+    return Contributions(of, known, np.bincount(at, each, len(known)).astype(np.float64))
 
 
-def step_down(p_values: Mapping[K, float], influences: Mapping[K, Influence]) -> dict[K, float]:
+def step_down(p_values: Mapping[K, float], influences: Mapping[K, Contributions]) -> dict[K, float]:
     """The corrected p-values, by the keys of the tests; a NaN counts as 1.
 
     Args:
@@ -85,7 +74,7 @@ def step_down(p_values: Mapping[K, float], influences: Mapping[K, Influence]) ->
     return adjusted
 
 
-def _drawn(influences: list[Influence], generator: np.random.Generator) -> Floats:
+def _drawn(influences: list[Contributions], generator: np.random.Generator) -> Floats:
     """The statistic of each test on each resample, shape (resamples, tests): normal, each with a variance of 1."""
     units = np.unique(np.concatenate([one.units for one in influences]))
     columns = [
@@ -114,7 +103,7 @@ def _drawn(influences: list[Influence], generator: np.random.Generator) -> Float
 class _Family:
     """Tests on the same examples, the most significant first, and the largest statistics of all resamples."""
 
-    def __init__(self, ranks: list[int], influences: list[Influence]) -> None:
+    def __init__(self, ranks: list[int], influences: list[Contributions]) -> None:
         self._ranks = np.asarray(ranks)
         if len(influences) < 2:
             self._largest = np.empty((0, len(influences)))

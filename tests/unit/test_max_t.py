@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 from benchmarks.calibration import judge
 from benchmarks.families import FAMILIES, policy_of
 from ciplug.stats import max_t
+from ciplug.stats.contributions import Contributions
 from ciplug.stats.distributions import normal_sf
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval
-from ciplug.stats.max_t import Influence, influence_of, step_down
+from ciplug.stats.max_t import influence_of, step_down
 from ciplug.stats.paired_tests import Question, answer
 from tests.unit.test_paired_tests import UP, classified
 
 ONE = "0123456789abcdef" * 4
 
 
-def influence(each: Any, of: str = ONE, first: int = 0) -> Influence:
-    return Influence(of, np.arange(first, first + len(each)), np.asarray(each, np.float64))
+def influence(each: Any, of: str = ONE, first: int = 0) -> Contributions:
+    return Contributions(of, np.arange(first, first + len(each)), np.asarray(each, np.float64))
 
 
 def test_one_test_ten_times_is_one_test() -> None:
