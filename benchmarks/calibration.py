@@ -767,8 +767,8 @@ def main(argv: Sequence[str]) -> int:
     worst = 2.58 * math.sqrt(ALPHA * (1 - ALPHA) / args.pulls)
     head = f"α = {ALPHA:.0%}, {args.pulls:,} simulated pull requests of each kind (± {worst:.1%} at 5%)."
     text = args.output.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    written, end, after = rest.partition(END)
+    _, begin, rest = text.partition(BEGIN)
+    written, end, _ = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"the markers are missing: {BEGIN} … {END}")
     if args.only and head not in written:
@@ -782,6 +782,9 @@ def main(argv: Sequence[str]) -> int:
                 known[name] = row()
                 print(known[name], file=sys.stderr, flush=True)
             tables += [known[name]] if name in known else []
+    # What was written elsewhere in the file meanwhile stays.
+    before, _, rest = args.output.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
     args.output.write_text(f"{before}{BEGIN}\n" + "\n".join([head, *tables]) + f"\n{END}{after}", encoding="utf-8")
     return 0
 
