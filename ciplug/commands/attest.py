@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 
 from ciplug import ci, console
+from ciplug.attestation.documents import BOM, CARD, PROVENANCE, SUBJECTS, VERDICT
 from ciplug.attestation.model_card import TASK
 from ciplug.commands import options
 from ciplug.commands.output import write_file
 from ciplug.errors import UsageError
-from ciplug.steps.evidence.attest import BOM, CARD, PROVENANCE, SUBJECTS, VERDICT, Attestation, attest
+from ciplug.steps.evidence.attest import Attestation, attest
+from ciplug.steps.evidence.document_signatures import signed_documents
+from ciplug.steps.evidence.model_signature import SIGNATURE, sign_files
 from ciplug.steps.placing import make_folder
 
 _KINDS = {"provenance": PROVENANCE, "verdict": VERDICT, "bom": BOM, "card": CARD, "subjects": SUBJECTS}
@@ -39,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"only this one of {', '.join(_KINDS)}; may be repeated",
     )
     parser.add_argument(
+        "--sign-files",
+        metavar="DIR",
+        help=f"sign the files of the version, which are in this folder, as {SIGNATURE} of OpenSSF model signing",
+    )
+    parser.add_argument(
         "--task", metavar="TYPE", default=TASK, help=f"the task in the model card, such as text-classification ({TASK})"
     )
 
@@ -53,7 +61,11 @@ def run(args: argparse.Namespace) -> int:
         documents = {name: data for name, data in documents.items() if name in wanted}
         if lacking := sorted(wanted - documents.keys()):
             raise UsageError(f"version {made.facts.version} has no {lacking[0]}: it was never promoted")
+    documents = signed_documents(documents, session.env)
     make_folder(folder, "--output")
+    if args.sign_files:
+        sign_files(Path(args.sign_files), made.facts.files, folder / SIGNATURE, session.env)
+        console.out(str(folder / SIGNATURE))
     for name, data in documents.items():
         write_file(folder / name, data)
         console.out(str(folder / name))

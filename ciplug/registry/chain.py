@@ -26,6 +26,7 @@ class Link(Enum):
     POLICY = "policy"
     APPROVALS = "approvals"
     TAGS = "tags"
+    DOCUMENTS = "documents"
 
 
 _DAMAGED, _REFUSED, _UNNAMED = BrokenLog.exit_code, PromotionRefused.exit_code, UsageError.exit_code
@@ -72,8 +73,14 @@ class Fault(Enum):
     NOT_CONFIRMED = ("not_confirmed", _REFUSED)
     """Somebody other than the author had to promote, and no forge confirmed who did."""
     COMMIT_UNSIGNED = ("commit_unsigned", _REFUSED)
+    DOCUMENT_MISSING = ("document_missing", _DAMAGED)
+    DOCUMENT_UNSIGNED = ("document_unsigned", _REFUSED)
+    """No allowed signer has signed it, as it is."""
+    OTHER_SUBJECT = ("other_subject", _DAMAGED)
+    """It states something of other files than the version has."""
     TAG_MISSING = ("tag_missing", _DAMAGED)
     TAG_ELSEWHERE = ("tag_elsewhere", _DAMAGED)
+    TAG_OF_NO_EVENT = ("tag_of_no_event", _DAMAGED)
 
     def __init__(self, code: str, exit_code: int) -> None:
         self.code = code
@@ -203,3 +210,18 @@ def _passed(verdict: Verdict, gates: Sequence[str] | None) -> bool:
         return verdict.passed
     outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*gates, "run", "policy")]
     return bool(outcomes) and EFFECTS[worst(outcomes)].promotes
+
+
+def tag_faults(expected: Mapping[str, str], found: Mapping[str, str], *, every: bool) -> Iterator[tuple[Fault, str]]:
+    """Yield the tags that do not say what the log says, given tag → commit.
+
+    Args:
+        every: whether all tags are known; a clone may have fetched only some.
+    """
+    for name, commit in found.items():
+        if name not in expected:
+            yield Fault.TAG_OF_NO_EVENT, name
+        elif expected[name] != commit:
+            yield Fault.TAG_ELSEWHERE, name
+    if every:
+        yield from ((Fault.TAG_MISSING, name) for name in expected if name not in found)

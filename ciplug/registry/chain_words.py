@@ -48,10 +48,17 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
         "{stage} requires a signed commit, and git does not verify {commit}",
         "git decides which keys count: gpg.ssh.allowedSignersFile",
     ),
+    Fault.DOCUMENT_MISSING: ("{path} is not there, or no statement", "write it: ciplug attest"),
+    Fault.DOCUMENT_UNSIGNED: ("no allowed signer has signed {path} as it is", "see docs/evidence.md"),
+    Fault.OTHER_SUBJECT: ("{path} is about other files than the version has", "do not use it"),
     Fault.TAG_MISSING: ("the tag {tag} is missing", "put it back: ciplug verify {model} --restore-tags"),
     Fault.TAG_ELSEWHERE: (
         "the tag {tag} is at {found}, and the registry says {expected}",
         "tags decide nothing; find out who moved it, and put it back: ciplug verify {model} --restore-tags",
+    ),
+    Fault.TAG_OF_NO_EVENT: (
+        "the tag {tag} has the form of the registry's, and no event made it",
+        "tags decide nothing; find out who made it, and delete it: git push origin :refs/tags/{tag}",
     ),
 }
 _SOUND: Mapping[Link, str] = {
@@ -63,6 +70,7 @@ _SOUND: Mapping[Link, str] = {
     Link.POLICY: "{file} of {commit}",
     Link.APPROVALS: "{approvals}",
     Link.TAGS: "tags that agree: {tags}",
+    Link.DOCUMENTS: "{path}, signed by {signer}",
 }
 _LEFT_OUT: Mapping[Link, str] = {
     Link.BYTES: "not asked for",

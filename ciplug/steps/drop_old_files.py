@@ -55,7 +55,7 @@ def files_to_drop(session: Session, old: Sequence[RetainedRun]) -> FilesToDrop |
                     folders[key in going].update(file.digest for file in kept if file.is_folder)
     if runs.problems or runs.newer:
         what = counted(len(runs.problems) + len(runs.newer), "record")
-        return FilesToDrop(unknown=f"{what} cannot be read, so the files that they name are unknown")
+        return FilesToDrop(unknown=f"{what} cannot be read, so the files that they name are unknown: see `ciplug fsck`")
     if notes := session.store.notes:  # such as a segment that cannot be read
         return FilesToDrop(unknown=f"the runs may not be complete: {notes[0]}")
     lists, unread = read_folders(files, folders[True] | folders[False])

@@ -26,7 +26,7 @@ from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
-from ciplug.stores.files import OWN, RemembersFiles
+from ciplug.stores.files import OWN, ChecksItself
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
@@ -157,8 +157,8 @@ def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
     for place, artifacts in kept.items():
         files = session.files_at(place)
         missing = files.missing({file.digest for file in artifacts})
-        if missing and isinstance(files, RemembersFiles):
-            yield from files.lost()
+        if isinstance(files, ChecksItself):
+            yield from files.check(lacks=bool(missing))
         lists, unread = read_folders(files, {file.digest for file in artifacts if file.is_folder} - missing)
         missing |= files.missing({digest for members in lists.values() for digest in members.values()})
         where = "the store" if place == OWN else place

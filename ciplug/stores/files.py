@@ -64,11 +64,15 @@ class Files(Protocol):
 
 
 @runtime_checkable
-class RemembersFiles(Files, Protocol):
-    """A place that remembers, on this machine, what it was."""
+class ChecksItself(Files, Protocol):
+    """A place that knows what can be wrong with it, besides its files."""
 
-    def lost(self) -> list[Problem]:
-        """What somebody deleted since this machine has seen it, and how it is put back."""
+    def check(self, *, lacks: bool) -> list[Problem]:
+        """What is wrong, and what to do about it.
+
+        Args:
+            lacks: whether files are missing that should be here.
+        """
         ...
 
 

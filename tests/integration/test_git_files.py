@@ -151,8 +151,14 @@ def test_files_move_out_of_the_branches_once_the_host_takes_other_refs(git_serve
     (repository / "hooks" / "update").unlink()
     open_().put(make(tmp_path / "in", new), nothing)
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "out").keys() == {sha(old), sha(new)}
+    git_server.protect("remote", "ciplug-files")
+    open_().compact()
+    (problem,) = open_().check(lacks=False)
+    assert (problem.where, "lift its protection" in problem.what) == ("refs/heads/ciplug-files", True)
+    git(repository, "config", "--unset-all", "receive.procReceiveRefs")
     git_server.requests.clear()
     open_().compact()
+    assert open_().check(lacks=False) == []
     assert sum(r.bytes_in + r.bytes_out for r in git_server.requests) < 20_000
     assert refs(git_server) == ["refs/ciplug/files/folded"]
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "again").keys() == {sha(old), sha(new)}
@@ -183,6 +189,41 @@ def test_many_pending_pushes_are_folded_by_a_reader(served: tuple[GitServer, Ope
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
+
+
+def test_what_becomes_of_a_file_that_is_set_aside(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    open_ = opener((tmp_path / "remote.git").as_uri(), tmp_path)
+    contents = [b"sent again", b"unneeded anew", b"gone", b"kept", b"named again"]
+    again, anew, gone, kept, named = digests = map_of(contents)
+    open_().put(make(tmp_path / "in", *contents), nothing)
+    assert open_().drop([again, anew, gone, named], digests, NOW) == (4, 0, False)
+    open_().put(make(tmp_path / "in", contents[0]), nothing)
+    open_().compact()
+    assert open_().missing(digests) == set()
+    assert open_().drop([anew], [anew, kept, named], NOW + DAY) == (1, 1, False)
+    assert not open_().due(NOW + DAY)
+    assert open_().missing(digests) == {gone}
+    assert open_().drop([], [kept, named], NOW + 2 * DAY) == (0, 1, False)
+    assert open_().missing(digests) == {anew, gone}
+
+
+def test_a_host_that_takes_branches_only_for_a_while(git_server: GitServer, tmp_path: Path) -> None:
+    hook = git_server.create("other", custom_refs=False) / "hooks" / "update"
+    repository = git_server.create("remote")
+    open_ = opener(git_server.url("remote"), tmp_path)
+    one = b"one"
+    other = next(data for n in range(10_000) if sha(data := b"%d" % n)[7:9] == sha(one)[7:9])
+    folded, branch = "refs/ciplug/files/folded", "refs/heads/ciplug-files"
+    for data, expected in ((one, [folded]), (other, [folded, branch]), (b"last", [folded])):
+        if data == other:
+            hook.rename(repository / "hooks" / "update")
+        open_().put(make(tmp_path / "in", data), nothing)
+        assert open_().compact() == 1
+        assert refs(git_server) == expected
+        assert open_().missing([sha(one), sha(data)]) == set()
+        (repository / "hooks" / "update").unlink(missing_ok=True)
+    assert open_().missing([sha(one), sha(other)]) == set()
 
 
 @pytest.mark.slow
@@ -234,6 +275,28 @@ def test_files_in_branches_are_dropped_too(git_server: GitServer, tmp_path: Path
     assert open_().drop([sha(b"old")], files, NOW) == (1, 0, False)
     assert open_().drop([], [sha(b"kept")], NOW + DAY) == (0, 1, not forced)
     assert open_().missing(files) == {sha(b"old")}
+
+
+def test_a_pull_that_has_begun_survives_a_drop(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    files = make(tmp_path / "in", b"old", b"kept")
+    open_().put(files, nothing)
+    open_().drop([sha(b"old")], files, NOW)
+    other, dropped = open_(), []
+
+    def before(method: str, service: str | None) -> None:
+        wanted = [r for r in server.requests if (r.method, r.service) == ("POST", "upload-pack")]
+        # The reader has found the file, and asks for its bytes.
+        if len(wanted) == 4 and not dropped:
+            dropped.append(True)
+            dropped.append(other.drop([], [sha(b"kept")], NOW + DAY).dropped)
+
+    server.requests.clear()
+    server.before_request = before
+    assert fetch(open_(), [sha(b"old")], tmp_path / "out") == {sha(b"old"): b"old"}
+    assert dropped == [True, 1]
+    with pytest.raises(StoreError, match="does not hold 1 of 1 files"):
+        fetch(open_(), [sha(b"old")], tmp_path / "again")
 
 
 def test_two_that_fold_and_drop_at_once_lose_nothing(served: tuple[GitServer, Open], tmp_path: Path) -> None:

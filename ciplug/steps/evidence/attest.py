@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ciplug._version import __version__
 from ciplug.attestation.bom import bom
+from ciplug.attestation.documents import BOM, CARD, PROVENANCE, SUBJECTS, VERDICT
 from ciplug.attestation.facts import StoredVerdict, VersionFacts
 from ciplug.attestation.model_card import TASK, model_card
 from ciplug.attestation.provenance import provenance
@@ -23,10 +24,6 @@ from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import Promoted, find_promoted
 from ciplug.steps.session import Session
 from ciplug.tracking.runs import Runs
-
-PROVENANCE, VERDICT = "provenance.intoto.json", "verdict.intoto.json"
-STATEMENTS = (PROVENANCE, VERDICT)
-BOM, CARD, SUBJECTS = "bom.cdx.json", "README.md", "subjects.sha256"
 
 
 class BrokenChain(StoreError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ciplug.attestation.documents import PROVENANCE, STATEMENTS
 from ciplug.config.stages import Stage
 from ciplug.errors import BrokenLog, Cause, CiplugError, RecordError, StoreError
 from ciplug.git.branch_files import Tree
@@ -17,12 +19,16 @@ from ciplug.records import read
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, outcomes_of
-from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, verdict_faults
+from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, tag_faults, verdict_faults
+from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules
 from ciplug.steps.committed_settings import settings_in
+from ciplug.steps.evidence.document_signatures import signer_of_document
 from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
+from ciplug.steps.evidence.model_signature import signature_problem
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
@@ -39,6 +45,12 @@ class Request:
     files: Path | None = None
     """The folder with the files to verify; None: those of the store."""
     with_files: bool = True
+    signature: Path | None = None
+    """A signature of OpenSSF model signing over `files`."""
+    public_key: Path | None = None
+    """The key of that signature."""
+    attestations: Path | None = None
+    """A folder with the documents of `ciplug attest`."""
     fetch: bool = False
     """Read the store itself, not what this clone fetched last."""
 
@@ -97,6 +109,8 @@ def _verify(session: Session, request: Request) -> Chain:
         Link.VERDICT: lambda: _verdict(walk),
         Link.POLICY: lambda: _policy(walk),
         Link.APPROVALS: lambda: _approvals(walk),
+        **({Link.TAGS: lambda: _tags(walk)} if is_mirrored(session) else {}),
+        **({Link.DOCUMENTS: lambda: _documents(walk, folder)} if (folder := request.attestations) else {}),
     }
     findings: list[Finding] = []
     for link, find in steps.items():
@@ -151,6 +165,10 @@ def _bytes(walk: _Walk, request: Request) -> Finding:
         wrong = next(wrong_in_folder(request.files, files), None)
     else:
         wrong = next(wrong_in_store(walk.session, files, artifacts), None)
+    if wrong is None and request.files and request.signature and request.public_key:
+        detail = signature_problem(request.files, files, request.signature, request.public_key)
+        if detail:
+            return _found(walk, Link.BYTES, iter([Fault.BAD_SIGNATURE]), detail=detail)
     where = str(request.files) if request.files else "in the store"
     facts = {"files": len(files), "where": where, **(_of_file(wrong) if wrong else {})}
     return _found(walk, Link.BYTES, iter([wrong.fault] if wrong else []), **facts)
@@ -166,10 +184,12 @@ def _version(walk: _Walk) -> Finding:
     ladder = session.config.ladder_of(model)
     about = {event.seq for event in promoted.events if event.payload.get("version") == number}
     facts = {"events": len(promoted.events), "event": promoted.last_event}
-    for seq, words in broken_rules(model, promoted.events, ladder, is_signed(session)):
+    signed, gated = is_signed(session), session.config.gated_stages(model)
+    origin = origin_in(session.log, signed)
+    for seq, words in broken_rules(model, promoted.events, ladder, signed, gated=gated, origin=origin):
         if seq in about:
             return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
-    yanked = getattr(promoted.version, "yanked", None)
+    yanked = promoted.version.yanked
     if yanked is not None:
         return _found(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
     return _found(walk, Link.VERSION, iter(()), **facts)
@@ -337,6 +357,47 @@ def _approvals(walk: _Walk) -> Finding:
         walk, Link.APPROVALS, faults(), approvals=words, actor=event.actor, confirmed=event.actor_confirmed,
         stage=promotion.stage, trust=promotion.trust,
     )  # fmt: skip
+
+
+def _tags(walk: _Walk) -> Finding:
+    session, model = walk.session, walk.promoted.model.name
+    expected = expected_tags(session, model)
+    found = {name: commit for name, (_, commit) in found_tags(session, model).items()}
+    wrong = next(tag_faults(expected, found, every=not session.offline), None)
+    if wrong is None:
+        if not found:
+            return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
+        return _found(walk, Link.TAGS, iter(()), tags=len(found))
+    fault, tag = wrong
+    facts = {"tag": tag, "expected": expected.get(tag), "found": found.get(tag)}
+    return _found(walk, Link.TAGS, iter([fault]), **facts)
+
+
+def _documents(walk: _Walk, folder: Path) -> Finding:
+    """The provenance, and the verdict if there is one: signed by an allowed signer, and about these files."""
+    version, run = walk.promoted.version, walk.run
+    signers = dict(signers_of(walk.session).keys)
+    files = single_files(walk.session, version.files, {file.path: file for file in run.artifacts} if run else {})
+    names = [name for name in STATEMENTS if name == PROVENANCE or (folder / name).exists()]
+    signer: str | None = None
+    for name in names:
+        signer = signer_of_document(folder / name, signers)
+        if (subjects := _subjects_of(folder / name)) is None:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_MISSING]), path=name)
+        if signer is None:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_UNSIGNED]), path=name)
+        if subjects != files:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.OTHER_SUBJECT]), path=name)
+    return _found(walk, Link.DOCUMENTS, iter(()), path=", ".join(names), signer=signer)
+
+
+def _subjects_of(file: Path) -> dict[str, str] | None:
+    """Path → sha256 of what a statement is about; None where it is none."""
+    try:
+        subjects = json.loads(file.read_bytes())["subject"]
+        return {str(one["name"]): f"sha256:{one['digest']['sha256']}" for one in subjects}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _git_verifies(session: Session, commit: str) -> bool:

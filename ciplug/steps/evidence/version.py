@@ -11,6 +11,7 @@ from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
+from ciplug.registry.reading import origin_in
 from ciplug.registry.resolve import find_version, parse_version_name
 from ciplug.registry.state import fold
 from ciplug.steps.registered import is_signed
@@ -45,7 +46,7 @@ def find_promoted(session: Session, name: str) -> Promoted:
     model_name = parsed.model if parsed else name
     signed = is_signed(session)
     events = ledger.read(session.log, model_name).events
-    model = fold(model_name, events, signed)
+    model = fold(model_name, events, signed, origin_in(session.log, signed))
     ladder = Ladder(session.config.ladder_of(model_name))
     version = find_version(model, parsed.selector, ladder) if parsed else _highest(model, ladder)
     counted = [event for event in events if signed is None or event.seq not in model.unsigned]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import ci
+from ciplug.attestation.documents import SUBJECTS
 from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError
-from ciplug.steps.evidence.attest import SUBJECTS, checksums
+from ciplug.steps.evidence.attest import checksums
 from ciplug.steps.evidence.files import files_of
 from ciplug.steps.promotion.deployment import record_deployment
 from ciplug.steps.promotion.promote import Promotion

@@ -17,6 +17,7 @@ from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
+from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered import read_registry
@@ -73,6 +74,7 @@ def write(
         payload = make(session, model)
         if payload is None:
             return Written(model, 0)
+        mirror_next(session, model)
         try:
             log = ledger.append(session.log, log, event_of(session, name, payload), sign_event(session))
         except Conflict:

@@ -178,17 +178,18 @@ class GitFiles:
             if failure := self._remote.fetch(oids=some):
                 raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
 
-    def lost(self) -> list[Problem]:
+    def check(self, *, lacks: bool) -> list[Problem]:
         with self._remote.locked():
-            view = self._look()
-            before = None if view.tips else self._remote.remembered()
-        if before is None:
+            tips = self._look().tips
+            before = self._remote.remembered()
+        custom, plain = self._refs.folded
+        if len(tips) == 2:
+            what = "every clone downloads it, and the host does not let `ciplug compact` delete it"
+            return [Problem(plain, f"{what}: lift its protection, and compact again")]
+        if tips or not lacks or before is None:
             return []
-        ref = self._refs.folded[0]
-        restore = f"an administrator of the host sets it again: git update-ref {ref} {before}"
-        return [
-            Problem(ref, f"somebody has deleted it, with all folded files. While the host has its objects, {restore}")
-        ]
+        what = "somebody has deleted it, with all folded files. While the host has its objects, its administrator"
+        return [Problem(custom, f"{what} sets it again: git update-ref {custom} {before}")]
 
     def _find_all(self, digests: Collection[str]) -> dict[str, list[str]]:
         """Like `_find`, with what is set aside, and with a second look where one is missing."""

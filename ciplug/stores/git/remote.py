@@ -11,7 +11,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,6 +65,15 @@ class GitRemote:
         self._cache = cache
         digest = hashlib.sha256(f"{self._url}\n{name}\n{object_format}".encode()).hexdigest()[:16]
         self.repository = cache / f"{digest}.git"
+
+    @contextmanager
+    def with_env(self, env: Mapping[str, str]) -> Iterator[None]:
+        """Have git see another environment for a while."""
+        before, self.env = self.env, dict(env)
+        try:
+            yield
+        finally:
+            self.env = before
 
     # Writing
 
