@@ -50,12 +50,12 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     scm = scm_of(project, project.main, "main")
     build = jenkins.build(jenkinsfile, env=env, scm=scm, answer="abort")
     assert (build.code, build.result) == (1, "ABORTED"), build.log
-    assert build.stages() == ["Train", "Install", "Record", "Gate"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge"]
     assert not project.stored("registry/")
 
     build = jenkins.build(jenkinsfile, env=env, scm=scm)
     assert (build.code, build.result) == (0, "SUCCESS"), build.log
-    assert build.stages() == ["Train", "Install", "Record", "Gate", "Promote"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge", "Promote"]
     assert [e["answer"] for e in build.events if "input" in e] == ["approve"]
     [event] = [event for text in project.stored("registry/") if (event := json.loads(text))["type"] == "promote"]
     assert (event["actor"], event["actor_source"]) == ("grace", "jenkins"), "who answered, and not who pushed"
@@ -63,7 +63,7 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     [junit] = build.steps("junit")
     assert junit["tests"] >= 1 and junit["failures"] == 0
     assert build.description == "⚠️ wine: WARN, accuracy 0.9"
-    files = ("junit.xml", "report.html", "report.md", "summary.txt")
+    files = ("junit.xml", "metrics.txt", "report.html", "report.json", "report.md", "summary.txt")
     assert set(build.archive) == {f"ciplug-report/{name}" for name in files}
     assert b'href="https://jenkins.example.com/job/demo/2/"' in build.archive["ciplug-report/report.html"]
 
@@ -76,7 +76,7 @@ def test_a_pull_request_that_is_worse_fails_and_says_so(
     github_api.add_pull(5, branch="worse", commit=head)
     build = jenkins.build(jenkinsfile, env=_change(github_api, 5, "worse"), scm=scm_of(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
-    assert build.stages() == ["Train", "Install", "Record", "Gate"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge"]
     assert build.description == "❌ wine: FAIL, accuracy 0.7 (−0.2)"
     [comment] = github_api.comments[5]
     assert MARKER in comment["body"].splitlines() and "accuracy" in comment["body"]
@@ -94,7 +94,7 @@ def test_a_training_that_fails_is_said_too(
     text = jenkinsfile.replace("-- python3 train.py", "-- sh -c 'python3 train.py; exit 3'".replace("'", "\\'"))
     build = jenkins.build(text, env=_change(github_api, 5, "broken"), scm=scm_of(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
-    assert build.stages() == ["Train", "Install", "Record"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge"]
     [comment] = github_api.comments[5]
     assert "exit code 3" in comment["body"]
     assert github_api.statuses[head][-1]["state"] == "failure"
