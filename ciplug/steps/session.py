@@ -281,7 +281,9 @@ class Session:
         unsent = dict(handed_over or {})
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
-        return Runs(self.store, unsent, self.catalogs, offline=offline)
+        from ciplug.steps.signatures import with_signed_amendments
+
+        return with_signed_amendments(self, Runs(self.store, unsent, self.catalogs, offline=offline))
 
     @property
     def catalogs(self) -> Path:

@@ -188,16 +188,6 @@ def files() -> dict[str, str]:
     return {}
 
 
-@pytest.fixture(scope="session")
-def wheel(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ciplug as a file that every job installs, built once."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
-    [built] = folder.iterdir()
-    return built
-
-
 @pytest.fixture
 def project(git_server: GitServer, tmp_path: Path, wheel: Path, pipeline: str, files: dict[str, str]) -> Project:
     ci = {".gitlab-ci.yml": here(pipeline, wheel), **FILES}
