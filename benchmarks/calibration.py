@@ -77,6 +77,8 @@ class Design:
     """The true loss that should be found; 2R, if no other is named."""
     metric: str = "accuracy"
     policy: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """The other gates of the policy."""
     holds: bool = True
     """Whether the gate promises α: a comparison of two numbers does not."""
     power: float = 0.0
@@ -111,7 +113,7 @@ def judge(policy: Policy, metric: str, pull: Pull) -> Verdict:
 def policy_of(design: Design) -> Policy:
     mistakes: Mistakes = []
     keys = {"samples": "p.jsonl", **design.policy}
-    policy: Policy = read_table(Policy, {"gates": {design.metric: design.gate}, **keys}, (), mistakes)
+    policy: Policy = read_table(Policy, {"gates": {design.metric: design.gate, **design.others}, **keys}, (), mistakes)
     assert not mistakes, mistakes
     return policy
 
@@ -204,7 +206,11 @@ def _share(policy: Policy, design: Design, pulls: Sequence[Pull], outcome: str) 
 def _naive(design: Design) -> Design:
     """The same rules on one number a run."""
     gate = {key: value for key, value in design.gate.items() if key not in ("n", "history", "baseline")}
-    return replace(design, gate={**gate, "test": "point"}, policy={})
+    return replace(design, gate={**gate, "test": "point"}, policy={}, others=_as_numbers(design.others))
+
+
+def _as_numbers(gates: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {**gate, "test": "point"} for name, gate in gates.items()}
 
 
 # --- One number a run ----------------------------------------------------------------------------------------------
@@ -399,6 +405,32 @@ def seeds_on_examples(count: int, n: int, *, weights: bool = False) -> Callable[
         return Pull(candidate=sides[0], baseline=sides[1])
 
     return pull
+
+
+def traded(gain: float, n: int = 1000) -> Callable[[Draw, float], Pull]:
+    """A loss of quality, and a gain of latency on the same examples, from about 100 ms: both vary, and together."""
+
+    def pull(draw: Draw, loss: float) -> Pull:
+        shared = draw.normal(0, 1, n)
+        quality = draw.normal(0, 1, n) + 0.5 * shared
+        slow = 100 + 20 * draw.normal(0, 1, n)
+        change = 0.05 * shared + draw.normal(0, 0.1, n)
+        faster = slow * (1 - gain) + 3 * shared + draw.normal(0, 6, n)
+        sides = [{"quality": quality + change - loss, "latency": faster}, {"quality": quality, "latency": slow}]
+        ours, theirs = (
+            Examples(
+                source="simulated",
+                ids=[f"{i:06}" for i in range(n)],
+                scores={name: column.tolist() for name, column in columns.items()},
+            )
+            for columns in sides
+        )
+        return Pull(candidate=ours, baseline=theirs)
+
+    return pull
+
+
+TRADE_OFF = {"max_regression": 0.03, "gate": "latency", "min_improvement": "20%"}
 
 
 def few_positives(metric: str, positives: int, n: int = 1000) -> Callable[[Draw, float], Pull]:
@@ -650,6 +682,25 @@ DESIGNS = (
             power=0.8,
         )
         for weights, words in ((False, ""), (True, ", with weights"))
+    ),
+    *(
+        Design(
+            name=f"0.01 allowed, or 0.03 if latency falls by 20%: it {words}",
+            draw=traded(gain),
+            gate={**UP, "max_regression": 0.01, "trade_off": TRADE_OFF},
+            metric="quality",
+            others={"latency": {**DOWN, "max_regression": "10%"}},
+            allowed=allowed,
+            twice=allowed + 0.03,
+            power=0.6,
+            passes=0.75,
+        )
+        for words, gain, allowed in (
+            ("does not change", 0.0, 0.01),
+            ("falls by just that", 0.2, 0.01),
+            ("falls by just that, and 0.02 is lost", 0.2, 0.02),
+            ("falls by 30%", 0.3, 0.03),
+        )
     ),
     *(
         Design(

@@ -38,22 +38,50 @@ def fingerprint(public_key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def sign(data: bytes, env: Mapping[str, str]) -> str | None:
+def sign(data: bytes, env: Mapping[str, str], namespace: str = NAMESPACE) -> str | None:
     """The signature of `data` by this job's key; None without one. Raises ConfigError for a key that cannot sign."""
     key = env.get(SIGNING_KEY, "").strip()
     if not key:
         return None
     if "\n" not in key and not key.startswith("-----"):
-        return _signed(data, Path(key))
+        return _signed(data, Path(key), namespace)
     with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
         file = Path(folder) / "key"
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             opened.write(key + "\n")
-        return _signed(data, file)
+        return _signed(data, file, namespace)
 
 
-def _signed(data: bytes, key: Path) -> str:
-    done = _run(["-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(key)], data)
+def sign_raw(data: bytes, env: Mapping[str, str]) -> tuple[bytes, str] | None:
+    """The signature of `data` by this job's key without ssh's envelope, and the key's fingerprint.
+
+    Ed25519, and ECDSA with SHA-256. None without a key, or for one of another kind. Raises ConfigError.
+    """
+    value = env.get(SIGNING_KEY, "").strip()
+    if not value:
+        return None
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    try:
+        text = value.encode() + b"\n" if "\n" in value or value.startswith("-----") else Path(value).read_bytes()
+        is_ssh = b"OPENSSH PRIVATE KEY" in text
+        key = (serialization.load_ssh_private_key if is_ssh else serialization.load_pem_private_key)(text, None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as problem:
+        raise ConfigError(f"{SIGNING_KEY} cannot be read: {type(problem).__name__}", hint="see docs/trust.md") from None
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        signature = key.sign(data)
+    elif isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size == 256:
+        signature = key.sign(data, ec.ECDSA(hashes.SHA256()))
+    else:
+        return None
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return signature, fingerprint(public.decode())
+
+
+def _signed(data: bytes, key: Path, namespace: str) -> str:
+    done = _run(["-Y", "sign", "-q", "-n", namespace, "-f", str(key)], data)
     if done.returncode != 0 or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         words = " ".join(done.stderr.decode(errors="replace").split())[-200:]
         raise ConfigError(
@@ -63,7 +91,7 @@ def _signed(data: bytes, key: Path) -> str:
     return done.stdout.decode()
 
 
-def signer_of(data: bytes, signature: str, signers: Mapping[str, str]) -> str | None:
+def signer_of(data: bytes, signature: str, signers: Mapping[str, str], namespace: str = NAMESPACE) -> str | None:
     """The name of the signer whose key made this signature of `data`; None where none of them did.
 
     Args:
@@ -73,10 +101,10 @@ def signer_of(data: bytes, signature: str, signers: Mapping[str, str]) -> str | 
         return None
     with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
         allowed, made = Path(folder) / "allowed", Path(folder) / "signature"
-        allowed.write_text("".join(f'{_PRINCIPAL} namespaces="{NAMESPACE}" {_line(key)}\n' for key in signers.values()))
+        allowed.write_text("".join(f'{_PRINCIPAL} namespaces="{namespace}" {_line(key)}\n' for key in signers.values()))
         made.write_text(signature)
         done = _run(
-            ["-Y", "verify", "-f", str(allowed), "-I", _PRINCIPAL, "-n", NAMESPACE, "-s", str(made)],
+            ["-Y", "verify", "-f", str(allowed), "-I", _PRINCIPAL, "-n", namespace, "-s", str(made)],
             data,
         )
     found = _FINGERPRINT.search(done.stdout.decode(errors="replace"))

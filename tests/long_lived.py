@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from ciplug.registry.state import read_model
+from ciplug.registry.reading import read_model
 from ciplug.steps.branches import commits_around
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, open_session

@@ -153,9 +153,9 @@ class MemoryStore:
         entries = self.entries(log)
         return Head(len(entries), digest(entries[-1])) if entries else None
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         with self._shelf.lock:
-            return list(self._shelf.logs.get(log, ()))
+            return list(self._shelf.logs.get(log, ()))[after:until]
 
     def logs(self, prefix: str) -> list[str]:
         with self._shelf.lock:

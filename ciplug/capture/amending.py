@@ -10,6 +10,8 @@ from ciplug.errors import UsageError
 from ciplug.records.change import same_param
 
 _LATE = frozenset(("metric", "param", "tag", "untag", "name", "input", "model_input", "output", "ended", "left_out"))
+_BY_A_CLIENT = _LATE | {"status", "lifecycle", "file"}
+"""What is logged to a recorded run through MLflow's client, or about an experiment or a logged model."""
 _NOUNS = {
     "artifact": "an artifact",
     "file": "a file",
@@ -20,8 +22,11 @@ _NOUNS = {
 }
 
 
-def check_late(run_id: str, params: Mapping[str, Any], events: Iterable[Event]) -> None:
+def check_late(run_id: str, params: Mapping[str, Any], events: Iterable[Event], *, by_client: bool = False) -> None:
     """Check what is logged to a run that is recorded, and whose parameters are known.
+
+    Args:
+        by_client: it comes through MLflow's client, which may also change states, and add files.
 
     Raises UsageError for what an amendment cannot hold, and for a parameter with another value than the run has.
     """
@@ -33,7 +38,7 @@ def check_late(run_id: str, params: Mapping[str, Any], events: Iterable[Event]) 
                     f"the parameter '{name}' of run {run_id[:12]} is {kept!r}, and cannot become {value!r}",
                     hint="give it another name, or start a run of its own: ciplug.start_run()",
                 )
-        elif not _LATE & event.keys():
+        elif not (_BY_A_CLIENT if by_client else _LATE) & event.keys():
             noun = next((noun for kind, noun in _NOUNS.items() if kind in event), "this")
             raise UsageError(
                 f"run {run_id[:12]} is recorded, and {noun} cannot be added to it",

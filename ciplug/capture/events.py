@@ -2,7 +2,8 @@
 
 {"metric": "loss", "value": 0.5, "step": 1}     {"param": "depth", "value": 6}      {"tag": "k", "value": "v"}
 {"untag": "k"}     {"artifact": PATH, "as": NAME}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}
-{"seed": 7}     {"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
+{"seed": 7}     {"status": "running"}     {"lifecycle": "deleted"}
+{"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
 {"file": "plots/roc.png"}     {"left_out": "acc", "why": "text", "found": "high"}
 {"input": {"name": "d", "digest": "1a2b3c4d", "source_type": "local", "source": "…"}, "schema": TEXT, "profile": TEXT}
 

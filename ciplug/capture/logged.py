@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, get_args
@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, get_args
 from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
 from ciplug.records.canonical import digest
+from ciplug.records.change import Lifecycle
 from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
 from ciplug.records.last_point import LastPoint, milliseconds
 from ciplug.records.left_out import LeftOut, Why
-from ciplug.records.run import METRIC_NAME, Scalar
+from ciplug.records.run import METRIC_NAME, Scalar, Status
 from ciplug.records.series import Series
 
 
@@ -75,6 +76,10 @@ class Logged:
     started: float | None = None
     """Unix seconds, if the program set when the run started."""
     ended: float | None = None
+    status: str | None = None
+    """What the program said of its own state: `running`, `scheduled`, or how it ended."""
+    lifecycle: Lifecycle | None = None
+    """`deleted`, or `active` again."""
     torn: int = 0
     """Lines that are not an event: their process was killed while it wrote, or something else wrote to the file."""
     unknown: int = 0
@@ -216,6 +221,8 @@ class Fold:
             latest=dict(sorted(self._latest.items())),
             model=self._one("model"),
             name=self._one("name"),
+            status=self._one("status"),
+            lifecycle=self._one("lifecycle"),
             seed=self._one("seed"),
             started=self._one("started"),
             ended=self._one("ended"),
@@ -242,8 +249,13 @@ class _First(NamedTuple):
     value: Any
 
 
+_NAMED = ("param", "tag", "untag", "left_out")
 _ONCE = ("artifact", "dataset", "file", "input", "model_input", "output")
 _TEXTS = ("model", "name")
+_STATES: Mapping[str, Collection[str]] = {
+    "status": ("running", "scheduled", *get_args(Status)),
+    "lifecycle": get_args(Lifecycle),
+}
 _TIMES = ("started", "ended")
 
 
@@ -257,7 +269,7 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
     if "metric" in event:
         return _metric(event)
     kind = next(
-        (kind for kind in ("param", "tag", "untag", "left_out", *_ONCE, *_TEXTS, *_TIMES, "seed") if kind in event),
+        (kind for kind in (*_NAMED, *_ONCE, *_TEXTS, *_STATES, *_TIMES, "seed") if kind in event),
         None,
     )
     if kind is None:
@@ -286,6 +298,8 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         return kind, model.id, model, time
     if kind in _ONCE:
         return kind, str(event[kind]), str(event[kind]), time
+    if kind in _STATES:
+        return (kind, "", event[kind], time) if event[kind] in _STATES[kind] else None
     if kind in _TIMES:
         return kind, "", _moment(event[kind]), time
     return kind, "", int(event[kind]) if kind == "seed" else str(event[kind]), time

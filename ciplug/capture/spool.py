@@ -45,6 +45,24 @@ class Spool:
     def _folders(self) -> list[Path]:
         return [self.folder, self._fallback] if _is_ours(self._fallback) else [self.folder]
 
+    def entries(self) -> list[Path]:
+        """The folders of all entries, whatever state they are in."""
+        found = []
+        for top in self._folders():
+            with contextlib.suppress(FileNotFoundError), os.scandir(top) as listed:
+                found += [Path(one.path) for one in listed if not one.name.startswith(".") and one.is_dir()]
+        return found
+
+    def open_session(self, run_id: str) -> RunWriter | None:
+        """Open what MLflow's client changes about a recorded run, or about what has no record."""
+        for folder in self._folders_of(run_id):
+            writer = RunWriter.open(folder) if "." in folder.name else None
+            if writer is not None and writer.by_client:
+                return writer
+            if writer is not None:
+                writer.release()
+        return None
+
     def create(self, run_id: str, facts: Mapping[str, Any]) -> RunWriter:
         """Begin a run. Where the folder cannot be written, one in the system's temporary folder takes its place.
 

@@ -34,6 +34,7 @@ OPEN, ENDING, LOCK = "open.json", "ending.json", "lock"
 JOINED = "joined"
 BESIDE = "beside-"
 """The beginning of the name of an empty file, whose end is the id of a run."""
+BY_CLIENT = "by_client"
 SERVER = "server"
 """The owner of a run that outlives the processes which log to it."""
 
@@ -97,6 +98,11 @@ class RunWriter:
         return facts if isinstance(facts, dict) else None
 
     @property
+    def by_client(self) -> bool:
+        """Whether an amendment is made by MLflow's client: a single change, or a run that was resumed."""
+        return bool(self.facts.get(BY_CLIENT))
+
+    @property
     def parent(self) -> str | None:
         """The id of the run that this one is a child of."""
         run = self.facts.get("run")
@@ -123,7 +129,7 @@ class RunWriter:
         not take them.
         """
         if self.amends is not None:
-            check_late(self.id, self.amends.get("params", {}), events)
+            check_late(self.id, self.amends.get("params", {}), events, by_client=self.by_client)
         self._log.append(*events)
         # Asked afterwards: the log is read once this file has gone, so what was written before that is in it.
         if not self.is_open:
@@ -149,6 +155,15 @@ class RunWriter:
             except OSError as problem:
                 words = f"the file cannot be kept: {path}: {problem.strerror}"
                 raise StoreError(words, hint="is the disk full?") from None
+        self.append({"file": name})
+
+    def keep_file(self, name: str, source: Path) -> None:
+        """Keep a copy of a file as it is now. Raises OSError where it cannot be read, else as `append`."""
+        from ciplug.capture.frozen import freeze
+
+        path = self.folder / KEPT / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        freeze(source, path)
         self.append({"file": name})
 
     def logged(self) -> Logged:

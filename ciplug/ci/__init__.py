@@ -25,6 +25,8 @@ def detect(env: Mapping[str, str]) -> Context:
     """Return the host's facts about the job. `identity.identify` decides which of them describe the checkout."""
     host = host_of(env)
     context = dataclasses.replace(host.context(env), leg=leg_of(env.get("CIPLUG_MATRIX", "")))
+    if image := base.text(env, "CIPLUG_IMAGE"):
+        context = dataclasses.replace(context, image=image)
     queued = _QUEUED.fullmatch(context.branch or "")
     if queued and context.target_branch is None:
         return dataclasses.replace(context, target_branch=queued[1])

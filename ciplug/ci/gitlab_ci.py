@@ -42,6 +42,7 @@ def context(env: Mapping[str, str]) -> Context:
         api_url=text(env, "CI_API_V4_URL"),
         run_url=text(env, "CI_PIPELINE_URL"),
         job=text(env, "CI_JOB_NAME"),
+        image=text(env, "CI_JOB_IMAGE"),
         actor=text(env, "GITLAB_USER_LOGIN"),
         trusted=_trusted(env),
     )
@@ -73,7 +74,13 @@ def report_url(env: Mapping[str, str], file: Path) -> str | None:
 
 
 write_summary = base.no_summary
-write_outputs = base.no_outputs
+
+
+def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+    """Append to the file that the job reports as `dotenv`, if it names one."""
+    return base.append_outputs(text(env, "CIPLUG_OUTPUTS"), outputs)
+
+
 annotate = base.annotate
 push_hint = (
     "a job token may push once Settings > CI/CD > Job token permissions > 'Allow Git push requests' is on; "

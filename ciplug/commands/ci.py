@@ -27,7 +27,9 @@ from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.open_bundles import OfFiles
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion.promote import PromotionRequest, ladder_of, promote
+from ciplug.steps.promotion.after import SUBJECTS, follow_up, followers_of
+from ciplug.steps.promotion.promote import PromotionRequest, promote
+from ciplug.steps.promotion.writing import ladder_of
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
 from ciplug.steps.reporting.post import Posting, post
@@ -103,8 +105,10 @@ def run(args: argparse.Namespace) -> int:
         _hand_over(session, {"run-id": "", "verdict": "NONE"})
         return 0
     bundle = _bundle(args, session)
-    if args.promote_to and args.collect is None:
-        ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
+    if args.promote_to:
+        if args.collect is None:
+            ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
+        followers_of(session)
     if args.output_dir:
         make_folder(Path(args.output_dir), "--output-dir")
         if not args.hand_over or session.context.host not in _BY_JOB:
@@ -141,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     gates = 0 if args.hand_over and session.context.trusted else exit_code(report.verdicts, args.fail_on)
     code = exit_code_of_ci(training=training, recording=code, report=unjudged, keeping=failed, gates=gates)
     for one in (job.run, *job.also) if args.promote_to else ():
-        code = code or _promote(session, one, args.promote_to)
+        code = code or _promote(session, one, args.promote_to, args.output_dir)
     return code
 
 
@@ -289,11 +293,12 @@ def _hand_over(session: Session, outputs: dict[str, str]) -> None:
     ci.host_module(session.context.host).write_outputs(session.env, outputs)
 
 
-def _promote(session: Session, run: Run, stage: str) -> int:
+def _promote(session: Session, run: Run, stage: str, folder: str | None) -> int:
     if session.proposes:
         console.say(f"not promoted to {stage}: a job of a pull request or merge queue never promotes")
         return 0
     try:
+        followers = followers_of(session, subjects=Path(folder) / SUBJECTS if folder else None)
         promotion = promote(session, PromotionRequest(run.model, stage, run=run.id))
     except ConfigError:
         raise
@@ -301,4 +306,5 @@ def _promote(session: Session, run: Run, stage: str) -> int:
         console.complain(f"not promoted: {problem.message}", problem.hint)
         return problem.exit_code
     tell_promotion(promotion)
+    follow_up(session, promotion, followers)
     return 0

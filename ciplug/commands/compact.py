@@ -7,6 +7,8 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.config import Keep
+from ciplug.errors import counted
+from ciplug.steps.drop_old_files import FilesToDrop, drop_files, files_to_drop
 from ciplug.steps.drop_old_runs import RunsToDrop, drop_runs, runs_to_drop
 from ciplug.steps.fold import fold
 from ciplug.steps.session import Session
@@ -37,9 +39,33 @@ def run(args: argparse.Namespace) -> int:
 def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
     old = runs_to_drop(session, keep)
     _show(old, keep, "would drop" if dry_run else "drops")
-    if old.runs and not dry_run:
+    files = files_to_drop(session, old.runs)
+    if dry_run:
+        if files and files.unneeded:
+            console.say(f"would set {counted(len(files.unneeded), 'file')} aside that only these runs name")
+        return
+    # Before the runs: without their records nobody knows what their files were.
+    if files:
+        _drop_files(session, files)
+    if old.runs:
         objects = drop_runs(session, old.runs, keep)
         console.say(f"dropped {len(old.runs)} runs ({objects} objects); the rule is keep: {keep}")
+
+
+def _drop_files(session: Session, files: FilesToDrop) -> None:
+    if files.unknown:
+        console.complain(f"warning: no file is dropped: {files.unknown}")
+        return
+    done = drop_files(session, files)
+    if done.set_aside:
+        console.say(
+            f"set {counted(done.set_aside, 'file')} aside that only these runs name: "
+            "the next `ciplug compact` drops them, from tomorrow on"
+        )
+    if done.dropped:
+        console.say(f"dropped {counted(done.dropped, 'file')} that no run names")
+    if done.in_history:
+        console.complain("warning: the dropped files stay in the history of their ref: the host refuses a new one")
 
 
 def _show(old: RunsToDrop, keep: Keep, verb: str) -> None:

@@ -164,6 +164,14 @@ def _tags(given: list[str]) -> dict[str, str]:
     return tags
 
 
+def version_number(text: str) -> int:
+    """The number of a version, as `3` or `v3`."""
+    digits = text.removeprefix("v")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise argparse.ArgumentTypeError(f"'{text}' is not the number of a version, like 3 or v3")
+    return int(digits)
+
+
 def repeat_common(parser: argparse.ArgumentParser) -> None:
     """Let the options that hold everywhere stand after a second verb too: `ciplug runs list --store URI`."""
     for name in ("--store", "--config"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.errors import UsageError
 from ciplug.records.notice import Kind, Notice
+from ciplug.registry.ladder import NO_STAGE
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
@@ -44,10 +45,14 @@ def tell_promotion(promotion: Promotion) -> None:
         console.complain(f"warning: {notice.line}")
     for sentence in promotion.reruns:
         console.complain(f"warning: {sentence}")
-    replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
-    console.say(
-        f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
-    )
+    tell_move(promotion.model, promotion.version, promotion.stage, promotion.event, promotion.replaced)
+
+
+def tell_move(model: str, version: int, stage: str, event: int, replaced: int | None = None) -> None:
+    """Say which stage a version is in now."""
+    where = "in no stage" if stage == NO_STAGE else f"in {stage}"
+    instead = f", in place of version {replaced}" if replaced else ""
+    console.say(f"{model} version {version} is {where}{instead} (event {event})")
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
-from ciplug.steps.promotion.deployment import record_deployment
-from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
-from ciplug.steps.session import Session
+from ciplug.steps.promotion.after import follow_up, followers_of
+from ciplug.steps.promotion.promote import PromotionRequest, promote
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="the run to promote (default: the model's run of this commit)")
-    which.add_argument("--version", metavar="N", type=int, help="promote this registered version instead of a run")
+    which.add_argument(
+        "--version", metavar="N", type=options.version_number, help="promote this registered version instead of a run"
+    )
     parser.add_argument(
         "--deployment",
         metavar="ENVIRONMENT",
@@ -27,22 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         help="record a deployment of the version's commit with the forge (default: the stage's name)",
     )
+    parser.add_argument("--release", action="store_true", help="publish a release MODEL@vN on the forge")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
+    followers = followers_of(session, deployment=args.deployment, release=args.release)
     request = PromotionRequest(args.model, args.to, run=args.run, version=args.version, reason=args.reason)
     promotion = promote(session, request)
     tell_promotion(promotion)
-    if args.deployment is not None:
-        _record_deployment(session, promotion, args.deployment)
+    follow_up(session, promotion, followers)
     return 0
-
-
-def _record_deployment(session: Session, promotion: Promotion, environment: str) -> None:
-    deployment = record_deployment(session, promotion, environment)
-    if deployment.unrecorded:
-        console.complain(f"no deployment recorded: {deployment.words}", deployment.hint)
-    else:
-        console.say(f"deployment of {(deployment.commit or '')[:8]} to {deployment.environment} recorded")

@@ -1,86 +1,184 @@
-"""Show the registry: models, versions, stages, and who moved what when, on which evidence."""
+"""Show the registry, check it, and change what needs no evidence: aliases, tags, words, versions nobody uses."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Sequence
 
 from ciplug import console
-from ciplug.commands import options
-from ciplug.errors import BrokenLog, UsageError
-from ciplug.records.canonical import dumps, plain
-from ciplug.records.keys import log_of
-from ciplug.records.registry_event import RegistryEvent
+from ciplug.commands import options, registry_changes
+from ciplug.commands import registry_tables as tables
+from ciplug.errors import BrokenLog, NotFound, UsageError, counted
+from ciplug.records.canonical import dumps
 from ciplug.registry import ledger
-from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
-from ciplug.registry.state import fold
 from ciplug.reports import untrusted
-from ciplug.steps.registered import is_signed, read_if_whole
+from ciplug.steps import history as past
+from ciplug.steps.registered import read_if_whole, read_model
+from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
 from ciplug.steps.vouch import vouch
 
+_SHOWN_MOST = 100
+"""Events that `history` shows, where nobody asks for more."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|history|vouch")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, what in (
-        ("list", "all models, and the version in each stage"),
+        ("list", "all models, the version in each stage, and the aliases"),
         ("show", "the versions of a model"),
-        ("history", "every event of a model"),
+        ("history", "the events of a model, with their verdicts"),
+        ("at", "who was in which stage at a time of the past"),
+        ("verify", "verify every event: its chain, the rules that it followed, its evidence"),
         ("vouch", "sign for all events of a model that nobody has signed, as its log is now"),
     ):
         verb = verbs.add_parser(name, help=what, allow_abbrev=False)
-        if name != "list":
+        if name == "at":
+            verb.add_argument("time", metavar="TIME", help="like 2026-11-23, or 2026-11-23T12:00:00Z; UTC by default")
+        if name in ("at", "verify"):
+            verb.add_argument("model", metavar="MODEL", nargs="?", help="only this model, with its versions")
+        elif name != "list":
             verb.add_argument("model", metavar="MODEL")
+        if name == "history":
+            verb.add_argument(
+                "--limit",
+                metavar="N",
+                type=int,
+                help=f"the last N events (default: {_SHOWN_MOST}; with --json: all); 0: all",
+            )
+            verb.add_argument("--event", metavar="N", type=int, help="one event, with all of its evidence")
         verb.add_argument("--json", action="store_true", help="as JSON on stdout")
         options.repeat_common(verb)
+    registry_changes.add_verbs(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    if args.verb == "list":
-        return _list(session, args.json)
-    events = ledger.read(session.log, args.model).events
-    _tell_store(session)
-    if not events:
-        names = ledger.models(session.log)
-        raise UsageError(
-            f"the registry has no model '{args.model}'",
-            hint=f"it has: {', '.join(names)}" if names else "promote a run first: ciplug promote MODEL --to staging",
-        )
-    if args.verb == "vouch":
-        console.out(_history(events))
-        console.say(f"vouched for {len(events)} events, as event {vouch(session, args.model)}")
-        return 0
-    model = fold(args.model, events, is_signed(session))
-    _tell_notes(model)
-    if args.verb == "history":
-        console.out(_stored(session, args.model) if args.json else _history(events))
-    elif args.json:
-        console.out(dumps(_plain(model)))
-    else:
-        console.out(_versions(model))
-    return 0
+    if args.verb in registry_changes.VERBS:
+        return registry_changes.run(session, args)
+    return {"list": _list, "show": _show, "history": _history, "at": _at, "verify": _verify, "vouch": _vouch}[
+        args.verb
+    ](session, args)
 
 
-def _list(session: Session, as_json: bool) -> int:
+def _list(session: Session, args: argparse.Namespace) -> int:
     models = [read_if_whole(session, name) for name in ledger.models(session.log)]
     _tell_store(session)
     for model in models:
         _tell_notes(model)
     broken = next((model.problem for model in models if model.problem), None)
-    models = [model for model in models if not model.problem]
-    if as_json:
-        console.out(dumps([_plain(model) for model in models]))
+    models = [model for model in models if model.exists]
+    if args.json:
+        console.out(dumps([tables.plain_model(model) for model in models]))
     elif models:
-        ladders = [section.policy.ladder for section in session.config.sections()]
-        stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in models)) for stage in group)
-        rows = [[untrusted.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
-        console.out(_draw(["model", "versions", *map(str.lower, stages)], rows))
+        console.out(tables.models(models, session.config))
     else:
         console.say("the registry is empty" if not broken else "no other model is registered")
     return BrokenLog.exit_code if broken else 0
+
+
+def _show(session: Session, args: argparse.Namespace) -> int:
+    model = read_model(session, args.model)
+    _tell_store(session)
+    _need(session, model)
+    _tell_notes(model)
+    if args.json:
+        console.out(dumps(tables.plain_model(model)))
+    else:
+        console.out(tables.versions(model))
+    return 0
+
+
+def _history(session: Session, args: argparse.Namespace) -> int:
+    if args.limit is not None and args.limit < 0:
+        raise UsageError(f"--limit {args.limit}: a number from 0 is expected")
+    limit = args.limit if args.limit is not None else None if args.json or args.event else _SHOWN_MOST
+    if args.json and not args.event:
+        events = past.stored(session, args.model, limit or None)
+        _tell_store(session)
+        _need(session, read_model(session, args.model), events=len(events))
+        console.out(dumps(events))
+        return 0
+    found = past.history(session, args.model, limit or None)
+    _tell_store(session)
+    _need(session, found.model, events=len(found.events))
+    _tell_notes(found.model)
+    if args.event:
+        chosen = next((one for one in found.events if one.event.seq == args.event), None)
+        if chosen is None:
+            raise NotFound(f"'{args.model}' has no event {args.event}", hint=f"events: 1 to {len(found.events)}")
+        console.out(dumps(chosen.event) if args.json else tables.event(chosen))
+        return 0
+    console.out(tables.history(found.events))
+    if found.earlier:
+        console.say(f"{counted(found.earlier, 'earlier event')}: --limit 0 shows all")
+    return 0
+
+
+def _at(session: Session, args: argparse.Namespace) -> int:
+    names = [args.model] if args.model else ledger.models(session.log)
+    states = [past.state_at(session, name, args.time) for name in names]
+    _tell_store(session)
+    for state in states:
+        if state.later:
+            console.complain(
+                f"warning: {counted(state.later, 'event')} of '{untrusted.clean(state.model.name, 80)}' up to event "
+                f"{state.event} say that they were made later: a clock was wrong; the order of the log counts"
+            )
+    if args.model and not states[0].event:
+        raise NotFound(f"'{args.model}' had no event until {args.time}", hint="see: ciplug registry history")
+    models = [state.model for state in states if state.model.exists]
+    if args.json:
+        console.out(dumps([{"event": s.event, **tables.plain_model(s.model)} for s in states if s.model.exists]))
+    elif not models:
+        console.say(f"the registry was empty at {args.time}")
+    else:
+        console.out(tables.versions(models[0]) if args.model else tables.models(models, session.config))
+    return 0
+
+
+def _verify(session: Session, args: argparse.Namespace) -> int:
+    names = [args.model] if args.model else ledger.models(session.log)
+    checks = [check_model(session, name) for name in names]
+    _tell_store(session)
+    for check in checks:
+        for note in check.notes:
+            console.complain(note)
+        for problem in check.problems:
+            console.complain(f"{untrusted.clean(problem.where, 200)}: {untrusted.clean(problem.what, 400)}")
+    if args.model and not checks[0].events and not checks[0].problems:
+        _need(session, Model(args.model))
+    wrong = [check for check in checks if check.problems]
+    if args.json:
+        found = [
+            {"model": c.model, "events": c.events, "problems": [{"where": p.where, "what": p.what} for p in c.problems]}
+            for c in checks
+        ]
+        console.out(dumps(found))
+    for check in checks:
+        if not check.problems:
+            console.say(f"{untrusted.clean(check.model, 120)}: {counted(check.events, 'event')} verified")
+    return BrokenLog.exit_code if wrong else 0
+
+
+def _vouch(session: Session, args: argparse.Namespace) -> int:
+    found = past.history(session, args.model)
+    _need(session, found.model, events=len(found.events))
+    console.out(tables.history(found.events))
+    console.say(f"vouched for {len(found.events)} events, as event {vouch(session, args.model)}")
+    return 0
+
+
+def _need(session: Session, model: Model, events: int = 0) -> None:
+    """Raise NotFound where the registry has no such model; a history outlives it."""
+    if model.exists or events or model.skipped or model.unsigned:
+        return
+    moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
+    names = ledger.models(session.log)
+    raise NotFound(
+        f"the registry has no model '{model.name}'{moved}",
+        hint=f"it has: {', '.join(names)}" if names else "promote a run first: ciplug promote MODEL --to staging",
+    )
 
 
 def _tell_store(session: Session) -> None:
@@ -91,71 +189,3 @@ def _tell_store(session: Session) -> None:
 def _tell_notes(model: Model) -> None:
     for note in model.notes:
         console.complain(note)
-
-
-def _stored(session: Session, model: str) -> bytes:
-    """The events as they are stored, with fields that this ciplug does not know."""
-    return dumps([json.loads(entry) for entry in session.log.entries(log_of(model))])
-
-
-def _plain(model: Model) -> dict[str, object]:
-    return {"name": model.name, "versions": [plain(version) for version in model.versions]}
-
-
-def _at(model: Model, stage: str) -> str:
-    holder = model.holder(stage)
-    return f"v{holder.number}" if holder else "-"
-
-
-def _versions(model: Model) -> str:
-    rows = [
-        [v.number, v.stage, v.run[:12], (v.commit or "-")[:8], _minute(v.created), len(v.files), _exempt(v.exemptions)]
-        for v in reversed(model.versions)
-    ]
-    return _draw_filled(["version", "stage", "run", "commit", "registered (UTC)", "files", "not required"], rows)
-
-
-def _exempt(exemptions: Sequence[str]) -> str:
-    return untrusted.clean(", ".join(exemptions), 60)
-
-
-def _history(events: Iterable[RegistryEvent]) -> str:
-    headers = ["#", "when (UTC)", "event", "version", "move", "who", "verdict", "reason", "not required"]
-    return _draw_filled(headers, [_event(event) for event in events])
-
-
-def _event(event: RegistryEvent) -> list[object]:
-    """One row of the history. Of a type that this ciplug does not know, the fields that have the names of ours."""
-    fields = {name: untrusted.clean(str(value), 60) for name, value in event.payload.items()}
-    stage = fields.get("stage")
-    return [
-        event.seq,
-        _minute(event.created),
-        untrusted.clean(event.type, 40),
-        f"v{fields['version']}" if "version" in fields else "-",
-        f"{fields.get('from_stage', NO_STAGE)} → {stage}" if stage else "",
-        untrusted.clean(event.actor or "-", 40),
-        fields.get("verdict_digest", "-")[7:19] or "-",
-        fields.get("reason", ""),
-        _exempt(_texts(event.payload.get("exemptions"))),
-    ]
-
-
-def _texts(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
-
-
-def _minute(moment: str) -> str:
-    return untrusted.clean(moment[:16].replace("T", " "), 16)
-
-
-def _draw_filled(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
-    """Draw a table, without its last column where no row has a value there."""
-    filled = any(row[-1] for row in rows)
-    return _draw(headers, rows) if filled else _draw(headers[:-1], [row[:-1] for row in rows])
-
-
-def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
-    from tabulate import tabulate
-
-    return untrusted.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))

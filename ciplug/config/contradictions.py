@@ -67,6 +67,25 @@ def _gate(path: Path, gate: Gate, given: Readable) -> Iterator[Mistake]:
         words = "it compares runs with different seeds: add seeds: {min_runs: 2}"
         yield Mistake((*path, "test"), words, None, ((*path, "test"),))
     yield from _without_one_baseline(path, gate, given.policy)
+    if gate.trade_off is not None and gate.trade_off.gate:
+        yield from _traded(path, gate, gate.trade_off.gate, given)
+
+
+def _traded(path: Path, gate: Gate, name: str, given: Readable) -> Iterator[Mistake]:
+    """Find what keeps a trade-off from the gain of another gate's metric."""
+    at, about = (*path, "trade_off", "gate"), ((*path, "trade_off"), ("gates", name))
+    other = given.policy.gates.get(name)
+    if other is None:
+        if name not in given.gates:
+            yield Mistake(at, f"unknown gate '{name}'", _nearest(name, given), (at,))
+    elif given.policy.metric_of(name) == given.policy.metric_of(str(path[-1])):
+        yield Mistake(at, "a metric cannot be traded for itself: name the gate of another one", None, about)
+    elif other.kind == "drift" or other.max_regression is None:
+        words = f"the gate '{name}' does not compare its metric with a baseline: give it max_regression"
+        yield Mistake(at, words, None, about)
+    elif (other.baseline or given.policy.baseline) != (gate.baseline or given.policy.baseline):
+        words = f"the gate '{name}' has another baseline: what is won and what is lost need the same one"
+        yield Mistake(at, words, None, (*about, (*path, "baseline"), ("baseline",)))
 
 
 def _without_samples(path: Path, gate: Gate) -> Iterator[Mistake]:
@@ -112,6 +131,10 @@ def _selections(given: Readable) -> Iterator[Mistake]:
         for gate in names or ():
             if gate not in given.gates:
                 yield Mistake(path, f"unknown gate '{gate}'", _nearest(gate, given), (path,))
+            trade_off = policy.gates[gate].trade_off if gate in policy.gates else None
+            if path[0] != "monitor" and trade_off is not None and trade_off.gate not in (names or ()):
+                words = f"the trade-off of '{gate}' needs the gate '{trade_off.gate}': add it"
+                yield Mistake(path, words, None, (path, ("gates", gate)))
 
 
 def _promotions(policy: Policy) -> Iterator[Mistake]:

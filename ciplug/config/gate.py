@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 from ciplug.config import kinds, values
+from ciplug.config.allowance import ALLOWANCE, TRADE_OFF, Allowance, TradeOff
 from ciplug.config.kinds import Mistake, Table, key, one_of
 
 Action = Literal["fail", "warn"]
@@ -25,30 +26,6 @@ PAIRED_TESTS: tuple[PairedTest, ...] = get_args(PairedTest)
 Test = Literal["auto", "point", "welch", PairedTest, "psi", "ks", "chi2"]
 DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
 METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Allowance:
-    """The loss against the baseline that is allowed; with both parts, a gate fails only beyond both."""
-
-    abs: float | None = key(kinds.ALLOWED_LOSS)
-    """The allowance in the metric's own unit."""
-    rel: float | None = key(kinds.FRACTION)
-    """The allowance as a fraction of |baseline|."""
-
-    def mistakes(self) -> Iterator[Mistake]:
-        if self.abs is None and self.rel is None:
-            yield Mistake((), "give 'abs', 'rel' or both")
-
-
-def _allowance(value: Any) -> Any:
-    """Read `10%` as a fraction of the baseline's value, and a number as an amount of the metric."""
-    if isinstance(value, str):
-        return Allowance(rel=values.fraction(value))
-    return value if isinstance(value, dict) else Allowance(abs=values.allowed_loss(value))
-
-
-ALLOWANCE = Table(Allowance, "{rel: 10%, abs: 2}", _allowance, ({"type": "number", "minimum": 0}, kinds.PERCENT_FORM))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +202,8 @@ class Gate:
     min: float | None = key(kinds.NUMBER)
     max: float | None = key(kinds.NUMBER)
     max_regression: Allowance | None = key(ALLOWANCE)
+    trade_off: TradeOff | None = key(TRADE_OFF)
+    """A larger loss in exchange for the gain of another metric."""
     baseline: Baseline | None = key(BASELINE)
     test: Test = key(one_of(*get_args(Test)), "auto")
     """The test for the uncertainty; auto: the best one that the data allow."""
@@ -291,7 +270,18 @@ class Gate:
         named += [name for name in ("baseline",) if getattr(self, name) is not None]
         for name in named if not self.compares else ():
             yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
+        if self.trade_off is not None:
+            yield from self._traded(self.trade_off)
         yield from self._unused()
+
+    def _traded(self, trade_off: TradeOff) -> Iterator[Mistake]:
+        rules = (("max_regression",), ("trade_off",))
+        if self.max_regression is None:
+            words = "it allows more than max_regression does: add max_regression, the loss that is allowed without it"
+            yield Mistake(("trade_off",), words, None, rules)
+        elif trade_off.max_regression is not None and trade_off.exceeds(self.max_regression) is False:
+            words = "it allows no more than the gate's own max_regression, so the trade-off has no effect"
+            yield Mistake(("trade_off", "max_regression"), words, None, rules)
 
     def _unused(self) -> Iterator[Mistake]:
         """Find keys that the test of the gate does not use."""

@@ -40,6 +40,8 @@ class How(Enum):
     """The absolute allowance is larger."""
     RELATIVE = auto()
     """The relative allowance is larger."""
+    TRADE_OFF_ADDED = auto()
+    """A loss is allowed in exchange for the gain of another metric."""
     OLDER = auto()
     """An older baseline is allowed."""
     LEFT_OPEN = auto()
@@ -103,6 +105,7 @@ _WORDS: dict[How, Callable[[Loosening], str]] = {
     How.FEWER_SLICES: lambda one: f"{one.now} is more than {one.was}: fewer slices are judged",
     How.ABSOLUTE: lambda one: _more("abs", one),
     How.RELATIVE: lambda one: _more("rel", one),
+    How.TRADE_OFF_ADDED: lambda one: "it lets a loss pass that max_regression does not: it may not be added",
     How.OLDER: lambda one: f"max_age_days {one.was:g} may not be raised or removed",
     How.LEFT_OPEN: lambda one: (
         f"it can leave the gate '{one.now}' open where it would fail: give that gate "

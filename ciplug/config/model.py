@@ -115,6 +115,8 @@ class Config(Section):
     """Names of parameters, tags and options whose values are masked in records; `*` stands for any characters."""
     signers: Mapping[str, str] = key(kinds.Scalar(values.signers, values.SIGNERS_FORM), {}, nullable=False)
     """Name → public ssh key of those whose signature makes runs, verdicts and events of the registry count."""
+    mirror_tags: bool = key(kinds.FLAG, False)
+    """Tags in the repository of the code mirror the registry, as GTO reads them. Only with the store `git:`."""
     keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
     model: str | None = key(kinds.TEXT)
     """The model of the runs. Default: `default`, and the gates are for every model."""
@@ -146,6 +148,12 @@ class Config(Section):
         section = self.section_of(model)
         return (section.policy if section else Policy()).ladder
 
+    def gated_stages(self, model: str) -> tuple[str, ...]:
+        """The stages that versions of a model reach by a promotion alone; none where no policy judges the model."""
+        section = self.section_of(model)
+        judged = section is not None and (section.policy.gates or section.policy.stages)
+        return self.ladder_of(model) if judged else ()
+
     def of(self, model: str | None) -> Section:
         """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
         if not self.models:
@@ -160,5 +168,15 @@ class Config(Section):
         return self.models[model]
 
 
-WHOLE_FILE = ("version", "store", "artifact_store", "artifact_limit", "redact", "signers", "keep", "models")
+WHOLE_FILE = (
+    "version",
+    "store",
+    "artifact_store",
+    "artifact_limit",
+    "redact",
+    "signers",
+    "mirror_tags",
+    "keep",
+    "models",
+)
 """The keys that may stand beside `models`."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ciplug.config.allowance import Allowance, TradeOff
 from ciplug.config.gate import (
     ACTIONS,
-    Allowance,
     Baseline,
     Defaults,
     Gate,
@@ -241,6 +241,21 @@ def _trend(before: Trend | None, after: Trend | None, at: Path, scope: Scope) ->
         yield from _walk(Trend, before, after, lambda key: (*at, key), scope)
 
 
+def _trade_off(before: TradeOff | None, after: TradeOff | None, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if before is not None and after is not None:
+        yield from _walk(TradeOff, before, after, lambda key: (*at, key), scope)
+    elif after is not None and any(gate.max_regression is not None for gate, _ in scope.gates.values()):
+        yield Loosening(at, How.TRADE_OFF_ADDED)
+
+
+def _improvement(before: Allowance, after: Allowance, at: Path, scope: Scope) -> Iterator[Loosening]:
+    was, now = (one.abs if one.rel is None else one.rel for one in (before, after))
+    if (before.rel is None) != (after.rel is None):
+        yield Loosening(at, How.REPLACED)
+    elif was is not None and now is not None and now < was:
+        yield Loosening(at, How.BELOW, was, now)
+
+
 def _slices(before: Slices | None, after: Slices | None, at: Path, scope: Scope) -> Iterator[Loosening]:
     if before is None:
         return
@@ -430,6 +445,7 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "min": _min,
         "max": _max,
         "max_regression": _allowance,
+        "trade_off": _trade_off,
         "baseline": _baseline,
         "test": _fixed,
         "n": _first_evidence,
@@ -447,6 +463,7 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "atol": _at_most(How.MORE),
         "alpha": _fixed,
     },
+    TradeOff: {"max_regression": _allowance, "gate": _fixed, "min_improvement": _improvement},
     Trend: {"since": _fixed, "max_total": _allowance},
     LeastEffect: dict.fromkeys(keys_of(LeastEffect), _at_most(How.MORE)),
     Allowance: {"abs": _absolute, "rel": _relative},

@@ -82,6 +82,13 @@ class Forge(Protocol):
         """Say that `commit` is what an environment runs from now on."""
         ...
 
+    def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
+        """Publish a release at a tag, which is made at `commit` if it does not exist; returns its web address.
+
+        One that exists stays as it is.
+        """
+        ...
+
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Return the accounts that approved this pipeline's access to a protected environment.
 

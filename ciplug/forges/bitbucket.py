@@ -118,6 +118,9 @@ class Bitbucket:
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
         raise ForgeError("Bitbucket takes deployments from the steps of its own pipelines only")
 
+    def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
+        raise ForgeError("Bitbucket has no releases")
+
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Bitbucket does not tell a job who has let it run."""
         return None

@@ -119,6 +119,17 @@ class Gitea:
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
         raise ForgeError("Gitea has no deployments")
 
+    def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
+        with self._api.errors(f"publish the release {tag}", _HINT):
+            try:
+                found = self._api.get(f"{self._path}/releases/tags/{quote(tag, safe='')}").json()
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+                made = {"tag_name": tag, "target_commitish": commit, "name": cut(title, 200), "body": body}
+                found = self._api.send("POST", f"{self._path}/releases", made).json()
+            return str(found["html_url"])
+
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Gitea has no environments that somebody approves."""
         return None

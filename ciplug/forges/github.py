@@ -28,6 +28,7 @@ _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GIT
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _DEPLOYMENTS = "give the job `permissions: deployments: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_RELEASES = "give the job `permissions: contents: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
@@ -143,6 +144,18 @@ class GitHub:
                 commit, auto_merge=False, required_contexts=[], environment=environment, description=short
             )
             deployment.create_status("success", target_url=url or "", environment=environment, description=short)
+
+    def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
+        import github
+
+        with self._errors(f"publish the release {tag}", _RELEASES):
+            repository = self._open()
+            with suppress(github.UnknownObjectException):
+                return str(repository.get_release(tag).html_url)
+            made = repository.create_git_release(
+                tag, cut(title, 200), cut(body, self.comment_limit), target_commitish=commit
+            )
+            return str(made.html_url)
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         run = re.search(r"/actions/runs/(\d+)", run_url or "")

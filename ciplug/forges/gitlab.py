@@ -153,6 +153,20 @@ class GitLab:
             deployment = {"environment": environment, "sha": commit, "ref": project.default_branch, "tag": False}
             project.deployments.create({**deployment, "status": "success"})
 
+    def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
+        import gitlab
+
+        with self._errors(f"publish the release {tag}", _STATUSES):
+            project = self._project()
+            try:
+                release = project.releases.get(tag)
+            except gitlab.GitlabGetError as error:
+                if error.response_code not in (403, 404):
+                    raise
+                made = {"tag_name": tag, "ref": commit, "name": cut(title, 200), "description": body}
+                release = project.releases.create(made)
+            return str((release.attributes.get("_links") or {}).get("self") or tag)
+
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """GitLab knows the environment of a job instead."""
         return None

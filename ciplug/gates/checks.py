@@ -14,10 +14,23 @@ from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, decide
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, ResolvedGate, Slices
+    from ciplug.config.allowance import Allowance
+    from ciplug.config.gate import ResolvedGate, Slices
 
 RTOL = 1e-9
 RuleKey = Literal["min", "max", "max_regression"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traded:
+    """What a trade-off makes of a comparison."""
+
+    decision: Decision
+    """Before all tests of the run are corrected together."""
+    p: float
+    """Of its FAIL."""
+    clause: str
+    """What the other metric has gained, for the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +45,15 @@ class Check:
     interval: Interval | None = None
     lost: int = 0
     """Examples of the baseline that the candidate lacks."""
+    traded: Traded | None = None
+    """Beside an interval: what the trade-off of the gate makes of it."""
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of a FAIL; None where there is no test."""
+        if self.traded is not None:
+            return self.traded.p
+        return None if self.interval is None else self.interval.p
 
 
 def failed(gate: ResolvedGate) -> Outcome:
@@ -107,7 +129,7 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
         return check.result
     from ciplug.stats.power import underpowered
 
-    decision = decide(interval, adjusted_p=adjusted_p)
+    decision = _decide(check, interval, adjusted_p)
     low, high = (interval.low, interval.high) if interval.rule.sign > 0 else (-interval.high, -interval.low)
     bound = check.result.limit if check.rule in ("min", "max") else None
     if bound is not None:
@@ -121,13 +143,22 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
         confidence=1 - 2 * interval.rule.alpha,
         low=low,
         high=high,
-        p=interval.p if adjusted_p is None else adjusted_p,
+        p=check.p if adjusted_p is None else adjusted_p,
         n=interval.n,
         notes=(*check.result.notes, *interval.notes, *([warning] if warning else [])),
     )
     if bound is not None:
         return replace(result, reason=reasons.bound_by_interval(result, decision, least=check.rule == "min"))
-    return replace(result, reason=reasons.by_interval(result, interval, decision))
+    clause = check.traded.clause if check.traded else ""
+    return replace(result, reason=reasons.by_interval(result, interval, decision, clause))
+
+
+def _decide(check: Check, interval: Interval, adjusted_p: float | None) -> Decision:
+    if check.traded is None:
+        return decide(interval, adjusted_p=adjusted_p)
+    fails = check.traded.decision == "FAIL"
+    borne_out = adjusted_p is None or adjusted_p <= interval.rule.alpha
+    return "INCONCLUSIVE" if fails and not borne_out else check.traded.decision
 
 
 def _outcome(decision: Decision, gate: ResolvedGate) -> Outcome:
@@ -141,6 +172,8 @@ def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
         return check.result.advice if decision == "FAIL" else None
     from ciplug.stats.power import detectable, more_needed
 
+    if check.traded and check.traded.decision == "INCONCLUSIVE":
+        return reasons.TRADE_OFF_OPEN
     if decide(interval) == "FAIL":
         return reasons.chance_among_many(interval.unit)
     if check.lost:

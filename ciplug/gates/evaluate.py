@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError, listed
-from ciplug.gates import bounds, drift_gate, reasons, regression, rule_text, slices, trend, waivers
+from ciplug.gates import bounds, drift_gate, reasons, regression, rule_text, slices, trade_off, trend, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, missing, settled, undecided
 from ciplug.gates.choice_of_test import test_of_bound
@@ -96,14 +96,13 @@ def evaluate(
 
 def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     """The results of all gates: corrected together, waived, and with the worst of many slices."""
-    policy = _at_look(policy, evidence)
+    names = tuple(policy.gates)
+    policy, evidence = trade_off.with_parts(_at_look(policy, evidence), evidence)
     examples = ByExample(policy, evidence)
-    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples)]
+    checks = [check for name in names for check in _gate(policy, name, evidence, examples)]
     # Tests that cannot fail the run need no correction, and make the others no weaker.
     tests = {
-        number: check.interval.p
-        for number, check in enumerate(checks)
-        if check.interval and check.gate.severity == "error"
+        number: check.p for number, check in enumerate(checks) if check.p is not None and check.gate.severity == "error"
     }
     adjusted = holm(tests) if policy.defaults.correction == "holm" else {}
     by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
@@ -281,7 +280,10 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         else:
             yield from _bounds(name, gate, evidence, examples, policy.seeds)
             if gate.max_regression is not None:
-                yield regression.check(name, gate, value, evidence, examples, policy.seeds)
+                check = regression.check(name, gate, value, evidence, examples, policy.seeds)
+                if gate.trade_off is not None:
+                    check = trade_off.check(check, gate.trade_off, policy, evidence, examples)
+                yield check
             if gate.trend is not None:
                 yield trend.check(name, gate, gate.trend, value, evidence.trails[name])
     if gate.slices is not None:

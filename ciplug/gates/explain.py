@@ -9,7 +9,8 @@ from ciplug.gates import rule_text
 from ciplug.gates.number_text import exact
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Baseline, ResolvedGate, Slices
+    from ciplug.config.allowance import Allowance
+    from ciplug.config.gate import Baseline, ResolvedGate, Slices
     from ciplug.config.policy import Policy, Waiver
     from ciplug.config.stages import Narrowing, Stage
 
@@ -53,6 +54,8 @@ def _rules(policy: Policy, gate: ResolvedGate) -> Iterator[str]:
     yield from _bounds(gate)
     if gate.max_regression:
         yield f"{_regression(gate.max_regression, gate, gate.baseline)}{_method(policy, gate)}"
+        if gate.trade_off:
+            yield f"or it is {rule_text.trade_off(gate.trade_off)}, by the same baseline, both of them beyond noise"
     if gate.trend:
         total = f"at most {rule_text.allowance(gate.trend.max_total)} worse"
         yield f"since {rule_text.since(gate.trend)} it has become {total} in total, over all commits together"

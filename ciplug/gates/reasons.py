@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.config.clean import line_to_add
 from ciplug.errors import counted, listed
+from ciplug.gates import rule_text
 from ciplug.gates.number_text import exact, p_value, percent, shown, signed
 from ciplug.records.notice import Notice
 from ciplug.records.selection import PassedOver, Reason
@@ -15,6 +16,7 @@ from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, Unit
 
 if TYPE_CHECKING:
+    from ciplug.config.allowance import TradeOff
     from ciplug.config.policy import Waiver
     from ciplug.records.comparison import Side
     from ciplug.records.left_out import LeftOut
@@ -186,12 +188,33 @@ def allows_all(allowed: float, reference: float) -> str:
     )
 
 
-def by_interval(result: GateResult, interval: Interval, decision: Decision) -> str:
-    """A comparison that an interval decides; the result has the interval of the change."""
+def by_interval(result: GateResult, interval: Interval, decision: Decision, traded: str = "") -> str:
+    """A comparison that an interval decides; the result has the interval of the change.
+
+    Args:
+        traded: what a trade-off has to do with it.
+    """
     limit = (result.limit or 0.0) * -interval.rule.sign
     low, high = (signed(end, limit) for end in _rounded((result.low or 0.0, result.high or 0.0), limit))
     between = f"{confidence(result)} interval of the change {low} to {high}"
-    return f"{comparison(result, interval.rule)}; {between}: {_DECISIONS[decision]}"
+    decided = f"{traded}: {_TRADED[decision]}" if traded else _DECISIONS[decision]
+    return f"{comparison(result, interval.rule)}; {between}{'; ' if traded else ': '}{decided}"
+
+
+def traded(trade_off: TradeOff, gain: Decision, clause: str, *, needed: bool) -> str:
+    """What a trade-off allows, and whether its condition holds; nothing where it is not needed."""
+    if not needed:
+        return ""
+    holds = {"PASS": "which is shown", "FAIL": "which it has not", "INCONCLUSIVE": "which the data do not decide"}[gain]
+    return f"{rule_text.trade_off(trade_off)}, {holds} ({clause})"
+
+
+def gained(trade_off: TradeOff, better: float, before: float) -> str:
+    """ "it is 25% better than the baseline"."""
+    amount = abs(better)
+    if trade_off.min_improvement.rel is not None:
+        return f"it is {exact(float(f'{amount / abs(before):.3g}') * 100)}% {'better' if better >= 0 else 'worse'}"
+    return f"it is {shown(amount)} {'better' if better >= 0 else 'worse'}"
 
 
 def confidence(result: GateResult) -> str:
@@ -280,6 +303,12 @@ _DECISIONS: dict[Decision, str] = {
     "FAIL": "more than is allowed, and more than noise",
     "INCONCLUSIVE": "the data do not decide",
 }
+_TRADED: dict[Decision, str] = {
+    "PASS": "no more than is allowed in exchange",
+    "FAIL": "more than is allowed, and more than noise",
+    "INCONCLUSIVE": "the data do not decide",
+}
+TRADE_OFF_OPEN = "more examples or seeds would decide what is lost, or what is won for it"
 _BOUND_DECISIONS: dict[Decision, str] = {
     "PASS": "within the bound",
     "FAIL": "beyond the bound, and more than noise",

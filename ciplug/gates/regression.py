@@ -21,7 +21,8 @@ from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import LARGEST, Rule, Undecided
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, ResolvedGate
+    from ciplug.config.allowance import Allowance
+    from ciplug.config.gate import ResolvedGate
     from ciplug.config.policy import Seeds
     from ciplug.gates.by_example import ByExample
     from ciplug.gates.evidence import Evidence

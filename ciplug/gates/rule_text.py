@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ciplug.gates.number_text import exact
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Baseline, Gate, Slices, Trend
+    from ciplug.config.allowance import Allowance, TradeOff
+    from ciplug.config.gate import Baseline, Gate, Slices, Trend
 
 
 def bound(limit: float, *, least: bool) -> str:
@@ -36,8 +37,16 @@ def all_rules(gate: Gate) -> str:
     rules = [bound(gate.min, least=True)] if gate.min is not None else []
     rules += [bound(gate.max, least=False)] if gate.max is not None else []
     rules += [regression(gate.max_regression)] if gate.max_regression is not None else []
+    if gate.trade_off is not None:
+        rules[-1] += f", or {trade_off(gate.trade_off)}"
     rules += [trend(gate.trend)] if gate.trend is not None else []
     return ", ".join(rules)
+
+
+def trade_off(of: TradeOff) -> str:
+    """ "at most 0.005 worse if 'latency_ms' improves by 20%"."""
+    least = allowance(of.min_improvement)
+    return f"at most {allowance(of.max_regression)} worse if '{of.gate}' improves by {least}"
 
 
 def trend(of: Trend) -> str:

@@ -14,7 +14,8 @@ from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, ResolvedGate, Slices
+    from ciplug.config.allowance import Allowance
+    from ciplug.config.gate import ResolvedGate, Slices
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side

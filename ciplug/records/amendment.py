@@ -16,7 +16,7 @@ from ciplug.records.change import Change
 from ciplug.records.inputs import parse_dataset, parse_model
 from ciplug.records.last_point import LastPoint, parse_point
 from ciplug.records.provenance import Context
-from ciplug.records.run import METRIC_NAME, Status
+from ciplug.records.run import METRIC_NAME, File, Status
 
 SCHEMA = 1
 LAST_SEQ = 10**15 - 1
@@ -60,7 +60,7 @@ _KINDS: dict[str, type] = {
     **dict.fromkeys(("run", "model", "created", "commit", "name", "lifecycle", "reason", "by", "ciplug"), str),
     **dict.fromkeys(("status", "ended"), str),
     **dict.fromkeys(("tags", "metrics", "last", "params", "context"), dict),
-    **dict.fromkeys(("untag", "inputs", "model_inputs", "outputs"), list),
+    **dict.fromkeys(("untag", "inputs", "model_inputs", "outputs", "artifacts"), list),
     **dict.fromkeys(("seq", "schema"), int),
     "withdrawn": bool,
 }
@@ -94,7 +94,7 @@ def parse(value: object) -> Amendment:
     if "model_inputs" in fields:
         _check_texts("model_inputs", fields["model_inputs"])
         fields["model_inputs"] = tuple(fields["model_inputs"])
-    for name, read in (("inputs", parse_dataset), ("outputs", parse_model)):
+    for name, read in (("inputs", parse_dataset), ("outputs", parse_model), ("artifacts", _file)):
         if name in fields:
             fields[name] = _parsed_each(name, fields[name], read)
     if "context" in fields:
@@ -141,6 +141,17 @@ def _parsed_each(name: str, values: Iterable[object], read: Callable[[object], A
         return tuple(read(value) for value in values)
     except ValueError as problem:
         raise ValueError(f"{name}: {problem}") from None
+
+
+def _file(value: object) -> File:
+    if not isinstance(value, Mapping):
+        raise ValueError("a JSON object is expected")
+    fields = _typed(value, {"path": str, "digest": str, "size": int, "kind": str, "store": str})
+    if missing := [name for name in ("path", "digest", "size") if name not in fields]:
+        raise ValueError(f"{missing[0]}: it is missing")
+    if fields.get("kind") not in (None, "folder"):
+        raise ValueError(f"kind: 'folder' is expected, not {fields['kind']!r:.40}")
+    return File(**fields)
 
 
 def _check_moment(name: str, value: str) -> None:

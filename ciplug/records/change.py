@@ -8,7 +8,7 @@ from typing import Literal
 
 from ciplug.records.inputs import DatasetInput, ModelOutput, merged_datasets, merged_ids, merged_models
 from ciplug.records.last_point import LastPoint, latest, not_earlier
-from ciplug.records.run import Scalar, Status
+from ciplug.records.run import File, Scalar, Status
 
 Lifecycle = Literal["active", "deleted"]
 
@@ -35,6 +35,8 @@ class Change:
     """Datasets that were named late; their schemas and profiles stand beside the amendment."""
     model_inputs: tuple[str, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
+    artifacts: tuple[File, ...] = ()
+    """Files that were kept late; of two with one path the later one counts. No gate looks at them."""
     withdrawn: bool | None = None
     """True: its numbers no longer count. False: they count again."""
     lifecycle: Lifecycle | None = None
@@ -74,7 +76,13 @@ def combined(changes: Iterable[Change]) -> Change:
         inputs=merged_datasets(*(change.inputs for change in changes)),
         model_inputs=merged_ids(*(change.model_inputs for change in changes)),
         outputs=merged_models(*(change.outputs for change in changes)),
+        artifacts=merged_files(*(change.artifacts for change in changes)),
     )
+
+
+def merged_files(*parts: Iterable[File]) -> tuple[File, ...]:
+    """Return the files of all parts, of each path the last one."""
+    return tuple({file.path: file for part in parts for file in part}.values())
 
 
 def same_param(one: Scalar, other: Scalar) -> bool:

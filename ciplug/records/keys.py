@@ -44,6 +44,7 @@ RECORD, SERIES, EXAMPLES, INPUTS, SIGNATURE = ".json", ".series", ".examples", "
 _OF_A_RUN = AMENDMENTS + r"/(?P<commit>[^-/]+)-(?P<run>[^-/]+)-"
 _AMENDMENT = re.compile(_OF_A_RUN + r"(?P<seq>[1-9][0-9]{0,14})-(?P<digest>[0-9a-f]{8})")
 _AMONG_AMENDMENTS = re.compile(_OF_A_RUN)
+_WITHOUT_RECORD = re.compile("e[0-9]{1,18}|m[0-9a-f]{32}")
 _ENTRY = re.compile(r"(?P<log>.+)/(?P<seq>\d{6,12})\.json")
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
@@ -255,6 +256,11 @@ def amended_run(key: str) -> RunKey | None:
     match = _AMONG_AMENDMENTS.match(key)
     beside = parse_late_series(key) or parse_late_inputs(key) or _amendment_of(key, SIGNATURE)
     return RunKey(_commit(match["commit"]), match["run"]) if match and not beside else None
+
+
+def is_described(run: RunKey) -> bool:
+    """Whether this is an experiment (e…) or a logged model (m…) of MLflow, which amendments alone describe."""
+    return run.commit is None and _WITHOUT_RECORD.fullmatch(run.id) is not None
 
 
 def amendments_on(commit: str | None) -> str:

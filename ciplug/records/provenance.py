@@ -52,6 +52,8 @@ class Context:
     """Tells the jobs of one attempt of a pipeline run apart, where the host names the jobs of a matrix alike."""
     attempt: int | None = None
     """The number of times that the pipeline run was started, where its address does not tell that."""
+    image: str | None = None
+    """The container image of the job, as it was named: `python:3.12`, `ghcr.io/acme/train@sha256:…`."""
     actor: str | None = None
     trusted: bool = True
     """False in a fork's pull request: the job may not write the store and must not promote."""

@@ -54,21 +54,38 @@ class RegistryEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """Register a run as a version of the model. A registered version never changes."""
+    """Register a version of the model. A registered version never changes."""
 
     type: ClassVar[str] = "register"
 
     version: int
-    run: str
+    run: str | None = None
+    """The run that made it. A version without one can never be promoted: nothing has judged it."""
     commit: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    """Path → sha256:<hex> of the version's artifacts."""
+    """Path → sha256:<hex> of the version's artifacts; that of a folder is the digest of the list of its files."""
+    digest: str | None = None
+    """The digest of the model: sha256 of `files` in their canonical form."""
     record: str | None = None
     """sha256 of the run's record, as it was recorded: whoever changes a number of it later is found."""
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """Name → digest of the datasets of the run."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The numbers of the run, as they were recorded."""
+    source: str | None = None
+    """The address that it was registered from, as whoever registered it wrote it."""
+    location: str | None = None
+    """The address that its files are fetched from, where that is not `source`."""
+    model_id: str | None = None
+    """The id of the logged model that it was made of, in MLflow."""
+    run_link: str | None = None
+    """The address of a page on the run elsewhere."""
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[str, ...]:
-        return (self.run,)
+        return (self.run,) if self.run else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +123,10 @@ class Promote:
     verdict: str | None = None
     """The key of the verdict in the store."""
     verdict_digest: str | None = None
+    outcome: str | None = None
+    """The word of the verdict: PASS, WARN."""
+    gates: tuple[str, ...] = ()
+    """What each gate decided, one sentence each."""
     baseline_run: str | None = None
     approvals: tuple[str, ...] = ()
     """The requirements of the stage and how each was met, one sentence each."""

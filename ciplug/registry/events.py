@@ -1,4 +1,4 @@
-"""The types of events: each row of EVENT_TYPES is a dataclass of `records.registry_event` and what it does to a model.
+"""The types of events: each row of EVENT_TYPES is the dataclass of a payload and what it does to a model.
 
 CONTRIBUTING.md says how to add one.
 """
@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from ciplug.records import registry_labels as labels
+from ciplug.records import registry_moves as moves
 from ciplug.records.canonical import plain
 from ciplug.records.registry_event import SCHEMA, Payload, Promote, Register, RegistryEvent, Vouch
-from ciplug.registry.ladder import NO_STAGE
-from ciplug.registry.model import Model, SkippedEvent, Version
+from ciplug.registry import effects
+from ciplug.registry.model import Model, SkippedEvent
 
 P = TypeVar("P", bound=Payload)
 
@@ -26,35 +28,28 @@ class EventType(Generic[P]):
     """The model after the event. An event on a version that does not exist leaves the model as it is."""
 
 
-def register(model: Model, event: RegistryEvent, payload: Register) -> Model:
-    return model.with_version(
-        Version(
-            payload.version,
-            payload.run,
-            payload.commit,
-            NO_STAGE,
-            event.created,
-            dict(payload.files),
-            record=payload.record,
-        )
-    )
-
-
-def promote(model: Model, event: RegistryEvent, payload: Promote) -> Model:
-    return model.with_stage(payload.version, payload.stage, payload.exemptions)
-
-
-def vouch(model: Model, event: RegistryEvent, payload: Vouch) -> Model:
-    """The model as it is: `state.counting` decides which events count."""
-    return model
-
-
 EVENT_TYPES: dict[str, EventType[Any]] = {
     row.payload.type: row
     for row in (
-        EventType(Register, register),
-        EventType(Promote, promote),
-        EventType(Vouch, vouch),
+        EventType(Register, effects.register),
+        EventType(Promote, effects.promote),
+        EventType(Vouch, effects.nothing),
+        EventType(moves.Demote, effects.demote),
+        EventType(moves.Rollback, effects.roll_back),
+        EventType(moves.Archive, effects.archive),
+        EventType(moves.Yank, effects.yank),
+        EventType(moves.MoveFreely, effects.move_freely),
+        EventType(labels.Create, effects.create),
+        EventType(labels.Describe, effects.describe),
+        EventType(labels.Tag, effects.tag),
+        EventType(labels.Untag, effects.untag),
+        EventType(labels.SetAlias, effects.set_alias),
+        EventType(labels.DeleteAlias, effects.delete_alias),
+        EventType(labels.DeleteVersion, effects.delete_version),
+        EventType(labels.DeleteModel, effects.delete_model),
+        # Its versions are in another log, which `state.after` is given.
+        EventType(labels.MovedFrom, effects.nothing),
+        EventType(labels.MovedTo, effects.move_to),
     )
 }
 """Type, as written in the envelope → its row."""

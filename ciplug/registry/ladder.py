@@ -49,3 +49,7 @@ class Ladder:
                 f"version {version} is {where}, and {target} takes only {takes}",
                 hint=f"promote it to {self.stages[0].lower()} first" if current == NO_STAGE else None,
             )
+
+    def up_to(self, stage: str) -> tuple[str, ...]:
+        """The stages from the lowest one to this; none where it is not on the ladder."""
+        return self.stages[: self.stages.index(stage) + 1] if stage in self.stages else ()

@@ -19,33 +19,57 @@ def models(log: Log) -> list[str]:
 
 
 class Ledger(NamedTuple):
-    """Every event of a model, first to last, and the head of the log that holds them."""
+    """Events of a model in order, all of them or the last ones, and the head of the log that holds them."""
 
     events: tuple[RegistryEvent, ...]
     head: Head | None
 
 
-def read(log: Log, model: str) -> Ledger:
-    """The log of a model, its chain verified over all events, whatever their type.
+def read(log: Log, model: str, after: Head | None = None, until: Head | None = None) -> Ledger:
+    """The log of a model, its chain verified over all events that are read, whatever their type.
 
     Raises BrokenLog naming the first event that does not follow from the one before, RecordError for one that cannot
     be read.
+
+    Args:
+        after: a head of the log that was verified before; only the events after it are read.
+        until: another one: only the events up to it are read, and they must end with it.
     """
     from ciplug.records import read as records
 
     events: list[RegistryEvent] = []
-    head: Head | None = None
-    for number, data in enumerate(log.entries(log_of(model)), start=1):
+    head = after
+    entries = log.entries(log_of(model), after.seq - 1 if after else 0, until.seq if until else None)
+    if after and (not entries or digest(entries.pop(0)) != after.digest):
+        raise _broken(model, after.seq, "it is not the one that was verified before")
+    for number, data in enumerate(entries, start=after.seq + 1 if after else 1):
         event = records.registry_event(data, EntryKey(log_of(model), number).key)
         if event.seq != number or event.previous != (head.digest if head else None) or event.model != model:
-            raise BrokenLog(
-                f"the registry of '{model}' is broken at event {number}: it does not follow from the one before",
-                hint="compare the branch with another clone's: no event is ever changed or removed",
-                cause=Cause.DAMAGED,
-            )
+            raise _broken(model, number, "it does not follow from the one before")
         events.append(event)
         head = Head(number, digest(data))
+    if until and head != until:
+        raise _broken(model, until.seq, "it is not the one that was verified before")
     return Ledger(tuple(events), head)
+
+
+def last(log: Log, model: str, after: int) -> Ledger:
+    """The events with a number above `after`, each verified to follow from the one before, up to the head of the log.
+
+    Their beginning hangs on nothing but their own digests: whoever knows the head knows that all of them are its past.
+    """
+    entries = log.entries(log_of(model), after - 1, after) if after else []
+    if not entries:
+        return read(log, model)
+    return read(log, model, Head(after, digest(entries[0])))
+
+
+def _broken(model: str, number: int, why: str) -> BrokenLog:
+    return BrokenLog(
+        f"the registry of '{model}' is broken at event {number}: {why}",
+        hint="compare the branch with another clone's: no event is ever changed or removed",
+        cause=Cause.DAMAGED,
+    )
 
 
 def append(

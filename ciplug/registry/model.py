@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ciplug.errors import NotFound
 from ciplug.records.notice import Kind, Notice
@@ -12,10 +13,10 @@ from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a model: what was registered, which never changes, and its stage."""
+    """One version of a model: what was registered, which never changes, and what has become of it."""
 
     number: int
-    run: str
+    run: str | None
     commit: str | None
     stage: str
     created: str
@@ -26,6 +27,35 @@ class Version:
     """The requirements of every stage that the policy had turned off when it was promoted to its stage."""
     record: str | None = None
     """sha256 of the run's record, as it was registered; None for a version of an older ciplug."""
+    digest: str | None = None
+    """The digest of the model: of all its files."""
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None
+    location: str | None = None
+    model_id: str | None = None
+    run_link: str | None = None
+    actor: str | None = None
+    """Who registered it."""
+    registered: str = ""
+    """The key of the event that registered it."""
+    updated: str = ""
+    """When the last event on it was made."""
+    moved: str | None = None
+    """The key of the event that put it into its stage; None: it was never moved."""
+    passed: Mapping[str, str] = field(default_factory=dict)
+    """Stage → key of the last event by which it was promoted there."""
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    yanked: str | None = None
+    """Why nobody should use it; None: everybody may. Empty where no reason was given."""
+    hidden: bool = False
+    """Whether it was deleted: it is not shown, and nothing can be done with it."""
+
+    @property
+    def staged(self) -> bool:
+        """Whether it is in a stage of the ladder."""
+        return self.stage not in (NO_STAGE, ARCHIVED)
 
 
 @dataclass(frozen=True)
@@ -43,40 +73,89 @@ class Model:
     """The state of one model."""
 
     name: str
-    versions: tuple[Version, ...] = ()
-    """The versions by number, lowest first."""
+    by_number: Mapping[int, Version] = field(default_factory=dict)
+    """The versions by number, lowest first; deleted ones are among them."""
     skipped: tuple[SkippedEvent, ...] = ()
     """Events that are not part of this state: only a newer ciplug knows what they do."""
     unsigned: tuple[int, ...] = ()
     """Events that are not part of this state: no allowed signer has signed them."""
     problem: str | None = None
     """Why nothing is known of it, where its log is broken."""
+    last_number: int = 0
+    """The highest number that a version has ever had under this name."""
+    in_stage: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Stage → the versions in it, in the order in which they came."""
+    held: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Stage → the versions that may come back to it, the last holder last."""
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    """Alias → number of a version. The holder of a stage goes by the stage's name, which is not among these."""
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    """When the model was created, or its first version registered."""
+    updated: str = ""
+    """When its last event was made."""
+    hidden: bool = False
+    """Whether it was deleted."""
+    moved_to: str | None = None
+    """The name that it has now, where it was renamed."""
+    awaits: str | None = None
+    """The model whose versions it takes over, where only half of that renaming is written."""
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The versions by number, lowest first, without deleted ones."""
+        return tuple(version for version in self.by_number.values() if not version.hidden)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a model of this name now."""
+        return bool(self.created) and not self.hidden and self.moved_to is None
 
     def version(self, number: int) -> Version:
         """The version of this number. Raises NotFound."""
-        for version in self.versions:
-            if version.number == number:
-                return version
-        have = f"{self.versions[0].number} to {self.versions[-1].number}" if self.versions else "none"
+        version = self.by_number.get(number)
+        if version is not None and not version.hidden:
+            return version
+        if version is not None:
+            raise NotFound(
+                f"version {number} of '{self.name}' was deleted", hint=f"see: ciplug registry history '{self.name}'"
+            )
+        versions = self.versions
+        have = f"{versions[0].number} to {versions[-1].number}" if versions else "none"
         raise NotFound(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
 
     @property
     def next_version(self) -> int:
         """The number of the version that is registered next."""
-        return self.versions[-1].number + 1 if self.versions else 1
+        return self.last_number + 1
 
     def of_run(self, run: str) -> Version | None:
-        """Return the version that was registered from a run."""
-        return next((v for v in self.versions if v.run == run), None)
+        """Return the version that was registered from a run, with all its artifacts."""
+        return next((v for v in self.versions if v.run == run and v.source is None), None)
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages that versions are in."""
-        return tuple(dict.fromkeys(v.stage for v in self.versions if v.stage not in (NO_STAGE, ARCHIVED)))
+        return tuple(dict.fromkeys(version.stage for version in self.versions if version.staged))
 
     def holder(self, stage: str) -> Version | None:
-        """The version in a stage of the ladder, which at most one version holds."""
-        return next((v for v in self.versions if v.stage == stage), None)
+        """The version in a stage of the ladder: the one that came last."""
+        numbers = self.in_stage.get(stage, ())
+        return self.by_number[numbers[-1]] if numbers else None
+
+    def aliases_of(self, number: int) -> tuple[str, ...]:
+        """The aliases of a version, without the names of stages."""
+        return tuple(sorted(alias for alias, named in self.aliases.items() if named == number))
+
+    def before(self, stage: str) -> Version | None:
+        """The version that a rollback of a stage brings back: the holder before this one that may be used."""
+        holder = self.holder(stage)
+        for number in reversed(self.held.get(stage, ())):
+            version = self.by_number[number]
+            if (holder is None or number != holder.number) and version.yanked is None and not version.hidden:
+                return version
+        return None
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -112,19 +191,53 @@ class Model:
 
     def with_version(self, version: Version) -> Model:
         """Return the model with a new version. A number that exists keeps its first version."""
-        if any(v.number == version.number for v in self.versions):
+        if version.number in self.by_number:
             return self
-        return replace(self, versions=tuple(sorted((*self.versions, version), key=lambda v: v.number)))
+        versions = {**self.by_number, version.number: version}
+        if version.number < self.last_number:
+            versions = dict(sorted(versions.items()))
+        return replace(self, by_number=versions, last_number=max(self.last_number, version.number))
 
-    def with_stage(self, number: int, stage: str, exemptions: tuple[str, ...] = ()) -> Model:
-        """With a version in a stage; the version that held it is archived."""
-        if not any(v.number == number for v in self.versions):
+    def changed(self, number: int | None, **changes: Any) -> Model:
+        """With other facts of a version, or of the model itself; a version that does not exist changes nothing."""
+        if number is None:
+            return replace(self, **changes)
+        version = self.by_number.get(number)
+        if version is None or version.hidden:
             return self
-        exclusive = stage not in (NO_STAGE, ARCHIVED)
+        return replace(self, by_number={**self.by_number, number: replace(version, **changes)})
 
-        def moved(version: Version) -> Version:
-            if version.number == number:
-                return replace(version, stage=stage, exemptions=exemptions)
-            return replace(version, stage=ARCHIVED) if exclusive and version.stage == stage else version
+    def with_stage(
+        self, number: int, stage: str, exemptions: tuple[str, ...] = (), *, alone: bool = True, event: str | None = None
+    ) -> Model:
+        """With a version in a stage.
 
-        return replace(self, versions=tuple(map(moved, self.versions)))
+        Args:
+            alone: the versions that were in it are archived.
+            event: the key of the event that moves it.
+        """
+        version = self.by_number.get(number)
+        if version is None or version.hidden:
+            return self
+        versions = dict(self.by_number)
+        stages = {one: numbers for one, numbers in self.in_stage.items() if one != version.stage}
+        stages[version.stage] = tuple(one for one in self.in_stage.get(version.stage, ()) if one != number)
+        if stage not in (NO_STAGE, ARCHIVED):
+            others = stages.get(stage, ())
+            if alone:
+                versions.update({one: replace(versions[one], stage=ARCHIVED, moved=event) for one in others})
+                others = ()
+            stages[stage] = (*others, number)
+        versions[number] = replace(version, stage=stage, exemptions=exemptions, moved=event)
+        return replace(self, by_number=versions, in_stage={one: numbers for one, numbers in stages.items() if numbers})
+
+    def with_holder(self, stage: str, number: int, *, without: int | None = None) -> Model:
+        """With a version as the last holder of a stage; `without` cannot come back to it by itself."""
+        if number not in self.by_number:
+            return self
+        earlier = tuple(one for one in self.held.get(stage, ()) if one not in (number, without))
+        return replace(self, held={**self.held, stage: (*earlier, number)})
+
+    def without_holder(self, stage: str, number: int) -> Model:
+        """With a version that a rollback of the stage does not bring back by itself."""
+        return replace(self, held={**self.held, stage: tuple(one for one in self.held.get(stage, ()) if one != number)})

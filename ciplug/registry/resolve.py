@@ -1,11 +1,11 @@
-"""From the name of a version to the version: MODEL@STAGE, MODEL@vN, and MLflow's models:/ URIs. Pure."""
+"""From the name of a version to the version: MODEL@STAGE, MODEL@ALIAS, MODEL@vN, and MLflow's models:/ URIs. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from ciplug.errors import NotFound, UsageError
+from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 
@@ -20,7 +20,7 @@ class VersionName(NamedTuple):
 
     model: str
     selector: str
-    """A stage, or the number of a version, with or without `v`."""
+    """A stage, an alias, or the number of a version, with or without `v`."""
 
 
 def parse_version_name(name: str) -> VersionName | None:
@@ -40,15 +40,24 @@ def parse_version_name(name: str) -> VersionName | None:
 def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
     """Return the version for the second part of a name. Raises NotFound if there is none.
 
-    The stages that versions are in are known even where the ladder lacks them: who deploys may have no ciplug.yaml.
+    The stages that versions are in are known even where the ladder lacks them: who deploys may have no ciplug.yaml. A
+    stage comes before an alias of the same name.
     """
     if not model.versions:
-        raise NotFound(f"the registry has no model '{model.name}'", hint="list them: ciplug registry list")
+        moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
+        raise NotFound(f"the registry has no model '{model.name}'{moved}", hint="list them: ciplug registry list")
     if number := _NUMBER.fullmatch(selector):
         return model.version(int(number[1]))
     if selector == LATEST:
-        return model.versions[-1]
-    stage = Ladder((*ladder.stages, *model.stages)).stage(selector)
+        usable = [version for version in model.versions if version.yanked is None]
+        return (usable or model.versions)[-1]
+    stages = tuple(dict.fromkeys((*ladder.stages, *model.stages)))
+    stage = next((one for one in stages if one.casefold() == selector.strip().casefold()), None)
+    if stage is None and selector in model.aliases:
+        return model.version(model.aliases[selector])
+    if stage is None:
+        known = [*(one.lower() for one in stages), *sorted(model.aliases)]
+        raise NotFound(f"'{model.name}' has no stage or alias '{selector}'", hint=nearest(selector, known))
     holder = model.holder(stage)
     if holder is None:
         raise NotFound(f"no version of '{model.name}' is in {stage}", hint=f"see: ciplug registry show '{model.name}'")

@@ -40,7 +40,7 @@ class Rule:
 
     higher_is_better: bool
     allowed: float = 0.0
-    """R ≥ 0 in the metric's own unit; of a relative allowance, by the measured baseline."""
+    """R in the metric's own unit; of a relative allowance, by the measured baseline. Below 0: a gain is asked for."""
     alpha: float = 0.05
     """One-sided error rate, 0 < α < 0.5."""
     tolerance: float = 0.0
@@ -49,8 +49,8 @@ class Rule:
     """k of a relative allowance, which the baseline is multiplied by; 1: the allowance is absolute."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.allowed < math.inf and 0 <= self.tolerance < math.inf):
-            raise ValueError(f"an allowance must be a finite number, 0 or more: {self.allowed}, {self.tolerance}")
+        if not (math.isfinite(self.allowed) and 0 <= self.tolerance < math.inf):
+            raise ValueError(f"an allowance must be a finite number: {self.allowed}, {self.tolerance}")
         if not 0 < self.alpha < 0.5:
             raise ValueError(f"an error rate must be between 0 and 0.5: {self.alpha}")
 

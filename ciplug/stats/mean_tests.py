@@ -155,7 +155,7 @@ def unchanged(n: int, rule: Rule) -> Interval:
         estimate=0.0,
         low=0.0,
         high=0.0,
-        p=1.0,
+        p=1.0 if rule.bound <= 0 else 0.0,
         method="the same answers",
         n=n,
         unit="example",

@@ -62,7 +62,7 @@ class RequestedChange(Change):
     @property
     def is_empty(self) -> bool:
         values = (self.name, self.withdrawn, self.lifecycle, self.status, self.ended)
-        added = (self.metrics, self.series, self.params, self.inputs, self.model_inputs, self.outputs)
+        added = (self.metrics, self.series, self.params, self.inputs, self.model_inputs, self.outputs, self.artifacts)
         return not any((self.tags, self.untag, *added)) and values == (None,) * len(values)
 
 

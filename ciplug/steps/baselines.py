@@ -309,6 +309,10 @@ class BaselineFinder:
             problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.given.model, name=called)
             return Side.absent("production", called, problem)
         label = f"{called} (v{holder.number})"
+        if holder.run is None:
+            detail = "it was registered without a run"
+            problem = Notice(kind=Kind.UNREADABLE, of="production", run="-", detail=detail)
+            return Side.absent("production", label, problem, holder.number)
         try:
             recorded = self.runs.at(holder.commit, holder.run)
         except CiplugError as error:

@@ -5,33 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ciplug.errors import CiplugError, RecordError
+from ciplug.errors import RecordError
 from ciplug.git.credentials import redact
-from ciplug.records import beside, canonical, read
+from ciplug.records import beside
 from ciplug.records.keys import (
     EVERY_AMENDMENT,
     EVERY_RUN,
     EVERY_VERDICT,
-    RunKey,
-    log_of,
+    is_described,
     parse_amendment,
     parse_late_inputs,
     parse_late_series,
     run_key,
 )
-from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry import ledger
-from ciplug.registry.events import payload_of
-from ciplug.registry.rules import broken_rules, other_ladders
-from ciplug.registry.state import fold
-from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
-from ciplug.steps.registered import is_signed
+from ciplug.steps.kept_files import KeptFile, kept_files, read_folders
+from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
-from ciplug.stores.files import OWN
+from ciplug.stores.files import OWN, ChecksItself
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
@@ -39,8 +34,8 @@ _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
 _SERIES_AT_ONCE = 50
 """Objects beside records: each may have megabytes."""
 
-Kept = Mapping[str, Mapping[str, str]]
-"""Place → digest → the artifact of a record that is kept there."""
+Kept = Mapping[str, Sequence[KeptFile]]
+"""Place → the artifacts that are kept there."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,9 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
     models = ledger.models(session.log)
     notes: list[str] = []
     for model in models:
-        problems += _of_model(session, model, notes)
+        checked = check_model(session, model)
+        problems += checked.problems
+        notes += checked.notes
     unchecked = {place: len(files[place]) for place in sorted(files.keys() - own)}
     return Checked(count, len(models), problems, notes, unchecked, [one.words for one in kept], restored)
 
@@ -121,14 +118,13 @@ def accept_registry(session: Session) -> list[str]:
 def _read_runs(runs: Runs) -> tuple[int, Kept]:
     """Return the number of readable runs, and the artifacts whose content is kept; bad records go to `problems`."""
     count = 0
-    kept: dict[str, dict[str, str]] = {}
+    kept: dict[str, list[KeptFile]] = {}
     keys = runs.recorded()
     for at in range(0, len(keys), _AT_ONCE):
         for record in runs.load(keys[at : at + _AT_ONCE]):
             count += 1
-            for file in record.artifacts:
-                if file.store:
-                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
+            for place, files in kept_files(record, run_key(record).key).items():
+                kept.setdefault(place, []).extend(files)
     return count, kept
 
 
@@ -152,71 +148,27 @@ def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
             yield Problem(key, "not the key of an amendment")
         elif amendment.key not in listed:
             yield Problem(key, "its amendment is not in the store")
-        elif amendment.run_key not in recorded:
+        elif amendment.run_key not in recorded and not is_described(amendment.run_key):
             yield Problem(key, "its run is not in the store")
 
 
 def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
-    """Artifacts whose bytes are missing."""
+    """Artifacts, and files of their folders, whose bytes are missing: of each run that names them."""
     for place, artifacts in kept.items():
-        for digest in sorted(session.files_at(place).missing(artifacts.keys())):
-            yield Problem(artifacts[digest], f"its bytes are missing from {place}: record the same file again")
-
-
-def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Problem]:
-    """The chain of a model's events, the rules that they follow, and the evidence that they name; adds to `notes`."""
-    try:
-        events = ledger.read(session.log, model).events
-        notes += fold(model, events, is_signed(session)).notes
-        ladder = session.config.ladder_of(model)
-        notes += other_ladders(model, events, ladder)
-        for seq, words in broken_rules(model, events, ladder, is_signed(session)):
-            yield Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}")
-    except CiplugError as problem:
-        yield Problem(log_of(model), problem.message)
-        return
-    yield from _of_evidence(session.store, model, events)
-    yield from _of_registered(session.store, model, events)
-
-
-def _of_evidence(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
-    """Verdicts of promotions that are missing, changed since, of another run, or that did not pass."""
-    promotions = {event.seq: payload for event in events if isinstance(payload := payload_of(event), Promote)}
-    evidence = store.read(promotion.verdict for promotion in promotions.values() if promotion.verdict)
-    for seq, promotion in promotions.items():
-        if promotion.verdict is None:
-            continue
-        named = f"event {seq} of '{model}'"
-        if promotion.verdict not in evidence:
-            yield Problem(promotion.verdict, f"{named} names this verdict, which is missing")
-        elif promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
-            yield Problem(promotion.verdict, f"{named} was made with other content of this verdict")
-        elif wrong := _wrong_verdict(evidence[promotion.verdict], model, promotion):
-            yield Problem(promotion.verdict, f"{named} names this verdict, which {wrong}")
-
-
-def _wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
-    """Why a verdict does not allow a promotion, as a clause; None where it does."""
-    try:
-        verdict = read.verdict(data, promotion.verdict or "")
-    except RecordError as problem:
-        return f"cannot be read: {problem.message}"
-    if (verdict.run, verdict.model, verdict.commit) != (promotion.run, model, promotion.commit):
-        return f"is on run {clean(verdict.run, 40)} of '{clean(verdict.model, 80)}'"
-    if verdict.dry_run:
-        return "is of a dry run"
-    if verdict.stage is not None and verdict.stage != promotion.stage.lower():
-        return f"was made for {clean(verdict.stage, 40)}"
-    return None if verdict.passed else f"is {verdict.outcome}"
-
-
-def _of_registered(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
-    """Records of versions that are missing, or were changed since they were registered."""
-    registered = [one for event in events if isinstance(one := payload_of(event), Register) and one.record]
-    records = store.read(RunKey(payload.commit, payload.run).key for payload in registered)
-    for payload in registered:
-        key = RunKey(payload.commit, payload.run).key
-        if key not in records:
-            yield Problem(key, f"it is version {payload.version} of '{model}', and the record is missing")
-        elif payload.record != canonical.digest(records[key]):
-            yield Problem(key, f"it was changed since it was registered as version {payload.version} of '{model}'")
+        files = session.files_at(place)
+        missing = files.missing({file.digest for file in artifacts})
+        if isinstance(files, ChecksItself):
+            yield from files.check(lacks=bool(missing))
+        lists, unread = read_folders(files, {file.digest for file in artifacts if file.is_folder} - missing)
+        missing |= files.missing({digest for members in lists.values() for digest in members.values()})
+        where = "the store" if place == OWN else place
+        gone = (
+            f"its bytes are missing from {where}: whoever has the file records it again, ciplug record --artifact PATH"
+        )
+        for file in sorted(artifacts, key=str):
+            if file.digest in missing:
+                yield Problem(str(file), gone)
+            elif file.digest in unread:
+                yield Problem(str(file), f"the list of its files cannot be read: {unread[file.digest]}")
+            for path in sorted(path for path, digest in lists.get(file.digest, {}).items() if digest in missing):
+                yield Problem(f"{file}/{path}", gone)

@@ -53,7 +53,7 @@ def _words(key: str, data: bytes) -> str:
 def _what(event: RegistryEvent) -> str:
     payload = payload_of(event)
     if isinstance(payload, Register):
-        return f"register version {payload.version}, run {clean(payload.run, 12)}"
+        return f"register version {payload.version}, run {clean(payload.run or '-', 12)}"
     if isinstance(payload, Promote):
         evidence = "with a verdict" if payload.verdict else "without a verdict"
         return f"promote version {payload.version} to {clean(payload.stage, 40)} {evidence}"

@@ -194,4 +194,4 @@ def _direction(metric: str, by_gate: bool | None, requested: bool | None, source
 
 def _versions(session: Session, model: str) -> tuple[dict[str, Version], Sequence[str]]:
     registered = read_if_whole(session, model)
-    return {version.run: version for version in registered.versions}, registered.notes
+    return {version.run: version for version in registered.versions if version.run}, registered.notes

@@ -57,6 +57,8 @@ def _objections(runs: Runs, named: NamedRun) -> list[str]:
 def _of_version(session: Session, runs: Runs, name: VersionName) -> NamedRun:
     model = read_model(session, name.model)
     version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
+    if version.run is None:
+        raise NotFound(f"version {version.number} of '{clean(model.name, 80)}' was registered without a run")
     run = runs.at(version.commit, version.run)
     if version.files != {file.path: file.digest for file in run.artifacts}:
         raise StoreError(

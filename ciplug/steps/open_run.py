@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,11 @@ from ciplug import loading
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Nobody, Note, problem_note
+from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
+from ciplug.steps.first_job import job_of
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.logged_artifacts import inherited
 from ciplug.steps.record import DIRTY, REDACT, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
@@ -29,7 +30,6 @@ from ciplug.steps.session import Session, now, open_session, stamp
 from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
-    from ciplug.capture.artifacts import Destination
     from ciplug.console import Listener
 
 _ID = re.compile("[0-9a-f]{32}")
@@ -44,18 +44,6 @@ class OpenRun:
     """Ends it, and returns what a person should know then."""
     notes: tuple[Note, ...] = ()
     """On its beginning."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """The facts about an open run's first job: enough to record the run from any process."""
-
-    cwd: Path
-    top: Path
-    env: Mapping[str, str]
-    spooled_for: str
-    destination: Destination | None
-    listener: Listener = field(default_factory=Nobody)
 
 
 def run_around(env: Mapping[str, str]) -> RunWriter | None:
@@ -228,19 +216,3 @@ def _unrecorded(*why: Note) -> OpenRun:
     writer = RunWriter.create(Path(tempfile.mkdtemp(prefix="ciplug-")) / new_id(), {})
     where = Note(f"this run is not recorded; what it logs is in {writer.folder / FILE}", is_urgent=True)
     return replace(joined(writer), notes=(*why, where))
-
-
-def job_of(entry: RunWriter) -> Job:
-    """The facts about the job that began an open run. Raises KeyError or TypeError for those of another version."""
-    from ciplug.capture.artifacts import Destination
-
-    facts = entry.facts
-    to = facts.get("destination")
-    return Job(
-        # Not the present one: the program may have gone elsewhere, or that folder may have been deleted.
-        cwd=Path(facts["cwd"]),
-        top=Path(facts["top"]),
-        env=os.environ,
-        spooled_for=facts["store"],
-        destination=Destination(**to) if to else None,
-    )

@@ -92,6 +92,10 @@ class Policies:
         """The stages of a model, lowest first: those of the policy in force, or the default without one."""
         return (self.base or self.own).ladder_of(model)
 
+    def gated_stages(self, model: str) -> tuple[str, ...]:
+        """The stages that versions of a model reach by a promotion alone, by the policy in force."""
+        return (self.base or self.own).gated_stages(model)
+
     def only_pipelines(self, model: str) -> bool:
         """Whether only runs of pipelines count for a model, by the policy in force or the settings without a gate."""
         if in_force := self.find(model):

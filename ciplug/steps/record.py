@@ -355,8 +355,13 @@ def _with_logged(skeleton: Run, logged: Logged, values: Values) -> Run:
         inputs=logged.inputs,
         model_inputs=logged.model_inputs,
         outputs=logged.outputs,
-        tags={**values.texts, **skeleton.tags, **logged.tags},
+        tags={**values.texts, **tags_of(skeleton, logged)},
     )
+
+
+def tags_of(skeleton: Run, logged: Logged) -> dict[str, str]:
+    """The tags that a run began with, as far as they were not removed, and those that were logged."""
+    return {**{name: text for name, text in skeleton.tags.items() if name not in logged.untagged}, **logged.tags}
 
 
 def objects_of(
@@ -378,7 +383,12 @@ def objects_of(
 
 def skeleton_of(entry: RunWriter) -> Run:
     """The run as it began. Raises TypeError, ValueError or AttributeError when another version has begun it."""
-    facts: dict[str, Any] = dict(entry.facts.get("run") or {})
+    return begun_run(entry.facts.get("run") or {})
+
+
+def begun_run(begun: Mapping[str, Any]) -> Run:
+    """The run in the facts of its beginning. Raises TypeError, ValueError or AttributeError for another version's."""
+    facts = dict(begun)
     start = dict(facts.pop("provenance", {}))
     context = Context(**start.pop("context", {}))
     for name in ("command", "dirty_files", "ignored_files"):

@@ -24,11 +24,11 @@ from ciplug.errors import CiplugError
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run
 from ciplug.steps import mlflow_runs
+from ciplug.steps.first_job import job_of
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.logged_artifacts import since_of
-from ciplug.steps.open_run import job_of
 from ciplug.steps.read_artifacts import read_artifacts
-from ciplug.steps.record import Recorded, masked_notes, masks_of, objects_of, seed_of, skeleton_of, stamp_of
+from ciplug.steps.record import Recorded, masked_notes, masks_of, objects_of, seed_of, skeleton_of, stamp_of, tags_of
 from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
 
@@ -116,7 +116,7 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         inputs=logged.inputs,
         model_inputs=logged.model_inputs,
         outputs=logged.outputs,
-        tags={**skeleton.tags, **logged.tags},
+        tags=tags_of(skeleton, logged),
         provenance=replace(skeleton.provenance, seed=seed_of(entry, logged, logged.params)),
     )
 

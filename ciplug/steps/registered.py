@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from ciplug.registry import state
+import hashlib
+
+from ciplug._version import __version__
+from ciplug.git.cache import cache_folder
+from ciplug.records.canonical import dumps
+from ciplug.registry import reading
 from ciplug.registry.model import Model
+from ciplug.registry.reading import Reading
+from ciplug.registry.snapshots import FORMAT, Snapshots
 from ciplug.registry.state import IsSigned
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import signers_of
+from ciplug.stores.base import Head
 
 
 def is_signed(session: Session) -> IsSigned | None:
@@ -15,11 +23,29 @@ def is_signed(session: Session) -> IsSigned | None:
     return (lambda event: signers.of_event(event) is not None) if signers else None
 
 
+def snapshots_of(session: Session) -> Snapshots:
+    """The states that this clone keeps, folded with the signers of the policy in force."""
+    store = session.store.address
+    key = hashlib.sha256(dumps([FORMAT, __version__, store, dict(signers_of(session).keys)])).hexdigest()
+    folder = cache_folder(session.workspace, session.env) / "registry"
+    return Snapshots(folder / hashlib.sha256(store.encode()).hexdigest()[:16], key)
+
+
+def read_registry(session: Session, name: str) -> Reading:
+    """The state of a model and the head of its log. Raises BrokenLog for a log whose chain is broken."""
+    return reading.read(session.log, name, is_signed(session), snapshots_of(session))
+
+
+def read_past(session: Session, name: str, seq: int, head: Head) -> Model:
+    """The state of a model after one of its events, in the log with this head."""
+    return reading.read_at(session.log, name, seq, head, is_signed(session), snapshots_of(session))
+
+
 def read_model(session: Session, name: str) -> Model:
     """The state of a model. Raises BrokenLog for a log whose chain is broken."""
-    return state.read_model(session.log, name, is_signed(session))
+    return read_registry(session, name).model
 
 
 def read_if_whole(session: Session, name: str) -> Model:
     """The same for readers that go on without the registry: of a broken log, `Model.problem` says what is wrong."""
-    return state.read_if_whole(session.log, name, is_signed(session))
+    return reading.read_if_whole(session.log, name, is_signed(session), snapshots_of(session))

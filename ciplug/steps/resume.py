@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ciplug._version import __version__
 from ciplug.capture.logged import Logged
@@ -24,6 +24,9 @@ from ciplug.records.provenance import Context
 from ciplug.records.read import read_run
 from ciplug.records.run import Run, Status
 from ciplug.steps.amend import Target, check_number, objects_of, targets_of, view_of
+from ciplug.steps.first_job import job_of
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.read_artifacts import read_artifacts
 from ciplug.steps.record import REDACT, lines_left_out, masked_notes, masks_of, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp
@@ -124,20 +127,30 @@ def facts_of(session: Session, target: Target) -> dict[str, Any]:
             "context": plain(session.context),
         },
         "store": session.spooled_for,
+        "cwd": str(session.cwd.absolute()),
+        "top": str(session.top.absolute()),
+        "destination": plain(session.destination) if session.destination else None,
         REDACT: list(session.config.redact),
     }
 
 
-def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> Resumed:
+def seal(entry: RunWriter, logged: Logged, status: Status | None, ended: datetime) -> Resumed:
     """Seal what a resumed run has logged as its amendment.
+
+    What MLflow's client has changed has a status only if the run went on: then it says so itself, or was killed.
 
     Raises StoreError on a full disk; TypeError, ValueError or AttributeError where another version of ciplug has
     resumed it.
     """
     facts = dict(entry.amends or {})
+    if entry.by_client:
+        status = _own_status(logged)
     known: Mapping[str, Any] = facts.pop("params")
     known_points = {name: parse_point(point) for name, point in facts.pop("last").items()}
     masks = masks_of(os.environ, entry)
+    problems: list[CiplugError] = []
+    kept = Logged(files=logged.files)
+    files = read_artifacts(job_of(entry), entry.folder, Inputs(), kept, problems).files if logged.files else ()
     amendment = Amendment(
         **{**facts, "context": Context(**facts["context"])},
         created=stamp(ended),
@@ -154,13 +167,14 @@ def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> R
             if not _is_known(known, name, value)
         },
         status=status,
-        ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
+        ended=_end_of(entry, logged, status, ended),
+        lifecycle=logged.lifecycle,
         inputs=logged.inputs,
         model_inputs=logged.model_inputs,
         outputs=logged.outputs,
+        artifacts=files,
         ciplug=__version__,
     )
-    problems: list[CiplugError] = []
     objects = objects_of(amendment)
     for beside in ({"series": logged.series}, {"texts": logged.texts}):
         try:
@@ -169,6 +183,19 @@ def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> R
             problems.append(problem)
     sealed = entry.seal(str(entry.facts.get("store")), objects)
     return Resumed(amendment, sealed, tuple(problems), tuple(masked_notes(masks)))
+
+
+def _own_status(logged: Logged) -> Status | None:
+    """The status that a client gave a run; it was killed while the run went on if that is `running`."""
+    if logged.status is None:
+        return None
+    return cast("Status", logged.status) if logged.status in get_args(Status) else "killed"
+
+
+def _end_of(entry: RunWriter, logged: Logged, status: Status | None, ended: datetime) -> str | None:
+    if logged.ended is not None:
+        return stamp_of(logged.ended)
+    return None if entry.by_client and status is None else stamp(ended)
 
 
 def _is_known(known: Mapping[str, Any], name: str, value: Any) -> bool:

@@ -108,6 +108,8 @@ class Session:
     """The commit of the job, and how it was found; None outside of a repository."""
     listener: Listener = field(default_factory=Nobody)
     """Who hears what the steps have to say."""
+    offline: bool = False
+    """Whether git stores are read as this clone last fetched them, and nothing is contacted for them."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
 
@@ -139,7 +141,9 @@ class Session:
     @cached_property
     def store(self) -> Store:
         may_fold = self.context.trusted
-        return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+        return open_store(
+            self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles, offline=self.offline
+        )
 
     @property
     def store_name(self) -> str:
@@ -216,6 +220,7 @@ class Session:
             limit=self.artifact_limit,
             may_fold=self.context.trusted,
             named_by_user=uri is not None,
+            offline=self.offline,
         )
 
     @property

@@ -77,6 +77,7 @@ def open_store(
     *,
     may_fold: bool = True,
     bundles: Bundles | None = None,
+    offline: bool = False,
 ) -> Store:
     """The store that a URI names. Nothing is contacted yet.
 
@@ -85,6 +86,9 @@ def open_store(
     `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` and `file:///folder` are object stores.
     `jenkins:` and `jenkins+https://host/job/demo` are what the builds of a Jenkins job have archived; they need
     `bundles`.
+
+    Args:
+        offline: a git store is read as this clone last fetched it.
 
     Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
     when the library for it is not installed.
@@ -123,6 +127,7 @@ def open_store(
         object_format=_object_format(uri, workspace),
         may_fold=may_fold,
         refusal=place.refusal,
+        offline=offline,
         notes=_left_behind(uri, place.url, workspace, branch),
     )
 
@@ -186,6 +191,7 @@ def open_files(
     limit: int | None = None,
     may_fold: bool = True,
     named_by_user: bool = True,
+    offline: bool = False,
 ) -> Files:
     """The place for files that a URI names: a git store as `open_store` knows it, an object store, or a folder.
 
@@ -193,6 +199,7 @@ def open_files(
         name: what records call it; default: the URI, without credentials.
         limit: bytes of the largest file that goes to git; object stores take any.
         named_by_user: False where a record names it, which anybody may have written: no token of ours is sent there.
+        offline: of a git store, only what this clone has fetched before is there.
 
     Nothing is contacted yet. Raises ConfigError for a URI of another kind, and StoreError where the library for it is
     not installed.
@@ -212,8 +219,9 @@ def open_files(
             refusal=place.refusal,
             token=push_token(env, place.url, _checkout_url(workspace)) if named_by_user else None,
             object_format=_object_format(uri, workspace),
+            offline=offline,
         )
-        return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
+        return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold and not offline)
     if not uri.startswith(_OBJECTS):
         raise _unsupported_files(named)
     from ciplug.stores.bucket.files import ObjectFiles

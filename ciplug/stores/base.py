@@ -154,8 +154,8 @@ class Log(Protocol):
         """The last entry of a log, None when it is empty."""
         ...
 
-    def entries(self, log: str) -> list[bytes]:
-        """Every entry of a log, first to last."""
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        """The entries of a log, first to last: those with a number above `after`, up to `until`."""
         ...
 
     def logs(self, prefix: str) -> list[str]:
@@ -204,7 +204,7 @@ class NoLog:
     def head(self, log: str) -> Head | None:
         return None
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         return []
 
     def logs(self, prefix: str) -> list[str]:

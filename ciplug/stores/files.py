@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from ciplug.errors import Cause, FileChanged, StoreError
+
+if TYPE_CHECKING:
+    from ciplug.stores.base import Problem
 
 OWN = "git:"
 """The place in a record whose files are in the same git store as the record, whatever its address."""
@@ -56,6 +60,48 @@ class Files(Protocol):
 
     def compact(self) -> int:
         """Rewrite the physical form, never a file; returns how many pending writes were folded."""
+        ...
+
+
+@runtime_checkable
+class ChecksItself(Files, Protocol):
+    """A place that knows what can be wrong with it, besides its files."""
+
+    def check(self, *, lacks: bool) -> list[Problem]:
+        """What is wrong, and what to do about it.
+
+        Args:
+            lacks: whether files are missing that should be here.
+        """
+        ...
+
+
+class DroppedFiles(NamedTuple):
+    """The result of a drop."""
+
+    set_aside: int = 0
+    """Files that no run needs, which are dropped later."""
+    dropped: int = 0
+    in_history: bool = False
+    """Whether the dropped ones can still be reached in the place's history, since the host refuses a new one."""
+
+
+@runtime_checkable
+class DropsFiles(Files, Protocol):
+    """A place that drops the files that no run needs any more."""
+
+    def due(self, now: datetime) -> bool:
+        """Whether files were set aside so long ago that they can be dropped."""
+        ...
+
+    def drop(self, unneeded: Collection[str], needed: Collection[str], now: datetime) -> DroppedFiles:
+        """Set files aside that no run needs, and drop those that were set aside long ago, unless a run names them.
+
+        What is set aside can still be fetched, and is sent again by whoever records it.
+
+        Args:
+            needed: what the runs of the store name, including those that are about to be dropped.
+        """
         ...
 
 

@@ -68,20 +68,26 @@ class WitnessedLog:
         return head
 
     def head(self, log: str) -> Head | None:
-        entries = self.entries(log)
-        return Head(len(entries), digest(entries[-1])) if entries else None
+        seen = self._seen.get(log)
+        after = seen.seq - 1 if seen else 0
+        entries = self.entries(log, after)
+        return Head(after + len(entries), digest(entries[-1])) if entries else None
 
-    def entries(self, log: str) -> list[bytes]:
-        entries = self._log.entries(log)
-        if self._lacks(log, entries):
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        # The last entry that was seen is read as well: it must be there, and be the same.
+        seen = self._seen.get(log)
+        start = min(after, seen.seq - 1) if seen else after
+        end = until if until is None or seen is None else max(until, seen.seq)
+        entries = self._log.entries(log, start, end)
+        if self._lacks(log, entries, start):
             # The view may be older than what another process has noted since.
             self._refresh()
-            entries = self._log.entries(log)
-            if self._lacks(log, entries):
-                raise self._went_back(log, entries)
-        if entries:
-            self._note(log, Head(len(entries), digest(entries[-1])))
-        return entries
+            entries = self._log.entries(log, start, end)
+            if self._lacks(log, entries, start):
+                raise self._went_back(log, entries, start)
+        if entries and end is None:
+            self._note(log, Head(start + len(entries), digest(entries[-1])))
+        return entries[after - start : None if until is None else until - start]
 
     def logs(self, prefix: str) -> list[str]:
         """The logs that exist, and those that were seen: one that is gone must not look like one that never was."""
@@ -92,8 +98,8 @@ class WitnessedLog:
         changed = {}
         for log in self._seen:
             entries = self._log.entries(log)
-            if self._lacks(log, entries):
-                changed[log] = self._went_back(log, entries).message
+            if self._lacks(log, entries, 0):
+                changed[log] = self._went_back(log, entries, 0).message
         return changed
 
     def accept(self) -> None:
@@ -101,18 +107,22 @@ class WitnessedLog:
         self._memory.forget()
         self._seen = {}
 
-    def _lacks(self, log: str, entries: list[bytes]) -> bool:
+    def _lacks(self, log: str, entries: list[bytes], start: int) -> bool:
+        """Whether the last entry that was seen is not among these, of which the first has the number start + 1."""
         seen = self._seen.get(log)
-        return seen is not None and (len(entries) < seen.seq or digest(entries[seen.seq - 1]) != seen.digest)
+        if seen is None:
+            return False
+        at = seen.seq - 1 - start
+        return len(entries) <= at or digest(entries[at]) != seen.digest
 
     def _note(self, log: str, head: Head) -> None:
         if self._seen.get(log) != head:
             self._seen[log] = head
             self._memory.advance(log, head)
 
-    def _went_back(self, log: str, entries: list[bytes]) -> BrokenLog:
-        seen = self._seen[log]
-        now = f"has {len(entries)}" if len(entries) < seen.seq else f"has another entry {seen.seq}"
+    def _went_back(self, log: str, entries: list[bytes], start: int) -> BrokenLog:
+        seen, count = self._seen[log], start + len(entries)
+        now = f"has {count}" if count < seen.seq else f"has another entry {seen.seq}"
         return BrokenLog(
             f"{log} went back: this clone saw {seen.seq} entries, the last {seen.digest[:19]}, and the store {now}",
             hint="find out who changed it, and compare with another clone: ciplug registry history; if it is right "

@@ -24,7 +24,7 @@ from ciplug.records.amendment import Amendment
 from ciplug.records.changes import Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
-from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
+from ciplug.records.keys import RunKey, amended_run, is_described, is_run, parse_run, parse_runs
 from ciplug.records.lineage import ancestors
 from ciplug.stores import Store, store_name
 from ciplug.tracking import amended, search
@@ -325,6 +325,15 @@ class Catalog:
     def changes(self, key: str) -> Changes:
         """Return the combined amendments of the run with this key."""
         return self._answer(lambda: self._changed.get(key, amended.NO_CHANGES))
+
+    @property
+    def changed(self) -> Mapping[str, Changes]:
+        """Key of a run, or of what has no record → its amendments combined; only of those that were amended."""
+        return self._answer(lambda: self._changed)
+
+    def described(self) -> list[RunKey]:
+        """Return what amendments describe that is not a run: experiments and logged models of MLflow."""
+        return [key for key in map(parse_run, self._changes) if key is not None and is_described(key)]
 
     @property
     def newer(self) -> list[Amendment]:

@@ -91,7 +91,7 @@ def _test(comparison: Comparison) -> Callable[[Any], bool]:
         among = frozenset(wanted)
         passes: Callable[[str], bool] = lambda text: text in among  # noqa: E731
     elif comparator in ("LIKE", "ILIKE"):
-        pattern = _like(str(wanted), re.IGNORECASE if comparator == "ILIKE" else 0)
+        pattern = like(str(wanted), re.IGNORECASE if comparator == "ILIKE" else 0)
         passes = lambda text: pattern.fullmatch(text) is not None  # noqa: E731
     else:
         passes = lambda text: text == wanted  # noqa: E731
@@ -107,7 +107,7 @@ def _test(comparison: Comparison) -> Callable[[Any], bool]:
     return test
 
 
-def _like(pattern: str, flags: int) -> re.Pattern[str]:
+def like(pattern: str, flags: int) -> re.Pattern[str]:
     """SQL's pattern: % is any text, _ any character."""
     first, *rest = ("".join("." if c == "_" else re.escape(c) for c in part) for part in re.split("%+", pattern))
     if rest:

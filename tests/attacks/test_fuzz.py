@@ -103,8 +103,8 @@ class Entries:
     def __init__(self, entries: list[bytes]) -> None:
         self.held = entries
 
-    def entries(self, log: str) -> list[bytes]:
-        return list(self.held) if log == log_of("wine") else []
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return self.held[after:until] if log == log_of("wine") else []
 
     def head(self, log: str) -> Head | None:
         return Head(len(self.held), digest(self.held[-1])) if self.held else None

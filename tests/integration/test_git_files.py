@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_no_clone_and_no_fetch_of_a_colleague_brings_files(served: tuple[GitServ
     git(tmp_path / "code", "commit", "-q", "--allow-empty", "-m", "code")
     git(tmp_path / "code", "push", "-q", server.url("remote"), "main")
     git(tmp_path, "clone", "-q", server.url("remote"), "colleague")
-    models = [noise(1_000_000, number) for number in range(6)]
+    models = [noise(300_000, number) for number in range(6)]
     for some in (models[:3], models[3:]):
         open_().put(make(tmp_path / "in", *some), nothing)
     assert open_().compact() == 2
@@ -136,7 +137,7 @@ def test_no_clone_and_no_fetch_of_a_colleague_brings_files(served: tuple[GitServ
     assert refs(server) == ["refs/ciplug/files/folded", "refs/heads/main"]
     server.requests.clear()
     assert fetch(open_(), [sha(models[3])], tmp_path / "out") == {sha(models[3]): models[3]}
-    assert sum(r.bytes_out for r in server.requests) < 1_020_000
+    assert sum(r.bytes_out for r in server.requests) < 310_000
     assert len(server.requests) <= 8
 
 
@@ -150,8 +151,14 @@ def test_files_move_out_of_the_branches_once_the_host_takes_other_refs(git_serve
     (repository / "hooks" / "update").unlink()
     open_().put(make(tmp_path / "in", new), nothing)
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "out").keys() == {sha(old), sha(new)}
+    git_server.protect("remote", "ciplug-files")
+    open_().compact()
+    (problem,) = open_().check(lacks=False)
+    assert (problem.where, "lift its protection" in problem.what) == ("refs/heads/ciplug-files", True)
+    git(repository, "config", "--unset-all", "receive.procReceiveRefs")
     git_server.requests.clear()
     open_().compact()
+    assert open_().check(lacks=False) == []
     assert sum(r.bytes_in + r.bytes_out for r in git_server.requests) < 20_000
     assert refs(git_server) == ["refs/ciplug/files/folded"]
     assert fetch(open_(), [sha(old), sha(new)], tmp_path / "again").keys() == {sha(old), sha(new)}
@@ -178,6 +185,104 @@ def test_many_pending_pushes_are_folded_by_a_reader(served: tuple[GitServer, Ope
     assert open_().missing([sha(contents[0])]) == set()
     assert refs(server) == ["refs/ciplug/files/folded"]
     assert open_().missing([*map(sha, contents)]) == set()
+
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.slow
+def test_files_are_set_aside_for_a_day_and_then_gone_physically(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    contents = [noise(200_000, number) for number in range(6)]
+    old, again, named, *kept = map(sha, contents)
+    open_().put(make(tmp_path / "in", *contents[:3]), nothing)
+    open_().compact()
+    open_().put(make(tmp_path / "in", *contents[3:]), nothing)
+    server.requests.clear()
+    unneeded = {old, again, named}
+    # What waits to be folded counts too, and one that is already set aside is not set aside again.
+    assert open_().drop(unneeded, {*unneeded, *kept}, NOW) == (3, 0, False)
+    assert open_().drop(unneeded, {*unneeded, *kept}, NOW + DAY / 2) == (0, 0, False)
+    assert (open_().due(NOW + DAY / 2), open_().due(NOW + DAY)) == (False, True)
+    # A reader finds what is set aside; whoever records such a file sends it again.
+    assert fetch(open_(), [old], tmp_path / "out") == {old: contents[0]}
+    assert open_().missing(unneeded) == set()
+    open_().put(make(tmp_path / "in", contents[1]), nothing)
+    open_().put(make(tmp_path / "in", noise(300_000, 9), contents[1]), nothing)
+    assert open_().drop([], {again, named, *kept}, NOW + DAY) == (0, 1, False)
+    assert open_().missing(map_of(contents)) == {old}
+    assert not open_().due(NOW + 9 * DAY)
+    # From a tip without a parent on as well, and neither way a file is sent or fetched.
+    assert open_().drop([named], {named, *kept}, NOW + 2 * DAY) == (1, 0, False)
+    assert open_().drop([], kept, NOW + 3 * DAY) == (0, 1, False)
+    assert open_().missing(map_of(contents)) == {old, named}
+    assert sum(r.bytes_out for r in server.requests if r.service == "upload-pack") < 300_000
+    assert refs(server) == ["refs/ciplug/files/folded"]
+    git(repository, "fsck", "--strict")
+    git(repository, "gc", "-q", "--prune=now")
+    assert sum(path.stat().st_size for path in (repository / "objects").rglob("*") if path.is_file()) < 1_200_000
+
+
+def map_of(contents: list[bytes]) -> list[str]:
+    return [sha(data) for data in contents]
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_files_in_branches_are_dropped_too(git_server: GitServer, tmp_path: Path, forced: bool) -> None:
+    """Also where a branch cannot begin a new history: there the dropped file stays in the old one."""
+    repository = git_server.create("remote", custom_refs=False)
+    git(repository, "config", "receive.denyNonFastForwards", str(not forced).lower())
+    open_ = opener(git_server.url("remote"), tmp_path)
+    files = make(tmp_path / "in", b"old", b"kept")
+    open_().put(files, nothing)
+    assert open_().drop([sha(b"old")], files, NOW) == (1, 0, False)
+    assert open_().drop([], [sha(b"kept")], NOW + DAY) == (0, 1, not forced)
+    assert open_().missing(files) == {sha(b"old")}
+
+
+def test_a_pull_that_has_begun_survives_a_drop(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    files = make(tmp_path / "in", b"old", b"kept")
+    open_().put(files, nothing)
+    open_().drop([sha(b"old")], files, NOW)
+    other, dropped = open_(), []
+
+    def before(method: str, service: str | None) -> None:
+        wanted = [r for r in server.requests if (r.method, r.service) == ("POST", "upload-pack")]
+        # The reader has found the file, and asks for its bytes.
+        if len(wanted) == 4 and not dropped:
+            dropped.append(True)
+            dropped.append(other.drop([], [sha(b"kept")], NOW + DAY).dropped)
+
+    server.requests.clear()
+    server.before_request = before
+    assert fetch(open_(), [sha(b"old")], tmp_path / "out") == {sha(b"old"): b"old"}
+    assert dropped == [True, 1]
+    with pytest.raises(StoreError, match="does not hold 1 of 1 files"):
+        fetch(open_(), [sha(b"old")], tmp_path / "again")
+
+
+def test_two_that_fold_and_drop_at_once_lose_nothing(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    contents = [b"%d" % number for number in range(4)]
+    digests = map_of(contents)
+    for data in contents:
+        open_().put(make(tmp_path / "in", data), nothing)
+    one, other, raced = open_(), open_(), []
+
+    def before(method: str, service: str | None) -> None:
+        if (method, service) == ("POST", "receive-pack") and not raced:
+            raced.append(True)
+            other.compact()
+
+    server.before_request = before
+    assert one.drop(digests[:1], digests, NOW) == (1, 0, False)
+    raced.clear()
+    assert open_().drop(digests[1:2], digests[2:], NOW + DAY) == (1, 1, False)
+    server.before_request = None
+    assert open_().missing(digests) == {digests[0]}
 
 
 def test_who_may_not_fold_does_not(served: tuple[GitServer, Open], tmp_path: Path) -> None:
@@ -225,6 +330,29 @@ def test_what_others_pushed_there_is_left_alone(served: tuple[GitServer, Open], 
     open_().put(make(tmp_path / "in", b"z"), nothing)
     assert open_().compact() == 1
     assert len(refs(server)) == 1 + len(odd) + 2
+
+
+def test_nobody_keeps_a_file_out_by_taking_its_ref(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    open_().put(make(tmp_path / "in", b"known to others"), nothing)
+    (ref,) = refs(server)
+    written = LooseObjects(repository, "sha1")
+    git(repository, "update-ref", ref, written.commit(written.tree({}), (), "taken", 0))
+    assert open_().missing([sha(b"known to others")])
+    open_().put(make(tmp_path / "in", b"known to others"), nothing)
+    assert open_().missing([sha(b"known to others")]) == set()
+    assert len(refs(server)) == 2
+
+
+def test_a_ref_above_those_of_files_is_named(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = LooseObjects(repository, "sha1")
+    git(repository, "update-ref", "refs/ciplug/files", written.commit(written.tree({}), (), "above", 0))
+    with pytest.raises(StoreError, match="refs/ciplug/files stands in the way") as caught:
+        open_().put(make(tmp_path / "in", b"x"), nothing)
+    assert ":refs/ciplug/files" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("folded", [False, True])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.registry.state import read_model
+from ciplug.registry.reading import read_model
 from ciplug.steps.branches import commits_around
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, open_session

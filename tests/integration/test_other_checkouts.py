@@ -16,7 +16,7 @@ from ciplug.cli import main
 from ciplug.git.published import is_on_branch, is_tip, published_at
 from ciplug.git.workspace import discover
 from ciplug.records.provenance import Context, PublishedAt
-from ciplug.registry.state import read_model
+from ciplug.registry.reading import read_model
 from ciplug.steps.session import Session, open_session
 from tests.project import MODEL, Project, git
 

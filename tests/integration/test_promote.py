@@ -19,9 +19,10 @@ from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
-from ciplug.registry.state import read_model
+from ciplug.registry.reading import read_model
+from ciplug.registry.rules import model_digest
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.promotion import promote as promoting
+from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
@@ -51,6 +52,8 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
         run=run.id,
         commit=run.commit,
         files={MODEL.path: MODEL.digest},
+        digest=model_digest({MODEL.path: MODEL.digest}),
+        metrics=run.metrics,
         record=digest(team.session.refreshed().store.read([run_key(run).key])[run_key(run).key]),
     )
     data = team.session.refreshed().store.read([key])[key]
@@ -59,8 +62,9 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
         version=1, run=run.id, commit=run.commit, stage="Staging", from_stage="None", reason="A/B test",
         policy_digest=found.policy_digest, verdict=key, verdict_digest=digest(data),
         approvals=("clean tree",), ladder=("Staging", "Production"),
-        trust="open", trust_shown_by=found.trust_shown_by,
+        trust="open", trust_shown_by=found.trust_shown_by, outcome="PASS", gates=found.gates,
     )  # fmt: skip
+    assert found.gates[0].startswith("accuracy: PASS, ")
     assert found.policy_digest.startswith("sha256:")
     assert (registered.actor, registered.actor_source) == ("test@example.com", "git configuration")
     assert (promoted.actor, promoted.actor_source) == ("test@example.com", "git configuration")
@@ -581,7 +585,7 @@ def test_who_loses_a_race_reads_again_and_is_judged_again(team: Team, monkeypatc
 
 def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     run = team.judged()
-    monkeypatch.setattr(promoting, "_PATIENCE", 0.5)
+    monkeypatch.setattr(writing, "PATIENCE", 0.5)
     rival(team, monkeypatch, 99, register_another(team))
     with pytest.raises(StoreError, match=r"another event was appended first in each of \d+ attempts") as caught:
         team.promote(run=run.id)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from ciplug import config
+from ciplug.cli import main
 from ciplug.config import Keep
 from ciplug.errors import ConfigError
 from ciplug.registry import ledger
 from ciplug.registry.events import EVENT_TYPES, EventType, wrap
 from ciplug.steps.drop_old_runs import runs_to_drop
+from ciplug.steps.session import open_session
 from ciplug.stores.git import folding
+from ciplug.stores.git.objects import object_id
 from tests.project import CONFIG, Project, git, measured
 from tests.team import STAMP, team_in
 
@@ -195,8 +199,6 @@ def test_retention_in_segments(project: Project, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(folding, "SEGMENT_AT", 2)
     keep(project, "{last: 1}")
     ids = [trained(project, 0.85 + number / 1000, f"{number}") for number in range(4)]
-    from ciplug.cli import main
-
     monkeypatch.chdir(project.folder)
     assert main(["compact"]) == 0
     assert runs_of(project) == set(ids[2:])
@@ -229,6 +231,56 @@ def test_fsck_names_what_is_wrong_and_mends_what_it_can(project: Project, tmp_pa
     assert "fork" in project.ciplug("fsck", "--repair", env=fork, code=2).stderr
 
 
+def with_files(project: Project, **files: bytes) -> str:
+    """A run of a new commit with the artifacts model.bin and out/, which holds these files; returns its id."""
+    folder = project.folder / "out"
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (project.folder / "model.bin").write_bytes(files["own"])
+    project.commit(repr(files))
+    project.push()
+    project.ciplug("record", "--metrics", "numbers.json", "--artifact", "model.bin", "--artifact", "out")
+    return str(project.json("runs", "list", "--commit", "HEAD", "--json")[0]["id"])
+
+
+@pytest.mark.slow
+def test_files_that_only_dropped_runs_name_are_gone_a_day_later(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(project, "{last: 1}")
+    old, last = (with_files(project, own=name, shared=b"shared") for name in (b"old", b"last"))
+    blobs = {data: object_id("blob", data, "sha1") for data in (b"old", b"last", b"shared")}
+
+    def compact(days: int) -> str:
+        moment = datetime.now(timezone.utc) + timedelta(days=days)
+        monkeypatch.setattr("ciplug.steps.drop_old_files.now", lambda: moment)
+        assert main(["compact"]) == 0
+        return capsys.readouterr().err
+
+    def held() -> set[bytes]:
+        listed = git(tmp_path / "remote.git", "rev-list", "--objects", "--glob=refs/ciplug/*")
+        return {data for data, oid in blobs.items() if oid in listed}
+
+    monkeypatch.chdir(project.folder)
+    # A file of one run, the list of its folder, and nothing of what the other names too.
+    assert "would set 2 files aside" in project.ciplug("compact", "--dry-run").stderr
+    said = compact(days=0)
+    assert "set 2 files aside that only these runs name" in said and "dropped 1 runs" in said
+    assert held() == set(blobs)
+    assert "nothing to drop" in compact(days=0)
+    assert "dropped 2 files that no run names" in compact(days=2)
+    assert held() == {b"last", b"shared"}
+    project.ciplug("pull", last, "--to", str(tmp_path / "all"))
+    assert (tmp_path / "all" / "out" / "shared").read_bytes() == b"shared"
+    assert "no run" in project.ciplug("pull", old, code=2).stderr
+    # A record that cannot be read may name any file.
+    with_files(project, own=b"next", shared=b"shared")
+    open_session(cwd=project.folder).store.add({f"runs/{'0' * 40}-{'0' * 32}.json": b"{}"})
+    assert "no file is dropped: 1 record cannot be read" in compact(days=0)
+    assert held() == {b"last", b"shared"}
+
+
 def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) -> None:
     (project.folder / "model.bin").write_bytes(b"a model")
     project.train("--artifact", "model.bin", "--allow-unchanged", "model.bin")
@@ -236,4 +288,27 @@ def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) 
     remote = tmp_path / "remote.git"
     (ref,) = git(remote, "for-each-ref", "--format=%(refname)", "refs/ciplug/files").split()
     git(remote, "update-ref", "-d", ref)
-    assert "model.bin: its bytes are missing from git:" in project.ciplug("fsck", code=3).stdout
+    assert "model.bin: its bytes are missing from the store" in project.ciplug("fsck", code=3).stdout
+
+
+@pytest.mark.slow
+def test_fsck_names_each_artifact_whose_bytes_are_gone(project: Project, tmp_path: Path) -> None:
+    runs = [with_files(project, own=b"%d" % number, shared=b"shared") for number in range(2)]
+    project.ciplug("compact")
+    project.ciplug("fsck")
+    remote = tmp_path / "remote.git"
+    tip = git(remote, "rev-parse", "refs/ciplug/files/folded").strip()
+    git(remote, "update-ref", "-d", "refs/ciplug/files/folded")
+    found = project.json("fsck", "--json", code=3)["problems"]
+    assert (found[0]["where"], tip in found[0]["what"]) == ("refs/ciplug/files/folded", True)
+    named = {
+        (run, problem["where"].rpartition(": ")[2]) for problem in found for run in runs if run in problem["where"]
+    }
+    assert named == {(run, name) for run in runs for name in ("model.bin", "out")}
+    assert "its bytes are missing from the store" in found[1]["what"]
+    # What the words say puts them back.
+    with_files(project, own=b"0", shared=b"shared")
+    found = project.json("fsck", "--json", code=3)["problems"]
+    assert {runs[1] in problem["where"] for problem in found[1:]} == {True}
+    git(remote, "update-ref", "refs/ciplug/files/folded", tip)
+    project.ciplug("fsck")

@@ -18,7 +18,7 @@ from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import Verdict
-from ciplug.registry.state import read_model
+from ciplug.registry.reading import read_model
 from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs

@@ -58,6 +58,8 @@ class GiteaApi(JsonApi):
         self.locked: set[int] = set()
         """Numbers of pull requests whose conversation is locked."""
         self.archived = False
+        self.releases: dict[str, dict[str, Any]] = {}
+        """By tag."""
         self.known_labels: dict[str, int] = {}
         """The repository's labels, by name."""
         self.labels: dict[int, list[str]] = defaultdict(list)
@@ -229,6 +231,23 @@ class GiteaApi(JsonApi):
         number, comment = self._own_comment(call, repository, ident)
         self.comments[number].remove(comment)
         return Answer(204)
+
+    # -- releases
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/releases/tags/([^/]+)")
+    def _get_release(self, call: Call, repository: str, tag: str) -> Answer:
+        self._enter(call, "repository", repository)
+        release = self.releases.get(unquote(tag))
+        return Answer(200, release) if release else self.not_found()
+
+    @route("POST", "/repos/([^/]+/[^/]+)/releases")
+    def _create_release(self, call: Call, repository: str) -> Answer:
+        self._enter(call, "repository", repository, writer=True)
+        tag = call.body["tag_name"]
+        if tag in self.releases:
+            return Answer(409, {"message": "Release is has no Tag"})
+        self.releases[tag] = {**call.body, "html_url": f"{self.origin}/{self.repository}/releases/tag/{tag}"}
+        return Answer(201, self.releases[tag])
 
     # -- statuses
 

@@ -78,6 +78,8 @@ class GitHubApi(JsonApi):
         """By number of the pull request."""
         self.deployments: dict[int, dict[str, Any]] = {}
         """By id, each with its `statuses`."""
+        self.releases: dict[str, dict[str, Any]] = {}
+        """By tag."""
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
         self.authors: dict[str, str] = {}
@@ -465,6 +467,28 @@ class GitHubApi(JsonApi):
             return self.not_found()
         self.deployments[int(ident)]["statuses"].append(dict(call.body))
         return Answer(201, {"id": self.new_id(), **call.body})
+
+    # -- releases
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/releases/tags/([^/]+)")
+    def _get_release(self, call: Call, name: str, tag: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "contents")
+        release = self.releases.get(unquote(tag))
+        return Answer(200, release) if release else self.not_found()
+
+    @route("POST", "/repos/([^/]+/[^/]+)/releases")
+    def _create_release(self, call: Call, name: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "contents")
+        tag, ident = call.body["tag_name"], self.new_id()
+        if tag in self.releases:
+            errors = [{"resource": "Release", "code": "already_exists", "field": "tag_name"}]
+            return Answer(422, {"message": "Validation Failed", "errors": errors})
+        url = f"{self.origin}/{self.repository}/releases/tag/{tag}"
+        kept = {key: call.body.get(key) for key in ("tag_name", "name", "body", "target_commitish")}
+        self.releases[tag] = {"id": ident, "url": f"{self.url}/releases/{ident}", "html_url": url, **kept}
+        return Answer(201, self.releases[tag])
 
     # -- pull requests
 

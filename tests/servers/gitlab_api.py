@@ -56,6 +56,8 @@ class GitLabApi(JsonApi):
         """Notes by iid of the merge request, oldest first."""
         self.merge_requests: dict[int, dict[str, Any]] = {}
         self.deployments: list[dict[str, Any]] = []
+        self.releases: dict[str, dict[str, Any]] = {}
+        """By tag."""
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
         self.pipelines: dict[int, dict[str, Any]] = {}
@@ -377,6 +379,24 @@ class GitLabApi(JsonApi):
             return Answer(400, {"error": ", ".join(f"{name} is missing" for name in sorted(missing))})
         self.deployments.append(dict(call.body))
         return Answer(201, {"id": self.new_id(), **call.body})
+
+    # -- releases
+
+    @route("GET", "/projects/([^/]+)/releases/([^/]+)")
+    def _get_release(self, call: Call, project: str, tag: str) -> Answer:
+        self._enter(call, project, "reporter")
+        release = self.releases.get(unquote(tag))
+        return Answer(200, release) if release else Answer(404, {"message": "404 Not Found"})
+
+    @route("POST", "/projects/([^/]+)/releases")
+    def _create_release(self, call: Call, project: str) -> Answer:
+        self._enter(call, project, "developer")
+        tag = call.body["tag_name"]
+        if tag in self.releases:
+            return Answer(409, {"message": "Release already exists"})
+        links = {"self": f"{self.origin}/acme/demo/-/releases/{tag}"}
+        self.releases[tag] = {**call.body, "_links": links}
+        return Answer(201, self.releases[tag])
 
     # -- statuses
 

@@ -52,8 +52,8 @@ class PlainStore:
         entries = self.entries(log)
         return Head(len(entries), digest(entries[-1])) if entries else None
 
-    def entries(self, log: str) -> list[bytes]:
-        return [self._path(key).read_bytes() for key in self.keys(f"{log}/")]
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return [self._path(key).read_bytes() for key in self.keys(f"{log}/")[after:until]]
 
     def logs(self, prefix: str) -> list[str]:
         return sorted({key.rpartition("/")[0] for key in self.keys(prefix)})

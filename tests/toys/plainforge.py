@@ -68,6 +68,9 @@ class Plainforge:
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
         raise ForgeError("Plainforge has no deployments")
 
+    def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
+        raise ForgeError("Plainforge has no releases")
+
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         return None
 

@@ -15,6 +15,7 @@ from ciplug.action import INPUTS, arguments, variable
 from ciplug.cli import parser
 from ciplug.commands import ci
 from ciplug.errors import UsageError
+from ciplug.steps.promotion.stage_change import StageChange
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -177,7 +178,10 @@ class TestAction:
         dictionaries = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Dict)]
         keys = [set(re.findall(r"'([a-z-]+)':", text)) for text in dictionaries]
         written = {frozenset(each) for each in keys if "run-id" in each}
-        assert written == {frozenset({"run-id", "verdict"}), frozenset(ACTION["outputs"])}
+        change = StageChange(model="wine", version=1, stage="Staging", event=2, run="r")
+        later = {name for name in ACTION["outputs"] if name in (*change.outputs, "subjects")}
+        assert later == {"promoted-model", "promoted-version", "promoted-stage", "subjects"}
+        assert written == {frozenset({"run-id", "verdict"}), frozenset(ACTION["outputs"]) - later}
         for name, output in ACTION["outputs"].items():
             assert output["value"] == f"${{{{ steps.ciplug.outputs.{name} }}}}"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ciplug import config
-from ciplug.config.gate import Allowance
+from ciplug.config.allowance import Allowance
 from ciplug.config.kinds import Listed, Named, Table, keys_of
 from ciplug.config.loosening import _WORDS, How
 from ciplug.config.model import Config

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.comparison.repeats import mean
-from ciplug.config.gate import METRIC_TESTS, Allowance, Gate
+from ciplug.config.allowance import Allowance
+from ciplug.config.gate import METRIC_TESTS, Gate
 from ciplug.config.policy import Policy
 from ciplug.errors import counted
 from ciplug.gates import reasons

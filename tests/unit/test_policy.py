@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from ciplug import config, strict_yaml
-from ciplug.config.gate import Allowance, Baseline, Defaults
+from ciplug.config.allowance import Allowance
+from ciplug.config.gate import Baseline, Defaults
 from ciplug.config.json_schema import schema
 from ciplug.config.kinds import Listed, Named, Table, keys_of
 from ciplug.config.policy import Policy

@@ -15,7 +15,7 @@ from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import SCHEMA, RegistryEvent
 from ciplug.registry import ledger
-from ciplug.registry.state import read_model
+from ciplug.registry.reading import read_model
 from ciplug.stores.base import Head
 from tests.registry_samples import EVENTS
 
@@ -26,8 +26,8 @@ class Memory:
     def __init__(self) -> None:
         self.held: dict[str, list[bytes]] = {}
 
-    def entries(self, log: str) -> list[bytes]:
-        return self.held.get(log, [])
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return self.held.get(log, [])[after:until]
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         held = self.held.setdefault(log, [])

@@ -6,6 +6,8 @@ import pytest
 
 from ciplug.errors import UsageError
 from ciplug.records.registry_event import Register
+from ciplug.records.registry_labels import SetAlias
+from ciplug.records.registry_moves import Yank
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
@@ -57,14 +59,27 @@ def test_versions(selector: str, number: int) -> None:
     [
         ("v9", "'wine' has no version 9"),
         ("production", "no version of 'wine' is in Production"),
-        ("moon", "unknown stage 'moon'"),
-        ("v", "unknown stage 'v'"),
-        ("1234567890", "unknown stage"),
+        ("moon", "'wine' has no stage or alias 'moon'"),
+        ("v", "'wine' has no stage or alias 'v'"),
+        ("1234567890", "has no stage or alias"),
     ],
 )
 def test_versions_that_do_not_exist(selector: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         find_version(fold("wine", EVENTS[:2]), selector, LADDER)
+
+
+def test_aliases() -> None:
+    named = [event(7, SetAlias(alias="champion", version=1)), event(8, SetAlias(alias="staging", version=1))]
+    model = fold("wine", [*EVENTS[:5], *named])
+    assert find_version(model, "champion", LADDER).number == 1
+    assert find_version(model, "staging", LADDER).number == 2, "a stage comes first"
+    with pytest.raises(UsageError, match="did you mean 'champion'"):
+        find_version(model, "champoin", LADDER)
+
+
+def test_the_latest_version_is_not_a_yanked_one() -> None:
+    assert find_version(fold("wine", [*EVENTS, event(7, Yank(version=2))]), "latest", LADDER).number == 1
 
 
 def test_a_model_that_does_not_exist() -> None:

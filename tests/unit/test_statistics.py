@@ -353,7 +353,7 @@ def test_holm_takes_back_a_fail() -> None:
     assert decide(result, adjusted_p=holm({"a": result.p, "b": 0.9, "c": 0.9})["a"]) == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": 0.5}, {"alpha": 0}, {"allowed": -1}, {"allowed": math.nan}])
+@pytest.mark.parametrize("wrong", [{"alpha": 0.5}, {"alpha": 0}, {"tolerance": -1}, {"allowed": math.nan}])
 def test_rules_that_cannot_be(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         Rule(higher_is_better=True, **wrong)

@@ -134,6 +134,11 @@ def _allows(verdict: Verdict, rules: Stage | None) -> bool:
     return bool(outcomes) and EFFECTS[worst(outcomes)].promotes and not verdict.dry_run
 
 
+def decisions(verdict: Verdict) -> tuple[str, ...]:
+    """What each gate of a verdict decided, one sentence each, for the audit trail."""
+    return tuple(f"{gate.gate}: {gate.outcome}, {clean(gate.reason, 300)}" for gate in verdict.gates)
+
+
 def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:
     """The verdict of the run as it is today, by the rules of a stage if it is given. Raises PromotionRefused."""
     verdict = judge_for_stage(session, runs, run, stage)

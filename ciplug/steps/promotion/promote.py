@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import itertools
-import random
 import time
 from dataclasses import dataclass, replace
 
-from ciplug._version import __version__
 from ciplug.comparison.selection import LOCAL
-from ciplug.errors import Cause, Conflict, PromotionRefused, Refusal, StoreError, UsageError
+from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
 from ciplug.records.keys import run_key
-from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
+from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
-from ciplug.registry import events, ledger
-from ciplug.registry.ladder import NO_STAGE, Ladder
+from ciplug.registry import ledger
+from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import fold
+from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
+from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
+from ciplug.steps.promotion import writing
+from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import is_signed
+from ciplug.steps.promotion.registration import files_of, registration_of
+from ciplug.steps.promotion.writing import (
+    check_job,
+    check_key,
+    check_readable,
+    event_of,
+    gave_up,
+    ladder_of,
+    pause,
+    yanked,
+)
+from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
-from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import sign_event, signers_of, signs
+from ciplug.steps.session import Session
+from ciplug.steps.signatures import sign_event, signers_of
 from ciplug.steps.trust_level import level_of
-from ciplug.stores.base import NoLog
 from ciplug.tracking.runs import Runs
-
-_PATIENCE = 120.0
-"""Seconds in which a promotion that loses race after race tries again."""
-_PAUSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,6 @@ class Promotion:
     """What the other runs of the commit decided, one sentence each."""
 
 
-def ladder_of(session: Session, model: str) -> Ladder:
-    """The stages of a model by the policy in force, in the order in which versions climb them."""
-    return Ladder(read_policies(session).ladder(model))
-
-
 def promote(session: Session, request: PromotionRequest) -> Promotion:
     """Append the promotion to the log of the model; a run that is not a version yet is registered first.
 
@@ -82,15 +83,14 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     Raises UsageError for a stage, a run or a version that does not exist, StoreError where the store has no registry,
     or where other promotions are first for minutes, and PromotionRefused with the reason.
     """
-    _check_job(session)
+    check_job(session)
     session = by_protected_policy(session)
     stage = ladder_of(session, request.model).stage(request.stage)
     runs = session.runs()
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + writing.PATIENCE
     for lost_races in itertools.count():
-        log = ledger.read(session.log, request.model)
-        model = fold(request.model, log.events, is_signed(session))
-        _check_readable(model)
+        model, log, _ = read_registry(session, request.model)
+        check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
         _check_signed(session, runs, run)
@@ -100,57 +100,33 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
-            done = _append(session, log, run, stage, evidence, request.reason)
+            done = _append(session, model, log, run, stage, evidence, request.reason)
         except Conflict:
             if time.monotonic() >= until:
-                raise _gave_up(session, run, lost_races + 1) from None
-            # Those who collided do not collide again; each attempt is judged anew, which takes a while.
-            time.sleep(random.uniform(0, _PAUSE * min(lost_races + 1, 10)))
+                raise gave_up(run.model, lost_races + 1, _left(session, run)) from None
+            pause(lost_races)
             continue
         return replace(done, lost_races=lost_races)
     raise AssertionError
 
 
-def _gave_up(session: Session, run: Run, attempts: int) -> StoreError:
-    """The error of whoever loses every race: the store is busy, and no gate has failed."""
-    version = fold(run.model, ledger.read(session.log, run.model).events).of_run(run.id)
-    left = f"; version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else ""
-    return StoreError(
-        f"'{run.model}': another event was appended first in each of {attempts} attempts{left}",
-        hint="promote again: a version that is registered is used; let one job promote at a time (a concurrency group)",
-        cause=Cause.CONFLICT,
-    )
-
-
-def _check_job(session: Session) -> None:
-    if not session.context.trusted:
-        raise PromotionRefused(
-            Refusal.FORK_JOB, "a fork's job must not promote", hint="promote from a trusted branch's pipeline"
-        )
-    if session.proposes:
-        # It is not decided yet that its commit goes in.
-        raise PromotionRefused(
-            Refusal.PULL_REQUEST_JOB,
-            "a job of a pull request or merge queue never promotes",
-            hint="promote once it is merged",
-        )
-    if isinstance(session.log, NoLog):
-        raise session.log.refusal()
-
-
-def _check_readable(model: Model) -> None:
-    """Raise PromotionRefused where the state of the model may not be what the fold shows."""
-    if model.skipped:
-        raise PromotionRefused(
-            Refusal.UNKNOWN_EVENTS,
-            f"the registry of '{model.name}' cannot be judged by this ciplug: {model.notes[0]}",
-            hint="upgrade ciplug, and promote again",
-        )
+def _left(session: Session, run: Run) -> str | None:
+    """What an attempt that lost every race has left behind, as a clause."""
+    version = read_registry(session, run.model).model.of_run(run.id)
+    return f"version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else None
 
 
 def _run_of(session: Session, runs: Runs, model: Model, request: PromotionRequest) -> Run:
     if request.version is not None:
         version = model.version(request.version)
+        if version.yanked is not None:
+            raise yanked(model.name, version)
+        if version.run is None:
+            raise PromotionRefused(
+                Refusal.NO_RUN,
+                f"version {version.number} of '{model.name}' was registered without a run, so nothing has judged it",
+                hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
+            )
         return runs.at(version.commit, version.run)
     if request.run is not None:
         return runs.get(request.run, session.head)
@@ -179,12 +155,7 @@ def _check_signed(session: Session, runs: Runs, run: Run) -> None:
             f"no allowed signer has signed run {run.id[:12]} and what was added to it",
             hint=f"train it in a job that has the key ({SIGNING_KEY}), and promote the run of that job",
         )
-    if not signs(session):
-        raise PromotionRefused(
-            Refusal.NO_SIGNING_KEY,
-            "the policy names signers, and this job has no key of one of them, so its events would not count",
-            hint=f"promote in a job that has the key: {SIGNING_KEY}",
-        )
+    check_key(session)
 
 
 def _check_host(session: Session, run: Run) -> None:
@@ -223,17 +194,12 @@ def _check_registered(runs: Runs, model: Model, run: Run) -> None:
             f"'{model.name}': somebody has changed it",
             hint="find out who: ciplug fsck; and promote another run",
         )
-    if version is not None and dict(version.files) != _files_of(run):
+    if version is not None and dict(version.files) != files_of(run):
         raise PromotionRefused(
             Refusal.OTHER_FILES,
             f"version {version.number} of '{model.name}' was registered with other files than run {run.id[:12]} has",
             hint="see both: ciplug registry history, ciplug runs show; and promote another run",
         )
-
-
-def _files_of(run: Run) -> dict[str, str]:
-    """Path → digest of the files of a version that is made of a run."""
-    return {file.path: file.digest for file in run.artifacts}
 
 
 def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
@@ -244,10 +210,16 @@ def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
 
 
 def _append(
-    session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
+    session: Session,
+    model: Model,
+    log: ledger.Ledger,
+    run: Run,
+    stage: str,
+    evidence: PromotionEvidence,
+    reason: str | None,
 ) -> Promotion:
     """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
-    log, model, version = _registered(session, log, run, evidence)
+    log, model, version = _registered(session, model, log, run, evidence)
     holder = model.holder(stage)
     level = level_of(session)
     payload = Promote(
@@ -262,6 +234,8 @@ def _append(
         policy_digest=evidence.verdict.policy_digest,
         verdict=evidence.key,
         verdict_digest=evidence.digest,
+        outcome=evidence.verdict.outcome,
+        gates=decisions(evidence.verdict),
         baseline_run=evidence.verdict.baseline_run,
         approvals=evidence.approvals,
         exemptions=evidence.exemptions,
@@ -270,7 +244,10 @@ def _append(
         trust=level.name,
         trust_shown_by=level.shown_by,
     )
-    appended = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
+    mirror_next(session, model)
+    appended = ledger.append(
+        session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session)
+    )
     event = appended.events[-1]
     return Promotion(
         run.model,
@@ -285,34 +262,14 @@ def _append(
 
 
 def _registered(
-    session: Session, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
+    session: Session, model: Model, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
 ) -> tuple[ledger.Ledger, Model, Version]:
     """Return the log, model and version of a run; register the run first if it is not a version yet."""
-    model = fold(run.model, log.events, is_signed(session))
     version = model.of_run(run.id)
     if version is not None:
         return log, model, version
-    # No number is used twice, not even that of an event which does not count.
-    number = fold(run.model, log.events).next_version
-    record = session.runs().digests([run])[run_key(run).key]
-    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run), record=record)
-    log = ledger.append(session.log, log, _event(session, run.model, payload, evidence), sign_event(session))
-    model = fold(run.model, log.events, is_signed(session))
-    return log, model, model.version(number)
-
-
-def _event(session: Session, model: str, payload: Payload, evidence: PromotionEvidence) -> RegistryEvent:
-    """The event of this session's actor, pipeline and time."""
-    context = session.context
-    source = "git configuration" if context.host == "local" else context.host
-    confirmed = evidence.actor
-    return events.wrap(
-        payload,
-        model=model,
-        created=stamp(now()),
-        actor=confirmed.login if confirmed else context.actor,
-        actor_source=confirmed.by if confirmed else source if context.actor else None,
-        actor_confirmed=confirmed is not None,
-        run_url=context.run_url,
-        ciplug=__version__,
-    )
+    payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
+    mirror_next(session, model)
+    log = ledger.append(session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session))
+    model = after(model, log.events[-1])
+    return log, model, model.version(payload.version)

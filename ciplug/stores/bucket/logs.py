@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 from ciplug.errors import Cause, Conflict, StoreError
@@ -50,9 +51,9 @@ class BucketLog:
         (data,) = self._read_entries([sequence[last]])
         return Head(last, digest(data))
 
-    def entries(self, log: str) -> list[bytes]:
-        sequence = self._all_logs().get(log, {})
-        return self._read_entries([sequence[seq] for seq in sorted(sequence)])
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        sequence, last = self._all_logs().get(log, {}), sys.maxsize if until is None else until
+        return self._read_entries([sequence[seq] for seq in sorted(sequence) if after < seq <= last])
 
     def logs(self, prefix: str) -> list[str]:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))

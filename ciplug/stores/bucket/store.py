@@ -107,8 +107,8 @@ class ObjectStore:
     def head(self, log: str) -> Head | None:
         return self._log.head(log)
 
-    def entries(self, log: str) -> list[bytes]:
-        return self._log.entries(log)
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return self._log.entries(log, after, until)
 
     def logs(self, prefix: str) -> list[str]:
         return self._log.logs(prefix)

@@ -39,6 +39,9 @@ class CachedRemote(GitRemote):
         A git that was killed leaves lock files and half-written objects, and its successor refuses to go on.
         """
         packs = self.repository / "objects" / "pack"
+        if self.offline:
+            init_bare(self.repository, self.format)
+            return work()
         if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
             shutil.rmtree(self.repository, ignore_errors=True)
         try:

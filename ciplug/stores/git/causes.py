@@ -32,3 +32,8 @@ _CAUSES = {
 def cause_of(failure: Failure) -> Cause:
     """Return the meaning of a git failure for a store."""
     return next((cause for kind, cause in _CAUSES.items() if kind in failure.kinds), Cause.UNKNOWN)
+
+
+def needs_parents(kinds: frozenset[GitKind]) -> bool:
+    """Whether the host refuses a tip that does not follow the one before."""
+    return bool(kinds & {GitKind.BEHIND, GitKind.PROTECTED})

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ciplug.errors import Conflict, GitKind
+from ciplug.errors import Conflict
 from ciplug.git.push import PushResult
 from ciplug.stores.git import folding, segments
 from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.causes import needs_parents
 from ciplug.stores.git.content import Content
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
@@ -51,18 +52,13 @@ def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[st
     message = f"ciplug: drop {dropping.count} objects: {reason}"
     # Without a parent what was dropped cannot be reached any more, and the host may clean it away.
     result, in_history = _push(remote, refs, snapshot, dropping, message, ()), False
-    if not result.ok and any(_needs_parents(reason.kinds) for reason in result.rejected.values()):
+    if not result.ok and any(needs_parents(reason.kinds) for reason in result.rejected.values()):
         result, in_history = _push(remote, refs, snapshot, dropping, message, None), True
     if result.ok:
         return Dropped(dropping.count, in_history)
     if result.lost_race:
         raise Conflict("the store was written meanwhile", hint="try again")
     raise remote.refused(result, refs.push_hint)
-
-
-def _needs_parents(kinds: frozenset[GitKind]) -> bool:
-    """Whether the host refuses a tip that does not follow the one before."""
-    return bool(kinds & {GitKind.BEHIND, GitKind.PROTECTED})
 
 
 def _plan(snapshot: Snapshot, unwanted: frozenset[str]) -> _Dropping:

@@ -9,7 +9,7 @@ import time
 
 from ciplug.git.push import PushResult
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.files_view import FileRefs, FilesView
+from ciplug.stores.git.files_view import DROPPED, FileRefs, FilesView
 from ciplug.stores.git.folding import WRITES_PER_FOLD
 from ciplug.stores.git.moves import move_refs
 from ciplug.stores.git.objects import BLOB, TREE, LooseObjects
@@ -42,6 +42,8 @@ def fold_files(remote: CachedRemote, refs: FileRefs, view: FilesView) -> int:
     written = LooseObjects(remote.repository, remote.format)
     root = {top: (TREE, trees[0]) for top, trees in view.folders.items()}
     root |= {top: (TREE, written.tree(entries)) for top, entries in folders.items() if entries}
+    if view.dropped:
+        root[DROPPED] = (TREE, _merged(remote, written, view.dropped))
     message = f"ciplug: fold {len(taken)} pushes of files\n\n[skip ci]"
     parents = (*view.commits, *sorted(set(taken.values())))
     commit = written.commit(written.tree(root), parents, message, int(time.time()))
@@ -70,3 +72,11 @@ def read_folders(remote: CachedRemote, view: FilesView, tops: set[str]) -> Folde
         for tree in reversed(view.folders.get(top, ())):
             folders[top].update(trees[tree])
     return folders
+
+
+def _merged(remote: CachedRemote, written: LooseObjects, trees: tuple[str, ...]) -> str:
+    """A tree with the entries of all of these."""
+    if len(trees) == 1:
+        return trees[0]
+    found = remote.fetched_trees(trees)
+    return written.tree({name: entry for tree in reversed(trees) for name, entry in found[tree].items()})

@@ -1,10 +1,10 @@
 """Files in a git repository, apart from the records: a push takes any number, a fetch brings only what is needed.
 
 Layout
-    refs/<branch>/files/<id>      a parentless commit whose tree names files by SHA-256, until it is folded
+    refs/<branch>/files/<commit>  a parentless commit whose tree names files by SHA-256, until it is folded
     refs/<branch>/files/folded    folded: <first 2 hex digits>/<SHA-256>
 
-No clone fetches refs outside of refs/heads. On a host that refuses those, refs/heads/<branch>-files-inbox/<id> and
+No clone fetches refs outside of refs/heads. On a host that refuses those, refs/heads/<branch>-files-inbox/<commit> and
 refs/heads/<branch>-files take their places.
 
 A look-up fetches the names that are pending and the 256 folders' ids, then the folders that are needed: what it
@@ -14,18 +14,20 @@ costs does not grow with the history.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from ciplug.errors import Cause, FileChanged, GitError, StoreError
+from ciplug.errors import Cause, FileChanged, GitError, GitKind, StoreError
 from ciplug.git.objects import present
 from ciplug.git.run import stream_blob
 from ciplug.stores import threads
-from ciplug.stores.files import Tell, checked, hex_of, receive
+from ciplug.stores.base import Problem
+from ciplug.stores.files import DroppedFiles, Tell, checked, hex_of, receive
 from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.file_drops import drop_files, due_files, waiting_files
 from ciplug.stores.git.file_folds import fold_files
 from ciplug.stores.git.files_view import FileRefs, FilesView, fetch_files
 from ciplug.stores.git.folding import FOLD_AT
@@ -89,7 +91,6 @@ class GitFiles:
             return False
 
     def _push(self, files: Mapping[str, Path], tell: Tell) -> None:
-        name = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()[:32]
         with self._remote.side() as (side, written):
             # Files of a model have little in common, and git would search for it.
             with (side / "config").open("a") as config:
@@ -100,13 +101,19 @@ class GitFiles:
                 size = path.stat().st_size if path.exists() else 0
                 tree[hex_of(digest)] = (BLOB, written.blob_of(checked(path, digest), size))
                 total += size
-            # A fixed date: the same files are the same commit, whenever they are sent.
-            commit = written.commit(written.tree(tree), (), f"ciplug: {len(tree)} files\n\n[skip ci]", 0)
-            result = self._remote.create(side, commit, *self._refs.pending(name))
+            root = written.tree(tree)
+            # A fixed date: the same files are the same commit, whenever they are sent. Whoever knows them beforehand
+            # can take the ref that is named by it, and cannot know the next one.
+            for when in (0, int(time.time())):
+                commit = written.commit(root, (), f"ciplug: {len(tree)} files\n\n[skip ci]", when)
+                places = self._refs.pending(commit)
+                result = self._remote.create(side, commit, *places)
+                if not any(result.refuses(ref, GitKind.STALE) for ref in places):
+                    break
         if not result.ok:
-            if result.lost_race:
-                what = f"{self._remote.address} holds other bytes under the digest {min(files)}"
-                raise StoreError(what, cause=Cause.CONFLICT)
+            if result.rejected:
+                with self._remote.locked():
+                    self._remote.with_cache(lambda: self._remote.check_way(places[0]))
             raise self._remote.refused(
                 result,
                 f"allow pushes to {self._refs.pending('*')[0]} for the account that this job runs as; "
@@ -115,13 +122,22 @@ class GitFiles:
             )
         tell(total)
         # Most writers do not fetch what is pending. A few do and fold it, so that it does not grow without end.
-        if self._may_fold and int(name[:2], 16) % (FOLD_AT // 2) == 0:
+        if self._may_fold and int(commit[:2], 16) % (FOLD_AT // 2) == 0:
             with contextlib.suppress(StoreError), self._remote.locked():
                 self._look()
 
     def compact(self) -> int:
         with self._remote.locked():
             return fold_files(self._remote, self._refs, self._remote.with_cache(self._fetch))
+
+    def due(self, now: datetime) -> bool:
+        with self._remote.locked():
+            return bool(due_files(waiting_files(self._remote, self._look()), now))
+
+    def drop(self, unneeded: Collection[str], needed: Collection[str], now: datetime) -> DroppedFiles:
+        names, wanted = {hex_of(digest) for digest in unneeded}, {hex_of(digest) for digest in needed}
+        with self._remote.locked():
+            return self._remote.with_cache(lambda: drop_files(self._remote, self._refs, names, wanted, now))
 
     # Reading
 
@@ -162,13 +178,33 @@ class GitFiles:
             if failure := self._remote.fetch(oids=some):
                 raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
 
+    def check(self, *, lacks: bool) -> list[Problem]:
+        with self._remote.locked():
+            tips = self._look().tips
+            before = self._remote.remembered()
+        custom, plain = self._refs.folded
+        if len(tips) == 2:
+            what = "every clone downloads it, and the host does not let `ciplug compact` delete it"
+            return [Problem(plain, f"{what}: lift its protection, and compact again")]
+        if tips or not lacks or before is None:
+            return []
+        what = "somebody has deleted it, with all folded files. While the host has its objects, its administrator"
+        return [Problem(custom, f"{what} sets it again: git update-ref {custom} {before}")]
+
     def _find_all(self, digests: Collection[str]) -> dict[str, list[str]]:
-        """Like `_find`, with a second look where one is missing."""
-        blobs = self._find(self._look(), digests)
-        if blobs.keys() >= set(digests):
-            return blobs
-        time.sleep(_MOMENT)
-        return self._find(self._look(), digests)
+        """Like `_find`, with what is set aside, and with a second look where one is missing."""
+        blobs: dict[str, list[str]] = {}
+        for wait in (0, _MOMENT):
+            time.sleep(wait)
+            view = self._look()
+            blobs = self._find(view, digests)
+            if blobs.keys() >= set(digests):
+                break
+            aside = {name: oid for files in waiting_files(self._remote, view).values() for name, oid in files.items()}
+            blobs = {digest: [aside[hex_of(digest)]] for digest in digests if hex_of(digest) in aside} | blobs
+            if blobs.keys() >= set(digests):
+                break
+        return blobs
 
     def _find(self, view: FilesView, digests: Collection[str]) -> dict[str, list[str]]:
         """Digest → blobs of those that exist: one, unless somebody has pushed other bytes under its name."""
@@ -193,4 +229,7 @@ class GitFiles:
         return view
 
     def _fetch(self) -> FilesView:
-        return fetch_files(self._remote, self._refs)
+        view = fetch_files(self._remote, self._refs)
+        for tip in view.commits[:1]:
+            self._remote.remember(tip)
+        return view

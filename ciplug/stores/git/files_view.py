@@ -14,7 +14,10 @@ from ciplug.git.objects import read_objects
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
 from ciplug.stores.git.objects import BLOB, TREE, parse_tree
 
-_NAME, _FOLDER = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{2}")
+NAME = re.compile(r"[0-9a-f]{64}")
+DROPPED = "dropped"
+"""The folder of what is set aside."""
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 _OURS = "refs/files/"
 _CUSTOM, _PLAIN = f"{_OURS}custom/", f"{_OURS}plain"
 
@@ -61,15 +64,17 @@ class FilesView:
     """Those of the tips that are commits."""
     folders: Mapping[str, tuple[str, ...]]
     """First two digits → trees, of what is folded."""
+    dropped: tuple[str, ...]
+    """Trees of what is set aside."""
     pending: Mapping[str, tuple[str, Mapping[str, str]]]
     """Remote ref → commit, and SHA-256 → blob."""
 
 
 def fetch_files(remote: CachedRemote, refs: FileRefs) -> FilesView:
-    """Fetch the names that are pending, and the ids of the folders."""
+    """Fetch the names that are pending, and the ids of the folders; offline, as the last fetch left them."""
     fetch = partial(remote.fetch, "--prune", *refs.refspecs, filter="tree:1")
     # git fails with --depth where nothing matches.
-    if failure := fetch("--depth=1") and fetch():
+    if not remote.offline and (failure := fetch("--depth=1") and fetch()):
         raise remote.unreadable(f"the files at {remote.address}", failure, UNREACHABLE_HINT)
     return _view(remote, refs, {refs.remote(ref): oid for ref, oid in remote.refs(_OURS).items()})
 
@@ -91,15 +96,16 @@ def _view(remote: CachedRemote, refs: FileRefs, found: Mapping[str, str]) -> Fil
         if ref in refs.folded:
             tips[ref] = oid
             for name, (mode, tree) in content.items():
-                if mode == TREE and _FOLDER.fullmatch(name):
+                if mode == TREE and (_FOLDER.fullmatch(name) or name == DROPPED):
                     folders[name] = (*folders.get(name, ()), tree)
         elif content and _is_sound(content) and _is_parentless(objects.get(oid)):
             pending[ref] = (oid, {name: blob for name, (_, blob) in content.items()})
-    return FilesView(tips, tuple(oid for oid in tips.values() if _is_commit(objects.get(oid))), folders, pending)
+    commits = tuple(oid for oid in tips.values() if _is_commit(objects.get(oid)))
+    return FilesView(tips, commits, folders, folders.pop(DROPPED, ()), pending)
 
 
 def _is_sound(content: Mapping[str, tuple[str, str]]) -> bool:
-    return all(_NAME.fullmatch(name) and mode == BLOB for name, (mode, _) in content.items())
+    return all(NAME.fullmatch(name) and mode == BLOB for name, (mode, _) in content.items())
 
 
 def _is_commit(found: tuple[str, bytes] | None) -> bool:

@@ -95,6 +95,9 @@ class LooseObjects:
         lines += [f"author {AUTHOR} {when} +0000", f"committer {AUTHOR} {when} +0000", "", message, ""]
         return self._write("commit", "\n".join(lines).encode())
 
+    def tag(self, content: bytes) -> str:
+        return self._write("tag", content)
+
 
 def _bytes(name: str) -> bytes:
     """Return a name as bytes of a tree: some names are not UTF-8."""

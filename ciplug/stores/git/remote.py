@@ -11,7 +11,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class GitRemote:
         token: str | None = None,
         object_format: str = "sha1",
         refusal: str | None = None,
+        offline: bool = False,
     ) -> None:
         """
         Args:
@@ -53,15 +54,26 @@ class GitRemote:
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
             refusal: why nothing can be pushed, where the configuration wants that.
+            offline: nothing is fetched or pushed; what the cache has is read.
         """
         self.address = redact(url)
         self.format = object_format
         self.env = transport_environment(config, url, token)
         self._url = without_password(url)
-        self._refusal = refusal
+        self.offline = offline
+        self._refusal = f"{self.address} is read offline" if offline else refusal
         self._cache = cache
         digest = hashlib.sha256(f"{self._url}\n{name}\n{object_format}".encode()).hexdigest()[:16]
         self.repository = cache / f"{digest}.git"
+
+    @contextmanager
+    def with_env(self, env: Mapping[str, str]) -> Iterator[None]:
+        """Have git see another environment for a while."""
+        before, self.env = self.env, dict(env)
+        try:
+            yield
+        finally:
+            self.env = before
 
     # Writing
 
@@ -143,6 +155,8 @@ class GitRemote:
             args: options, and refspecs.
             oids: object ids in place of refspecs.
         """
+        if self.offline:
+            return Failure("it is not in the cache of this clone", frozenset({GitKind.NETWORK}))
         options = [a for a in args if a.startswith("--")]
         refspecs = [a for a in args if not a.startswith("--")]
         stdin: bytes | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable
 from copy import copy
 from functools import cached_property
@@ -155,9 +156,9 @@ class Snapshot:
         """Whether this very entry is in the log."""
         return entry_path(log, head.seq) in self.view.content.logs and self._head_at(log, head.seq) == head
 
-    def entries(self, log: str) -> list[bytes]:
-        content = self.view.content
-        oids = [content.logs[entry_path(log, seq)] for seq in content.sequence(log)]
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        content, last = self.view.content, sys.maxsize if until is None else until
+        oids = [content.logs[entry_path(log, seq)] for seq in content.sequence(log) if after < seq <= last]
         blobs = self._remote.blobs(oids)
         return [blobs[oid] for oid in oids]
 

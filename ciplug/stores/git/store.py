@@ -17,8 +17,9 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ from ciplug.stores.git.remote import in_the_way
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
     from ciplug.stores.git.snapshot import Snapshot
+    from ciplug.stores.git.tags import Mirror, NewTag
+    from ciplug.stores.git.tip import Change
     from ciplug.stores.git.view import View
 
 _LOG_TRIES = 30
@@ -59,6 +62,7 @@ class GitStore:
         object_format: str = "sha1",
         may_fold: bool = True,
         refusal: str | None = None,
+        offline: bool = False,
         notes: Iterable[str] = (),
     ) -> None:
         """
@@ -69,20 +73,30 @@ class GitStore:
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
             refusal: why nothing can be pushed, where the configuration wants that.
+            offline: the store is read as the last fetch left it, and nothing is written.
             may_fold: False in a job that must not write the store: then its readers fold nothing.
             notes: sentences on this store that are true whatever it holds.
         """
         self.uri = redact(uri)
         self._remote = CachedRemote(
-            url, cache=cache, name=branch, config=config, token=token, object_format=object_format, refusal=refusal
+            url,
+            cache=cache,
+            name=branch,
+            config=config,
+            token=token,
+            object_format=object_format,
+            refusal=refusal,
+            offline=offline,
         )
         self.address = f"{self._remote.address}#{branch}"
         self._standing_notes = tuple(notes)
         self.notes = list(self._standing_notes)
         self._refs = Refs(branch)
-        self._may_fold = may_fold and not refusal
+        self._may_fold = may_fold and not refusal and not offline
         self._fold_tried = False
         self._seen: Snapshot | None = None
+        self.mirror: Mirror | None = None
+        """Who knows the tags that go with the next entry of a log; None: it has none."""
 
     def refresh(self) -> None:
         self._seen = None
@@ -139,6 +153,7 @@ class GitStore:
                 result, view = self._push_entry(snapshot, entry_path(log, sent.seq), entry)
                 self._seen = snapshot.with_entry(view) if result.ok else None
             if result.ok:
+                self.mirror = None
                 return sent
             if not (seen or result.lost_race or result.network):
                 raise self._remote.refused(result, self._refs.push_hint)
@@ -186,7 +201,39 @@ class GitStore:
         written = LooseObjects(self._remote.repository, self._remote.format)
         content = snapshot.view.content.copy()
         content.logs[path] = written.blob(entry)
-        return push_tip(self._remote, self._refs, snapshot, written, Change(content, f"ciplug: {path}"))
+        change = Change(content, f"ciplug: {path}")
+        if self.mirror and (tags := self._mirrored(self.mirror, snapshot, written, change, entry)):
+            return tags
+        return push_tip(self._remote, self._refs, snapshot, written, change)
+
+    def _mirrored(
+        self, mirror: Mirror, snapshot: Snapshot, written: LooseObjects, change: Change, entry: bytes
+    ) -> tuple[PushResult, View] | None:
+        """Push an entry together with its tags; None where it has none, or they were refused."""
+        from ciplug.stores.git.tags import borrowed, refusal_of, write_tags
+        from ciplug.stores.git.tip import push_tip
+
+        tags = write_tags(written, mirror.tags(entry))
+        if not tags:
+            return None
+        with borrowed(self._remote.env, self._remote.repository, mirror) as env, self._remote.with_env(env):
+            pushed = push_tip(self._remote, self._refs, snapshot, written, replace(change, tags=tags))
+        if why := refusal_of(pushed[0], tags):
+            mirror.refused([ref.removeprefix("refs/tags/") for ref in tags], why)
+            return None
+        return pushed
+
+    def restore_tags(self, mirror: Mirror, tags: Sequence[NewTag], found: Mapping[str, str]) -> PushResult:
+        """Put tags where they belong; those of `found`, ref → object, are moved if they are still there."""
+        from ciplug.stores.git.moves import move_refs
+        from ciplug.stores.git.tags import borrowed, write_tags
+
+        with self._remote.locked():
+            self._fetch()
+            written = LooseObjects(self._remote.repository, self._remote.format)
+            moves = {ref: (found.get(ref), oid) for ref, oid in write_tags(written, tags).items()}
+            with borrowed(self._remote.env, self._remote.repository, mirror) as env, self._remote.with_env(env):
+                return move_refs(self._remote, moves)
 
     def compact(self) -> int:
         """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
@@ -235,9 +282,9 @@ class GitStore:
         with self._snapshot() as snapshot:
             return snapshot.head(log)
 
-    def entries(self, log: str) -> list[bytes]:
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         with self._snapshot() as snapshot:
-            return snapshot.entries(log)
+            return snapshot.entries(log, after, until)
 
     def logs(self, prefix: str) -> list[str]:
         with self._snapshot() as snapshot:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ciplug.git.push import PushResult
 from ciplug.stores.git import segments
@@ -30,6 +31,8 @@ class Change:
     """Refs, and their commits, that are deleted once the tip has moved."""
     parents: tuple[str, ...] | None = None
     """The parents of the new tip; None: those of the view."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Ref → object of the tags that are made with it."""
 
 
 def push_tip(
@@ -49,6 +52,7 @@ def push_tip(
         moves[kept] = (before, commit)
         keep = (kept, commit)
     moves.update({ref: (oid, None) for ref, oid in change.folded if ref != kept})
+    moves.update({ref: (None, oid) for ref, oid in change.tags.items()})
     spare = dict([refs.keep]) if before is None else None
     result = move_refs(remote, moves, first=first, spare=spare)
     return result, replace(view, tip=commit, keep=keep, content=content, parents=(commit,))

@@ -71,7 +71,7 @@ class View:
 def fetch_view(remote: CachedRemote, refs: Refs) -> View:
     """Fetch, and read every name."""
     view = _view(remote, refs, _fetch(remote, refs))
-    if view.lost or view.kept_logs:
+    if (view.lost or view.kept_logs) and not remote.offline:
         # A server that moves one ref after the other shows the like for a moment.
         time.sleep(_MOMENT)
         view = _view(remote, refs, _fetch(remote, refs))
@@ -83,8 +83,8 @@ def fetch_view(remote: CachedRemote, refs: Refs) -> View:
 
 
 def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
-    """Our refs, once they are what the remote has."""
-    failure = remote.fetch("--depth=1", "--prune", f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
+    """Our refs, once they are what the remote has; offline, as the last fetch left them."""
+    failure = None if remote.offline else remote.fetch("--depth=1", "--prune", f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
     if failure and GitKind.NO_REF in failure.kinds:
         failure = _fetch_without_branch(remote, refs)
     if failure:

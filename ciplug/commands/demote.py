@@ -1,0 +1,30 @@
+"""Take a model version out of its stage."""
+
+from __future__ import annotations
+
+import argparse
+
+from ciplug.commands import options
+from ciplug.commands.output import tell_move
+from ciplug.steps.promotion.moves import demote
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="the model")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--from", metavar="STAGE", dest="start", help="demote the version that is in this stage")
+    which.add_argument("--version", metavar="N", type=options.version_number, help="demote this version")
+    parser.add_argument(
+        "--to",
+        metavar="STAGE",
+        help="a lower stage that it was promoted to before, 'none' or 'archived' (default: the stage below)",
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    done = demote(session, args.model, version=args.version, start=args.start, to=args.to, reason=args.reason)
+    if payload := done.payload:
+        tell_move(args.model, payload.version, payload.stage, done.event)
+    return 0

@@ -1,0 +1,162 @@
+"""MLflow's logged models: what a training has saved, with its parameters, tags, metrics and files."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
+from mlflow.store.entities.paged_list import PagedList
+
+from ciplug.capture import events
+from ciplug.capture.events import Event
+from ciplug.mlflow import entities, mlflow_names, state
+from ciplug.mlflow.errors import translated
+
+if TYPE_CHECKING:
+    from ciplug.mlflow.place import Place
+
+_PAGE = 100
+
+
+class LoggedModels:
+    """The part of the tracking store that answers for logged models."""
+
+    place: Place
+
+    def _active_experiment(self, experiment_id: str) -> state.Experiment:
+        raise NotImplementedError
+
+    def _location(self, one: state.Experiment) -> str:
+        raise NotImplementedError
+
+    @translated
+    def create_logged_model(
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        source_run_id: str | None = None,
+        tags: Any = None,
+        params: Any = None,
+        model_type: str | None = None,
+    ) -> Any:
+        mlflow_names.validate_logged_model_name(name)
+        experiment = self._active_experiment(experiment_id)
+        id_ = f"m-{uuid.uuid4().hex}"
+        location = mlflow_names.append_to_uri_path(self._location(experiment), "models", id_, "artifacts")
+        facts = {
+            state.EXPERIMENT_ID: experiment.id,
+            state.CREATED: _now(),
+            state.STATE: "PENDING",
+            state.LOCATION: location,
+            state.SOURCE_RUN: source_run_id,
+            state.MODEL_TYPE: model_type,
+        }
+        begun: list[Event] = [{"name": name or mlflow_names.random_name()}]
+        begun += [events.tag(key, value) for key, value in facts.items() if value is not None]
+        begun += [events.tag(tag.key, tag.value) for tag in tags or ()]
+        begun += [events.param(param.key, str(param.value)) for param in params or ()]
+        self.place.sessions.change(state.model_key(id_), *begun)
+        return self.get_logged_model(id_)
+
+    def _model(self, model_id: str, *, allow_deleted: bool = True) -> state.LoggedModel:
+        found = self.place.logged_model(model_id)
+        if found is None or (found.deleted and not allow_deleted):
+            raise MlflowException(f"Logged model with ID '{model_id}' not found.", RESOURCE_DOES_NOT_EXIST)
+        return found
+
+    def _change_model(self, model_id: str, *changes: Event, updated: bool = True) -> None:
+        more = [events.tag(state.UPDATED, _now())] if updated else []
+        self.place.sessions.change(state.model_key(model_id), *changes, *more)
+
+    @translated
+    def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:
+        return entities.logged_model(self._model(model_id, allow_deleted=allow_deleted))
+
+    @translated
+    def log_logged_model_params(self, model_id: str, params: Any) -> None:
+        self._model(model_id)
+        changes = [events.param(param.key, str(param.value)) for param in params]
+        self._change_model(model_id, *changes, updated=False)
+
+    @translated
+    def finalize_logged_model(self, model_id: str, status: Any) -> Any:
+        self._model(model_id)
+        self._change_model(model_id, events.tag(state.STATE, str(status)))
+        return self.get_logged_model(model_id, allow_deleted=True)
+
+    @translated
+    def set_logged_model_tags(self, model_id: str, tags: Any) -> None:
+        self._model(model_id)
+        self._change_model(model_id, *(events.tag(tag.key, tag.value) for tag in tags), updated=False)
+
+    @translated
+    def delete_logged_model_tag(self, model_id: str, key: str) -> None:
+        if key not in self._model(model_id).tags:
+            words = f"No tag with key {key!r} found for model with ID {model_id!r}."
+            raise MlflowException(words, RESOURCE_DOES_NOT_EXIST)
+        self._change_model(model_id, events.untag(key), updated=False)
+
+    @translated
+    def delete_logged_model(self, model_id: str) -> None:
+        self._model(model_id)
+        self._change_model(model_id, {"lifecycle": "deleted"})
+
+    def _get_deleted_logged_models(self, older_than: int = 0) -> list[str]:
+        until = _now() - older_than
+        with self.place.lock:
+            every = self.place.base.logged_models(self.place.look())
+        return [one.id for one in every.values() if one.deleted and one.updated <= until]
+
+    def _log_model_metric(self, run_id: str, metric: Any) -> None:
+        """Keep a metric of a run that is about a logged model with the model, too."""
+        kept = state.ModelMetric(
+            metric.key,
+            entities.finite(metric.value),
+            metric.timestamp,
+            metric.step or 0,
+            run_id,
+            metric.dataset_name,
+            metric.dataset_digest,
+        )
+        key, value = state.metric_tag(kept)
+        self._change_model(metric.model_id, events.tag(key, value), updated=False)
+
+    @translated
+    def search_logged_models(
+        self,
+        experiment_ids: Sequence[str],
+        filter_string: str | None = None,
+        datasets: Any = None,
+        max_results: int | None = None,
+        order_by: Any = None,
+        page_token: str | None = None,
+    ) -> Any:
+        if datasets and not all(dataset.get("dataset_name") for dataset in datasets):
+            words = "`dataset_name` in the `datasets` clause must be specified."
+            raise MlflowException(words, INVALID_PARAMETER_VALUE)
+        tokens, utils = mlflow_names.SearchLoggedModelsPaginationToken, mlflow_names.SearchLoggedModelsUtils
+        offset = 0
+        if page_token:
+            token = tokens.decode(page_token)
+            token.validate(experiment_ids, filter_string, order_by)
+            offset = token.offset
+        wanted = {str(one) for one in experiment_ids}
+        with self.place.lock:
+            every = self.place.base.logged_models(self.place.look())
+        found = [entities.logged_model(one) for one in every.values() if not one.deleted and one.experiment in wanted]
+        found = utils.sort(utils.filter_logged_models(found, filter_string, datasets), order_by)
+        end = offset + (max_results or _PAGE)
+        following = None
+        if len(found) > end:
+            following = tokens(
+                offset=end, experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by
+            ).encode()
+        return PagedList(found[offset:end], following)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,448 @@
+"""MLflow's changes on the spool: runs that are begun, joined and ended, and what is changed about recorded ones.
+
+What a run logs goes to its journal at once. A run that ends is sealed as its record. What is changed about one that is
+recorded, or about an experiment or a logged model, is sealed as an amendment: when a server has heard nothing for two
+seconds, else with the next run that is sent, or when the program ends. Everything that is sealed is sent together.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ciplug import console, loading
+from ciplug.capture.events import Event
+from ciplug.capture.writer import BY_CLIENT, SERVER, RunWriter
+from ciplug.console import Note, problem_note
+from ciplug.errors import CiplugError, StoreError, UsageError
+from ciplug.mlflow import state
+from ciplug.records.canonical import new_id, plain
+from ciplug.records.keys import RunKey
+from ciplug.records.provenance import Context, Provenance
+from ciplug.records.run import Run, Status, is_model_name
+from ciplug.steps.amend import Target
+from ciplug.steps.first_job import job_of
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.open_run import child_run, run_around
+from ciplug.steps.read_artifacts import read_artifacts
+from ciplug.steps.record import REDACT, begin, finish, masks_of, objects_of, skeleton_of, stamp_of, tags_of
+from ciplug.steps.resume import facts_of, seal
+from ciplug.steps.send import send
+from ciplug.steps.session import DEFAULT_MODEL, now, stamp
+from ciplug.steps.sign import signed
+
+if TYPE_CHECKING:
+    from ciplug.capture.logged import Logged
+    from ciplug.mlflow.view import View
+
+QUIET_SECONDS = 2.0
+_SEND_EVERY = 1.0
+_TERMINAL = ("finished", "failed", "killed")
+
+
+class Sessions:
+    """What this process has open of a place."""
+
+    def __init__(self, place: View) -> None:
+        self._place = place
+        self._runs: dict[str, RunWriter] = {}
+        self._joined: set[str] = set()
+        self._changes: dict[str, RunWriter] = {}
+        self._written: dict[str, float] = {}
+        self._active: set[str] = set()
+        """Runs that were found to take values; forgotten when anything is deleted or restored."""
+        self._sender: threading.Thread | None = None
+        atexit.register(self._at_exit)
+
+    @property
+    def opened(self) -> list[RunWriter]:
+        """The runs that this process has open."""
+        return list(self._runs.values())
+
+    # Runs
+
+    def create(
+        self, experiment: state.Experiment, user: str, started: int | None, tags: Mapping[str, str], name: str
+    ) -> str:
+        """Begin a run, or join the one of `ciplug run` around this program; returns its id."""
+        kept = {**tags, state.EXPERIMENT_ID: experiment.id, state.EXPERIMENT: experiment.name}
+        kept.pop(state.RUN_NAME, None)
+        if user and user != tags.get(state.OWN_USER):
+            kept[state.USER] = user
+        moment = None if started is None else datetime.fromtimestamp(started / 1000, timezone.utc)
+        with self._place.lock:
+            if self._place.is_server:
+                writer = self._claimed(experiment, kept, name, moment)
+            else:
+                writer = self._begun(experiment, kept, name, moment, tags.get(state.PARENT))
+            self._runs[writer.id] = writer
+            self._active.add(writer.id)
+            return writer.id
+
+    def _model(self, experiment: state.Experiment) -> str | None:
+        """The model of a run, of which ciplug.yaml says nothing."""
+        if self._place.session.config.of(None).model or experiment.id == state.DEFAULT_ID:
+            return None
+        return experiment.name if is_model_name(experiment.name) else None
+
+    def _begun(
+        self,
+        experiment: state.Experiment,
+        tags: Mapping[str, str],
+        name: str,
+        started: datetime | None,
+        parent_id: str | None,
+    ) -> RunWriter:
+        session = self._place.session
+        inputs = Inputs(name=name, tags=tags)
+        parent = self._open_run(parent_id) if parent_id else None
+        if parent is not None:
+            return child_run(parent, inputs, started).writer
+        around = run_around(session.env)
+        if around is not None:
+            if not around.claim():
+                child = child_run(around, inputs, started).writer
+                around.release()
+                return child
+            self._join(around, tags, name, started)
+            return around
+        writer = begin(
+            session,
+            replace(inputs, model=self._model(experiment)),
+            command=(sys.executable, *sys.argv),
+            started=started,
+            process=os.getpid(),
+            since=loading.MOMENT,
+        )
+        if writer.notice:
+            console.tell([Note(writer.notice)])
+        return writer
+
+    def _join(self, around: RunWriter, tags: Mapping[str, str], name: str, started: datetime | None) -> None:
+        events: list[Event] = [{"tag": key, "value": value} for key, value in tags.items()]
+        begun = dict(around.facts.get("run") or {})
+        if begun.get("name") is None and around.logged().name is None:
+            events.append({"name": name})
+        if started is not None:
+            events.append({"started": started.timestamp()})
+        around.append(*events)
+        self._joined.add(around.id)
+
+    def _claimed(
+        self, experiment: state.Experiment, tags: Mapping[str, str], name: str, started: datetime | None
+    ) -> RunWriter:
+        """Begin a run for a client of a server: what the client says of itself is a claim."""
+        session = self._place.session
+        began = stamp(started or now())
+        commit = tags.get("mlflow.source.git.commit")
+        is_known = commit is not None and len(commit) in (40, 64) and set(commit) <= set("0123456789abcdef")
+        context = Context(host="mlflow_server", commit=commit if is_known else None, actor=tags.get(state.OWN_USER))
+        parent = tags.get(state.PARENT)
+        run = Run(
+            id=new_id(),
+            model=self._model(experiment) or session.config.of(None).model or DEFAULT_MODEL,
+            status="killed",
+            started=began,
+            ended=began,
+            commit=context.commit,
+            name=name,
+            tags=tags,
+            parent=parent if parent and len(parent) == 32 else None,
+            provenance=Provenance(context=replace(context, trusted=session.context.trusted)),
+        )
+        facts = {"run": plain(run), "owner": SERVER, **self._job_facts()}
+        return self._place.spool.create(run.id, facts)
+
+    def _job_facts(self) -> dict[str, Any]:
+        session = self._place.session
+        return {
+            "store": session.spooled_for,
+            "cwd": str(session.cwd.absolute()),
+            "top": str(session.top.absolute()),
+            "destination": plain(session.destination) if session.destination else None,
+            REDACT: list(session.config.redact),
+        }
+
+    def _open_run(self, run_id: str) -> RunWriter | None:
+        """The open run of this id, of whatever process of this machine; None where it has ended, or never was here."""
+        writer = self._runs.get(run_id)
+        if writer is not None and writer.is_open:
+            return writer
+        if writer is not None:
+            self._runs.pop(run_id).release()
+        opened = self._place.spool.open(run_id)
+        if opened is None:
+            return None
+        if opened.amends is not None:
+            opened.release()
+            return None
+        self._runs[run_id] = opened
+        return opened
+
+    def is_active(self, run_id: str) -> bool:
+        """Whether the run was found to take values, and nothing was deleted since."""
+        return run_id in self._active
+
+    def found_active(self, run_id: str) -> None:
+        self._active.add(run_id)
+
+    def reset_active(self) -> None:
+        self._active.clear()
+
+    def log(self, run_id: str, *events: Event) -> None:
+        """Log to a run: to its journal while it is open, else to a session that becomes an amendment."""
+        if not events:
+            return
+        with self._place.lock:
+            self._append(lambda: self._open_run(run_id) or self._change_of_run(run_id), events)
+            self._written[run_id] = time.monotonic()
+            self._awake()
+
+    def _append(self, opened: Callable[[], RunWriter], events: tuple[Event, ...]) -> None:
+        for again in (True, False):
+            writer = opened()
+            try:
+                writer.append(*events)
+                return
+            except UsageError:
+                # Another process has ended it in this moment: what it logs now comes after the end.
+                if writer.is_open or not again:
+                    raise
+
+    def touched(self, subject: str) -> None:
+        """Take note that something was added."""
+        self._written[subject] = time.monotonic()
+        self._awake()
+
+    def writer_of_run(self, run_id: str) -> RunWriter:
+        """What files of a run are kept in."""
+        with self._place.lock:
+            self._written[run_id] = time.monotonic()
+            return self._open_run(run_id) or self._change_of_run(run_id)
+
+    def end(self, run_id: str, status: str, ended: int | None) -> None:
+        """Take a status of a run. One that ends is recorded, and sent unless its parent or `ciplug run` does that."""
+        with self._place.lock:
+            events: list[Event] = [{"status": status}]
+            if ended is not None:
+                events.append({"ended": ended / 1000})
+            writer = self._open_run(run_id)
+            self.log(run_id, *events)
+            if writer is None:
+                if status in _TERMINAL:
+                    self._seal_change(run_id)
+                    self._send_unless_waiting(None)
+                return
+            if status not in _TERMINAL:
+                return
+            self._runs.pop(run_id, None)
+            if run_id in self._joined:
+                self._joined.discard(run_id)
+                writer.release()
+                return
+            parent, deleted = writer.parent, writer.logged().lifecycle == "deleted"
+            self._record(writer, "killed" if status == "killed" else "failed" if status == "failed" else "finished")
+            if deleted:
+                self.log(run_id, {"lifecycle": "deleted"})
+            self._send_unless_waiting(parent)
+
+    def _record(self, writer: RunWriter, status: Status) -> None:
+        """Seal the record of a run that ends. What cannot be kept stays in its journal, and is said."""
+        try:
+            if writer.facts.get("owner") == SERVER:
+                _seal_claimed(writer, status)
+                return
+            recorded = finish(job_of(writer), writer, Inputs(), status=status)
+        except StoreError as unkept:
+            console.tell([problem_note(unkept)])
+            return
+        console.tell([*recorded.notes, *map(problem_note, recorded.problems)])
+
+    def _send_unless_waiting(self, parent: str | None) -> None:
+        if self._place.is_server:
+            self._awake()
+            return
+        if parent is not None and self._open_run(parent) is not None:
+            return
+        self.send()
+
+    # What is changed about what is recorded
+
+    def _change_of_run(self, run_id: str) -> RunWriter:
+        kept = self._kept_change(run_id)
+        if kept is not None:
+            return kept
+        place = self._place
+        local = place.local().get(run_id)
+        key = place.base.run_key(run_id, local)
+        run = place.run(run_id)
+        if key is None or run is None:
+            raise UsageError(f"no run {run_id}")
+        changes = place.base.changes(key, local)
+        record = next(iter(place.base.records([key]).values()), None)
+        model = record.model if record else place.base.model_of(run_id, local)
+        return self._begin_change(Target(key, model, run.name, run.tags, run.params, changes, run.metrics))
+
+    def change(self, key: RunKey, *events: Event) -> None:
+        """Change an experiment or a logged model."""
+        with self._place.lock:
+            self._append(lambda: self.writer_of(key), events)
+            self._written[key.id] = time.monotonic()
+            self._awake()
+
+    def writer_of(self, key: RunKey) -> RunWriter:
+        """What is changed about an experiment or a logged model is kept in."""
+        kept = self._kept_change(key.id)
+        if kept is not None:
+            return kept
+        local = self._place.local().get(key.id)
+        changes = self._place.base.changes(key, local)
+        return self._begin_change(Target(key, state.DESCRIBED, None, {}, {}, changes))
+
+    def _kept_change(self, subject: str) -> RunWriter | None:
+        writer = self._changes.get(subject)
+        if writer is not None and writer.is_open:
+            return writer
+        if writer is not None:
+            self._changes.pop(subject).release()
+        opened = self._place.spool.open_session(subject)
+        if opened is not None:
+            self._changes[subject] = opened
+        return opened
+
+    def _begin_change(self, target: Target) -> RunWriter:
+        facts = {**facts_of(self._place.session, target), **self._job_facts(), BY_CLIENT: True}
+        if self._place.is_server:
+            facts["owner"] = SERVER
+        writer = self._place.spool.create_session(target.key.id, facts)
+        self._changes[target.key.id] = writer
+        return writer
+
+    def _seal_change(self, subject: str, *, last: bool = False) -> None:
+        """Seal what was changed, unless the run goes on, or another process has it open."""
+        writer = self._changes.get(subject)
+        if writer is None:
+            return
+        logged = writer.logged()
+        if not last and logged.status in ("running", "scheduled"):
+            return
+        del self._changes[subject]
+        if writer.release_unless_last():
+            return
+        if not writer.is_open:
+            writer.release()
+            return
+        try:
+            with writer.ending() as logged:
+                seal(writer, logged, None, now())
+        except CiplugError as problem:
+            console.tell([problem_note(problem)])
+
+    def seal_changes(self, quiet: float = 0.0, *, last: bool = False) -> None:
+        """Seal all changes to which nothing was added for so many seconds."""
+        with self._place.lock:
+            since = time.monotonic() - quiet
+            for subject in [one for one in self._changes if self._written.get(one, 0.0) <= since]:
+                self._seal_change(subject, last=last)
+
+    # Sending
+
+    def send(self, *, quietly: bool = False) -> None:
+        """Send everything that is sealed. What is refused waits, and a note says how it is sent."""
+        place = self._place
+        with place.lock:
+            self.seal_changes(QUIET_SECONDS if place.is_server else 0.0)
+            if place.session.env.get("CIPLUG_RUN_DIR"):
+                return  # The command around sends all together.
+            if not place.session.context.trusted:
+                return
+            try:
+                sent = send(place.session)
+            except CiplugError as problem:
+                if not quietly:
+                    console.tell([problem_note(problem)])
+                return
+            place.journals.forget([one.folder for one in sent])
+            for one in sent:
+                place.journals.sent.update(one.objects)
+
+    def _awake(self) -> None:
+        """Have a server send what is sealed, each second."""
+        if not self._place.is_server or (self._sender is not None and self._sender.is_alive()):
+            return
+        self._sender = threading.Thread(target=self._send_on, name="ciplug-sender", daemon=True)
+        self._sender.start()
+
+    def _send_on(self) -> None:
+        idle = 0
+        told = ""
+        while idle < 60:
+            time.sleep(_SEND_EVERY)
+            with self._place.lock:
+                self.seal_changes(QUIET_SECONDS)
+                waits = self._place.spool.sealed(self._place.session.spooled_for)
+            idle = 0 if waits or self._changes or self._runs else idle + 1
+            if waits:
+                try:
+                    self.send()
+                except Exception as problem:  # The thread must live: what waits is tried again.
+                    if str(problem) != told:
+                        told = str(problem)
+                        console.tell([Note(f"ciplug: not sent: {problem}")])
+
+    def _at_exit(self) -> None:
+        """Seal and send what is left when the program ends."""
+        if self._place.process != os.getpid():
+            return
+        with contextlib.suppress(Exception), self._place.lock:
+            pending = bool(self._changes) or bool(self._place.spool.sealed(self._place.session.spooled_for))
+            self.seal_changes(last=True)
+            if pending:
+                self.send()
+            for writer in self._runs.values():
+                if writer.facts.get("owner") == SERVER:
+                    writer.release()
+
+
+def _seal_claimed(entry: RunWriter, status: Status) -> None:
+    """Seal the record of a run that a client of a server has logged: nothing of its machine is known here."""
+    problems: list[CiplugError] = []
+    job = job_of(entry)
+    with entry.ending() as logged:
+        skeleton = skeleton_of(entry)
+        run = replace(
+            skeleton,
+            status=status,
+            name=logged.name or skeleton.name,
+            ended=stamp(now()) if logged.ended is None else stamp_of(logged.ended),
+            metrics=logged.metrics,
+            last=logged.last,
+            params=logged.params,
+            inputs=logged.inputs,
+            model_inputs=logged.model_inputs,
+            outputs=logged.outputs,
+            left_out=logged.left_out,
+            artifacts=_kept(entry, logged, problems),
+            tags=tags_of(skeleton, logged),
+        )
+        run = masks_of(job.env, entry).run(run)
+        objects = objects_of(run, logged.series, problems, texts=logged.texts)
+        entry.seal(job.spooled_for, signed(job.env, objects, trusted=run.provenance.context.trusted))
+    if problems:
+        console.tell(list(map(problem_note, problems)))
+
+
+def _kept(entry: RunWriter, logged: Logged, problems: list[CiplugError]) -> Any:
+    from ciplug.capture.logged import Logged
+
+    if not logged.files:
+        return ()
+    return read_artifacts(job_of(entry), entry.folder, Inputs(), Logged(files=logged.files), problems).files

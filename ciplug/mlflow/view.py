@@ -1,0 +1,181 @@
+"""What a `ciplug:` URI names: a checkout and its store. One a process and URI, shared by all that MLflow makes of it.
+
+ciplug:    this checkout      ciplug:/path/to/checkout      ciplug:?store=<address of another store, %-encoded>
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+
+from ciplug import console
+from ciplug.capture.spool import Spool
+from ciplug.errors import UsageError
+from ciplug.mlflow import state
+from ciplug.mlflow.base import Base
+from ciplug.mlflow.journals import Journals, Local
+from ciplug.mlflow.state import Experiment, LoggedModel, RunState
+from ciplug.records.canonical import digest
+from ciplug.steps.session import Session, open_session
+
+if TYPE_CHECKING:
+    from ciplug.records.series import Series
+    from ciplug.tracking.runs import Runs
+
+SCHEME = "ciplug"
+SERVER_AGE = 10.0
+"""Seconds after which a server asks the store again."""
+CLIENT_AGE = 5.0
+
+
+class View:
+    """A checkout, its store, and what this machine has not sent yet."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.process = os.getpid()
+        self.is_server = False
+        self.lock = threading.RLock()
+        self._path, self._store = parse_uri(uri)
+
+    @cached_property
+    def session(self) -> Session:
+        return open_session(cwd=self._path, store=self._store, for_recording=True, listener=console)
+
+    @cached_property
+    def spool(self) -> Spool:
+        around = self.session.env.get("CIPLUG_RUN_DIR")
+        return Spool(Path(around).parent) if around else self.session.spool
+
+    @cached_property
+    def journals(self) -> Journals:
+        return Journals(self.spool, self.session.spooled_for)
+
+    @cached_property
+    def base(self) -> Base:
+        return Base(self.session, self.journals)
+
+    # Questions
+
+    def local(self) -> dict[str, Local]:
+        """Return what this machine has beside the store."""
+        with self.lock:
+            return self.journals.read()
+
+    def look(self, max_age: float | None = None) -> dict[str, Local]:
+        """Return what this machine has, and ask the store if the last answer is too old."""
+        with self.lock:
+            local = self.journals.read()
+            self.base.refresh((SERVER_AGE if self.is_server else CLIENT_AGE) if max_age is None else max_age)
+            return local
+
+    def run(self, run_id: str) -> RunState | None:
+        with self.lock:
+            local = self.journals.read()
+            own = local.get(run_id)
+            found = self.base.local_run(run_id, own) if own and own.begun is not None else None
+            if found is None:
+                self.base.refresh(float("inf"))
+                found = self.base.run(run_id, own)
+            if found is None:
+                # Another machine may have recorded it since.
+                local = self.look()
+                found = self.base.run(run_id, local.get(run_id))
+            return found
+
+    def points(self, run_id: str, metric: str) -> list[tuple[int, int, float]]:
+        """Return the points of a metric of a run: time in milliseconds, step, value."""
+        with self.lock:
+            local = self.journals.read()
+            own = local.get(run_id)
+            if own and own.begun is not None:
+                return _points(own.logged.series.get(metric))
+            found = set(self._recorded_points(run_id, own, metric))
+            for logged in own.sessions if own else ():
+                found.update(_points(logged.series.get(metric)))
+            return list(found)
+
+    def _recorded_points(self, run_id: str, own: Local | None, metric: str) -> list[tuple[int, int, float]]:
+        run = self.run(run_id)
+        key = self.base.run_key(run_id, own) if run else None
+        if run is None or key is None:
+            return []
+        found = self._runs(own)
+        series = found.series(found.load([key])[0])
+        if metric in series:
+            return _points(series[metric])
+        point = run.metrics.get(metric)
+        return [] if point is None else [(point.time or 0, point.step, point.value)]
+
+    def _runs(self, own: Local | None) -> Runs:
+        from ciplug.tracking.runs import Runs
+
+        return Runs(self.session.store, own.objects if own else {})
+
+    def texts(self, run_id: str) -> dict[str, str]:
+        """Return digest → schema or profile of the inputs of a run."""
+        with self.lock:
+            own = self.journals.read().get(run_id)
+            logged = [own.logged, *own.sessions] if own else []
+            found = {digest(text.encode(errors="replace")): text for one in logged for text in one.texts}
+            key = None if own and own.begun is not None else self.base.run_key(run_id, own)
+            if key is not None:
+                runs = self._runs(own)
+                found.update(runs.input_texts(runs.load([key])[0]))
+            return found
+
+    def experiments(self, local: Mapping[str, Local] | None = None) -> dict[str, Experiment]:
+        with self.lock:
+            local = self.look() if local is None else local
+            return self.base.experiments(local, self._implied(local))
+
+    def _implied(self, local: Mapping[str, Local]) -> dict[str, str]:
+        names = {}
+        for run_id, one in local.items():
+            if one.begun is not None or one.objects:
+                run = self.base.local_run(run_id, one)
+                if run is not None:
+                    names[run.experiment] = run.experiment_name
+        return names
+
+    def experiment(self, id_: str) -> Experiment | None:
+        return self.experiments().get(id_)
+
+    def logged_model(self, id_: str) -> LoggedModel | None:
+        with self.lock:
+            self.base.refresh(float("inf"))
+            found = self.base.logged_model(id_, self.local().get(state.model_key(id_).id))
+            if found is None:
+                local = self.look()
+                found = self.base.logged_model(id_, local.get(state.model_key(id_).id))
+            return found
+
+
+def _points(series: Series | None) -> list[tuple[int, int, float]]:
+    if series is None:
+        return []
+    times = series.times or (0.0,) * len(series.steps)
+    return [
+        (round(time * 1000), step, value) for time, step, value in zip(times, series.steps, series.values, strict=True)
+    ]
+
+
+def parse_uri(uri: str) -> tuple[Path | None, str | None]:
+    """Return the folder of a checkout, None for the present one, and the store. Raises UsageError."""
+    rest = uri.removeprefix(f"{SCHEME}:")
+    path, _, query = rest.partition("?")
+    if path.startswith("//"):
+        path = "/" + path.lstrip("/")
+    store = None
+    for name, values in parse_qs(query, keep_blank_values=True).items():
+        if name != "store":
+            raise UsageError(f"{uri}: unknown option '{name}'", hint="the only option is ?store=ADDRESS, %-encoded")
+        store = values[-1]
+    if path and not Path(unquote(path)).is_dir():
+        raise UsageError(f"{uri}: there is no folder {unquote(path)}", hint="name a checkout: ciplug:/path/to/checkout")
+    return (Path(unquote(path)) if path else None), store

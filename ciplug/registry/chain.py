@@ -1,0 +1,227 @@
+"""The chain from the bytes of a version to the approvals of its promotion, as typed facts: one finding a link. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+from ciplug.errors import BrokenLog, PromotionRefused, UsageError
+from ciplug.records.canonical import digest
+from ciplug.records.registry_event import Promote
+from ciplug.records.run import Run
+from ciplug.records.verdict import EFFECTS, Verdict, worst
+from ciplug.registry.model import Version
+
+
+class Link(Enum):
+    """The links, in their order."""
+
+    BYTES = "bytes"
+    VERSION = "version"
+    RUN = "run"
+    COMMIT = "commit"
+    VERDICT = "verdict"
+    POLICY = "policy"
+    APPROVALS = "approvals"
+    TAGS = "tags"
+    DOCUMENTS = "documents"
+
+
+_DAMAGED, _REFUSED, _UNNAMED = BrokenLog.exit_code, PromotionRefused.exit_code, UsageError.exit_code
+
+
+class Fault(Enum):
+    """What breaks a link: its name in JSON, and the exit code of its class."""
+
+    NO_BYTES = ("no_bytes", _DAMAGED)
+    """The bytes are not in this clone: nothing is known of them."""
+    FILE_MISSING = ("file_missing", _DAMAGED)
+    OTHER_BYTES = ("other_bytes", _DAMAGED)
+    BAD_SIGNATURE = ("bad_signature", _DAMAGED)
+    """The signature of the model's files does not hold."""
+    BROKEN_LOG = ("broken_log", _DAMAGED)
+    BROKEN_RULE = ("broken_rule", _DAMAGED)
+    """An event that no ciplug would have appended."""
+    YANKED = ("yanked", _REFUSED)
+    NO_RUN = ("no_run", _DAMAGED)
+    OTHER_RECORD = ("other_record", _DAMAGED)
+    OTHER_FILES = ("other_files", _DAMAGED)
+    FORK_RUN = ("fork_run", _REFUSED)
+    WITHDRAWN = ("withdrawn", _REFUSED)
+    UNSIGNED = ("unsigned", _REFUSED)
+    """The policy names signers, and none of them signed it."""
+    NO_COMMIT = ("no_commit", _REFUSED)
+    OTHER_COMMIT = ("other_commit", _DAMAGED)
+    COMMIT_NOT_HERE = ("commit_not_here", _DAMAGED)
+    DAMAGED_COMMIT = ("damaged_commit", _DAMAGED)
+    DIRTY = ("dirty", _REFUSED)
+    NOT_PROMOTED = ("not_promoted", _REFUSED)
+    NO_VERDICT = ("no_verdict", _REFUSED)
+    VERDICT_MISSING = ("verdict_missing", _DAMAGED)
+    OTHER_VERDICT = ("other_verdict", _DAMAGED)
+    VERDICT_OF_OTHER_RUN = ("verdict_of_other_run", _DAMAGED)
+    NOT_PASSED = ("not_passed", _REFUSED)
+    OTHER_NUMBERS = ("other_numbers", _DAMAGED)
+    """The verdict was made from other bytes of the run's record, or of what was added to it."""
+    OTHER_POLICY = ("other_policy", _DAMAGED)
+    POLICY_NOT_HERE = ("policy_not_here", _DAMAGED)
+    POLICY_CHANGED = ("policy_changed", _DAMAGED)
+    POLICY_NOT_COMMITTED = ("policy_not_committed", _REFUSED)
+    NOT_APPROVED = ("not_approved", _REFUSED)
+    NOT_CONFIRMED = ("not_confirmed", _REFUSED)
+    """Somebody other than the author had to promote, and no forge confirmed who did."""
+    COMMIT_UNSIGNED = ("commit_unsigned", _REFUSED)
+    DOCUMENT_MISSING = ("document_missing", _DAMAGED)
+    DOCUMENT_UNSIGNED = ("document_unsigned", _REFUSED)
+    """No allowed signer has signed it, as it is."""
+    OTHER_SUBJECT = ("other_subject", _DAMAGED)
+    """It states something of other files than the version has."""
+    TAG_MISSING = ("tag_missing", _DAMAGED)
+    TAG_ELSEWHERE = ("tag_elsewhere", _DAMAGED)
+    TAG_OF_NO_EVENT = ("tag_of_no_event", _DAMAGED)
+
+    def __init__(self, code: str, exit_code: int) -> None:
+        self.code = code
+        self.exit_code = exit_code
+
+
+State = Literal["sound", "broken", "unknown", "left out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What was found at one link."""
+
+    link: Link
+    fault: Fault | None = None
+    left_out: bool = False
+    """Whether nobody asked for this link, or the registry does not have it."""
+    after_break: bool = False
+    """Whether it hangs on a broken link, so that nothing can be said of it."""
+    facts: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State:
+        if self.fault:
+            return "broken"
+        return "unknown" if self.after_break else "left out" if self.left_out else "sound"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """All findings on a version, in the order of the links."""
+
+    model: str
+    version: int
+    stage: str
+    findings: Sequence[Finding]
+
+    @property
+    def broken(self) -> Finding | None:
+        """The first broken link; None: the chain is whole."""
+        return next((finding for finding in self.findings if finding.fault), None)
+
+    @property
+    def exit_code(self) -> int:
+        broken = self.broken
+        return broken.fault.exit_code if broken and broken.fault else 0
+
+    def to_json(self) -> dict[str, object]:
+        broken = self.broken
+        return {
+            "model": self.model,
+            "version": self.version,
+            "stage": self.stage,
+            "whole": broken is None,
+            "broken": broken.link.value if broken else None,
+            "links": [
+                {
+                    "link": finding.link.value,
+                    "state": finding.state,
+                    "fault": finding.fault.code if finding.fault else None,
+                    "facts": dict(finding.facts),
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+def run_faults(version: Version, record: bytes | None, run: Run | None) -> Iterator[Fault]:
+    """Yield what is wrong with the record of a version's run, given its bytes in the store."""
+    if record is None or run is None:
+        yield Fault.NO_RUN
+        return
+    if version.record not in (None, digest(record)):
+        yield Fault.OTHER_RECORD
+    if dict(version.files) != {file.path: file.digest for file in run.artifacts}:
+        yield Fault.OTHER_FILES
+    if not run.provenance.context.trusted:
+        yield Fault.FORK_RUN
+
+
+def commit_faults(version: Version, run: Run, promotion: Promote | None) -> Iterator[Fault]:
+    """Yield what is wrong with the commit by the records alone."""
+    if run.commit is None:
+        yield Fault.NO_COMMIT
+        return
+    if len({version.commit, run.commit, promotion.commit if promotion else run.commit}) > 1:
+        yield Fault.OTHER_COMMIT
+    exempt = promotion is not None and "clean_tree" in promotion.exemptions
+    if run.provenance.dirty is not False and not exempt:
+        yield Fault.DIRTY
+
+
+def verdict_faults(
+    promotion: Promote,
+    data: bytes | None,
+    verdict: Verdict | None,
+    judged_now: Mapping[str, str],
+    gates: Sequence[str] | None,
+) -> Iterator[Fault]:
+    """Yield what is wrong with the verdict that a promotion names.
+
+    Args:
+        data: its bytes in the store; None: they are not there.
+        verdict: what they hold; None: no verdict.
+        judged_now: key → digest of the record and the amendments of the run, as the store has them.
+        gates: those that the stage takes; None: all.
+    """
+    if promotion.verdict is None or promotion.verdict_digest is None:
+        yield Fault.NO_VERDICT
+        return
+    if data is None:
+        yield Fault.VERDICT_MISSING
+        return
+    if digest(data) != promotion.verdict_digest or verdict is None:
+        yield Fault.OTHER_VERDICT
+        return
+    if (verdict.run, verdict.commit) != (promotion.run, promotion.commit):
+        yield Fault.VERDICT_OF_OTHER_RUN
+    if not _passed(verdict, gates):
+        yield Fault.NOT_PASSED
+    if any(judged_now.get(key) not in (None, one) for key, one in verdict.judged.items()):
+        yield Fault.OTHER_NUMBERS
+
+
+def _passed(verdict: Verdict, gates: Sequence[str] | None) -> bool:
+    if verdict.passed or verdict.dry_run or gates is None:
+        return verdict.passed
+    outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*gates, "run", "policy")]
+    return bool(outcomes) and EFFECTS[worst(outcomes)].promotes
+
+
+def tag_faults(expected: Mapping[str, str], found: Mapping[str, str], *, every: bool) -> Iterator[tuple[Fault, str]]:
+    """Yield the tags that do not say what the log says, given tag → commit.
+
+    Args:
+        every: whether all tags are known; a clone may have fetched only some.
+    """
+    for name, commit in found.items():
+        if name not in expected:
+            yield Fault.TAG_OF_NO_EVENT, name
+        elif expected[name] != commit:
+            yield Fault.TAG_ELSEWHERE, name
+    if every:
+        yield from ((Fault.TAG_MISSING, name) for name in expected if name not in found)

@@ -1,0 +1,134 @@
+"""The state of a model, read from its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ciplug.errors import BrokenLog, Cause, RecordError
+from ciplug.records.registry_event import RegistryEvent, Vouch
+from ciplug.records.registry_labels import MovedFrom, MovedTo
+from ciplug.registry import ledger
+from ciplug.registry.ledger import Ledger
+from ciplug.registry.model import Model
+from ciplug.registry.snapshots import EVERY, STALE, Snapshot, Snapshots
+from ciplug.registry.state import IsSigned, Origin, Renaming, after, counting, fold_on
+from ciplug.stores.base import Head, Log
+
+
+class Reading(NamedTuple):
+    """The state of a model, and the place in its log where the next event goes."""
+
+    model: Model
+    ledger: Ledger
+    """Its head is that of the log; its events may be only the last ones."""
+    times: Sequence[str]
+    """When each event was made, first to last."""
+
+
+def read(log: Log, name: str, is_signed: IsSigned | None = None, snapshots: Snapshots | None = None) -> Reading:
+    """The state of a model in a store's logs; without versions where the registry does not have it.
+
+    The chain is verified from the last state that this clone keeps, or from its first event.
+    Raises BrokenLog for a log whose chain is broken.
+    """
+    start = snapshots.newest(name) if snapshots else None
+    if start is not None:
+        try:
+            tail = ledger.read(log, name, start.head)
+        except BrokenLog:
+            start = None
+        else:
+            # Who vouches for earlier events changes what they did.
+            if is_signed and any(event.type == Vouch.type for event in tail.events):
+                start = None
+    if start is None:
+        start, tail = Snapshot(Model(name), Head(0, "")), ledger.read(log, name)
+    counts = counting(tail.events, is_signed)
+    return _fold(start, tail, counts, origin_in(log, is_signed), snapshots)
+
+
+def _fold(start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None) -> Reading:
+    """Fold the events after a state, and keep the states of the way that are worth it."""
+    model = start.model
+    end = tail.head.digest if tail.head else None
+    digests = [*(event.previous for event in tail.events[1:]), end]
+    for event, own in zip(tail.events, digests, strict=False):
+        model = after(model, event, counts=event.seq in counts, origin=origin)
+        if snapshots and own and event.seq % EVERY == 0 and not model.awaits:
+            snapshots.keep(Snapshot(model, Head(event.seq, own)), newest=False)
+    times = [*start.times, *(event.created for event in tail.events)]
+    # A renaming that is half written may still change what came before.
+    if snapshots and tail.head and not model.awaits and len(tail.events) >= STALE:
+        snapshots.keep(Snapshot(model, tail.head, times), newest=True)
+    return Reading(model, tail, times)
+
+
+def read_at(
+    log: Log, name: str, seq: int, head: Head, is_signed: IsSigned | None = None, snapshots: Snapshots | None = None
+) -> Model:
+    """The state of a model after one of its events.
+
+    Args:
+        head: the head of the log, which was verified.
+    """
+    before, beyond = snapshots.around(name, seq) if snapshots else (None, None)
+    if before is None or before.head.seq > seq:
+        before = None
+    end = beyond.head if beyond else head
+    try:
+        events = ledger.read(log, name, before.head if before else None, end).events
+    except BrokenLog:
+        before, events = None, ledger.read(log, name).events
+    if is_signed and (before or beyond):
+        # Events that a later one vouches for count by that later one.
+        before, events = None, ledger.read(log, name).events
+    start = before.model if before else Model(name)
+    return fold_on(start, _until(events, seq), counting(events, is_signed), origin_in(log, is_signed))
+
+
+def _until(events: Sequence[RegistryEvent], seq: int) -> list[RegistryEvent]:
+    return [event for event in events if event.seq <= seq]
+
+
+def read_model(log: Log, name: str, is_signed: IsSigned | None = None) -> Model:
+    """The state of a model, from its first event."""
+    return read(log, name, is_signed).model
+
+
+def origin_in(log: Log, is_signed: IsSigned | None, above: frozenset[tuple[str, int]] = frozenset()) -> Origin:
+    """What looks up the renamings of a log, in the other logs of the store.
+
+    Args:
+        above: the logs that are being read, up to which event: none of them may be needed again.
+    """
+
+    def look_up(name: str, moved: MovedFrom) -> Renaming:
+        place = (moved.other, moved.until)
+        if place in above:
+            raise BrokenLog(f"the registry of '{name}' is broken: its renamings are a circle", cause=Cause.DAMAGED)
+        other = ledger.read(log, moved.other)
+        if len(other.events) < moved.until or moved.until < 1:
+            return Renaming(None)
+        if len(other.events) == moved.until:
+            return Renaming(None, pending=other.head == Head(moved.until, moved.digest))
+        confirms = other.events[moved.until]
+        if confirms.type != MovedTo.type or confirms.previous != moved.digest or confirms.payload.get("other") != name:
+            return Renaming(None)
+        counts = counting(other.events, is_signed)
+        if confirms.seq not in counts:
+            return Renaming(None)
+        events = other.events[: moved.until]
+        return Renaming(fold_on(Model(moved.other), events, counts, origin_in(log, is_signed, above | {place})))
+
+    return look_up
+
+
+def read_if_whole(log: Log, name: str, is_signed: IsSigned | None = None, snapshots: Snapshots | None = None) -> Model:
+    """The same for readers that go on without the registry: of a broken log, `Model.problem` says what is wrong."""
+    try:
+        return read(log, name, is_signed, snapshots).model
+    except BrokenLog as broken:
+        return Model(name, problem=broken.message)
+    except RecordError as unreadable:
+        return Model(name, problem=unreadable.message)

@@ -1,0 +1,124 @@
+"""States of models that this clone has folded from verified events: reading a long log begins at the last of them.
+
+They are a cache of this clone, made of nothing but what it has verified itself, so no store can give it a wrong one.
+Each is bound to the digest of the event that it ends with; a log that has another event there is read from its start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ciplug.records.canonical import digest
+from ciplug.registry.model import Model, SkippedEvent, Version
+from ciplug.stores.base import Head
+
+FORMAT = 1
+"""Changes with the fields of a model and a version, and with the effect of an event."""
+EVERY = 256
+"""Events between two states of the past that are kept, for questions about that time."""
+STALE = 32
+"""Events after the newest state that are folded again and again before a new one is kept."""
+
+
+class Snapshot(NamedTuple):
+    """The state of a model after an event."""
+
+    model: Model
+    head: Head
+    times: Sequence[str] = ()
+    """When each event was made, first to last; only the newest state has them."""
+
+
+class Snapshots:
+    """The states of the models of one store, in a folder of this clone. What cannot be read does not exist."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """
+        Args:
+            key: changes with whatever a state depends on besides the events: the signers, the version of ciplug.
+        """
+        self._folder = folder
+        self._key = key
+
+    def newest(self, model: str) -> Snapshot | None:
+        """The last state that was kept."""
+        return self._read(model, "newest")
+
+    def around(self, model: str, seq: int) -> tuple[Snapshot | None, Snapshot | None]:
+        """The kept states before or at an event, and at or after it."""
+        before = (seq // EVERY) * EVERY
+        after = -(-seq // EVERY) * EVERY
+        return (self._read(model, str(before)) if before else None), self._read(model, str(after))
+
+    def keep(self, found: Snapshot, *, newest: bool) -> None:
+        """Keep a state; a folder that cannot be written keeps nothing."""
+        name = "newest" if newest else str(found.head.seq)
+        data = _encode(found if newest else found._replace(times=()), self._key)
+        with contextlib.suppress(OSError):
+            path = self._path(found.model.name, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{name}.{hashlib.sha256(data).hexdigest()[:12]}.part")
+            part.write_bytes(data)
+            part.replace(path)
+
+    def _path(self, model: str, name: str) -> Path:
+        return self._folder / hashlib.sha256(model.encode(errors="surrogateescape")).hexdigest()[:24] / f"{name}.state"
+
+    def _read(self, model: str, name: str) -> Snapshot | None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+            found = _decode(self._path(model, name).read_bytes(), self._key)
+            return found if found and found.model.name == model else None
+        return None
+
+
+_VERSION = tuple(field.name for field in fields(Version))
+_MODEL = tuple(field.name for field in fields(Model) if field.name not in ("by_number", "skipped", "problem"))
+_TUPLES = ("exemptions",)
+
+
+def _encode(found: Snapshot, key: str) -> bytes:
+    model = found.model
+    text = json.dumps(
+        {
+            "key": key,
+            "head": found.head,
+            "versions": [[getattr(one, name) for name in _VERSION] for one in model.by_number.values()],
+            "skipped": model.skipped and [[one.seq, one.type, one.newer_schema] for one in model.skipped],
+            "model": {name: getattr(model, name) for name in _MODEL},
+            "times": list(found.times),
+        },
+        default=dict,
+        separators=(",", ":"),
+    ).encode()
+    packed = zlib.compress(text, 1)
+    # A damaged file is noticed, whatever it says.
+    return digest(packed).encode() + b"\n" + packed
+
+
+def _decode(data: bytes, key: str) -> Snapshot | None:
+    mark, _, packed = data.partition(b"\n")
+    if mark.decode(errors="replace") != digest(packed):
+        return None
+    value: dict[str, Any] = json.loads(zlib.decompress(packed))
+    if value["key"] != key:
+        return None
+    at = _VERSION.index("exemptions")
+    versions = {}
+    for row in value["versions"]:
+        row[at] = tuple(row[at])
+        versions[row[0]] = Version(*row)
+    own: dict[str, Any] = value["model"]
+    numbers = {name: {of: tuple(them) for of, them in own[name].items()} for name in ("in_stage", "held")}
+    model = replace(
+        Model(own.pop("name"), versions, tuple(SkippedEvent(*row) for row in value["skipped"])),
+        **{**own, **numbers, "unsigned": tuple(own["unsigned"])},
+    )
+    seq, seen = value["head"]
+    return Snapshot(model, Head(int(seq), str(seen)), value["times"])

@@ -1,0 +1,25 @@
+"""A session that contacts nothing for a git store: it sees what this clone fetched last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ciplug.errors import StoreError
+from ciplug.steps.session import Session
+from ciplug.stores import is_git
+
+
+def offline(session: Session) -> Session:
+    """The same session, reading a git store from the cache of this clone, and the policy from the checkout."""
+    return replace(session, offline=True, context=replace(session.context, target_branch=None))
+
+
+def not_here(session: Session, problem: StoreError) -> StoreError:
+    """The error for what the cache does not have; any other one as it is."""
+    if not session.offline or not is_git(session.store_uri):
+        return problem
+    return StoreError(
+        f"the cache of this clone lacks something that the chain needs: {problem.message}",
+        hint="read the store itself: add --fetch",
+        cause=problem.cause,
+    )

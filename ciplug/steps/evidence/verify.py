@@ -1,0 +1,406 @@
+"""Walk the chain behind a version: bytes, version, run, commit, verdict, policy, approvals, tags."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ciplug.attestation.documents import PROVENANCE, STATEMENTS
+from ciplug.config.stages import Stage
+from ciplug.errors import BrokenLog, Cause, CiplugError, RecordError, StoreError
+from ciplug.git.branch_files import Tree
+from ciplug.git.objects import read_objects
+from ciplug.git.run import run_git
+from ciplug.records import read
+from ciplug.records.keys import run_key
+from ciplug.records.run import Run
+from ciplug.records.verdict import Verdict, outcomes_of
+from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, tag_faults, verdict_faults
+from ciplug.registry.reading import origin_in
+from ciplug.registry.rules import broken_rules
+from ciplug.steps.committed_settings import settings_in
+from ciplug.steps.evidence.document_signatures import signer_of_document
+from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
+from ciplug.steps.evidence.model_signature import signature_problem
+from ciplug.steps.evidence.offline import not_here, offline
+from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.registered import is_signed
+from ciplug.steps.session import Session
+from ciplug.steps.signatures import Signers, signers_of
+from ciplug.tracking.runs import Runs
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to verify."""
+
+    name: str
+    """MODEL, MODEL@STAGE, MODEL@vN, or a models:/ URI."""
+    files: Path | None = None
+    """The folder with the files to verify; None: those of the store."""
+    with_files: bool = True
+    signature: Path | None = None
+    """A signature of OpenSSF model signing over `files`."""
+    public_key: Path | None = None
+    """The key of that signature."""
+    attestations: Path | None = None
+    """A folder with the documents of `ciplug attest`."""
+    fetch: bool = False
+    """Read the store itself, not what this clone fetched last."""
+
+
+class _Walk:
+    """The state of one walk: what the links before have found."""
+
+    def __init__(self, session: Session, promoted: Promoted) -> None:
+        self.session = session
+        self.promoted = promoted
+        self.runs: Runs = session.runs()
+        self.run: Run | None = None
+        self.verdict: Verdict | None = None
+        self.rules: Stage | None = None
+        self.broken = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        version, event = self.promoted.version, self.promoted.event
+        return {
+            "model": self.promoted.model.name,
+            "version": version.number,
+            "run": (version.run or "")[:12],
+            "commit": version.commit,
+            "event": event.seq if event else None,
+            "stage": version.stage,
+        }
+
+
+def verify(session: Session, request: Request) -> Chain:
+    """Return the chain behind a version, with the first link that does not hold.
+
+    Raises NotFound for a name of nothing, BrokenLog for a log whose chain is broken, StoreError where this clone lacks
+    what the chain needs.
+    """
+    session = session if request.fetch else offline(session)
+    try:
+        return _verify(session, request)
+    except BrokenLog as problem:
+        if session.offline and problem.cause is Cause.LOST:
+            raise not_here(session, problem) from None
+        raise
+    except StoreError as problem:
+        raise not_here(session, problem) from None
+
+
+def _verify(session: Session, request: Request) -> Chain:
+    promoted = find_promoted(session, request.name)
+    walk = _Walk(session, promoted)
+    walk.run = _load(walk)
+    steps: dict[Link, Callable[[], Finding]] = {
+        Link.BYTES: lambda: _bytes(walk, request),
+        Link.VERSION: lambda: _version(walk),
+        Link.RUN: lambda: _run(walk),
+        Link.COMMIT: lambda: _commit(walk),
+        Link.VERDICT: lambda: _verdict(walk),
+        Link.POLICY: lambda: _policy(walk),
+        Link.APPROVALS: lambda: _approvals(walk),
+        **({Link.TAGS: lambda: _tags(walk)} if is_mirrored(session) else {}),
+        **({Link.DOCUMENTS: lambda: _documents(walk, folder)} if (folder := request.attestations) else {}),
+    }
+    findings: list[Finding] = []
+    for link, find in steps.items():
+        finding = Finding(link=link, after_break=True) if _hangs(link, walk, request) else find()
+        walk.broken = walk.broken or finding.fault is not None
+        findings.append(finding)
+    version = promoted.version
+    return Chain(model=promoted.model.name, version=version.number, stage=version.stage, findings=findings)
+
+
+def _hangs(link: Link, walk: _Walk, request: Request) -> bool:
+    """Whether nothing can be said of a link, as what it is about is not known."""
+    # Where the files are kept, and which of them are folders, is in the record of the run.
+    needs: Mapping[Link, object] = {
+        **({Link.BYTES: walk.run} if request.with_files else {}),
+        Link.COMMIT: walk.run,
+        Link.VERDICT: walk.run,
+        Link.POLICY: walk.verdict,
+        Link.APPROVALS: walk.verdict,
+    }
+    return link in needs and needs[link] is None
+
+
+def _load(walk: _Walk) -> Run | None:
+    version = walk.promoted.version
+    if not version.run:
+        return None
+    try:
+        return walk.runs.at(version.commit, version.run)
+    except RecordError:
+        return None
+
+
+def _found(walk: _Walk, link: Link, faults: Iterator[Fault], **facts: Any) -> Finding:
+    return Finding(link=link, fault=next(faults, None), facts={**walk.facts, **facts})
+
+
+# The links
+
+
+def _bytes(walk: _Walk, request: Request) -> Finding:
+    if not request.with_files:
+        return Finding(link=Link.BYTES, left_out=True)
+    version = walk.promoted.version
+    artifacts = {file.path: file for file in walk.run.artifacts} if walk.run else {}
+    try:
+        files = single_files(walk.session, version.files, artifacts)
+    except CiplugError:
+        path = next((path for path, file in artifacts.items() if file.kind == "folder"), "")
+        return _found(walk, Link.BYTES, iter([Fault.NO_BYTES]), path=path)
+    if request.files:
+        wrong = next(wrong_in_folder(request.files, files), None)
+    else:
+        wrong = next(wrong_in_store(walk.session, files, artifacts), None)
+    if wrong is None and request.files and request.signature and request.public_key:
+        detail = signature_problem(request.files, files, request.signature, request.public_key)
+        if detail:
+            return _found(walk, Link.BYTES, iter([Fault.BAD_SIGNATURE]), detail=detail)
+    where = str(request.files) if request.files else "in the store"
+    facts = {"files": len(files), "where": where, **(_of_file(wrong) if wrong else {})}
+    return _found(walk, Link.BYTES, iter([wrong.fault] if wrong else []), **facts)
+
+
+def _of_file(wrong: WrongFile) -> dict[str, str | None]:
+    return {"path": wrong.path, "expected": wrong.expected, "found": wrong.found or "other bytes"}
+
+
+def _version(walk: _Walk) -> Finding:
+    promoted, session = walk.promoted, walk.session
+    model, number = promoted.model.name, promoted.version.number
+    ladder = session.config.ladder_of(model)
+    about = {event.seq for event in promoted.events if event.payload.get("version") == number}
+    facts = {"events": len(promoted.events), "event": promoted.last_event}
+    signed, gated = is_signed(session), session.config.gated_stages(model)
+    origin = origin_in(session.log, signed)
+    for seq, words in broken_rules(model, promoted.events, ladder, signed, gated=gated, origin=origin):
+        if seq in about:
+            return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
+    yanked = promoted.version.yanked
+    if yanked is not None:
+        return _found(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
+    return _found(walk, Link.VERSION, iter(()), **facts)
+
+
+def _run(walk: _Walk) -> Finding:
+    run, version = walk.run, walk.promoted.version
+    record = walk.runs.object(run_key(run).key) if run else None
+    # What was added to a run later, such as a name, is no part of its record.
+    recorded = read.read_run(record, run_key(run).key) if run and record else None
+
+    def faults() -> Iterator[Fault]:
+        yield from run_faults(version, record, recorded)
+        if run and not walk.runs.changes(run).counts:
+            yield Fault.WITHDRAWN
+        signers = signers_of(walk.session)
+        if run and signers and signers.of_run(walk.runs, run) is None:
+            yield Fault.UNSIGNED
+
+    detail = walk.runs.changes(run).objection if run else None
+    return _found(walk, Link.RUN, faults(), detail=detail)
+
+
+def _commit(walk: _Walk) -> Finding:
+    run = walk.run
+    if run is None:
+        return Finding(link=Link.COMMIT, after_break=True)
+
+    def faults(run: Run) -> Iterator[Fault]:
+        yield from commit_faults(walk.promoted.version, run, walk.promoted.promotion)
+        if fault := _commit_in_clone(walk.session, run.commit or ""):
+            yield fault
+
+    return _found(walk, Link.COMMIT, faults(run))
+
+
+def _commit_in_clone(session: Session, commit: str) -> Fault | None:
+    """What is wrong with a commit in this clone, whose id is the digest of its content."""
+    if session.workspace is None:
+        return Fault.COMMIT_NOT_HERE
+    try:
+        found = read_objects(session.workspace.top, [commit]).get(commit)
+    except CiplugError:
+        return Fault.DAMAGED_COMMIT
+    if found is None or found[0] != "commit":
+        return Fault.COMMIT_NOT_HERE
+    data = b"commit %d\x00%b" % (len(found[1]), found[1])
+    made = hashlib.sha256(data) if len(commit) == 64 else hashlib.sha1(data, usedforsecurity=False)
+    return None if made.hexdigest() == commit else Fault.DAMAGED_COMMIT
+
+
+def _verdict(walk: _Walk) -> Finding:
+    promotion, run = walk.promoted.promotion, walk.run
+    if promotion is None or run is None:
+        return _found(walk, Link.VERDICT, iter([Fault.NOT_PROMOTED]))
+    data = walk.runs.object(promotion.verdict) if promotion.verdict else None
+    verdict = _verdict_in(data, promotion.verdict or "")
+    walk.verdict = verdict
+    policy = _policy_of(walk, verdict) if verdict else None
+    walk.rules = policy.rules if policy else None
+    gates = walk.rules.gates if walk.rules else None
+
+    def faults() -> Iterator[Fault]:
+        yield from verdict_faults(promotion, data, verdict, walk.runs.digests([run]), gates)
+        signers = signers_of(walk.session)
+        # The verdict that a promotion made itself is signed by its event.
+        is_of_gate = verdict is not None and verdict.stage is None
+        if signers and is_of_gate and not _is_signed(walk, signers):
+            yield Fault.UNSIGNED
+
+    outcome = verdict.outcome if verdict else None
+    count = len(outcomes_of(verdict)) if verdict else 0
+    finding = _found(walk, Link.VERDICT, faults(), verdict=promotion.verdict, outcome=outcome, gates=count)
+    if finding.fault in (Fault.OTHER_VERDICT, Fault.VERDICT_OF_OTHER_RUN):
+        walk.verdict = None
+    return finding
+
+
+def _is_signed(walk: _Walk, signers: Signers) -> bool:
+    promotion = walk.promoted.promotion
+    key, digest = (promotion.verdict, promotion.verdict_digest) if promotion else (None, None)
+    return bool(key and digest and signers.of_verdict(walk.runs, key, digest))
+
+
+def _verdict_in(data: bytes | None, key: str) -> Verdict | None:
+    """The verdict in some bytes, whatever run it is of; None where they hold none."""
+    try:
+        return read.verdict(data, key) if data else None
+    except RecordError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Policy:
+    file: str
+    commit: str
+    digest: str
+    rules: Stage | None
+
+
+def _policy_of(walk: _Walk, verdict: Verdict) -> _Policy | None:
+    """The policy that a commit named by the verdict has; None where this clone does not have it."""
+    session = walk.session
+    commit = verdict.policy_commit or verdict.commit
+    if session.workspace is None or commit is None:
+        return None
+    tree = Tree(session.workspace, session.workspace.top, commit, session.env)
+    try:
+        found = settings_in(tree, Path(verdict.policy_file), commit[:8])
+        policies = read_policies(session)
+        in_force = policies.in_force(found[0], verdict.policy_source, walk.promoted.model.name) if found else None
+    except CiplugError:
+        return None
+    if in_force is None:
+        return None
+    promotion = walk.promoted.promotion
+    stage = promotion.stage.lower() if promotion else ""
+    return _Policy(verdict.policy_file, commit, in_force.digest, in_force.policy.stages.get(stage))
+
+
+def _policy(walk: _Walk) -> Finding:
+    verdict, promotion = walk.verdict, walk.promoted.promotion
+    if verdict is None or promotion is None:
+        return Finding(link=Link.POLICY, after_break=True)
+    policy = _policy_of(walk, verdict)
+
+    def faults() -> Iterator[Fault]:
+        if verdict.policy_digest != promotion.policy_digest:
+            yield Fault.OTHER_POLICY
+        if not verdict.policy_as_committed:
+            yield Fault.POLICY_NOT_COMMITTED
+        if policy is None:
+            yield Fault.POLICY_NOT_HERE
+        elif policy.digest != verdict.policy_digest:
+            yield Fault.POLICY_CHANGED
+
+    commit = (verdict.policy_commit or verdict.commit or "")[:12]
+    return _found(
+        walk, Link.POLICY, faults(), policy=verdict.policy_digest, file=verdict.policy_file, commit=commit,
+        verdict=promotion.verdict,
+    )  # fmt: skip
+
+
+def _approvals(walk: _Walk) -> Finding:
+    event, promotion, rules = walk.promoted.event, walk.promoted.promotion, walk.rules
+    if event is None or promotion is None:
+        return Finding(link=Link.APPROVALS, after_break=True)
+    given = len(promotion.approvals)
+    approvals = rules.approvals if rules else None
+
+    def faults() -> Iterator[Fault]:
+        if rules is None or approvals is None:
+            return
+        # Each requirement that was met is one of the event's approvals.
+        asked = len(rules.requirements) + (1 if approvals.environment or approvals.not_author else 0)
+        if given < asked:
+            yield Fault.NOT_APPROVED
+        if approvals.not_author and not approvals.environment and not event.actor_confirmed:
+            yield Fault.NOT_CONFIRMED
+        if "signature" in rules.requirements and not _git_verifies(walk.session, promotion.commit or ""):
+            yield Fault.COMMIT_UNSIGNED
+
+    words = "; ".join(promotion.approvals) or "none required"
+    return _found(
+        walk, Link.APPROVALS, faults(), approvals=words, actor=event.actor, confirmed=event.actor_confirmed,
+        stage=promotion.stage, trust=promotion.trust,
+    )  # fmt: skip
+
+
+def _tags(walk: _Walk) -> Finding:
+    session, model = walk.session, walk.promoted.model.name
+    expected = expected_tags(session, model)
+    found = {name: commit for name, (_, commit) in found_tags(session, model).items()}
+    wrong = next(tag_faults(expected, found, every=not session.offline), None)
+    if wrong is None:
+        if not found:
+            return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
+        return _found(walk, Link.TAGS, iter(()), tags=len(found))
+    fault, tag = wrong
+    facts = {"tag": tag, "expected": expected.get(tag), "found": found.get(tag)}
+    return _found(walk, Link.TAGS, iter([fault]), **facts)
+
+
+def _documents(walk: _Walk, folder: Path) -> Finding:
+    """The provenance, and the verdict if there is one: signed by an allowed signer, and about these files."""
+    version, run = walk.promoted.version, walk.run
+    signers = dict(signers_of(walk.session).keys)
+    files = single_files(walk.session, version.files, {file.path: file for file in run.artifacts} if run else {})
+    names = [name for name in STATEMENTS if name == PROVENANCE or (folder / name).exists()]
+    signer: str | None = None
+    for name in names:
+        signer = signer_of_document(folder / name, signers)
+        if (subjects := _subjects_of(folder / name)) is None:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_MISSING]), path=name)
+        if signer is None:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_UNSIGNED]), path=name)
+        if subjects != files:
+            return _found(walk, Link.DOCUMENTS, iter([Fault.OTHER_SUBJECT]), path=name)
+    return _found(walk, Link.DOCUMENTS, iter(()), path=", ".join(names), signer=signer)
+
+
+def _subjects_of(file: Path) -> dict[str, str] | None:
+    """Path → sha256 of what a statement is about; None where it is none."""
+    try:
+        subjects = json.loads(file.read_bytes())["subject"]
+        return {str(one["name"]): f"sha256:{one['digest']['sha256']}" for one in subjects}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _git_verifies(session: Session, commit: str) -> bool:
+    if session.workspace is None:
+        return False
+    return run_git("verify-commit", commit, cwd=session.workspace.top, check=False).returncode == 0

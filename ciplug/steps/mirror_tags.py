@@ -1,0 +1,194 @@
+"""Mirror the registry as tags in the repository of the code: made with each event, never read as truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug import signing
+from ciplug.console import warning
+from ciplug.errors import ConfigError, GitError, RecordError, listed
+from ciplug.git.commits import has_commit
+from ciplug.git.credentials import redact
+from ciplug.git.remote import list_refs
+from ciplug.git.run import run_git
+from ciplug.records import read
+from ciplug.records.registry_labels import MovedFrom
+from ciplug.registry import ledger
+from ciplug.registry.model import Model
+from ciplug.registry.reading import origin_in
+from ciplug.registry.state import after, counting
+from ciplug.registry.tags import can_be_mirrored, every_tag, is_of, tags_of
+from ciplug.steps.registered import is_signed
+from ciplug.steps.session import Session
+from ciplug.stores import DEFAULT_URI
+from ciplug.stores.git.tags import NewTag, content_of
+
+if TYPE_CHECKING:
+    from ciplug.stores.git.store import GitStore
+
+_NAMESPACE = "git"
+"""In which ssh keys sign objects of git."""
+_RESTORE = "put them there later: ciplug verify '{model}' --restore-tags"
+
+
+class TagMirror:
+    """The tags of the next event of a model, given the model before it."""
+
+    def __init__(self, session: Session, model: Model) -> None:
+        self._session = session
+        self._model = model
+
+    @property
+    def repository(self) -> tuple[Path, Path]:
+        """The folder of git with the commits, and its list of where a shallow clone ends."""
+        folder = self._session.need_workspace().common_dir
+        return folder / "objects", folder / "shallow"
+
+    def tags(self, entry: bytes) -> list[NewTag]:
+        """The tags that go with an event. What lacks its commit in this clone is told, and left out."""
+        try:
+            event = read.registry_event(entry, "event")
+        except RecordError:
+            return []
+        if event.type == MovedFrom.type:
+            # The versions come from another log: --restore-tags makes their tags.
+            return []
+        found = list(tags_of(self._model, after(self._model, event), event.seq))
+        words = f"event {event.seq} of {self._model.name}"
+        return make_tags(self._session, self._model.name, dict(found), words, event.created)
+
+    def refused(self, tags: Sequence[str], words: str) -> None:
+        """Tell that the event is accepted, and its tags are not."""
+        hint = f"allow this account to create tags, and {_RESTORE.format(model=self._model.name)}"
+        self._session.tell(warning(f"the tags {listed(tags)} were not made: {words}", hint))
+
+
+def make_tags(session: Session, model: str, tags: Mapping[str, str], words: str, created: str) -> list[NewTag]:
+    """Return the tags to make of tag → commit, signed where this job has a key."""
+    top = session.need_workspace().top
+    lacking = sorted({commit for commit in tags.values() if not has_commit(top, commit)})
+    if lacking:
+        left = [name for name, commit in tags.items() if commit in lacking]
+        session.tell(
+            warning(
+                f"the tags {listed(left)} were not made: commit {lacking[0][:12]} is not in this clone",
+                f"check out the whole history, and {_RESTORE.format(model=model)}",
+            )
+        )
+    made = []
+    for name, commit in tags.items():
+        if commit not in lacking:
+            tag = NewTag(name, commit, f"{words}\n\nA mirror of ciplug's registry, which decides.", _seconds(created))
+            signature = signing.sign(content_of(tag), session.env, namespace=_NAMESPACE)
+            made.append(tag._replace(signature=signature or ""))
+    return made
+
+
+def _seconds(created: str) -> int:
+    try:
+        return int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())
+    except ValueError:
+        return 0
+
+
+def is_mirrored(session: Session) -> bool:
+    """Whether the registry has tags: the team wants them, and the store is the repository of the code."""
+    own = session.store_uri.partition("?")[0] == DEFAULT_URI
+    return session.config.mirror_tags and own and session.workspace is not None
+
+
+def mirror_next(session: Session, model: Model) -> None:
+    """Have the next event of a model pushed with its tags, where the registry has them.
+
+    A name that no tag of GTO can have is told, and has none.
+    """
+    if not is_mirrored(session):
+        return
+    store = _git_store(session)
+    store.mirror = None
+    if can_be_mirrored(model.name):
+        store.mirror = TagMirror(session, model)
+    else:
+        session.tell(
+            warning(
+                f"mirror_tags: '{model.name}' has no tags, as GTO cannot read its name",
+                "GTO takes letters, digits, - and _",
+            )
+        )
+
+
+def _git_store(session: Session) -> GitStore:
+    from ciplug.stores.git.store import GitStore
+
+    if not isinstance(session.store, GitStore):
+        raise ConfigError(f"the store {session.store_name} has no tags")
+    return session.store
+
+
+def expected_tags(session: Session, model: str) -> dict[str, str]:
+    """Tag → commit, as the whole log of a model says."""
+    events = ledger.read(session.log, model).events
+    signed = is_signed(session)
+    return every_tag(model, events, counting(events, signed), origin_in(session.log, signed))
+
+
+def found_tags(session: Session, model: str) -> dict[str, tuple[str, str]]:
+    """Tag → its object and its commit: of the remote, or offline of this clone. Raises GitError."""
+    workspace = session.need_workspace()
+    if session.offline or not workspace.remotes:
+        text = run_git(
+            "for-each-ref", "--format=%(objectname)\t%(refname)%0a%(*objectname)\t%(refname)^{}", "refs/tags",
+            cwd=workspace.top,
+        ).stdout.decode(errors="replace")  # fmt: skip
+    else:
+        listing = list_refs(workspace, session.env, f"refs/tags/{model}@v*", f"refs/tags/{model}#*")
+        if listing.failure:
+            raise GitError(
+                f"the tags of {redact(session.remote_url or '')} cannot be listed: {listing.failure.words}",
+                hint=listing.failure.hint,
+                kind=listing.failure.kind,
+            )
+        text = listing.text
+    objects: dict[str, str] = {}
+    commits: dict[str, str] = {}
+    for line in text.splitlines():
+        oid, _, ref = line.partition("\t")
+        name = ref.removeprefix("refs/tags/")
+        if oid and is_of(model, name.removesuffix("^{}")):
+            (commits if name.endswith("^{}") else objects)[name.removesuffix("^{}")] = oid
+    return {name: (oid, commits.get(name, oid)) for name, oid in objects.items()}
+
+
+def restore_tags(session: Session, model: str) -> list[str]:
+    """Make the tags that are missing, and move those that are elsewhere; returns their names.
+
+    Raises ConfigError where the registry has no tags, GitError where the remote refuses them.
+    """
+    if not is_mirrored(session):
+        raise ConfigError(
+            "this registry is not mirrored as tags",
+            hint="set 'mirror_tags: true' in ciplug.yaml; the store must be that of the code, git:",
+        )
+    found = found_tags(session, model)
+    wrong = {name: at for name, at in expected_tags(session, model).items() if found.get(name, ("", ""))[1] != at}
+    created = {event.seq: event.created for event in ledger.read(session.log, model).events}
+    tags = [
+        tag
+        for name, commit in wrong.items()
+        for tag in make_tags(session, model, {name: commit}, f"of {model}", created.get(_event_of(name), ""))
+    ]
+    if not tags:
+        return []
+    there = {f"refs/tags/{name}": oid for name, (oid, _) in found.items()}
+    result = _git_store(session).restore_tags(TagMirror(session, Model(model)), tags, there)
+    if not result.ok:
+        raise GitError(f"the tags were not made: {result.reason.words}", hint=result.reason.hint)
+    return [tag.name for tag in tags]
+
+
+def _event_of(tag: str) -> int:
+    number = tag.rpartition("#")[2]
+    return int(number) if number.isdigit() else 0

@@ -1,0 +1,97 @@
+"""What follows a promotion, which stands whatever comes of it: outputs, a deployment, a release, a webhook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ciplug import ci
+from ciplug.attestation.documents import SUBJECTS
+from ciplug.console import Note, problem_note
+from ciplug.errors import CiplugError
+from ciplug.steps.evidence.attest import checksums
+from ciplug.steps.evidence.files import files_of
+from ciplug.steps.promotion.deployment import record_deployment
+from ciplug.steps.promotion.promote import Promotion
+from ciplug.steps.promotion.release import publish_release
+from ciplug.steps.promotion.stage_change import StageChange
+from ciplug.steps.promotion.webhook import Webhook, send, webhook_of
+from ciplug.steps.session import Session
+
+__all__ = ["SUBJECTS", "Followers", "follow_up", "followers_of"]
+
+
+@dataclass(frozen=True)
+class Followers:
+    """Who is told of a promotion."""
+
+    deployment: str | None = None
+    """The environment to record a deployment to; empty: named like the stage; None: none is recorded."""
+    release: bool = False
+    subjects: Path | None = None
+    """The file to write the checksums of the version's files to."""
+    webhook: Webhook | None = None
+
+
+def followers_of(
+    session: Session, *, deployment: str | None = None, release: bool = False, subjects: Path | None = None
+) -> Followers:
+    """Return who is told. Asked before a promotion: raises ConfigError for a webhook that cannot be used."""
+    return Followers(deployment, release, subjects, webhook_of(session.env))
+
+
+def follow_up(session: Session, promotion: Promotion, followers: Followers) -> bool:
+    """Tell everybody, and the session's listener what came of it; returns whether all were told."""
+    change = StageChange.of(promotion)
+    ci.host_module(session.context.host).write_outputs(session.env, change.outputs)
+    done = [True]
+    if followers.subjects:
+        done.append(_write_subjects(session, promotion, followers.subjects))
+    if followers.deployment is not None:
+        done.append(_deploy(session, promotion, followers.deployment))
+    if followers.release:
+        done.append(_release(session, change))
+    if followers.webhook:
+        done.append(_send(session, followers.webhook, change))
+    return all(done)
+
+
+def _write_subjects(session: Session, promotion: Promotion, file: Path) -> bool:
+    try:
+        data = checksums(files_of(session, promotion.run))
+        file.write_bytes(data)
+    except (CiplugError, OSError) as problem:
+        words = problem.message if isinstance(problem, CiplugError) else f"{file}: {problem.strerror}"
+        session.tell(Note(f"no checksums of the version written: {words}", is_urgent=True))
+        return False
+    ci.host_module(session.context.host).write_outputs(session.env, {"subjects": str(file)})
+    return True
+
+
+def _deploy(session: Session, promotion: Promotion, environment: str) -> bool:
+    made = record_deployment(session, promotion, environment)
+    if made.unrecorded:
+        session.tell(Note(f"no deployment recorded: {made.words}", made.hint, is_urgent=True))
+    else:
+        session.tell(Note(f"deployment of {(made.commit or '')[:8]} to {made.environment} recorded"))
+    return made.unrecorded is None
+
+
+def _release(session: Session, change: StageChange) -> bool:
+    try:
+        address = publish_release(session, change)
+    except CiplugError as problem:
+        session.tell(Note(f"no release published: {problem.message}", problem.hint, is_urgent=True))
+        return False
+    session.tell(Note(f"release published: {address}"))
+    return True
+
+
+def _send(session: Session, webhook: Webhook, change: StageChange) -> bool:
+    try:
+        send(session, webhook, change)
+    except CiplugError as problem:
+        session.tell(problem_note(problem))
+        return False
+    session.tell(Note("webhook delivered"))
+    return True

@@ -1,0 +1,106 @@
+"""Put a version back into a stage that it was promoted to before. No gate is asked: only its bytes must verify."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ciplug.errors import PromotionRefused, Refusal, UsageError
+from ciplug.records import read
+from ciplug.records.registry_moves import Rollback
+from ciplug.registry.events import payload_of
+from ciplug.registry.model import Model, Version
+from ciplug.steps.promotion.version_files import verify_files
+from ciplug.steps.promotion.writing import Written, ladder_of, need_model, write, yanked
+from ciplug.steps.session import Session
+from ciplug.steps.trust_level import level_of
+
+
+class RolledBack(NamedTuple):
+    """A rollback that the log of the model has accepted."""
+
+    written: Written[Rollback]
+    notes: tuple[str, ...] = ()
+    """Sentences that a person must see."""
+
+
+def roll_back(session: Session, name: str, stage_name: str, reason: str, version: int | None = None) -> RolledBack:
+    """Bring back the version that held a stage before, or the given one; who holds it now is archived.
+
+    Raises PromotionRefused for a version that was never promoted to this stage, is yanked, or does not verify.
+    """
+    if not reason.strip():
+        raise UsageError("a rollback needs a reason", hint="say why, for the audit trail: --reason TEXT")
+    verified: dict[int, tuple[str, str | None, int]] = {}
+    notes: list[str] = []
+
+    def make(protected: Session, model: Model) -> Rollback:
+        need_model(model)
+        ladder = ladder_of(protected, name)
+        stage = ladder.stage(stage_name)
+        chosen = model.version(version) if version is not None else _before(model, stage)
+        passed = _check(model, chosen, stage)
+        if chosen.number not in verified:
+            runs = protected.runs()
+            run, files = verify_files(protected, runs, name, chosen)
+            verified[chosen.number] = (run.id, run.commit, files)
+            if objection := runs.changes(run).objection:
+                notes.append(f"run {run.id[:12]} of version {chosen.number} was {objection}")
+        run_id, commit, files = verified[chosen.number]
+        holder = model.holder(stage)
+        level = level_of(protected)
+        return Rollback(
+            version=chosen.number,
+            run=run_id,
+            commit=commit,
+            stage=stage,
+            from_stage=chosen.stage,
+            ladder=ladder.stages,
+            replaces=holder.number if holder else None,
+            reason=reason.strip(),
+            passed=passed,
+            outcome=_outcome(protected, passed),
+            files=files,
+            trust=level.name,
+            trust_shown_by=level.shown_by,
+        )
+
+    return RolledBack(write(session, name, make), tuple(notes))
+
+
+def _before(model: Model, stage: str) -> Version:
+    before = model.before(stage)
+    if before is None:
+        raise PromotionRefused(
+            Refusal.NOBODY_BEFORE,
+            f"no version of '{model.name}' held {stage} before the one that holds it now",
+            hint=f"take the version out of it: ciplug demote '{model.name}' --from {stage.lower()} --to none",
+        )
+    return before
+
+
+def _check(model: Model, version: Version, stage: str) -> str:
+    """Return the key of the promotion that a rollback stands on. Raises PromotionRefused without one."""
+    if version.yanked is not None:
+        raise yanked(model.name, version)
+    if version.stage == stage:
+        raise PromotionRefused(
+            Refusal.SAME_STAGE,
+            f"version {version.number} is already in {stage}",
+            hint=f"see who was there before: ciplug registry history '{model.name}'",
+        )
+    passed = version.passed.get(stage)
+    if passed is None:
+        raise PromotionRefused(
+            Refusal.NEVER_PASSED,
+            f"version {version.number} of '{model.name}' was never promoted to {stage}",
+            hint=f"promote it: ciplug promote '{model.name}' --to {stage.lower()} --version {version.number}",
+        )
+    return passed
+
+
+def _outcome(session: Session, key: str) -> str | None:
+    """The word of the verdict by which a version was promoted, from the event of this key."""
+    data = session.store.read([key]).get(key)
+    payload = payload_of(read.registry_event(data, key)) if data else None
+    outcome = getattr(payload, "outcome", None)
+    return outcome if isinstance(outcome, str) else None

@@ -1,0 +1,50 @@
+"""The facts of a promotion that other systems are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ciplug.steps.promotion.promote import Promotion
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageChange:
+    """A version has come into a stage."""
+
+    model: str
+    version: int
+    stage: str
+    event: int
+    """Its number in the log of the model."""
+    run: str
+    commit: str | None = None
+    replaced: int | None = None
+    """The version that held the stage."""
+
+    @classmethod
+    def of(cls, promotion: Promotion) -> StageChange:
+        return cls(
+            model=promotion.model,
+            version=promotion.version,
+            stage=promotion.stage,
+            event=promotion.event,
+            run=promotion.run.id,
+            commit=promotion.run.commit,
+            replaced=promotion.replaced,
+        )
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the job, for its later steps."""
+        values = {
+            "model": self.model,
+            "version": self.version,
+            "stage": self.stage,
+            "event": self.event,
+            "run": self.run,
+            "commit": self.commit,
+            "replaced": self.replaced,
+        }
+        return {f"promoted-{name}": "" if value is None else str(value) for name, value in values.items()}

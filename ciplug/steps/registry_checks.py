@@ -1,0 +1,117 @@
+"""Check the registry: the chain of every event, the rules that each followed, the evidence that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ciplug.errors import CiplugError, RecordError
+from ciplug.records import canonical, read
+from ciplug.records.keys import RunKey, log_of
+from ciplug.records.registry_event import Promote, Register, RegistryEvent
+from ciplug.records.registry_labels import MovedFrom, MovedTo
+from ciplug.registry import ledger
+from ciplug.registry.events import payload_of
+from ciplug.registry.reading import origin_in
+from ciplug.registry.rules import broken_rules, other_ladders
+from ciplug.registry.state import fold
+from ciplug.reports.untrusted import clean
+from ciplug.steps.registered import is_signed
+from ciplug.steps.session import Session
+from ciplug.stores.base import Log, Problem, Store
+
+
+class ModelCheck(NamedTuple):
+    """What was found about one model."""
+
+    model: str
+    events: int
+    """How many events its log has; 0 where it cannot be read."""
+    problems: Sequence[Problem]
+    notes: Sequence[str]
+    """What is not wrong, and a person should know."""
+
+
+def check_model(session: Session, model: str) -> ModelCheck:
+    """Read the whole log of a model: its chain, its rules, its verdicts, and the records of its versions."""
+    problems: list[Problem] = []
+    notes: list[str] = []
+    try:
+        events = ledger.read(session.log, model).events
+        signed, origin = is_signed(session), origin_in(session.log, is_signed(session))
+        notes += fold(model, events, signed, origin).notes
+        ladder = session.config.ladder_of(model)
+        notes += other_ladders(model, events, ladder)
+        gated = session.config.gated_stages(model)
+        for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
+            problems.append(Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}"))
+        payloads = {event.seq: payload_of(event) for event in events}
+        problems += _of_renamings(session.log, model, events, payloads)
+    except CiplugError as problem:
+        return ModelCheck(model, 0, (*problems, Problem(log_of(model), problem.message)), notes)
+    problems += _of_evidence(session.store, model, payloads)
+    problems += _of_registered(session.store, model, payloads)
+    return ModelCheck(model, len(events), problems, notes)
+
+
+def _of_renamings(
+    log: Log, model: str, events: Sequence[RegistryEvent], payloads: Mapping[int, Any]
+) -> Iterator[Problem]:
+    """Ends of logs whose model did not go on under the name that they give."""
+    for event in events:
+        payload = payloads[event.seq]
+        if not isinstance(payload, MovedTo):
+            continue
+        others = map(payload_of, ledger.read(log, payload.other).events)
+        due = (model, event.seq - 1, event.previous)
+        if not any(isinstance(one, MovedFrom) and (one.other, one.until, one.digest) == due for one in others):
+            words = (
+                f"event {event.seq} of '{model}' renames it to '{clean(payload.other, 80)}', whose log does not say so"
+            )
+            yield Problem(log_of(model), words)
+
+
+def _of_evidence(store: Store, model: str, payloads: Mapping[int, Any]) -> Iterator[Problem]:
+    """Verdicts of promotions that are missing, changed since, of another run, or that did not pass."""
+    promotions = {seq: payload for seq, payload in payloads.items() if isinstance(payload, Promote)}
+    evidence = store.read(promotion.verdict for promotion in promotions.values() if promotion.verdict)
+    for seq, promotion in promotions.items():
+        if promotion.verdict is None:
+            continue
+        named = f"event {seq} of '{model}'"
+        if promotion.verdict not in evidence:
+            yield Problem(promotion.verdict, f"{named} names this verdict, which is missing")
+        elif promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
+            yield Problem(promotion.verdict, f"{named} was made with other content of this verdict")
+        elif wrong := wrong_verdict(evidence[promotion.verdict], model, promotion):
+            yield Problem(promotion.verdict, f"{named} names this verdict, which {wrong}")
+
+
+def wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
+    """Why a verdict does not allow a promotion, as a clause; None where it does."""
+    try:
+        verdict = read.verdict(data, promotion.verdict or "")
+    except RecordError as problem:
+        return f"cannot be read: {problem.message}"
+    if (verdict.run, verdict.model, verdict.commit) != (promotion.run, model, promotion.commit):
+        return f"is on run {clean(verdict.run, 40)} of '{clean(verdict.model, 80)}'"
+    if verdict.dry_run:
+        return "is of a dry run"
+    if verdict.stage is not None and verdict.stage != promotion.stage.lower():
+        return f"was made for {clean(verdict.stage, 40)}"
+    return None if verdict.passed else f"is {verdict.outcome}"
+
+
+def _of_registered(store: Store, model: str, payloads: Mapping[int, Any]) -> Iterator[Problem]:
+    """Records of versions that are missing, or were changed since they were registered."""
+    registered = {
+        RunKey(one.commit, one.run).key: one
+        for one in payloads.values()
+        if isinstance(one, Register) and one.run and one.record
+    }
+    records = store.read(registered)
+    for key, payload in registered.items():
+        if key not in records:
+            yield Problem(key, f"it is version {payload.version} of '{model}', and the record is missing")
+        elif payload.record != canonical.digest(records[key]):
+            yield Problem(key, f"it was changed since it was registered as version {payload.version} of '{model}'")

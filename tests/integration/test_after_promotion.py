@@ -1,0 +1,284 @@
+"""What follows a promotion: outputs, a release, a signed webhook. The promotion stands whatever comes of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ciplug.errors import ConfigError, ForgeError
+from ciplug.forges import Forge, NoForge, open_forge
+from ciplug.git.tags import is_tag_name
+from ciplug.records.provenance import Context
+from ciplug.steps.promotion.stage_change import StageChange
+from ciplug.steps.promotion.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
+from tests.project import MODEL, Project
+from tests.servers.bitbucket_api import BitbucketApi
+from tests.servers.gitea_api import GiteaApi
+from tests.servers.github_api import GitHubApi
+from tests.servers.gitlab_api import GitLabApi
+from tests.servers.webhook import WebhookReceiver
+from tests.team import Team, team_in
+
+KEY = b"0123456789abcdef0123456789abcdef"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+COMMIT = "c" * 40
+CHANGE = StageChange(model="wine", version=3, stage="Production", event=7, run="a" * 32, commit=COMMIT, replaced=2)
+
+
+@pytest.fixture
+def receiver() -> Iterator[WebhookReceiver]:
+    with WebhookReceiver() as server:
+        yield server
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    return team_in(tmp_path)
+
+
+def hook(receiver: WebhookReceiver) -> Webhook:
+    return Webhook(f"{receiver.origin}/hooks/ciplug", KEY)
+
+
+# The webhook
+
+
+def test_a_message_is_signed_as_the_standard_says(team: Team, receiver: WebhookReceiver) -> None:
+    pytest.importorskip("standardwebhooks")
+    session = team.with_context(run_url="https://ci/1", repository="acme/wine")
+    send(session, hook(receiver), CHANGE)
+    send(session, hook(receiver), CHANGE)
+    (first, second) = receiver.verified(SECRET)
+    assert first["type"] == "model.promoted" and first["data"] == second["data"] == {
+        "model": "wine", "version": 3, "stage": "Production", "replaced": 2, "event": 7, "run": "a" * 32,
+        "commit": COMMIT, "run_url": "https://ci/1", "repository": "acme/wine",
+    }  # fmt: skip
+    identities = {headers["webhook-id"] for _, headers, _ in receiver.requests}
+    assert len(identities) == 1, "the same event is the same message"
+    assert receiver.requests[0][0] == "/hooks/ciplug"
+
+
+def test_another_body_or_time_has_another_signature() -> None:
+    webhook = Webhook("https://deploy.example.com", KEY)
+    given = [
+        signed_headers(webhook, one, body, at) for one in ("msg_1", "msg_2") for body in (b"a", b"b") for at in (1, 2)
+    ]
+    assert len({headers["webhook-signature"] for headers in given}) == 8
+
+
+def test_trouble_is_tried_again(team: Team, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ciplug.forges.retries.BACKOFF", 0)
+    receiver.answers = [503, None, 429]
+    send(team.session, hook(receiver), CHANGE)
+    assert len(receiver.requests) == 4
+
+
+@pytest.mark.parametrize(("answer", "words"), [(400, "answered 400"), (302, "redirects"), (307, "redirects")])
+def test_a_refusal_and_a_redirect_are_final(team: Team, receiver: WebhookReceiver, answer: int, words: str) -> None:
+    with WebhookReceiver() as other:
+        receiver.answers, receiver.elsewhere = [answer], f"{other.origin}/stolen"
+        with pytest.raises(NotDelivered, match=words):
+            send(team.session, hook(receiver), CHANGE)
+        assert len(receiver.requests) == 1 and not other.requests
+
+
+def test_no_credential_of_netrc_goes_along(team: Team, receiver: WebhookReceiver, tmp_path: Path) -> None:
+    (Path.home() / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    send(team.session, hook(receiver), CHANGE)
+    assert "Authorization" not in receiver.requests[0][1]
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"CIPLUG_WEBHOOK_URL": "http://deploy.example.com/x", "CIPLUG_WEBHOOK_SECRET": SECRET}, "https://"),
+        ({"CIPLUG_WEBHOOK_URL": "https://me:pw@deploy.example.com", "CIPLUG_WEBHOOK_SECRET": SECRET}, "credential"),
+        ({"CIPLUG_WEBHOOK_URL": "https://", "CIPLUG_WEBHOOK_SECRET": SECRET}, "not an address"),
+        ({"CIPLUG_WEBHOOK_URL": "https://[x/", "CIPLUG_WEBHOOK_SECRET": SECRET}, "not an address"),
+        ({"CIPLUG_WEBHOOK_URL": "https://a\nb", "CIPLUG_WEBHOOK_SECRET": SECRET}, "not an address"),
+        ({"CIPLUG_WEBHOOK_URL": "https://deploy.example.com"}, "CIPLUG_WEBHOOK_SECRET"),
+        ({"CIPLUG_WEBHOOK_URL": "https://deploy.example.com", "CIPLUG_WEBHOOK_SECRET": "hunter2"}, "random bytes"),
+    ],
+)
+def test_a_webhook_that_cannot_be_used_is_found_before_the_promotion(env: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        webhook_of(env)
+    assert SECRET not in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+def test_without_an_address_there_is_none() -> None:
+    assert webhook_of({}) is None and webhook_of({"CIPLUG_WEBHOOK_SECRET": SECRET}) is None
+    found = webhook_of({"CIPLUG_WEBHOOK_URL": "https://deploy.example.com", "CIPLUG_WEBHOOK_SECRET": SECRET})
+    assert found is not None and found.secret == KEY and "0123" not in repr(found)
+
+
+def test_hostile_names_stay_values(team: Team) -> None:
+    name = 'x"},"type":"forged","a":{"\u2028::set-output name=x::y'
+    change = StageChange(model=name, version=1, stage="Staging", event=1, run="r")
+    message = json.loads(message_of(team.session, change))
+    assert message["type"] == "model.promoted" and message["data"]["model"] == name
+
+
+# Releases
+
+
+def published(forge: Forge) -> str:
+    first = forge.publish_release("wine@v3", COMMIT, title="wine version 3", body="| accuracy | 0.9 |")
+    assert forge.publish_release("wine@v3", COMMIT, title="another", body="another") == first
+    return first
+
+
+def opened(host: str, api_url: str, env: dict[str, str]) -> Forge:
+    forge = open_forge(Context(host=host, repository="acme/demo", api_url=api_url), env, None)
+    assert not isinstance(forge, NoForge)
+    return forge
+
+
+def test_a_release_on_github(github_api: GitHubApi) -> None:
+    url = published(opened("github_actions", github_api.url, {"GITHUB_TOKEN": "user-token"}))
+    (release,) = github_api.releases.values()
+    assert (release["tag_name"], release["target_commitish"], release["name"]) == ("wine@v3", COMMIT, "wine version 3")
+    assert url == release["html_url"]
+    github_api.add_token("reader", "github-actions[bot]", app=True, permissions={"contents": "read"})
+    with pytest.raises(ForgeError, match="publish the release") as caught:
+        opened("github_actions", github_api.url, {"GITHUB_TOKEN": "reader"}).publish_release(
+            "wine@v4", COMMIT, title="", body=""
+        )
+    assert "contents: write" in (caught.value.hint or "")
+
+
+def test_a_release_on_gitlab(gitlab_api: GitLabApi) -> None:
+    url = published(opened("gitlab_ci", gitlab_api.api_url, {"CIPLUG_GITLAB_TOKEN": "user-token"}))
+    (release,) = gitlab_api.releases.values()
+    assert (release["tag_name"], release["ref"], release["description"]) == ("wine@v3", COMMIT, "| accuracy | 0.9 |")
+    assert url.endswith("/releases/wine@v3")
+
+
+def test_a_release_on_gitea(gitea_api: GiteaApi) -> None:
+    url = published(opened("gitea", gitea_api.api_url, {"CIPLUG_GITEA_TOKEN": "user-token"}))
+    (release,) = gitea_api.releases.values()
+    assert (release["tag_name"], release["target_commitish"]) == ("wine@v3", COMMIT) and url == release["html_url"]
+
+
+def test_bitbucket_has_no_releases(bitbucket_api: BitbucketApi) -> None:
+    env = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": bitbucket_api.url}
+    with pytest.raises(ForgeError, match="no releases"):
+        opened("bitbucket", bitbucket_api.url, env).publish_release("wine@v3", COMMIT, title="", body="")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a b",
+        "a..b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "a*",
+        "a[b",
+        "a\\b",
+        "a.lock",
+        "-a",
+        "a@{b",
+        "a\n",
+        "é" * 200,
+        "a.",
+        "a/.b",
+    ],
+)
+def test_names_that_no_tag_can_have(name: str) -> None:
+    assert not is_tag_name(name)
+    assert is_tag_name("wine@v3") and is_tag_name("wine#production#7") and is_tag_name("größe@v1")
+
+
+# From the command line
+
+
+def on_github(project: Project, api: GitHubApi, tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "event").write_text('{"repository": {"full_name": "acme/demo", "default_branch": "main"}}')
+    return {
+        "GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/demo", "GITHUB_API_URL": api.url,
+        "GITHUB_SERVER_URL": api.origin, "GITHUB_TOKEN": "user-token", "GITHUB_EVENT_PATH": str(tmp_path / "event"),
+        "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": project.head,
+        "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+    }  # fmt: skip
+
+
+def outputs_in(file: Path) -> dict[str, str]:
+    """The outputs of a step, as GitHub reads them."""
+    lines = iter(file.read_text().splitlines())
+    return {line.partition("<<")[0]: next(lines) for line in lines if "<<" in line}
+
+
+def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, receiver: WebhookReceiver) -> None:
+    pytest.importorskip("standardwebhooks")
+    project = Project.create(tmp_path / "work")
+    env = on_github(project, github_api, tmp_path)
+    env |= {"CIPLUG_WEBHOOK_URL": f"{receiver.origin}/x", "CIPLUG_WEBHOOK_SECRET": SECRET}
+    project.ciplug(
+        "ci",
+        "--no-comment",
+        *MODEL,
+        "--promote-to",
+        "staging",
+        "--output-dir",
+        "r",
+        "--",
+        sys.executable,
+        "train.py",
+        env=env,
+    )
+    outputs = outputs_in(tmp_path / "outputs")
+    assert outputs["promoted-model"] == "wine" and outputs["promoted-version"] == "1"
+    subjects = (project.folder / outputs["subjects"]).read_text()
+    assert subjects == f"{hashlib.sha256((project.folder / 'model.txt').read_bytes()).hexdigest()}  model.txt\n"
+    assert outputs["promoted-stage"] == "Staging" and outputs["promoted-commit"] == project.head
+    assert receiver.verified(SECRET)[0]["data"]["stage"] == "Staging"
+    said = project.ciplug(
+        "promote", "wine", "--to", "production", "--version", "1", "--release", "--deployment", "live", env=env
+    ).stderr
+    assert "release published" in said and "webhook delivered" in said and "to live recorded" in said
+    assert "| accuracy | 0.85 |" in github_api.releases["wine@v1"]["body"]
+    assert [one["data"]["event"] for one in receiver.verified(SECRET)] == [2, 3]
+
+
+def test_a_promotion_stands_though_nobody_could_be_told(
+    tmp_path: Path, github_api: GitHubApi, receiver: WebhookReceiver
+) -> None:
+    project = Project.create(tmp_path / "work")
+    github_api.add_token("reader", "github-actions[bot]", app=True, permissions={"contents": "read"})
+    receiver.answers = [403]
+    env = on_github(project, github_api, tmp_path) | {"GITHUB_TOKEN": "reader"}
+    env |= {"CIPLUG_WEBHOOK_URL": f"{receiver.origin}/x", "CIPLUG_WEBHOOK_SECRET": SECRET}
+    project.train(env=env)
+    project.ciplug("gate", env=env)
+    said = project.ciplug("promote", "wine", "--to", "staging", "--release", "--deployment", env=env).stderr
+    assert "no release published" in said and "no deployment recorded" in said and "answered 403" in said
+    assert project.json("registry", "show", "wine", "--json")["versions"][0]["stage"] == "Staging"
+    wrong = project.ciplug(
+        "promote", "wine", "--to", "production", "--version", "1", env=env | {"CIPLUG_WEBHOOK_SECRET": "x"}, code=2
+    )
+    assert "CIPLUG_WEBHOOK_SECRET" in wrong.stderr
+    assert project.json("registry", "show", "wine", "--json")["versions"][0]["stage"] == "Staging"
+
+
+def test_gitlab_and_jenkins_take_the_outputs_from_a_file(tmp_path: Path) -> None:
+    """GitLab reports it as `dotenv`: one line a variable, whatever a stranger named his model."""
+    from ciplug.ci import HOSTS
+
+    change = StageChange(model="a\nFORGED=1 $(id)", version=3, stage="Production", event=7, run="a" * 32)
+    for host in ("gitlab_ci", "jenkins"):
+        file = tmp_path / host
+        assert HOSTS[host].write_outputs({"CIPLUG_OUTPUTS": str(file)}, change.outputs)
+        lines = file.read_text().splitlines()
+        assert "promoted_model=a FORGED=1 $(id)" in lines and "promoted_version=3" in lines
+        assert len(lines) == len(change.outputs)
+        assert not HOSTS[host].write_outputs({}, change.outputs)

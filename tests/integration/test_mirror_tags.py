@@ -1,0 +1,242 @@
+"""Tags that mirror the registry: pushed with the event, never read as truth, and told where they disagree."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ciplug.records.registry_event import Promote, Register
+from ciplug.registry.model import Model
+from ciplug.registry.state import after
+from ciplug.registry.tags import can_be_mirrored, every_tag, tags_of
+from tests.project import CONFIG, Project, git
+from tests.registry_samples import event
+
+ON = f"{CONFIG}mirror_tags: true\n"
+_OURS = Path(sys.executable).with_name("gto")
+GTO = os.environ.get("CIPLUG_TEST_GTO") or (str(_OURS) if _OURS.exists() else shutil.which("gto"))
+HOOK = """#!/bin/sh
+case "$1" in refs/tags/*) echo "GH013: Repository rule violations: tags are protected"; exit 1;; esac
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "remote.git")], check=True)
+    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=ON)
+
+
+def promote(project: Project, *args: str, train: bool = True, env: dict[str, str] | None = None) -> str:
+    """Train, judge and promote; returns what was said."""
+    if train:
+        project.train(env=env)
+        project.ciplug("gate", env=env)
+    return project.ciplug("promote", "wine", *args, env=env).stderr
+
+
+def tags(project: Project) -> dict[str, str]:
+    """Tag of the remote → the commit that it is on."""
+    lines = git(project.folder, "ls-remote", "origin", "refs/tags/*").splitlines()
+    peeled = [line.split("\t") for line in lines if line.endswith("^{}")]
+    return {ref.removeprefix("refs/tags/").removesuffix("^{}"): oid for oid, ref in peeled}
+
+
+def second_version(project: Project) -> str:
+    project.numbers({"accuracy": 0.9})
+    commit = project.commit("better")
+    project.push()
+    return commit
+
+
+# Which tags
+
+
+def test_the_tags_of_events() -> None:
+    one, two = "1" * 40, "2" * 40
+    events = [
+        event(1, Register(version=1, run="a", commit=one)),
+        event(2, Promote(version=1, run="a", stage="Staging")),
+        event(3, Promote(version=1, run="a", stage="Production")),
+        event(4, Register(version=2, run="b", commit=two)),
+        event(5, Promote(version=2, run="b", stage="Staging")),
+        event(6, Promote(version=2, run="b", stage="Production")),
+        event(7, Register(version=3, run="c", commit=two)),
+        event(8, Promote(version=3, run="c", stage="Staging")),
+        event(9, Promote(version=3, run="c", stage="Production")),
+    ]
+    found = every_tag("wine", events, {one.seq for one in events})
+    assert found == {
+        "wine@v1": one, "wine@v1.0.0": one, "wine#staging#2": one, "wine#staging!#3": one, "wine#production#3": one,
+        "wine@v2": two, "wine@v2.0.0": two, "wine#staging#5": two, "wine#staging!#6": two, "wine#production#6": two,
+        # GTO refuses a repository in which a commit has two versions of one artifact.
+        "wine@v3": two, "wine#production!#9": two,
+    }  # fmt: skip
+    assert not every_tag("wine", events, set()), "what does not count has no tag"
+    assert not every_tag("größe", [event(1, Register(version=1, run="a", commit=one), "größe")], {1})
+    model = after(Model("wine"), event(1, Register(version=1, run="a")))
+    assert not list(tags_of(Model("wine"), model, 1)), "a version without a commit"
+
+
+@pytest.mark.parametrize("name", ["a b", "-x", "x-", "a/b", "x.lock", "a..b", "wine\n", "", "größe", "a@{b", "x#y"])
+def test_names_that_gto_cannot_read(name: str) -> None:
+    assert not can_be_mirrored(name)
+    assert can_be_mirrored("wine-quality_2") and can_be_mirrored("w")
+
+
+# With a remote
+
+
+@pytest.mark.slow
+def test_a_promotion_makes_them(project: Project) -> None:
+    promote(project, "--to", "staging")
+    first = project.head
+    assert tags(project) == dict.fromkeys(("wine@v1", "wine@v1.0.0", "wine#staging#2"), first)
+    second = second_version(project)
+    promote(project, "--to", "production", "--version", "1", train=False)
+    promote(project, "--to", "staging")
+    found = tags(project)
+    assert found["wine#production#3"] == first and found["wine@v2"] == found["wine#staging#5"] == second
+    said = project.ciplug("verify", "wine@v1", "--fetch")
+    assert f"tags that agree: {len(found)}" in said.stdout
+    # Of one push with the event: the branch has no more pushes than events.
+    assert git(project.folder, "cat-file", "-t", _fetched(project, "wine@v2")) == "tag"
+
+
+def _fetched(project: Project, tag: str) -> str:
+    git(project.folder, "fetch", "-q", "origin", "--tags")
+    return git(project.folder, "rev-parse", f"refs/tags/{tag}")
+
+
+def test_they_are_off_unless_somebody_turns_them_on(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "remote.git")], check=True)
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    promote(project, "--to", "staging")
+    assert not tags(project)
+    assert "tags" not in project.ciplug("verify", "wine", "--fetch").stdout
+    assert "not mirrored" in project.ciplug("verify", "wine", "--restore-tags", code=2).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_refused_tag_loses_no_promotion(project: Project, atomic: bool) -> None:
+    """The host protects tags: the event is accepted, the tags are told, and put there once they may."""
+    remote = project.folder.parent / "remote.git"
+    hook = remote / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(HOOK)
+    hook.chmod(0o755)
+    git(remote, "config", "receive.advertiseAtomic", str(atomic).lower())
+    said = promote(project, "--to", "staging")
+    assert "wine version 1 is in Staging" in said and said.count("were not made") == 2
+    assert "--restore-tags" in said and not tags(project)
+    events = project.json("registry", "history", "wine", "--json")
+    assert [one["type"] for one in events] == ["register", "promote"]
+    broken = project.ciplug("verify", "wine", "--fetch", code=3)
+    assert "BROKEN  tags" in broken.stdout and "is missing" in broken.stdout
+    refused = project.ciplug("verify", "wine", "--restore-tags", code=3)
+    assert "the tags were not made" in refused.stderr
+    hook.unlink()
+    restored = project.ciplug("verify", "wine", "--restore-tags")
+    assert "tags restored" in restored.stderr and len(tags(project)) == 3
+    assert "none was missing" in project.ciplug("verify", "wine", "--restore-tags").stderr
+
+
+def test_a_tag_that_stands_there_already_is_told(project: Project) -> None:
+    git(project.folder, "tag", "wine@v1")
+    git(project.folder, "push", "-q", "origin", "wine@v1")
+    said = promote(project, "--to", "staging")
+    assert "wine version 1 is in Staging" in said and "wine@v1" in said
+
+
+@pytest.mark.slow
+def test_what_somebody_did_to_tags_is_told_and_decides_nothing(project: Project) -> None:
+    promote(project, "--to", "staging")
+    first, second = project.head, second_version(project)
+    git(project.folder, "push", "-q", "origin", f"{second}:refs/tags/wine#production#9")
+    forged = project.ciplug("verify", "wine@staging", "--fetch", code=3)
+    assert "wine#production#9 has the form of the registry's, and no event made it" in forged.stdout
+    assert project.ciplug("verify", "wine@production", "--fetch", code=2).stderr, "nobody is in production"
+    git(project.folder, "push", "-q", "origin", ":refs/tags/wine#production#9")
+    git(project.folder, "push", "-q", "--force", "origin", f"{second}:refs/tags/wine@v1")
+    moved = project.ciplug("verify", "wine", "--fetch", code=3)
+    assert f"the tag wine@v1 is at {second}, and the registry says {first}" in moved.stdout
+    restored = project.ciplug("verify", "wine", "--restore-tags").stderr
+    assert "tags restored: wine@v1" in restored
+    assert git(project.folder, "ls-remote", "origin", "refs/tags/wine@v1^{}").startswith(first)
+
+
+@pytest.mark.slow
+def test_from_a_shallow_clone_of_another_commit(project: Project, tmp_path: Path) -> None:
+    """The commit of the run is not in the clone of the job that promotes: no tag, and the promotion stands."""
+    project.train()
+    project.ciplug("gate")
+    run = project.json("runs", "list", "--json")[0]["id"]
+    first = project.head
+    second_version(project)
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "remote.git").as_uri(), str(shallow))
+    job = Project(shallow)
+    said = promote(job, "--to", "staging", "--run", run, train=False)
+    assert f"commit {first[:12]} is not in this clone" in said and "is in Staging" in said
+    said = promote(job, "--to", "staging")
+    assert "were not made" not in said and tags(job)["wine#staging#4"] == job.head
+    assert len(tags(project)) == 3
+
+
+@pytest.mark.slow
+def test_a_name_that_gto_cannot_read(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "remote.git")], check=True)
+    config = ON.replace("model: wine", 'model: "größe ~1"')
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    project.train()
+    project.ciplug("gate")
+    said = project.ciplug("promote", "größe ~1", "--to", "staging").stderr
+    assert "has no tags, as GTO cannot read its name" in said and not tags(project)
+    assert project.ciplug("verify", "größe ~1", "--fetch").returncode == 0
+
+
+def test_they_are_signed_where_the_job_has_a_key(project: Project, tmp_path: Path) -> None:
+    """`git verify-tag` accepts them by the public key."""
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("needs ssh-keygen")
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    promote(project, "--to", "staging", env={"CIPLUG_SIGNING_KEY": str(key)})
+    _fetched(project, "wine@v1")
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f'ciplug@localhost namespaces="git" {key.with_suffix(".pub").read_text()}')
+    git(project.folder, "-c", f"gpg.ssh.allowedSignersFile={allowed}", "verify-tag", "wine@v1", "wine#staging#2")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    allowed.write_text(f"ciplug@localhost {(tmp_path / 'other.pub').read_text()}")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(project.folder, "-c", f"gpg.ssh.allowedSignersFile={allowed}", "verify-tag", "wine@v1")
+
+
+# GTO itself
+
+
+@pytest.mark.e2e
+def test_gto_agrees(project: Project) -> None:
+    gto = GTO
+    if not gto:
+        pytest.skip("needs gto: pip install gto")
+    promote(project, "--to", "staging")
+    promote(project, "--to", "production", "--version", "1", train=False)
+    second_version(project)
+    promote(project, "--to", "staging")
+
+    def shown() -> dict[str, object]:
+        git(project.folder, "fetch", "-q", "origin", "--tags")
+        done = subprocess.run([gto, "show", "--json"], cwd=project.folder, check=True, capture_output=True, text=True)
+        return dict(json.loads(done.stdout)["wine"])
+
+    assert shown()["version"] == "v2.0.0"
+    assert shown()["stage"] == {"production": "v1.0.0", "staging": "v2.0.0"}
+    promote(project, "--to", "production", "--version", "2", train=False)
+    assert shown()["stage"] == {"production": "v2.0.0"}

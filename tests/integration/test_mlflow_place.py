@@ -1,0 +1,199 @@
+"""What MLflow's stores stand on, without MLflow: runs, experiments and logged models over the journal and the store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.mlflow import files, state
+from ciplug.mlflow.place import Place
+from ciplug.mlflow.search import Condition, Order, Table
+from ciplug.mlflow.state import Experiment
+from tests.project import Project, git
+
+EXPERIMENT = Experiment(id=state.experiment_id("wine"), name="wine")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config="version: 1\n")
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+@pytest.fixture(params=["with the journal", "from the store alone"])
+def fresh(request: pytest.FixtureRequest, project: Project) -> Iterator[Any]:
+    """A process that begins now: on this machine, or on one that has nothing but the checkout."""
+
+    def place() -> Place:
+        if request.param != "with the journal":
+            shutil.rmtree(project.folder / ".git" / "ciplug", ignore_errors=True)
+        return Place("ciplug:")
+
+    yield place
+
+
+def _metric(name: str, value: float, step: int, time: int) -> dict[str, Any]:
+    return {"metric": name, "value": value, "step": step, "time": time / 1000}
+
+
+def _run(place: Place, name: str = "first", tags: dict[str, str] | None = None, start: int = 1_700_000_000_000) -> str:
+    return place.sessions.create(EXPERIMENT, "ada", start, tags or {}, name)
+
+
+def _pushes(project: Project) -> int:
+    listed = git(project.folder, "ls-remote", "origin", "refs/ciplug/inbox/*")
+    return len(listed.splitlines())
+
+
+def test_a_run_is_one_push_and_reads_the_same_from_it(project: Project, fresh: Any, tmp_path: Path) -> None:
+    place = Place("ciplug:")
+    run_id = _run(place, tags={"team": "red", "gone": "x"})
+    place.sessions.log(run_id, {"param": "depth", "value": "6"}, {"untag": "gone"})
+    place.sessions.log(run_id, *(_metric("loss", 1 / (step + 1), step, 1_700_000_000_000 + step) for step in range(3)))
+    place.sessions.log(run_id, _metric("loss", 9.0, 0, 5))
+    (tmp_path / "roc.txt").write_text("a curve")
+    files.write(place, files.parse_path(f"{run_id}/artifacts/plots"), "roc.txt", tmp_path / "roc.txt")
+    running = Place("ciplug:").run(run_id)
+    assert running is not None
+    assert (running.status, running.metrics["loss"].value, running.end) == ("RUNNING", pytest.approx(1 / 3), None)
+    place.sessions.end(run_id, "finished", 1_700_000_009_000)
+    assert _pushes(project) == 1
+    place = fresh()
+    run = place.run(run_id)
+    assert (run.status, run.name, run.experiment_name, run.user) == ("FINISHED", "first", "wine", "ada")
+    assert (run.start, run.end) == (1_700_000_000_000, 1_700_000_009_000)
+    assert run.params == {"depth": "6"}
+    assert run.tags == {"team": "red", "mlflow.runName": "first"}
+    assert (run.metrics["loss"].step, run.metrics["loss"].time) == (2, 1_700_000_000_002)
+    assert sorted(place.points(run_id, "loss"))[0] == (5, 0, 9.0)
+    assert len(place.points(run_id, "loss")) == 4
+    files.download(place, files.parse_path(f"{run_id}/artifacts/plots/roc.txt"), tmp_path / "back" / "roc.txt")
+    assert (tmp_path / "back" / "roc.txt").read_text() == "a curve"
+
+
+def test_a_sweep_is_one_push(project: Project) -> None:
+    place = Place("ciplug:")
+    top = _run(place, "sweep")
+    children = [_run(place, f"trial {number}", {state.PARENT: top}) for number in range(2)]
+    for number, child in enumerate(children):
+        place.sessions.log(child, _metric("loss", number, 0, 1))
+        place.sessions.end(child, "finished", None)
+    assert _pushes(project) == 0
+    place.sessions.end(top, "finished", None)
+    assert _pushes(project) == 1
+    listed = project.ciplug("runs", "list", "--json").stdout
+    assert listed.count('"parent"') >= 2
+
+
+def test_what_changes_after_the_end_is_kept(project: Project, fresh: Any, tmp_path: Path) -> None:
+    place = Place("ciplug:")
+    run_id = _run(place)
+    place.sessions.end(run_id, "finished", 1_700_000_009_000)
+    place.sessions.log(run_id, {"tag": "note", "value": "good"}, {"name": "renamed"}, _metric("late", 2, 7, 8_000))
+    (tmp_path / "late.txt").write_text("late")
+    files.write(place, files.parse_path(f"{run_id}/artifacts"), "late.txt", tmp_path / "late.txt")
+    before = place.run(run_id)
+    assert before is not None
+    assert (before.name, before.tags["note"], before.status) == ("renamed", "good", "FINISHED")
+    place.sessions.seal_changes()
+    place.sessions.send()
+    place = fresh()
+    run = place.run(run_id)
+    assert (run.name, run.tags["note"], run.status, run.end) == ("renamed", "good", "FINISHED", 1_700_000_009_000)
+    assert place.points(run_id, "late") == [(8_000, 7, 2.0)]
+    assert list(files.listed(place, files.parse_path(f"{run_id}/artifacts"))) == ["late.txt"]
+    place.sessions.log(run_id, {"lifecycle": "deleted"})
+    place.sessions.send()
+    assert fresh().run(run_id).deleted
+    assert "deleted" in project.ciplug("runs", "show", run_id).stdout
+    project.ciplug("fsck")
+
+
+def test_experiments_and_logged_models_need_no_run(project: Project, fresh: Any) -> None:
+    place = Place("ciplug:")
+    key = state.experiment_key(EXPERIMENT.id)
+    place.sessions.change(key, {"name": "wine"}, {"tag": "owner", "value": "ada"}, {"tag": state.CREATED, "value": "5"})
+    model = state.model_key("m-" + "a" * 32)
+    place.sessions.change(model, {"name": "net"}, {"tag": state.EXPERIMENT_ID, "value": EXPERIMENT.id})
+    name, value = state.metric_tag(state.ModelMetric("loss", 0.5, 1, 2, "b" * 32))
+    place.sessions.change(model, {"tag": name, "value": value}, {"param": "depth", "value": "6"})
+    place.sessions.send()
+    assert _pushes(project) == 1
+    place = fresh()
+    wine = place.experiments()[EXPERIMENT.id]
+    assert (wine.name, wine.tags, wine.created) == ("wine", {"owner": "ada"}, 5)
+    assert place.experiments()["0"].name == "Default"
+    net = place.logged_model("m-" + "a" * 32)
+    assert (net.name, net.experiment, net.params, net.metrics[0].value) == ("net", wine.id, {"depth": "6"}, 0.5)
+    assert "m" + "a" * 32 not in project.ciplug("runs", "list", "--json").stdout
+    project.ciplug("fsck")
+
+
+def test_a_push_that_fails_leaves_the_run_queued(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place("ciplug:")
+    run_id = _run(place)
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
+    place.sessions.end(run_id, "finished", None)
+    assert "ciplug record --spooled" in capsys.readouterr().err
+    run = Place("ciplug:").run(run_id)
+    assert run is not None and run.status == "FINISHED"
+    (tmp_path / "away.git").rename(tmp_path / "remote.git")
+    project.ciplug("record", "--spooled")
+    assert _pushes(project) == 1
+
+
+def test_a_killed_program_leaves_a_killed_run(project: Project) -> None:
+    place = Place("ciplug:")
+    run_id = _run(place)
+    place.sessions.log(run_id, _metric("loss", 1, 0, 1))
+    for writer in place.sessions.opened:
+        writer.release()
+    project.ciplug("record", "--spooled")
+    run = Place("ciplug:").run(run_id)
+    assert run is not None
+    assert (run.status, run.metrics["loss"].value, run.experiment) == ("KILLED", 1.0, EXPERIMENT.id)
+
+
+@pytest.mark.parametrize(
+    "recorded", [pytest.param(0, marks=pytest.mark.slow), 3, pytest.param(6, marks=pytest.mark.slow)]
+)
+def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int) -> None:
+    place = Place("ciplug:")
+    ids = []
+    for number, loss in enumerate([0.5, float("nan"), 0.1, None, 0.3, 0.2]):
+        ids.append(_run(place, f"run {number}", {"kind": "ab"[number % 2]}, start=1_700_000_000_000 + number))
+        if loss is not None:
+            place.sessions.log(ids[-1], _metric("loss", loss, 0, 1))
+        place.sessions.log(ids[-1], {"param": "depth", "value": str(number)})
+        if number < recorded:
+            place.sessions.end(ids[-1], "finished", None)
+
+    def found(*conditions: Condition, orders: tuple[Order, ...] = (), offset: int = 0, limit: int = 9) -> list[int]:
+        local = place.look(0.0)
+        table = Table(place.base, local)
+        page = table.search([EXPERIMENT.id], (), {"active"}, conditions, orders, offset, limit)
+        return [ids.index(run.id) for run in page.runs]
+
+    assert found() == [5, 4, 3, 2, 1, 0]
+    assert found(offset=1, limit=2) == [4, 3]
+    assert found(orders=(Order("metric", "loss", True),)) == [2, 5, 4, 0, 1, 3]
+    assert found(orders=(Order("metric", "loss", False),)) == [0, 4, 5, 2, 1, 3]
+    assert found(Condition("metric", "loss", "<", 0.25)) == [5, 2]
+    assert found(Condition("metric", "loss", "!=", 0.5)) == [5, 4, 2, 1]
+    assert found(Condition("tag", "kind", "=", "a"), Condition("parameter", "depth", "!=", "2")) == [4, 0]
+    assert found(Condition("tag", "kind", "ILIKE", "B")) == [5, 3, 1]
+    assert found(Condition("tag", "kind", "LIKE", "B")) == []
+    assert found(Condition("tag", "other", "IS NULL", None)) == [5, 4, 3, 2, 1, 0]
+    assert found(Condition("attribute", "run_name", "=", "run 3")) == [3]
+    assert found(Condition("attribute", "start_time", ">", 1_700_000_000_003)) == [5, 4]
+    assert found(Condition("attribute", "run_id", "IN", (ids[1], ids[4]))) == [4, 1]
+    running = [number for number in range(5, -1, -1) if number >= recorded]
+    assert found(Condition("attribute", "status", "=", "RUNNING")) == running

@@ -1,0 +1,328 @@
+"""`ciplug verify`: the chain behind a version, each of its links tampered with, and what it costs."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import NotFound
+from ciplug.records.registry_event import Promote, Register
+from ciplug.registry import ledger
+from ciplug.registry.chain import Chain, Fault, Link
+from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.events import payload_of, wrap
+from ciplug.steps.evidence.verify import Request, verify
+from tests.project import Project, git
+from tests.team import STAMP, Team, team_in
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    """A team with version 1 in staging."""
+    team = team_in(tmp_path)
+    team.judged()
+    team.promote()
+    return team
+
+
+def chain_of(team: Team, name: str = "wine@staging", **request: Any) -> Chain:
+    return verify(team.session.refreshed(), Request(name, fetch=True, **request))
+
+
+def broken(team: Team, **request: Any) -> Fault | None:
+    """The first fault; it has words, and a remedy."""
+    finding = chain_of(team, **request).broken
+    if finding is None:
+        return None
+    assert "?" not in words(finding) and remedy(finding)
+    return finding.fault
+
+
+def bytes_of(team: Team) -> Path:
+    """The file of the store with the bytes of the model."""
+    (found,) = (team.project.folder.parent / "store" / "files").rglob("ba7816bf8f01*")
+    return found
+
+
+def write_of(team: Team, kind: str) -> Path:
+    """The write that holds the only object of this kind, as the store keeps it."""
+    writes = (team.project.folder.parent / "store" / "inbox").iterdir()
+    (found,) = [path for path in writes if f'"key":"{kind}/' in path.read_text()]
+    return found
+
+
+def change(team: Team, kind: str, old: str, new: str) -> None:
+    """Write over an object behind ciplug's back."""
+    path = write_of(team, kind)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def promoted(team: Team) -> Promote:
+    payload = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert isinstance(payload, Promote)
+    return payload
+
+
+def append(team: Team, payload: Any) -> None:
+    log = team.session.refreshed().log
+    ledger.append(log, ledger.read(log, "wine"), wrap(payload, model="wine", created=STAMP))
+
+
+def test_a_whole_chain(team: Team, tmp_path: Path) -> None:
+    for name in ("wine", "wine@staging", "wine@v1", "models:/wine/1"):
+        chain = chain_of(team, name)
+        assert chain.broken is None and chain.exit_code == 0, words(chain.broken) if chain.broken else ""
+        assert [finding.link for finding in chain.findings] == list(Link)[:7]
+        assert {finding.state for finding in chain.findings} == {"sound"}
+        assert not any("?" in words(finding) for finding in chain.findings)
+    (tmp_path / "model.bin").write_bytes(b"abc")
+    assert chain_of(team, files=tmp_path).broken is None
+    assert chain_of(team, with_files=False).findings[0].state == "left out"
+
+
+def test_names_of_nothing(team: Team) -> None:
+    with pytest.raises(NotFound, match="no model 'beer'"):
+        chain_of(team, "beer")
+    with pytest.raises(NotFound, match="no version 7"):
+        chain_of(team, "wine@v7")
+    with pytest.raises(NotFound, match="Production"):
+        chain_of(team, "wine@production")
+
+
+# Each link, tampered with
+
+
+def other_bytes(team: Team) -> None:
+    bytes_of(team).write_bytes(b"abd")
+
+
+def no_bytes(team: Team) -> None:
+    bytes_of(team).unlink()
+
+
+def other_number(team: Team) -> None:
+    change(team, "runs", '\\"accuracy\\":0.9', '\\"accuracy\\":0.99')
+
+
+def no_run(team: Team) -> None:
+    write_of(team, "runs").unlink()
+
+
+def better_verdict(team: Team) -> None:
+    change(team, "verdicts", '\\"candidate\\":0.9', '\\"candidate\\":0.99')
+
+
+def no_verdict(team: Team) -> None:
+    write_of(team, "verdicts").unlink()
+
+
+def forged_promotion(team: Team) -> None:
+    """An event by hand, which moves the version up by a verdict that failed."""
+    run = team.session.refreshed().runs().get(f"{1:032x}")
+    key = team.verdict(run, outcome="FAIL")
+    (_, digest) = team.session.refreshed().runs().verdicts(run)[key]
+    was = promoted(team)
+    append(team, replace(was, stage="Production", from_stage="Staging", verdict=key, verdict_digest=digest))
+
+
+def other_policy(team: Team) -> None:
+    append(team, replace(promoted(team), stage="Production", from_stage="Staging", policy_digest="sha256:" + "1" * 64))
+
+
+def skipped_stage(team: Team) -> None:
+    run = team.run()
+    append(team, Register(version=2, run=run.id, commit=run.commit, files={f.path: f.digest for f in run.artifacts}))
+    append(
+        team, replace(promoted_of(team), version=2, run=run.id, stage="Production", from_stage="None", replaces=None)
+    )
+
+
+def promoted_of(team: Team) -> Promote:
+    events = ledger.read(team.session.refreshed().log, "wine").events
+    return next(payload for event in events if isinstance(payload := payload_of(event), Promote))
+
+
+def other_commit(team: Team) -> None:
+    append(team, replace(promoted(team), stage="Production", from_stage="Staging", commit="1" * 40))
+
+
+def withdrawn(team: Team) -> None:
+    team.amend(team.session.refreshed().runs().get(f"{1:032x}"), withdrawn=True, reason="label leak")
+
+
+def lost_commit(team: Team) -> None:
+    """The commit is in no repository any more: the checkout is made anew."""
+    shutil.rmtree(team.project.folder / ".git")
+    git(team.project.folder, "init", "-q", "-b", "main")
+    team.project.commit("another history")
+
+
+def damaged_commit(team: Team) -> None:
+    head = team.project.head
+    other = git(team.project.folder, "commit-tree", "-m", "another", f"{head}^{{tree}}")
+    git(team.project.folder, "replace", head, other)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "link", "fault", "exit_code"),
+    [
+        (other_bytes, Link.BYTES, Fault.OTHER_BYTES, 3),
+        (no_bytes, Link.BYTES, Fault.NO_BYTES, 3),
+        (other_number, Link.RUN, Fault.OTHER_RECORD, 3),
+        (no_run, Link.RUN, Fault.NO_RUN, 3),
+        (withdrawn, Link.RUN, Fault.WITHDRAWN, 1),
+        (lost_commit, Link.COMMIT, Fault.COMMIT_NOT_HERE, 3),
+        (damaged_commit, Link.COMMIT, Fault.DAMAGED_COMMIT, 3),
+        (better_verdict, Link.VERDICT, Fault.OTHER_VERDICT, 3),
+        (no_verdict, Link.VERDICT, Fault.VERDICT_MISSING, 3),
+    ],
+)
+def test_what_somebody_changed_is_the_broken_link(
+    team: Team, tamper: Callable[[Team], None], link: Link, fault: Fault, exit_code: int
+) -> None:
+    tamper(team)
+    chain = chain_of(team)
+    assert chain.broken is not None and (chain.broken.link, chain.broken.fault) == (link, fault)
+    assert chain.exit_code == exit_code
+    assert "?" not in words(chain.broken) and remedy(chain.broken)
+
+
+@pytest.mark.parametrize(
+    ("forge", "fault"),
+    [
+        (forged_promotion, Fault.NOT_PASSED),
+        (other_policy, Fault.OTHER_POLICY),
+        (skipped_stage, Fault.BROKEN_RULE),
+        (other_commit, Fault.BROKEN_RULE),
+    ],
+)
+def test_an_event_that_somebody_wrote_by_hand(team: Team, forge: Callable[[Team], None], fault: Fault) -> None:
+    forge(team)
+    chain = chain_of(team, "wine@production")
+    assert chain.broken is not None and chain.broken.fault is fault, words(chain.broken)
+    assert "?" not in words(chain.broken)
+
+
+def test_files_that_differ(team: Team, tmp_path: Path) -> None:
+    assert broken(team, files=tmp_path) is Fault.FILE_MISSING
+    (tmp_path / "model.bin").write_bytes(b"abd")
+    assert broken(team, files=tmp_path) is Fault.OTHER_BYTES
+
+
+def test_a_folder_is_verified_file_by_file(tmp_path: Path) -> None:
+    team = team_in(tmp_path)
+    weights = team.keep(b"weights", "weights.bin")
+    lines = f"{weights.digest} weights.bin\n".encode()
+    folder = team.keep(lines, "model", "folder")
+    run = team.run(artifacts=(replace(folder, size=7),))
+    team.verdict(run)
+    team.promote()
+    assert chain_of(team).broken is None
+    (tmp_path / "here" / "model").mkdir(parents=True)
+    (tmp_path / "here" / "model" / "weights.bin").write_bytes(b"weighty")
+    assert broken(team, files=tmp_path / "here") is Fault.OTHER_BYTES
+
+
+def test_a_policy_that_is_not_in_this_clone(team: Team) -> None:
+    """The commit of the policy is gone, and that of the run is there."""
+    chain = chain_of(team)
+    policy = next(finding for finding in chain.findings if finding.link is Link.POLICY)
+    assert policy.facts["file"] == "ciplug.yaml"
+    team.policy("waivers: []\n")
+    team.judged()
+    team.promote()
+    commit = promoted(team).commit
+    assert chain_of(team).broken is None
+    git(team.project.folder, "reset", "-q", "--hard", "HEAD~1")
+    git(team.project.folder, "reflog", "expire", "--expire=now", "--all")
+    git(team.project.folder, "gc", "-q", "--prune=now")
+    found = chain_of(team).broken
+    assert found is not None and found.fault is Fault.COMMIT_NOT_HERE and found.facts["commit"] == commit
+
+
+def test_approvals_that_the_stage_requires_and_the_event_lacks(tmp_path: Path) -> None:
+    team = team_in(tmp_path)
+    team.judged()
+    team.promote()
+    was = promoted(team)
+    team.policy("stages: {staging: {approvals: {not_author: true}}}\n")
+    run = team.run()
+    key = team.verdict(run, stage="staging")
+    (_, digest) = team.session.refreshed().runs().verdicts(run)[key]
+    digest_of_policy = team.session.refreshed().runs().verdicts(run)[key][0].policy_digest
+    append(team, Register(version=2, run=run.id, commit=run.commit, files={f.path: f.digest for f in run.artifacts}))
+    event = replace(
+        was, version=2, run=run.id, commit=run.commit, verdict=key, verdict_digest=digest, replaces=1,
+        policy_digest=digest_of_policy,
+    )  # fmt: skip
+    append(team, event)
+    assert broken(team) is Fault.NOT_APPROVED
+    append(
+        team, replace(event, stage="Production", from_stage="Staging", replaces=None, approvals=("clean tree", "yes"))
+    )
+    found = chain_of(team, "wine@production").broken
+    assert found is None or found.fault is not Fault.NOT_APPROVED
+
+
+# From the command line, with git
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A clone, whose remote has version 1 in staging."""
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "remote.git")], check=True)
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    return project
+
+
+def test_without_the_network_from_what_this_clone_has_fetched(project: Project, tmp_path: Path) -> None:
+    behind = project.ciplug("verify", "wine", code=3)
+    assert "--fetch" in behind.stderr and "Traceback" not in behind.stderr
+    first = project.ciplug("verify", "wine", "--fetch")
+    assert "the chain is whole" in first.stderr
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
+    began = time.monotonic()
+    again = project.ciplug("verify", "wine@staging")
+    assert time.monotonic() - began < 5
+    assert again.stdout == first.stdout and again.stdout.count("ok ") == 7
+    answer = project.json("verify", "wine@staging", "--json")
+    assert answer["whole"] is True and [one["state"] for one in answer["links"]] == ["sound"] * 7
+    assert project.ciplug("verify", "wine", "--fetch", code=3).stderr
+
+
+@pytest.mark.slow
+def test_it_takes_less_than_a_second(project: Project, tmp_path: Path) -> None:
+    """As a whole program, offline: its own CPU and that of git."""
+    project.ciplug("verify", "wine", "--fetch")
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
+    used = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "ciplug", "verify", "wine"], cwd=project.folder, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(used) < 1, used
+
+
+def test_a_broken_chain_on_the_command_line(project: Project) -> None:
+    (project.folder / "model.txt").write_text("another model")
+    done = project.ciplug("verify", "wine", "--fetch", "--files", ".", code=3)
+    assert done.stdout.startswith("BROKEN  bytes")
+    assert "the chain is broken at its bytes" in done.stderr and "do not use it" in done.stderr
+    answer = project.json("verify", "wine", "--json", "--files", ".", code=3)
+    assert answer["broken"] == "bytes" and answer["links"][0]["fault"] == "other_bytes"
+    assert "not a folder" in project.ciplug("verify", "wine", "--files", "model.txt", code=2).stderr
