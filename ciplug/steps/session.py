@@ -280,15 +280,16 @@ class Session:
         return self.head
 
     def runs(self, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
-        """All runs of the store, those in this spool that wait for it, and those in a bundle of this job."""
+        """All runs of the store, those in this spool that wait for it, and those in a bundle of this job.
+
+        Who decides on runs takes those of `steps.signatures.judged_runs`.
+        """
         from ciplug.tracking.runs import Runs
 
         unsent = dict(handed_over or {})
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
-        from ciplug.steps.signatures import with_signed_amendments
-
-        return with_signed_amendments(self, Runs(self.store, unsent, self.catalogs, offline=offline))
+        return Runs(self.store, unsent, self.catalogs, offline=offline)
 
     @property
     def catalogs(self) -> Path:

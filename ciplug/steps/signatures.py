@@ -108,11 +108,12 @@ def signers_of(session: Session) -> Signers:
     return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))
 
 
-def with_signed_amendments(session: Session, runs: Runs) -> Runs:
-    """The runs, of which those that are signed take only amendments that are signed, too.
+def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None) -> Runs:
+    """All runs, of which those that are signed take only amendments that are signed, too.
 
     Otherwise whoever may push could withdraw a run that counts.
     """
+    runs = session.runs(handed_over)
 
     def keys() -> Signers | None:
         try:

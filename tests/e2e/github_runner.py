@@ -176,7 +176,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert token not in done.stdout
         return Job(done.returncode, done.stdout, seen)

@@ -124,7 +124,7 @@ class GitLab:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         return done.returncode, done.stdout
 

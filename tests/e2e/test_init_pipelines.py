@@ -136,7 +136,7 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
     [note] = gitlab_api.comments[12]
