@@ -32,6 +32,7 @@ MEASUREMENTS = {
     "query": "querying",
     "amendments": "amending",
     "analytics": "analytics",
+    "registry": "registry",
 }
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"

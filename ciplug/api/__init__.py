@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ciplug.api.artifacts import log_artifact, log_dict, log_figure, log_image, log_table, log_text
+from ciplug.api.pulling import PulledModel, pull
 from ciplug.api.runs import ActiveRun, active_run, end_run, start_run
 from ciplug.api.values import (
     log_dataset,
@@ -19,6 +20,7 @@ from ciplug.api.values import (
 
 __all__ = [
     "ActiveRun",
+    "PulledModel",
     "active_run",
     "end_run",
     "log_artifact",
@@ -35,6 +37,7 @@ __all__ = [
     "log_params",
     "log_table",
     "log_text",
+    "pull",
     "set_tag",
     "set_tags",
     "start_run",

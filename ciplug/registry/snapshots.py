@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ class Snapshots:
             part.replace(path)
 
     def _path(self, model: str, name: str) -> Path:
-        return self._folder / hashlib.sha256(model.encode(errors="surrogateescape")).hexdigest()[:24] / f"{name}.json"
+        return self._folder / hashlib.sha256(model.encode(errors="surrogateescape")).hexdigest()[:24] / f"{name}.state"
 
     def _read(self, model: str, name: str) -> Snapshot | None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
@@ -96,15 +97,16 @@ def _encode(found: Snapshot, key: str) -> bytes:
         default=dict,
         separators=(",", ":"),
     ).encode()
+    packed = zlib.compress(text, 1)
     # A damaged file is noticed, whatever it says.
-    return digest(text).encode() + b"\n" + text
+    return digest(packed).encode() + b"\n" + packed
 
 
 def _decode(data: bytes, key: str) -> Snapshot | None:
-    mark, _, text = data.partition(b"\n")
-    if mark.decode() != digest(text):
+    mark, _, packed = data.partition(b"\n")
+    if mark.decode(errors="replace") != digest(packed):
         return None
-    value: dict[str, Any] = json.loads(text)
+    value: dict[str, Any] = json.loads(zlib.decompress(packed))
     if value["key"] != key:
         return None
     at = _VERSION.index("exemptions")

@@ -47,7 +47,8 @@ class _Item:
 
 
 @contextmanager
-def _silent(files: int, size: int | None) -> Iterator[Tell]:
+def silent(files: int, size: int | None) -> Iterator[Tell]:
+    """Progress that nobody sees."""
     yield lambda _: None
 
 
@@ -58,7 +59,7 @@ def fetch(
     paths: Sequence[str] = (),
     *,
     force: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Fetched:
     """Write artifacts of a run below `folder`, each completely and verified, or not at all.
 

@@ -83,11 +83,11 @@ def _of_evidence(store: Store, model: str, payloads: Mapping[int, Any]) -> Itera
             yield Problem(promotion.verdict, f"{named} names this verdict, which is missing")
         elif promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
             yield Problem(promotion.verdict, f"{named} was made with other content of this verdict")
-        elif wrong := _wrong_verdict(evidence[promotion.verdict], model, promotion):
+        elif wrong := wrong_verdict(evidence[promotion.verdict], model, promotion):
             yield Problem(promotion.verdict, f"{named} names this verdict, which {wrong}")
 
 
-def _wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
+def wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
     """Why a verdict does not allow a promotion, as a clause; None where it does."""
     try:
         verdict = read.verdict(data, promotion.verdict or "")

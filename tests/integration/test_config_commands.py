@@ -47,7 +47,7 @@ def test_every_command_reports_the_same_mistakes(project: Project) -> None:
     (words,) = said
     assert words.replace(f"{project.folder}/", "") == (
         "ciplug: 2 mistakes in ciplug.yaml:\n"
-        "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster)\n"
+        "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster, weight)\n"
         "  ciplug.yaml:5: gates.accuracy.mim: unknown key (did you mean 'min'?)\n"
     )
 

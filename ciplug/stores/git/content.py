@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
-from ciplug.records.keys import EntryKey, parse_entry
+from ciplug.records.keys import EntryKey
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.segments import INDEX, NAME
@@ -34,6 +34,7 @@ class Content:
     """Blobs of the INDEX: two where two branches are seen as one."""
     logs: dict[str, str] = field(default_factory=dict)
     """Path → blob of each entry."""
+    _sequences: dict[str, tuple[int, list[int]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def copy(self) -> Content:
         """One that can be changed while a view still shows this."""
@@ -41,8 +42,21 @@ class Content:
 
     def sequence(self, log: str) -> list[int]:
         """The numbers of a log's entries, in order."""
-        entries = (parse_entry(path) for path in self.logs if path.startswith(f"{log}/"))
-        return sorted(entry.seq for entry in entries if entry and entry.log == log)
+        # Entries are only ever added, so their count tells whether this was asked before.
+        count, found = self._sequences.get(log, (-1, []))
+        if count != len(self.logs):
+            start = len(log) + 1
+            names = (path[start:] for path in self.logs if path.startswith(f"{log}/"))
+            found = sorted(seq for name in names if (seq := _seq_of(name)) is not None)
+            self._sequences[log] = (len(self.logs), found)
+        return found
+
+
+def _seq_of(name: str) -> int | None:
+    """The number of the entry that is called so in its log; None for another file."""
+    digits, dot, ending = name.partition(".")
+    is_entry = dot and ending == "json" and 6 <= len(digits) <= 12 and digits.isascii() and digits.isdigit()
+    return int(digits) if is_entry else None
 
 
 def entry_path(log: str, seq: int) -> str:

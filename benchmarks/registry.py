@@ -1,0 +1,116 @@
+"""What the length of a model's log costs its readers: CPU of the whole command, 10,000 events beside 10.
+
+A model whose log grows as teams write it: a version, its two promotions, a tag, an alias. The store is a git
+repository on this disk. "First" is a clone that has read nothing, "again" one that has read the log once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.measuring import Fact, Result, Skipped, call
+from benchmarks.places import Tools, scratch
+from ciplug.records.canonical import digest, dumps
+from ciplug.records.registry_event import Payload, Promote, Register
+from ciplug.records.registry_labels import SetAlias, Tag
+from ciplug.registry.events import wrap
+from ciplug.stores.git.content import Content, entry_path, root_tree
+from ciplug.stores.git.objects import LooseObjects
+
+MODEL = "wine"
+LADDER = ("Staging", "Production")
+_DIGEST = f"sha256:{'a' * 64}"
+
+
+def events(count: int) -> Iterator[bytes]:
+    """The entries of a log with so many events, a second apart."""
+    previous: str | None = None
+    for number, payload in zip(range(1, count + 1), _payloads(), strict=False):
+        minute, second = divmod(number, 60)
+        hour, minute = divmod(minute, 60)
+        made = wrap(payload, model=MODEL, created=f"2026-11-23T{hour:02d}:{minute:02d}:{second:02d}.000Z", actor="ana")
+        entry = dumps(replace(made, seq=number, previous=previous))
+        previous = digest(entry)
+        yield entry
+
+
+def _payloads() -> Iterator[Payload]:
+    version = 0
+    while True:
+        version += 1
+        run, before = f"{version:032x}", version - 1 or None
+        facts = {"version": version, "run": run, "commit": "c" * 40}
+        files = {"model.bin": _DIGEST, "settings.json": _DIGEST}
+        yield Register(**facts, files=files, record=_DIGEST, metrics={"accuracy": 0.9, "f1": 0.8})  # type: ignore[arg-type]
+        for stage, start, replaces in (("Staging", "None", None), ("Production", "Staging", before)):
+            yield Promote(
+                **facts,  # type: ignore[arg-type]
+                stage=stage,
+                from_stage=start,
+                ladder=LADDER,
+                replaces=replaces,
+                verdict=f"verdicts/{run}",
+                verdict_digest=_DIGEST,
+                outcome="PASS",
+                gates=("accuracy: PASS, 0.9 is at least 0.8", "f1: PASS, 0.8 is at least 0.7"),
+                approvals=("clean tree",),
+            )
+        yield Tag(version=version, key="reviewed", value="yes")
+        yield SetAlias(alias="champion", version=version, replaces=before)
+
+
+def repository(path: Path, count: int) -> None:
+    """A repository with a log of so many events on its store's branch."""
+    call(["git", "init", "-q", "-b", "main", str(path)], path.parent)
+    call(["git", "commit", "-q", "--allow-empty", "-m", "A training"], path)
+    written = LooseObjects(path / ".git", "sha1")
+    logs = {entry_path(f"registry/{MODEL}", seq): written.blob(entry) for seq, entry in enumerate(events(count), 1)}
+    commit = written.commit(root_tree(written, Content(logs=logs), b""), (), "ciplug: a registry", 0)
+    call(["git", "update-ref", "refs/heads/ciplug", commit], path)
+    call(["git", "repack", "-a", "-d", "--quiet"], path)
+
+
+def cpu(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> float:
+    """Seconds of CPU of a command and of all that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    call(argv, cwd, env)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact | Skipped]:
+    many = 300 if quick else 10_000
+    with scratch() as folder:
+        places = {count: folder / str(count) for count in (10, many)}
+        for count, place in places.items():
+            place.mkdir()
+            repository(place, count)
+        first = {
+            count: cpu([*tools.ciplug, "registry", "show", MODEL, "--quiet"], place, tools.env)
+            for count, place in places.items()
+        }
+        yield Fact(
+            f"a registry of {many:,} events, read for the first time",
+            f"{first[many] - first[10]:.2f} s of CPU",
+            f"beyond a log of 10: {first[10] * 1000:.0f} ms in all; once a clone",
+        )
+        moment = json.loads(call([*tools.ciplug, "registry", "history", MODEL, "--json"], places[many], tools.env))
+        half = moment[many // 2]["created"]
+        for words in (["history", MODEL], ["at", half], ["list"]):
+            taken = {
+                count: statistics.median(
+                    cpu([*tools.ciplug, "registry", *words], place, tools.env) for _ in range(pairs)
+                )
+                for count, place in places.items()
+            }
+            yield Fact(
+                f"`ciplug registry {words[0]}`, {many:,} events",
+                f"{(taken[many] - taken[10]) * 1000:.0f} ms of CPU",
+                f"beyond a log of 10: {taken[10] * 1000:.0f} ms in all; aim: 100 ms; {os.cpu_count()} cores",
+            )

@@ -1,0 +1,234 @@
+"""Fetch a version by its name: the chain is verified, every file is checked, and a lock file says what was fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ciplug.errors import PromotionRefused, Refusal, StoreError, UsageError, listed
+from ciplug.records import read
+from ciplug.records.canonical import digest
+from ciplug.records.keys import log_of
+from ciplug.records.registry_event import Promote
+from ciplug.records.run import Run
+from ciplug.registry.events import payload_of
+from ciplug.registry.ladder import Ladder
+from ciplug.registry.model import Model, Version
+from ciplug.registry.resolve import VersionName, find_version, parse_version_name
+from ciplug.registry.rules import model_digest
+from ciplug.reports.untrusted import clean
+from ciplug.steps.fetch import Fetched, Progress, fetch, silent
+from ciplug.steps.placing import check_folder
+from ciplug.steps.promotion.version_files import run_of
+from ciplug.steps.promotion.writing import yanked
+from ciplug.steps.registered import read_registry
+from ciplug.steps.registry_checks import wrong_verdict
+from ciplug.steps.session import Session
+
+LOCK = "ciplug.lock"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What a name meant when it was pulled."""
+
+    model: str
+    version: int
+    digest: str
+    """The digest of the model: of all its files."""
+    run: str
+    commit: str | None
+    record: str | None
+    """sha256 of the run's record, as it was registered."""
+    event: int
+    """The number of the last event of the model's log then."""
+    head: str
+    """sha256 of that event: the log has it still, or was rewritten."""
+
+
+class Pulled(NamedTuple):
+    """A version that was fetched."""
+
+    model: str
+    version: Version
+    run: Run
+    fetched: Fetched
+    notes: tuple[str, ...] = ()
+    """Sentences that a person must see."""
+
+
+def pull(
+    session: Session,
+    name: VersionName,
+    folder: Path,
+    paths: Sequence[str] = (),
+    *,
+    lock: Path,
+    locked: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Pulled:
+    """Write the files of a version below `folder`, each complete and verified, or not at all.
+
+    Raises NotFound for a name of nothing, BrokenLog for a log that is broken, PromotionRefused for a version that was
+    yanked or is in its stage without evidence, StoreError for bytes that are not what was registered, UsageError with
+    `locked` for what is not in the lock file.
+
+    Args:
+        lock: the lock file; it is written, unless `locked`.
+        locked: fetch exactly what the lock file says, whatever the name means now.
+    """
+    check_folder(folder)
+    known = _read(lock)
+    key = f"{name.model}@{name.selector}"
+    model, ledger, _ = read_registry(session, name.model)
+    notes = list(model.notes)
+    if locked:
+        version = _locked_version(session, model, _entry(known, key, lock), lock)
+        if version.yanked is not None:
+            notes.append(
+                f"warning: version {version.number} of '{model.name}' was yanked: {clean(version.yanked, 200)}"
+            )
+    else:
+        version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
+        if version.yanked is not None:
+            raise yanked(model.name, version)
+        check_standing(session, model, version)
+    runs = session.runs()
+    run = run_of(runs, model.name, version)
+    fetched = fetch(session, run, folder, paths, force=force, progress=progress)
+    if not runs.changes(run).counts:
+        objection = clean(runs.changes(run).objection or "", 400)
+        notes.append(f"warning: run {run.id[:12]}, version {version.number} of '{model.name}', was {objection}")
+    if not locked and ledger.head:
+        head = ledger.head
+        made = Locked(
+            model=model.name,
+            version=version.number,
+            digest=_digest(version),
+            run=run.id,
+            commit=run.commit,
+            record=version.record,
+            event=head.seq,
+            head=head.digest,
+        )
+        _write(lock, {**known, key: made})
+    return Pulled(model.name, version, run, fetched, tuple(notes))
+
+
+def version_name(text: str) -> VersionName:
+    """The parts of the name of a version. Raises UsageError for another text."""
+    name = parse_version_name(text)
+    if name is None:
+        raise UsageError(f"'{text}' is not the name of a version", hint="like models:/wine@production, or wine@v3")
+    return name
+
+
+def check_standing(session: Session, model: Model, version: Version) -> None:
+    """Raise PromotionRefused where a version is in its stage without a promotion that passed.
+
+    Whoever may write the log can append an event by hand. A stage that no policy judges needs no evidence.
+    """
+    if not version.staged:
+        return
+    words = None
+    key = version.passed.get(version.stage)
+    if key is None:
+        if version.stage in session.config.gated_stages(model.name):
+            words = "was never promoted there"
+    else:
+        data = session.store.read([key]).get(key)
+        promotion = payload_of(read.registry_event(data, key)) if data else None
+        words = _wrong_promotion(session, model, version, promotion)
+    if words:
+        raise PromotionRefused(
+            Refusal.NO_VERDICT,
+            f"version {version.number} of '{model.name}' is in {version.stage}, and {words}",
+            hint=f"find out who moved it: ciplug registry verify '{model.name}'",
+        )
+
+
+def _wrong_promotion(session: Session, model: Model, version: Version, promotion: object) -> str | None:
+    """Why a promotion does not put a version into its stage, as a clause; None where it does."""
+    if not isinstance(promotion, Promote) or (promotion.version, promotion.stage) != (version.number, version.stage):
+        return "the event of its promotion is not in the log"
+    if promotion.verdict is None:
+        return "its promotion names no verdict"
+    data = session.runs().object(promotion.verdict)
+    if data is None:
+        return "the verdict of its promotion is missing"
+    if digest(data) != promotion.verdict_digest:
+        return "somebody has changed the verdict of its promotion"
+    wrong = wrong_verdict(data, model.name, promotion)
+    return f"the verdict of its promotion {wrong}" if wrong else None
+
+
+def _digest(version: Version) -> str:
+    return version.digest or model_digest(version.files)
+
+
+def _entry(known: dict[str, Locked], key: str, lock: Path) -> Locked:
+    if key not in known:
+        names = f"it has: {listed(sorted(known), most=20)}" if known else "it is written by a pull without --locked"
+        raise UsageError(f"{lock} does not have {key}", hint=names)
+    return known[key]
+
+
+def _locked_version(session: Session, model: Model, entry: Locked, lock: Path) -> Version:
+    """The version of a lock file, if the registry still has what it had then. Raises StoreError."""
+    found = session.log.entries(log_of(entry.model), entry.event - 1, entry.event)
+    if model.name != entry.model or [digest(one) for one in found] != [entry.head]:
+        raise StoreError(
+            f"event {entry.event} of '{entry.model}' is not the one that {lock} was written at: the registry was "
+            "rewritten, or is another one",
+            hint="compare: ciplug registry history; if it is right, pull without --locked",
+        )
+    version = model.by_number.get(entry.version)
+    has = (version.run, version.commit, version.record, _digest(version)) if version else None
+    if version is None or has != (entry.run, entry.commit, entry.record, entry.digest):
+        raise StoreError(
+            f"version {entry.version} of '{entry.model}' is not what {lock} says",
+            hint="compare: ciplug registry show; if the registry is right, pull without --locked",
+        )
+    return replace(version, hidden=False)
+
+
+def _read(lock: Path) -> dict[str, Locked]:
+    """The names of a lock file; none where there is no file. Raises UsageError for a file that is none."""
+    try:
+        text = lock.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"{lock} cannot be read: {problem}") from None
+    remedy = "restore it from git, or remove it and pull again without --locked"
+    try:
+        value = json.loads(text)
+        if value["lock"] != _FORMAT:
+            raise UsageError(f"{lock} has format {value['lock']!r}, and this ciplug reads {_FORMAT}", hint=remedy)
+        found = {str(name): Locked(**entry) for name, entry in value["models"].items()}
+    except json.JSONDecodeError as problem:
+        raise UsageError(f"{lock}:{problem.lineno}: not a lock file: {problem.msg}", hint=remedy) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise UsageError(f"{lock}: not a lock file of ciplug: {problem}", hint=remedy) from None
+    for name, one in found.items():
+        texts = (one.model, one.digest, one.run, one.head)
+        if not all(isinstance(text, str) for text in texts) or not (
+            type(one.version) is int and type(one.event) is int and one.event > 0
+        ):
+            raise UsageError(f"{lock}: models.{name}: a value of a wrong type", hint=remedy)
+    return found
+
+
+def _write(lock: Path, entries: dict[str, Locked]) -> None:
+    value = {"lock": _FORMAT, "models": {name: asdict(one) for name, one in sorted(entries.items())}}
+    part = lock.with_name(f"{lock.name}.part")
+    try:
+        part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        part.replace(lock)
+    except OSError as problem:
+        raise UsageError(f"{lock} cannot be written: {problem.strerror}", hint="name another: --lock FILE") from None
