@@ -29,6 +29,7 @@ from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.after import SUBJECTS, follow_up, followers_of
 from ciplug.steps.promotion.promote import PromotionRequest, promote
+from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.promotion.writing import ladder_of
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
@@ -306,5 +307,5 @@ def _promote(session: Session, run: Run, stage: str, folder: str | None) -> int:
         console.complain(f"not promoted: {problem.message}", problem.hint)
         return problem.exit_code
     tell_promotion(promotion)
-    follow_up(session, promotion, followers)
+    follow_up(session, StageChange.of(promotion), followers, promotion.run)
     return 0

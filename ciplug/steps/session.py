@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -54,7 +55,7 @@ FORK = "fork:"
 
 
 def now() -> datetime:
-    return datetime.now(timezone.utc)
+    return datetime.fromtimestamp(time.time(), timezone.utc)
 
 
 def stamp(moment: datetime) -> str:
