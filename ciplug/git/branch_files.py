@@ -93,6 +93,15 @@ def tree_of_default_branch(workspace: Workspace, env: Mapping[str, str]) -> tupl
     return branch, tree_of_commit(workspace, tip, env)
 
 
+def has_branches(workspace: Workspace, env: Mapping[str, str], but: str) -> bool:
+    """Whether the remote has any branch, besides those whose name begins with `but`; True where it does not answer."""
+    listing = list_refs(workspace, env, "refs/heads/*")
+    if listing.failure:
+        return True
+    names = [line.partition("\t")[2] for line in listing.text.splitlines()]
+    return any(name and not name.startswith(f"refs/heads/{but}") for name in names)
+
+
 def tree_of_commit(workspace: Workspace, commit: str, env: Mapping[str, str]) -> Tree:
     """Return a commit, fetched from the remote if this clone does not have it. Raises GitError where it cannot be."""
     if has_commit(workspace.top, commit):

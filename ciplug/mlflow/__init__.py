@@ -12,6 +12,13 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     return TrackingStore(store_uri, artifact_uri)
 
 
+def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
+    """Return the model registry of a `ciplug:` URI."""
+    from ciplug.mlflow.registry_store import RegistryStore
+
+    return RegistryStore(store_uri, tracking_uri)
+
+
 def artifact_repository(artifact_uri: str, *args: Any, **options: Any) -> Any:
     """Return the files of a run or a logged model, by a `ciplug-artifacts:` URI."""
     from ciplug.mlflow.artifact_repository import ArtifactRepository

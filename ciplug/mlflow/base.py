@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ciplug.console import warning
@@ -59,6 +60,8 @@ class Base:
         self._journals = journals
         self._catalog: Catalog | None = None
         self._asked = 0.0
+        self.generation = 0
+        """How often the store was read."""
         self._rows: _Rows | None = None
         self._newest: Sequence[int] | None = None
         self._deleted: list[str] | None = None
@@ -92,6 +95,7 @@ class Base:
             self._journals.sent.pop(key, None)
         self._rows = self._newest = self._deleted = None
         self._values = {}
+        self.generation += 1
 
     def _opened(self) -> Catalog:
         from ciplug.tracking.catalog import Catalog
@@ -270,7 +274,7 @@ class Base:
         key = next((key for one in local.objects if (key := parse_run(one)) and key.id == run_id), None)
         if key is None:
             return None
-        return self._recorded(read_run(local.objects[key.key], key.key), local)
+        return self._recorded(_read_local(local.objects[key.key], key.key), local)
 
     def run_key(self, run_id: str, local: Local | None) -> RunKey | None:
         """Return the key of a recorded run, sealed or in the store."""
@@ -284,7 +288,7 @@ class Base:
         """Return the model of a recorded run, which its amendments name."""
         for one, data in local.objects.items() if local else ():
             if (key := parse_run(one)) and key.id == run_id:
-                return read_run(data, one).model
+                return _read_local(data, one).model
         return self.records([self.key_of(self.rows.row_of[run_id])])[self.key_of(self.rows.row_of[run_id])].model
 
     # Experiments and logged models
@@ -328,6 +332,11 @@ class Base:
         if not changes.amendments and not sessions:
             return None
         return state.logged_model(key, changes, sessions)
+
+
+@lru_cache(maxsize=256)
+def _read_local(data: bytes, key: str) -> Run:
+    return read_run(data, key)
 
 
 def _with_unique_names(found: dict[str, Experiment]) -> dict[str, Experiment]:

@@ -134,5 +134,6 @@ def logged_model(one: state.LoggedModel) -> LoggedModel:
                 run_id=each.run,
             )
             for each in one.metrics
-        ],
+        ]
+        or None,
     )

@@ -15,11 +15,21 @@ from mlflow.protos.databricks_pb2 import (
     TEMPORARILY_UNAVAILABLE,
 )
 
-from ciplug.errors import CiplugError, ConfigError, ForkJob, NotFound, RecordError, StoreError, UsageError
+from ciplug.errors import (
+    CiplugError,
+    ConfigError,
+    ForkJob,
+    NotFound,
+    PromotionRefused,
+    RecordError,
+    StoreError,
+    UsageError,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CODES = (
     (ForkJob, PERMISSION_DENIED),
+    (PromotionRefused, PERMISSION_DENIED),
     (NotFound, RESOURCE_DOES_NOT_EXIST),
     (StoreError, TEMPORARILY_UNAVAILABLE),
     (RecordError, INVALID_PARAMETER_VALUE),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ciplug.mlflow.place import Place
 
 _PATH = re.compile(r"(?:[^/]+/)?(?:models/(?P<model>m-[0-9a-f]{32})|(?P<run>[0-9a-f]{32}))/artifacts(?:/(?P<path>.*))?")
+MODELS = "models"
+"""The folder of the files of logged models among the artifacts of their run."""
 _MANIFEST_MOST = 256 * 1024 * 1024
 
 
@@ -66,19 +68,16 @@ class Kept:
 
 
 def write(place: Place, subject: Subject, name: str, source: Path) -> None:
-    """Keep a copy of a file. Raises CiplugError where it cannot be kept."""
+    """Keep a copy of a file. Raises CiplugError where it cannot be kept.
+
+    The files of a logged model go into the record of its run, as long as that is open: the registry takes them there.
+    """
     full = _checked(f"{subject.path}/{name}")
     with place.lock:
-        writer: RunWriter
         for again in (True, False):
-            if subject.model:
-                if place.logged_model(subject.model) is None:
-                    raise NotFound(f"no logged model {subject.model}")
-                writer = place.sessions.writer_of(state.model_key(subject.model))
-            else:
-                writer = place.sessions.writer_of_run(subject.id)
+            writer, path = _kept_in(place, subject, full)
             try:
-                writer.keep_file(full, source)
+                writer.keep_file(path, source)
                 break
             except OSError as problem:
                 raise StoreError(f"{source}: cannot be kept: {problem.strerror}", hint="is the disk full?") from None
@@ -88,32 +87,52 @@ def write(place: Place, subject: Subject, name: str, source: Path) -> None:
         place.sessions.touched(subject.id)
 
 
+def _kept_in(place: Place, subject: Subject, path: str) -> tuple[RunWriter, str]:
+    if subject.model is None:
+        return place.sessions.writer_of_run(subject.id), path
+    model = place.logged_model(subject.model)
+    if model is None:
+        raise NotFound(f"no logged model {subject.model}")
+    writer = place.sessions.open_run(model.source_run) if model.source_run else None
+    if writer is not None:
+        return writer, f"{MODELS}/{subject.model}/{path}"
+    return place.sessions.writer_of(state.model_key(subject.model)), path
+
+
 def listed(place: Place, subject: Subject) -> dict[str, Kept]:
     """Return path → file, of all files of a run or a logged model."""
     with place.lock:
-        found: dict[str, Kept] = {}
-        local = place.local().get(subject.id)
-        for file in _recorded(place, subject):
-            found.update(_from_store(place, file))
-        for folder in local.folders if local else ():
-            waits = artifacts.waiting(folder)
-            for name, kept in list(found.items()):
-                if waits and kept.digest is not None and kept.digest in waits.files:
-                    found[name] = Kept(kept.size, waits.files[kept.digest])
-        for folder in local.folders if local else ():
-            top = folder / KEPT
-            for path in top.rglob("*") if top.is_dir() else ():
-                if path.is_file() and not path.name.startswith(".") and (name := path.relative_to(top).as_posix()):
-                    found[name] = Kept(path.stat().st_size, path)
-        return found
-
-
-def _recorded(place: Place, subject: Subject) -> tuple[File, ...]:
-    if subject.model:
+        if subject.model is None:
+            run = place.run(subject.id)
+            files = _files_of(place, subject.id, run.artifacts if run else ())
+            return {name: kept for name, kept in files.items() if not name.startswith(f"{MODELS}/m-")}
         model = place.logged_model(subject.model)
-        return model.artifacts if model else ()
-    run = place.run(subject.id)
-    return run.artifacts if run else ()
+        if model is None:
+            return {}
+        top = f"{MODELS}/{subject.model}/"
+        source = place.run(model.source_run) if model.source_run else None
+        of_run = _files_of(place, source.id, source.artifacts) if source else {}
+        own = {name.removeprefix(top): kept for name, kept in of_run.items() if name.startswith(top)}
+        return {**own, **_files_of(place, subject.id, model.artifacts)}
+
+
+def _files_of(place: Place, id_: str, recorded: tuple[File, ...]) -> dict[str, Kept]:
+    found: dict[str, Kept] = {}
+    for file in recorded:
+        found.update(_from_store(place, file))
+    local = place.local().get(id_)
+    folders = local.folders if local else ()
+    for folder in folders:
+        waits = artifacts.waiting(folder)
+        for name, kept in list(found.items()):
+            if waits and kept.digest is not None and kept.digest in waits.files:
+                found[name] = Kept(kept.size, waits.files[kept.digest])
+    for folder in folders:
+        top = folder / KEPT
+        for path in top.rglob("*") if top.is_dir() else ():
+            if path.is_file() and not path.name.startswith(".") and (name := path.relative_to(top).as_posix()):
+                found[name] = Kept(path.stat().st_size, path)
+    return found
 
 
 def _from_store(place: Place, file: File) -> Mapping[str, Kept]:

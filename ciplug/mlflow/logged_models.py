@@ -15,6 +15,7 @@ from ciplug.capture import events
 from ciplug.capture.events import Event
 from ciplug.mlflow import entities, mlflow_names, state
 from ciplug.mlflow.errors import translated
+from ciplug.mlflow.search_models import search_models
 
 if TYPE_CHECKING:
     from ciplug.mlflow.place import Place
@@ -138,7 +139,7 @@ class LoggedModels:
         if datasets and not all(dataset.get("dataset_name") for dataset in datasets):
             words = "`dataset_name` in the `datasets` clause must be specified."
             raise MlflowException(words, INVALID_PARAMETER_VALUE)
-        tokens, utils = mlflow_names.SearchLoggedModelsPaginationToken, mlflow_names.SearchLoggedModelsUtils
+        tokens = mlflow_names.SearchLoggedModelsPaginationToken
         offset = 0
         if page_token:
             token = tokens.decode(page_token)
@@ -147,15 +148,15 @@ class LoggedModels:
         wanted = {str(one) for one in experiment_ids}
         with self.place.lock:
             every = self.place.base.logged_models(self.place.look())
-        found = [entities.logged_model(one) for one in every.values() if not one.deleted and one.experiment in wanted]
-        found = utils.sort(utils.filter_logged_models(found, filter_string, datasets), order_by)
+        among = [one for one in every.values() if not one.deleted and one.experiment in wanted]
+        found = search_models(among, mlflow_names.model_conditions(filter_string), datasets or (), order_by or ())
         end = offset + (max_results or _PAGE)
         following = None
         if len(found) > end:
             following = tokens(
                 offset=end, experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by
             ).encode()
-        return PagedList(found[offset:end], following)
+        return PagedList([entities.logged_model(one) for one in found[offset:end]], following)
 
 
 def _now() -> int:

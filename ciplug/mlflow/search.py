@@ -50,8 +50,15 @@ class Page:
 class Table:
     """All runs as rows: those of the catalog, and behind them those that this machine knows better."""
 
-    def __init__(self, base: Base, local: Mapping[str, Local]) -> None:
+    def __init__(
+        self, base: Base, local: Mapping[str, Local], location: Callable[[str, str], str] = lambda experiment, run: run
+    ) -> None:
+        """
+        Args:
+            location: experiment and run → the address of the run's artifacts.
+        """
         self._base = base
+        self._location = location
         self._local = local
         self._count = len(base.rows.ids)
         self._own = [run for id_, one in local.items() if (run := _own_state(base, id_, one, local)) is not None]
@@ -104,10 +111,10 @@ class Table:
             return [row for row in rows if row not in values]
         if condition.comparator == "IS NOT NULL":
             return [row for row in rows if row in values]
-        holds = _test(condition)
+        passes = holds(condition)
         if condition.kind == "dataset":
-            return [row for row in rows if any(map(holds, values.get(row, ())))]
-        return [row for row in rows if row in values and values[row] is not None and holds(values[row])]
+            return [row for row in rows if any(map(passes, values.get(row, ())))]
+        return [row for row in rows if row in values and values[row] is not None and passes(values[row])]
 
     def _arranged(self, rows: list[int], orders: Sequence[Order]) -> list[int]:
         own = any(row >= self._count for row in rows)
@@ -141,15 +148,27 @@ class Table:
         """Row → value; of a dataset's key, a list of values."""
         key = (kind, name)
         if key not in self._cache:
-            values = self._base.values(kind, name)
+            values = self._recorded(kind, name)
             found = {row: value for row, value in values.items() if row not in self._masked} if self._masked else values
             own = {
                 self._count + number: value
                 for number, run in enumerate(self._own)
-                if (value := _value(run, kind, name)) is not None
+                if (value := self._value(run, kind, name)) is not None
             }
             self._cache[key] = {**found, **own} if own else found
         return self._cache[key]
+
+    def _recorded(self, kind: str, name: str) -> Mapping[int, Any]:
+        if (kind, name) == ("attribute", "artifact_uri"):
+            rows = self._base.rows
+            pairs = zip(rows.experiments, rows.ids, strict=True)
+            return {row: self._location(experiment, id_) for row, (experiment, id_) in enumerate(pairs)}
+        return self._base.values(kind, name)
+
+    def _value(self, run: RunState, kind: str, name: str) -> Any:
+        if (kind, name) == ("attribute", "artifact_uri"):
+            return self._location(run.experiment, run.id)
+        return _value(run, kind, name)
 
 
 def _own_state(base: Base, id_: str, one: Local, local: Mapping[str, Local]) -> RunState | None:
@@ -180,7 +199,8 @@ def _value(run: RunState, kind: str, name: str) -> Any:
     return attributes.get(name)
 
 
-def _test(condition: Condition) -> Callable[[Any], bool]:
+def holds(condition: Condition) -> Callable[[Any], bool]:
+    """Return the test of a condition on a value."""
     comparator, wanted = condition.comparator, condition.value
     if condition.kind == "metric" or condition.name in ("start_time", "end_time"):
         compare, number = _NUMERIC[comparator], float(wanted)

@@ -217,6 +217,11 @@ class Sessions:
                 if writer.is_open or not again:
                     raise
 
+    def open_run(self, run_id: str) -> RunWriter | None:
+        """The open run of this id; None where it has ended, or was never on this machine."""
+        with self._place.lock:
+            return self._open_run(run_id)
+
     def touched(self, subject: str) -> None:
         """Take note that something was added."""
         self._written[subject] = time.monotonic()
@@ -235,6 +240,8 @@ class Sessions:
             if ended is not None:
                 events.append({"ended": ended / 1000})
             writer = self._open_run(run_id)
+            if ended is None and status in _TERMINAL and writer is not None and writer.logged().ended is None:
+                events.append({"tag": state.UNENDED, "value": "true"})
             self.log(run_id, *events)
             if writer is None:
                 if status in _TERMINAL:

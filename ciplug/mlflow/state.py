@@ -31,6 +31,8 @@ LOCATION, CREATED, SOURCE_RUN, MODEL_TYPE = (
     "ciplug.source_run",
     "ciplug.model_type",
 )
+UNNAMED, UNENDED = "ciplug.no_name_tag", "ciplug.no_end"
+"""MLflow's tag of the name was deleted; the time of the end was never given."""
 METRIC = "ciplug.metric:"
 """The beginning of a tag of a logged model: a metric, with its step, time, run and dataset."""
 OLD_EXPERIMENT = "mlflow.experiment"
@@ -176,14 +178,14 @@ def recorded_run(run: Run, changes: Changes, sessions: Sequence[Logged] = ()) ->
         experiment_name=experiment,
         status=tags.get(STATE) or _FROM_RECORD[run.status],
         start=milliseconds(run.started),
-        end=ended,
+        end=None if UNENDED in tags else ended,
         deleted=changes.effective == "deleted",
         params={name: str(value) for name, value in run.params.items()},
         metrics=metrics,
         inputs=run.inputs,
         model_inputs=run.model_inputs,
         outputs=run.outputs,
-        artifacts=run.artifacts,
+        artifacts=merged_files(run.artifacts, changes.late.artifacts),
         **state,
     )
     for logged in sessions:
@@ -217,12 +219,17 @@ def open_run(run: Run, logged: Logged) -> RunState:
 def _from_tags(tags: Mapping[str, str], name: str | None, run_id: str) -> dict[str, Any]:
     shown = {key: value for key, value in tags.items() if not key.startswith(HIDDEN)}
     name = name or shown.get(RUN_NAME) or run_id[:8]
-    return {"name": name, "user": tags.get(USER) or tags.get(OWN_USER, ""), "tags": {**shown, RUN_NAME: name}}
+    return {"name": name, "user": tags.get(USER) or tags.get(OWN_USER, ""), "tags": _named(shown, tags, name)}
+
+
+def _named(shown: Mapping[str, str], tags: Mapping[str, str], name: str) -> dict[str, str]:
+    return dict(shown) if UNNAMED in tags else {**shown, RUN_NAME: name}
 
 
 def _with_session(state: RunState, logged: Logged) -> RunState:
     tags = {**{name: value for name, value in state.tags.items() if name not in logged.untagged}, **logged.tags}
     name = logged.name or state.name
+    is_named = (RUN_NAME in state.tags or UNNAMED in logged.untagged) and UNNAMED not in logged.tags
     tags = {key: value for key, value in tags.items() if not key.startswith(HIDDEN)}
     goes_on = logged.status in _UNENDED
     return replace(
@@ -233,7 +240,7 @@ def _with_session(state: RunState, logged: Logged) -> RunState:
         deleted=state.deleted if logged.lifecycle is None else logged.lifecycle == "deleted",
         params={**{name: str(value) for name, value in logged.params.items()}, **state.params},
         metrics=latest(state.metrics, logged.last),
-        tags={**tags, RUN_NAME: name},
+        tags={**tags, RUN_NAME: name} if is_named else {key: tags[key] for key in tags if key != RUN_NAME},
         inputs=merged_datasets(state.inputs, logged.inputs),
         model_inputs=merged_ids(state.model_inputs, logged.model_inputs),
         outputs=merged_models(state.outputs, logged.outputs),

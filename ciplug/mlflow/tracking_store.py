@@ -195,11 +195,14 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
         return run.deleted or (run.experiment in experiments and experiments[run.experiment].deleted)
 
     def _entity(self, one: state.RunState, experiments: Mapping[str, state.Experiment]) -> Any:
-        experiment = experiments.get(one.experiment)
-        top = self._location(experiment) if experiment else mlflow_names.append_to_uri_path(self._root, one.experiment)
-        location = mlflow_names.append_to_uri_path(top, one.id, "artifacts")
+        location = self._run_location(one.experiment, one.id, experiments)
         deleted = self._is_deleted(one, experiments)
         return entities.run(one, location, lambda: self.place.texts(one.id), deleted=deleted)
+
+    def _run_location(self, experiment: str, run_id: str, experiments: Mapping[str, state.Experiment]) -> str:
+        known = experiments.get(experiment)
+        top = self._location(known) if known else mlflow_names.append_to_uri_path(self._root, experiment)
+        return str(mlflow_names.append_to_uri_path(top, run_id, "artifacts"))
 
     @translated
     def create_run(self, experiment_id: str, user_id: str, start_time: int, tags: Any, run_name: str) -> Any:
@@ -225,7 +228,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
         self._check_active(run_id)
         sessions = self.place.sessions
         if run_name:
-            sessions.log(run_id, {"name": run_name})
+            sessions.log(run_id, *_renaming(run_name))
         if run_status is not None:
             sessions.end(run_id, state.OF_MLFLOW[RunStatus.to_string(run_status)], end_time)
         elif end_time is not None:
@@ -253,7 +256,8 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
     # Logging
 
     def log_metric(self, run_id: str, metric: Metric) -> None:
-        self.log_batch(run_id, [metric], [], [])
+        mlflow_names.validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
+        self._log(run_id, [metric], (), ())
 
     def log_param(self, run_id: str, param: Any) -> None:
         checked = mlflow_names.validate_param(param.key, param.value)
@@ -265,13 +269,9 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
 
     def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
         mlflow_names.validate_run_id(run_id)
-        if len(metrics) == 1 and not params and not tags:
-            one = metrics[0]
-            mlflow_names.validate_metric(one.key, one.value, one.timestamp, one.step)
-        else:
-            metrics, params, tags = mlflow_names.validate_batch_data(metrics, params, tags)
-            mlflow_names.validate_batch_limits(metrics, params, tags)
-            mlflow_names.validate_param_keys_unique(params)
+        metrics, params, tags = mlflow_names.validate_batch_data(metrics, params, tags)
+        mlflow_names.validate_batch_limits(metrics, params, tags)
+        mlflow_names.validate_param_keys_unique(params)
         self._log(run_id, metrics, params, tags)
 
     @translated
@@ -285,7 +285,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
                 self._log_model_metric(run_id, one)
         for tag in tags:
             if tag.key == state.RUN_NAME:
-                logged.append({"name": str(tag.value)})
+                logged += _renaming(str(tag.value))
             else:
                 logged.append(events.tag(tag.key, tag.value))
         self.place.sessions.log(run_id, *logged)
@@ -307,7 +307,10 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
         self._check_active(run_id)
         if key not in self._run(run_id).tags:
             raise MlflowException(f"No tag with name: {key} in run with id {run_id}", RESOURCE_DOES_NOT_EXIST)
-        self.place.sessions.log(run_id, events.untag(key))
+        if key == state.RUN_NAME:
+            self.place.sessions.log(run_id, events.tag(state.UNNAMED, "true"))
+        else:
+            self.place.sessions.log(run_id, events.untag(key))
 
     def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
         from mlflow.models import Model
@@ -371,7 +374,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
             local = self.place.look()
             experiments = self.place.experiments(local)
             gone = {one.id for one in experiments.values() if one.deleted}
-            table = Table(self.place.base, local)
+            table = Table(self.place.base, local, lambda one, run: self._run_location(one, run, experiments))
             page = table.search(wanted, gone, stages, conditions, orders, offset, max_results)
             runs = [self._entity(run, experiments) for run in page.runs]
         token = mlflow_names.SearchUtils.create_page_token(offset + len(runs)) if page.has_more else None
@@ -394,6 +397,11 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
         ]
 
 
+def _renaming(name: str) -> list[Event]:
+    """MLflow keeps the name of a run as a tag, too: both are set at once."""
+    return [{"name": name}, events.untag(state.UNNAMED)]
+
+
 def _metric_event(one: Any) -> Event:
     event = events.metric(one.key, one.value, one.step or 0, one.timestamp / 1000)
     # Unlike other names, MLflow's are kept as they are.
@@ -409,9 +417,10 @@ def _check_page(max_results: Any, *, allow_none: bool = False) -> None:
     if max_results is None and allow_none:
         return
     if not isinstance(max_results, int) or not 1 <= max_results <= _PAGE_MOST:
+        is_large = isinstance(max_results, int) and max_results > _PAGE_MOST
+        wanted = f"at most {_PAGE_MOST}" if is_large else "a positive integer"
         raise MlflowException(
-            f"Invalid value {max_results} for parameter 'max_results' supplied. It must be at most {_PAGE_MOST} and "
-            f"a positive integer",
+            f"Invalid value {max_results} for parameter 'max_results' supplied. It must be {wanted}",
             INVALID_PARAMETER_VALUE,
         )
 

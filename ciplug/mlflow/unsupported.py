@@ -91,3 +91,37 @@ Unsupported: Any = type(
     _unsupported(mlflow_names.AbstractTrackingStore, IMPLEMENTED_TRACKING | INHERITED_TRACKING, EMPTY_TRACKING),
 )
 """A class with the methods that are not supported, whatever the version of MLflow has of them."""
+
+
+EMPTY_REGISTRY: dict[str, Callable[[], Any]] = {
+    "list_webhooks": lambda: PagedList([], None),
+    "list_webhooks_by_event": lambda: PagedList([], None),
+}
+"""ciplug has notifications of its own. MLflow's server asks for webhooks at every change of the registry."""
+IMPLEMENTED_REGISTRY = frozenset(
+    {
+        *("create_registered_model", "update_registered_model", "rename_registered_model", "delete_registered_model"),
+        *("search_registered_models", "get_registered_model", "get_latest_versions"),
+        *("set_registered_model_tag", "delete_registered_model_tag"),
+        *("create_model_version", "update_model_version", "transition_model_version_stage", "delete_model_version"),
+        *("get_model_version", "get_model_version_download_uri", "search_model_versions"),
+        *("set_model_version_tag", "delete_model_version_tag"),
+        *("set_registered_model_alias", "delete_registered_model_alias", "get_model_version_by_alias"),
+    }
+)
+"""What the registry's store does itself."""
+_WEBHOOKS = frozenset({"create_webhook", "get_webhook", "update_webhook", "delete_webhook", "test_webhook"})
+
+
+def inherited_registry() -> set[str]:
+    """MLflow's own code does these by means of the other methods: copies, and prompts, which are registered models."""
+    every = public_methods(mlflow_names.AbstractRegistryStore)
+    return every - IMPLEMENTED_REGISTRY - EMPTY_REGISTRY.keys() - _WEBHOOKS
+
+
+UnsupportedRegistry: Any = type(
+    "UnsupportedRegistry",
+    (),
+    _unsupported(mlflow_names.AbstractRegistryStore, IMPLEMENTED_REGISTRY | inherited_registry(), EMPTY_REGISTRY),
+)
+"""The same for the registry."""

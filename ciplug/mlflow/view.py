@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from ciplug.mlflow.base import Base
 from ciplug.mlflow.journals import Journals, Local
 from ciplug.mlflow.state import Experiment, LoggedModel, RunState
 from ciplug.records.canonical import digest
+from ciplug.records.keys import RunKey
 from ciplug.steps.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ SCHEME = "ciplug"
 SERVER_AGE = 10.0
 """Seconds after which a server asks the store again."""
 CLIENT_AGE = 5.0
+_SERIES_MOST = 100
+"""Runs whose series are kept in memory."""
 
 
 class View:
@@ -40,8 +45,10 @@ class View:
         self.uri = uri
         self.process = os.getpid()
         self.is_server = False
+        self.began = int(time.time() * 1000)
         self.lock = threading.RLock()
         self._path, self._store = parse_uri(uri)
+        self._series: dict[RunKey, tuple[object, Mapping[str, Series]]] = {}
 
     @cached_property
     def session(self) -> Session:
@@ -105,12 +112,21 @@ class View:
         key = self.base.run_key(run_id, own) if run else None
         if run is None or key is None:
             return []
-        found = self._runs(own)
-        series = found.series(found.load([key])[0])
+        series = self._recorded_series(key, own)
         if metric in series:
             return _points(series[metric])
         point = run.metrics.get(metric)
         return [] if point is None else [(point.time or 0, point.step, point.value)]
+
+    def _recorded_series(self, key: RunKey, own: Local | None) -> Mapping[str, Series]:
+        """The series of a recorded run, which a chart asks for one by one."""
+        mark = (self.base.generation, frozenset(own.objects) if own else frozenset())
+        if key not in self._series or self._series[key][0] != mark:
+            if len(self._series) >= _SERIES_MOST:
+                self._series.clear()
+            runs = self._runs(own)
+            self._series[key] = mark, runs.series(runs.load([key])[0])
+        return self._series[key][1]
 
     def _runs(self, own: Local | None) -> Runs:
         from ciplug.tracking.runs import Runs
@@ -132,7 +148,13 @@ class View:
     def experiments(self, local: Mapping[str, Local] | None = None) -> dict[str, Experiment]:
         with self.lock:
             local = self.look() if local is None else local
-            return self.base.experiments(local, self._implied(local))
+            found = self.base.experiments(local, self._implied(local))
+            # Nobody has created the default one, nor those that ciplug's own runs are in.
+            oldest = min([self.began, *(one.created for one in found.values() if one.created is not None)]) - 1
+            return {
+                id_: one if one.created is not None else replace(one, created=oldest, updated=oldest)
+                for id_, one in found.items()
+            }
 
     def _implied(self, local: Mapping[str, Local]) -> dict[str, str]:
         names = {}

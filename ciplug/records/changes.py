@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeVar
 
 from ciplug.records.amendment import LAST_SEQ, Amendment
-from ciplug.records.change import Change, combined, merged_files, same_param
+from ciplug.records.change import Change, combined, same_param
 from ciplug.records.inputs import merged_datasets, merged_ids, merged_models
 from ciplug.records.last_point import latest
 from ciplug.records.run import Run, Scalar, Status
@@ -170,7 +170,6 @@ class Changes:
             inputs=merged_datasets(record.inputs, late.inputs),
             model_inputs=merged_ids(record.model_inputs, late.model_inputs),
             outputs=merged_models(record.outputs, late.outputs),
-            artifacts=merged_files(record.artifacts, late.artifacts),
         )
 
 

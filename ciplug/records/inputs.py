@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from ciplug.errors import RecordError
 from ciplug.records.canonical import digest, dumps
 
-TEXT_MOST = 1024 * 1024
-"""Bytes of one schema or profile."""
-TEXTS_MOST = 8 * 1024 * 1024
+TEXT_MOST = 16 * 1024 * 1024
+"""Bytes of one schema or profile: what MLflow takes."""
+TEXTS_MOST = 64 * 1024 * 1024
 """Bytes of all schemas and profiles of a run, as JSON."""
 NAME_MOST, DIGEST_MOST, SOURCE_MOST = 500, 250, 65_535
 """Characters, as far as MLflow has such a limit."""

@@ -104,7 +104,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     has_begun = child.exit_code == 0 or _has_begun(entry, watch) or tracking.has_begun
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
-    logged = tracking.take(command, _status(child))
+    logged = tracking.take(command, _stated(entry, _status(child)))
     head_after = _moved_head(session, moves, began)
     recorded = finish(
         session,
@@ -130,6 +130,12 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
 
 def _status(child: ChildResult) -> Status:
     return "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
+
+
+def _stated(entry: RunWriter, status: Status) -> Status:
+    """How the run ended: of a command that ended well, MLflow may have said that the training in it did not."""
+    stated = entry.logged().status
+    return "failed" if status == "finished" and stated in ("failed", "killed") else status
 
 
 def _has_begun(entry: RunWriter, watch: Watch) -> bool:

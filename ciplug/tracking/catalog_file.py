@@ -180,7 +180,8 @@ def _renewed(file: Path | None) -> sqlite3.Connection:
 
 
 def _connected(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, timeout=_WAIT, isolation_level=None)
+    # A server's threads ask it one after the other.
+    db = sqlite3.connect(where, timeout=_WAIT, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA synchronous = NORMAL")
         if _version(db) == 0:

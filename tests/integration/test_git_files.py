@@ -191,6 +191,41 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
 
 
+def test_what_becomes_of_a_file_that_is_set_aside(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    open_ = opener((tmp_path / "remote.git").as_uri(), tmp_path)
+    contents = [b"sent again", b"unneeded anew", b"gone", b"kept", b"named again"]
+    again, anew, gone, kept, named = digests = map_of(contents)
+    open_().put(make(tmp_path / "in", *contents), nothing)
+    assert open_().drop([again, anew, gone, named], digests, NOW) == (4, 0, False)
+    open_().put(make(tmp_path / "in", contents[0]), nothing)
+    open_().compact()
+    assert open_().missing(digests) == set()
+    assert open_().drop([anew], [anew, kept, named], NOW + DAY) == (1, 1, False)
+    assert not open_().due(NOW + DAY)
+    assert open_().missing(digests) == {gone}
+    assert open_().drop([], [kept, named], NOW + 2 * DAY) == (0, 1, False)
+    assert open_().missing(digests) == {anew, gone}
+
+
+def test_a_host_that_takes_branches_only_for_a_while(git_server: GitServer, tmp_path: Path) -> None:
+    hook = git_server.create("other", custom_refs=False) / "hooks" / "update"
+    repository = git_server.create("remote")
+    open_ = opener(git_server.url("remote"), tmp_path)
+    one = b"one"
+    other = next(data for n in range(10_000) if sha(data := b"%d" % n)[7:9] == sha(one)[7:9])
+    folded, branch = "refs/ciplug/files/folded", "refs/heads/ciplug-files"
+    for data, expected in ((one, [folded]), (other, [folded, branch]), (b"last", [folded])):
+        if data == other:
+            hook.rename(repository / "hooks" / "update")
+        open_().put(make(tmp_path / "in", data), nothing)
+        assert open_().compact() == 1
+        assert refs(git_server) == expected
+        assert open_().missing([sha(one), sha(data)]) == set()
+        (repository / "hooks" / "update").unlink(missing_ok=True)
+    assert open_().missing([sha(one), sha(other)]) == set()
+
+
 @pytest.mark.slow
 def test_files_are_set_aside_for_a_day_and_then_gone_physically(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served

@@ -67,7 +67,12 @@ def open_store(uri: str, cwd: Path, env: Mapping[str, str]) -> TrackingStore:
 
 
 def may_exist(uri: str, cwd: Path) -> bool:
-    """Whether there can be runs at an address: a path of this disk that nobody has made holds none."""
+    """Whether there can be runs to read at an address: a path of this disk that nobody has made holds none.
+
+    What MLflow logs to a ciplug store is in the run already.
+    """
+    if uri.partition(":")[0] == "ciplug":
+        return False
     path = _path_of(uri, cwd)
     return path is None or path.exists()
 

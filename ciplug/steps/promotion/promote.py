@@ -21,7 +21,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.promotion.registration import files_of, registration_of
+from ciplug.steps.promotion.registration import has_files, registration_of
 from ciplug.steps.promotion.writing import (
     check_job,
     check_key,
@@ -35,7 +35,7 @@ from ciplug.steps.promotion.writing import (
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import sign_event, signers_of
+from ciplug.steps.signatures import judged_runs, sign_event, signers_of
 from ciplug.steps.trust_level import level_of
 from ciplug.tracking.runs import Runs
 
@@ -86,7 +86,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     check_job(session)
     session = by_protected_policy(session)
     stage = ladder_of(session, request.model).stage(request.stage)
-    runs = session.runs()
+    runs = judged_runs(session)
     until = time.monotonic() + writing.PATIENCE
     for lost_races in itertools.count():
         model, log, _ = read_registry(session, request.model)
@@ -96,11 +96,11 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_signed(session, runs, run)
         _check_host(session, run)
         _check_counts(runs, run)
-        _check_registered(runs, model, run)
-        _check_stage(session, model, run, stage)
+        _check_registered(runs, model, run, request.version)
+        _check_stage(session, model, run, stage, request.version)
         evidence = gather_evidence(session, runs, run, stage)
         try:
-            done = _append(session, model, log, run, stage, evidence, request.reason)
+            done = _append(session, model, log, run, stage, evidence, request)
         except Conflict:
             if time.monotonic() >= until:
                 raise gave_up(run.model, lost_races + 1, _left(session, run)) from None
@@ -184,9 +184,14 @@ def _check_counts(runs: Runs, run: Run) -> None:
         )
 
 
-def _check_registered(runs: Runs, model: Model, run: Run) -> None:
+def _version_of(model: Model, run: Run, number: int | None) -> Version | None:
+    """The version that is asked for, else the one that was registered from the run; None: there is none yet."""
+    return model.of_run(run.id) if number is None else model.version(number)
+
+
+def _check_registered(runs: Runs, model: Model, run: Run, number: int | None) -> None:
     """Raise PromotionRefused where the run is registered as a version of another record or other files than it has."""
-    version = model.of_run(run.id)
+    version = _version_of(model, run, number)
     if version is not None and version.record not in (None, runs.digests([run])[run_key(run).key]):
         raise PromotionRefused(
             Refusal.OTHER_RECORD,
@@ -194,7 +199,7 @@ def _check_registered(runs: Runs, model: Model, run: Run) -> None:
             f"'{model.name}': somebody has changed it",
             hint="find out who: ciplug fsck; and promote another run",
         )
-    if version is not None and dict(version.files) != files_of(run):
+    if version is not None and not has_files(run, version):
         raise PromotionRefused(
             Refusal.OTHER_FILES,
             f"version {version.number} of '{model.name}' was registered with other files than run {run.id[:12]} has",
@@ -202,11 +207,11 @@ def _check_registered(runs: Runs, model: Model, run: Run) -> None:
         )
 
 
-def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
+def _check_stage(session: Session, model: Model, run: Run, stage: str, number: int | None) -> None:
     """Raise PromotionRefused where the run's version may not move to the stage from where it is."""
-    version = model.of_run(run.id)
-    number, current = (version.number, version.stage) if version else (model.next_version, NO_STAGE)
-    ladder_of(session, model.name).check_promotion(number, current, stage)
+    version = _version_of(model, run, number)
+    own, current = (version.number, version.stage) if version else (model.next_version, NO_STAGE)
+    ladder_of(session, model.name).check_promotion(own, current, stage)
 
 
 def _append(
@@ -216,10 +221,10 @@ def _append(
     run: Run,
     stage: str,
     evidence: PromotionEvidence,
-    reason: str | None,
+    request: PromotionRequest,
 ) -> Promotion:
     """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
-    log, model, version = _registered(session, model, log, run, evidence)
+    log, model, version = _registered(session, model, log, run, evidence, request.version)
     holder = model.holder(stage)
     level = level_of(session)
     payload = Promote(
@@ -230,7 +235,7 @@ def _append(
         from_stage=version.stage,
         ladder=ladder_of(session, run.model).stages,
         replaces=holder.number if holder else None,
-        reason=reason,
+        reason=request.reason,
         policy_digest=evidence.verdict.policy_digest,
         verdict=evidence.key,
         verdict_digest=evidence.digest,
@@ -262,10 +267,15 @@ def _append(
 
 
 def _registered(
-    session: Session, model: Model, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
+    session: Session,
+    model: Model,
+    log: ledger.Ledger,
+    run: Run,
+    evidence: PromotionEvidence,
+    number: int | None,
 ) -> tuple[ledger.Ledger, Model, Version]:
     """Return the log, model and version of a run; register the run first if it is not a version yet."""
-    version = model.of_run(run.id)
+    version = _version_of(model, run, number)
     if version is not None:
         return log, model, version
     payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from ciplug import config as configuration
 from ciplug.config import Config
-from ciplug.errors import ConfigError, GitError
-from ciplug.git.branch_files import Tree, tree_of_branch, tree_of_default_branch
+from ciplug.errors import ConfigError, GitError, GitKind
+from ciplug.git.branch_files import Tree, has_branches, tree_of_branch, tree_of_default_branch
 from ciplug.git.history import target_branch
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.committed_settings import inside, settings_in
 from ciplug.steps.policy_in_force import Policies, read_policies
 from ciplug.steps.session import Session
+from ciplug.stores import DEFAULT_BRANCH
 
 
 def by_protected_policy(session: Session) -> Session:
@@ -51,11 +52,19 @@ def _default_branch(session: Session) -> tuple[str, Tree]:
         try:
             return tree_of_default_branch(workspace, session.env)
         except GitError as problem:
+            if problem.kind is GitKind.NO_REF and not has_branches(workspace, session.env, DEFAULT_BRANCH):
+                # Nothing was ever pushed, so there is no branch yet that anybody protects.
+                return _local_branch(session)
             raise GitError(
                 f"a promotion goes by the policy of the default branch, which cannot be read: {problem.message}",
                 hint=problem.hint,
                 kind=problem.kind,
             ) from None
+    return _local_branch(session)
+
+
+def _local_branch(session: Session) -> tuple[str, Tree]:
+    workspace = session.need_workspace()
     branch = target_branch(workspace, session.env, asked=None, context_target=None, context_default=None)
     if branch is None:
         raise GitError("a promotion goes by the policy of the default branch, and this repository has no branch")

@@ -11,7 +11,7 @@ from ciplug.records.run import Run
 from ciplug.registry.model import Version
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import fetch
-from ciplug.steps.promotion.registration import files_of
+from ciplug.steps.promotion.registration import has_files
 from ciplug.steps.session import Session
 from ciplug.tracking.runs import Runs
 
@@ -28,7 +28,7 @@ def run_of(runs: Runs, model: str, version: Version) -> Run:
             hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
         )
     run = runs.at(version.commit, version.run)
-    if dict(version.files) != files_of(run):
+    if not has_files(run, version):
         raise StoreError(
             f"run {run.id} does not name the artifacts that version {version.number} of '{clean(model, 80)}' was "
             "registered with",

@@ -121,12 +121,10 @@ def _plan(
     for name, oid in over.items():
         if name in folders[name[:2]]:  # it was sent again
             continue
-        if name not in needed:
-            gone.add(name)
-        elif name in unneeded:
-            aside[name] = oid
-        else:
+        if name in needed:
             folders[name[:2]][name] = (BLOB, oid)
+        else:
+            gone.add(name)
     for name in unneeded:
         mode, oid = folders[name[:2]].pop(name, ("", ""))
         if mode == BLOB:
