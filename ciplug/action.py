@@ -39,9 +39,15 @@ _MANY = {
     "tags": "--tag",
     "allow-unchanged": "--allow-unchanged",
 }
-_SWITCHES = {"comment": ("true", "--no-comment"), "label": ("false", "--label")}
+_SWITCHES = {
+    "comment": ("true", "--no-comment"),
+    "label": ("false", "--label"),
+    "hand-over": ("false", "--hand-over"),
+}
 """Input → its default, and the option for the other value."""
-INPUTS = ("command", *_ONE, *_MANY, *_SWITCHES)
+_COLLECT = "collect"
+"""True, false, or the folder with what the other jobs handed over."""
+INPUTS = ("command", _COLLECT, *_ONE, *_MANY, *_SWITCHES)
 _BOOLEANS = ("true", "false")
 
 
@@ -75,6 +81,9 @@ def arguments(env: Mapping[str, str], *, shell: str = "bash") -> list[str]:
             raise UsageError(f"input '{name}': '{value}' is neither true nor false")
         if value.lower() != default:
             argv.append(option)
+    collect = env.get(variable(_COLLECT), "").strip() or "false"
+    if collect.lower() != "false":
+        argv.append("--collect" if collect.lower() == "true" else f"--collect={collect}")
     command = "\n".join(_lines(env, "command"))
     if command.strip():
         argv += ["--", shell, "-eo", "pipefail", "-c", command]

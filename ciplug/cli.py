@@ -42,6 +42,7 @@ COMMANDS = {
     "compact": "fold pending writes of the store, and delete what retention does not keep",
     "fsck": "check the store, and repair what can be repaired without losing data",
     "doctor": "check whether ciplug can work here, and print the line that fixes each problem",
+    "ui": "show the runs and the registry in MLflow's web pages",
     "demo": "try every step on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`."""

@@ -19,9 +19,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-CONTENTS = ("pyproject.toml", "README.md", "LICENSE", "ciplug", "templates", "examples")
-"""The files that the package is built from."""
+CONTENTS = ("pyproject.toml", "README.md", "LICENSE", "ciplug", "templates", "examples", "setup")
+"""The files that an environment is made from."""
+LOCKED, LOCKED_UV = "setup/locked.txt", "setup/locked-uv.txt"
+"""What is installed beside the package, each file by its SHA-256."""
+LAST_PYTHON = (3, 13)
+MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
+"""Where all that is locked has wheels; elsewhere it is installed by name."""
 WHERE_FROM = {
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy", "cert", "client-cert"),
     "constraint",
@@ -32,8 +38,6 @@ COMMAND = "command"
 WEEK = 7 * 24 * 3600
 OUTDATED = 2 * WEEK
 """A name is used for a week, and a job takes at most five days: older environments are no longer in use."""
-_UV = "0.13.9"
-"""The version of uv to fetch if there is none: pinning the action pins it, too."""
 
 
 def main(own: Path, env: Mapping[str, str]) -> int:
@@ -57,7 +61,12 @@ def main(own: Path, env: Mapping[str, str]) -> int:
     else:
         work = Path(tempfile.mkdtemp(prefix="new.", dir=home or env.get("RUNNER_TEMP")))
         try:
-            how = f"created with {_make(work, _requirement(source) or (f'{own}[{extras}]' if extras else str(own)))}"
+            packages = (
+                Packages(_requirement(source), own)
+                if source
+                else Packages(f"{own}[{extras}]" if extras else str(own), own, _locked(own))
+            )
+            how = f"created with {_make(work, packages)}"
         except subprocess.CalledProcessError as problem:
             shutil.rmtree(work, ignore_errors=True)
             program = f"{Path(problem.cmd[0]).name} {' '.join(problem.cmd[1:])}"
@@ -67,6 +76,29 @@ def main(own: Path, env: Mapping[str, str]) -> int:
         outputs.write(f"python={python_of(place)}\nfolder={place / COMMAND}\n")
     print(f"ciplug: {place} {how}, {time.monotonic() - start:.1f} s")
     return 0
+
+
+class Packages(NamedTuple):
+    """What goes into an environment."""
+
+    package: str
+    """The requirement of ciplug itself."""
+    own: Path
+    """The folder of action.yml."""
+    locked: Path | None = None
+    """The file with all that it needs, by hashes; None: by names."""
+
+
+def is_locked(version: tuple[int, ...], machine: str) -> bool:
+    """Whether this Python and this machine have wheels of all that is locked."""
+    return version[:2] <= LAST_PYTHON and machine.lower() in MACHINES
+
+
+def _locked(own: Path) -> Path | None:
+    if is_locked(sys.version_info[:2], platform.machine()):
+        return own / LOCKED
+    print(f"ciplug: no hashes for Python {platform.python_version()} on {platform.machine()}: installed by name")
+    return None
 
 
 def name_of(source: Path, extras: str, env: Mapping[str, str], now: float) -> str:
@@ -126,10 +158,10 @@ def _files(source: Path) -> Iterator[Path]:
         yield from sorted(path for path in inside if path.is_file() and path.suffix != ".pyc")
 
 
-def _make(work: Path, source: str) -> str:
-    """Install from `source` into a new environment below `work`; returns the program that did it."""
+def _make(work: Path, packages: Packages) -> str:
+    """Install the packages into a new environment below `work`; returns the program that did it."""
     environment = work / "environment"
-    by = _install(environment, work, source)
+    by = _install(environment, work, packages)
     command = environment / COMMAND / "ciplug"
     command.parent.mkdir()
     # Relative to itself, because the environment will be renamed.
@@ -139,31 +171,42 @@ def _make(work: Path, source: str) -> str:
     return by
 
 
-def _install(environment: Path, scratch: Path, source: str) -> str:
+def _install(environment: Path, scratch: Path, packages: Packages) -> str:
     pip = (sys.executable, "-I", "-m", "pip")
     settings = subprocess.run([*pip, "config", "list"], capture_output=True, text=True)
     # If pip is configured, only pip is certain to use the organisation's sources.
-    uv = None if names_a_source(settings.stdout) else shutil.which("uv") or _fetched_uv(pip, scratch)
+    uv = None if names_a_source(settings.stdout) else shutil.which("uv") or _fetched_uv(pip, scratch, packages.own)
     if uv:
         try:
             # Outside the checkout, so that its uv.toml does not apply.
             _run(scratch, uv, "venv", "--quiet", "--python", sys.executable, str(environment))
-            _run(scratch, uv, "pip", "install", "--quiet", "--python", str(python_of(environment)), source)
+            _fill(scratch, packages, uv, "pip", "install", "--quiet", "--python", str(python_of(environment)))
             return "uv"
         except subprocess.CalledProcessError:
             # For example, uv trusts other certificates than pip.
             print("ciplug: uv failed, see above; trying pip", file=sys.stderr)
     _run(scratch, sys.executable, "-I", "-m", "venv", "--clear", str(environment))
     own_pip = (str(python_of(environment)), "-I", "-m", "pip")
-    _run(scratch, *own_pip, "install", "--quiet", "--disable-pip-version-check", source)
+    _fill(scratch, packages, *own_pip, "install", "--quiet", "--disable-pip-version-check")
     return "pip"
 
 
-def _fetched_uv(pip: tuple[str, ...], scratch: Path) -> str | None:
+def _fill(scratch: Path, packages: Packages, *install: str) -> None:
+    """Install what is locked by its hashes, and then ciplug, which is built with what is there."""
+    if packages.locked is None:
+        _run(scratch, *install, packages.package)
+        return
+    _run(scratch, *install, "--require-hashes", "-r", str(packages.locked))
+    # Extras are not locked.
+    _run(scratch, *install, "--no-build-isolation", packages.package)
+
+
+def _fetched_uv(pip: tuple[str, ...], scratch: Path, own: Path) -> str | None:
     """Fetch uv with pip: it saves more time. None if there is no pip, or no wheel of uv for this machine."""
     folder = scratch / "uv"
-    options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
-    done = subprocess.run([*pip, "install", *options, "--target", str(folder), f"uv=={_UV}"], capture_output=True)
+    options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes")
+    command = [*pip, "install", *options, "--target", str(folder), "-r", str(own / LOCKED_UV)]
+    done = subprocess.run(command, capture_output=True)
     return shutil.which("uv", path=str(folder / "bin")) if done.returncode == 0 else None
 
 

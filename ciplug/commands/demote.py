@@ -6,7 +6,9 @@ import argparse
 
 from ciplug.commands import options
 from ciplug.commands.output import tell_move
+from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.moves import demote
+from ciplug.steps.promotion.stage_change import StageChange
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
+    followers = followers_of(session)
     done = demote(session, args.model, version=args.version, start=args.start, to=args.to, reason=args.reason)
     if payload := done.payload:
         tell_move(args.model, payload.version, payload.stage, done.event)
+        change = StageChange(
+            kind="demoted", model=args.model, version=payload.version, stage=payload.stage, event=done.event
+        )
+        follow_up(session, change, followers)
     return 0

@@ -8,6 +8,7 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.promote import PromotionRequest, promote
+from ciplug.steps.promotion.stage_change import StageChange
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
     request = PromotionRequest(args.model, args.to, run=args.run, version=args.version, reason=args.reason)
     promotion = promote(session, request)
     tell_promotion(promotion)
-    follow_up(session, promotion, followers)
+    follow_up(session, StageChange.of(promotion), followers, promotion.run)
     return 0

@@ -18,6 +18,7 @@ from ciplug.steps.all_runs import all_runs
 from ciplug.steps.reporting import snapshot
 from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.select import resolve_commit
+from ciplug.steps.signatures import judged_runs
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.post:
         return 0
     how = Posting(label=args.label, on_request=True, follows=follows, foreign=foreign)
-    return _code(post(session, taken, lambda later: snapshot.take(later, later.runs(), commit), how))
+    return _code(post(session, taken, lambda later: snapshot.take(later, judged_runs(later), commit), how))
 
 
 def _write(args: argparse.Namespace, session: Session, report: Report) -> None:

@@ -89,8 +89,8 @@ class Defaults:
     """Absolute, in the metric's unit. The default is 0, since even 1e-9 can be a large error for a small metric."""
     alpha: float = key(kinds.ERROR_RATE, 0.05)
     """One-sided: how often a gate may fail a candidate that is exactly at its limit."""
-    correction: Literal["holm", "none"] = key(one_of("holm", "none"), "holm")
-    """The correction over all tests of a run that can fail it."""
+    correction: Literal["holm", "max-t", "none"] = key(one_of("holm", "max-t", "none"), "holm")
+    """The correction over all tests of a run that can fail it; max-t: by how slices and metrics go together."""
 
 
 @dataclass(frozen=True, kw_only=True)

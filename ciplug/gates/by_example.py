@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class ByExample:
     def __init__(self, policy: Policy, evidence: Evidence) -> None:
         self._evidence = evidence
         self._seeds = policy.seeds is not None
+        self._joint = policy.defaults.correction == "max-t"
         self._pairs: dict[str | None, Paired | Undecided] = {}
         self._parts: dict[tuple[str | None, tuple[str, ...]], dict[Part, list[int]]] = {}
         self._own = evidence.examples.get(evidence.candidate.run or "")
@@ -194,7 +196,8 @@ class ByExample:
         try:
             from ciplug.stats.paired_tests import answer
 
-            self.answers.update(zip(questions, answer(pair, list(questions.values())), strict=True))
+            asked = [replace(question, joint=self._joint) for question in questions.values()]
+            self.answers.update(zip(questions, answer(pair, asked), strict=True))
         except ModuleNotFoundError as missing:
             reason = Undecided(f"a test example by example needs {missing.name}: pip install 'ciplug[stats]'")
             self.answers.update(dict.fromkeys(questions, reason))

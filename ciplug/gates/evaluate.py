@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -104,7 +104,7 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
     tests = {
         number: check.p for number, check in enumerate(checks) if check.p is not None and check.gate.severity == "error"
     }
-    adjusted = holm(tests) if policy.defaults.correction == "holm" else {}
+    adjusted = _corrected(policy, checks, tests)
     by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
     for number, check in enumerate(checks):
         result = settled(check, adjusted.get(number))
@@ -116,6 +116,22 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
     for of_gate in by_gate.values():
         yield from (result for _, result in of_gate if result.slice is None)
         yield from slices.shortened([(check, result) for check, result in of_gate if result.slice is not None])
+
+
+def _corrected(policy: Policy, checks: Sequence[Check], tests: Mapping[int, float]) -> Mapping[int, float]:
+    """The p-values of the checks, by their number, after the correction of the policy."""
+    if policy.defaults.correction == "none":
+        return {}
+    together = {
+        number: check.interval.influence
+        for number, check in enumerate(checks)
+        if number in tests and check.interval and check.interval.influence is not None and check.traded is None
+    }
+    if policy.defaults.correction == "holm" or len(together) < 2:
+        return holm(tests)
+    from ciplug.stats.max_t import step_down
+
+    return step_down(tests, together)
 
 
 def _at_look(policy: Policy, evidence: Evidence) -> Policy:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+import re
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ciplug.errors import NewerRecord, RecordError
 from ciplug.records import bounds, canonical
@@ -87,7 +88,7 @@ def registry_event(data: bytes, key: str) -> RegistryEvent:
     from ciplug.records.registry_event import SCHEMA, RegistryEvent
 
     try:
-        return _record(RegistryEvent, data, key)
+        return _canonical(RegistryEvent, data) or _record(RegistryEvent, data, key)
     except RecordError:
         value = _parse(data, key)
         schema = value.get("schema") if isinstance(value, dict) else None
@@ -99,7 +100,41 @@ def registry_event(data: bytes, key: str) -> RegistryEvent:
 
 def payload(kind: type[T], value: Mapping[str, Any], key: str) -> T:
     """Return an event's payload as the dataclass of its type. Raises RecordError naming the key and the field."""
-    return _record(kind, canonical.dumps(value), key)
+    from pydantic import ValidationError
+
+    data = canonical.dumps(value)
+    try:
+        return _valid(kind, data)
+    except ValidationError:
+        return _record(kind, data, key)
+
+
+_SMALL = 100_000
+_LONG_NUMBER = re.compile(rb"\d{%d}" % (_DIGITS_MOST + 1))
+
+
+def _canonical(kind: type[T], data: bytes) -> T | None:
+    """The record in bytes that are as we write them, read in a fifth of the time; None for any others.
+
+    They are canonical if writing what they hold gives the same bytes: then no key is there twice.
+    """
+    from pydantic import ValidationError
+
+    if len(data) > _SMALL or _LONG_NUMBER.search(data):
+        return None
+    try:
+        value = json.loads(data)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        if text.encode() + b"\n" != data or deeper_than(value, MAX_DEPTH):
+            return None
+        return _valid(kind, data)
+    except (ValidationError, ValueError, RecursionError):
+        return None
+
+
+def _valid(kind: type[T], data: bytes) -> T:
+    record: T = _adapter(cast(Hashable, kind)).validate_json(data, strict=True)
+    return record
 
 
 class DuplicateKeyError(ValueError):
@@ -186,7 +221,7 @@ def _validate(kind: Any, value: Any) -> tuple[Any, list[Any]]:
 
 
 @functools.cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from ciplug.errors import BrokenLog, PromotionRefused, UsageError
 from ciplug.records.canonical import digest
-from ciplug.records.registry_event import Promote
+from ciplug.records.registry_event import Promote, Register
+from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
 from ciplug.records.run import Run
 from ciplug.records.verdict import EFFECTS, Verdict, worst
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Version
 
 
@@ -225,3 +228,67 @@ def tag_faults(expected: Mapping[str, str], found: Mapping[str, str], *, every: 
             yield Fault.TAG_ELSEWHERE, name
     if every:
         yield from ((Fault.TAG_MISSING, name) for name in expected if name not in found)
+
+
+class Scan(NamedTuple):
+    """What a look at every event of a log has found, without reading them as records."""
+
+    about: Sequence[tuple[str, int | None]]
+    """Of each event its type, and the version that it is about; None: none."""
+    broken: int | None = None
+    """The number of the first event that does not follow from the one before."""
+
+
+def scan(entries: Sequence[bytes]) -> Scan:
+    """Verify the chain of a log. Only what every schema of an event has is read, which takes microseconds an event."""
+    about: list[tuple[str, int | None]] = []
+    before: str | None = None
+    for number, data in enumerate(entries, start=1):
+        try:
+            event = json.loads(data)
+            follows = (event["seq"], event.get("previous")) == (number, before)
+            payload = event.get("payload")
+            version = payload.get("version") if isinstance(payload, dict) else None
+            about.append((str(event["type"]), version if isinstance(version, int) else None))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            follows = False
+        if not follows:
+            return Scan(about, number)
+        before = digest(data)
+    return Scan(about)
+
+
+def broken_moves(version: Version, own: Sequence[tuple[int, Any]], today: Ladder) -> Iterator[tuple[int, str]]:
+    """Yield the events on a version that no ciplug would have made, as far as they show by themselves.
+
+    What other versions did meanwhile is not looked at: `rules.broken_rules` replays a whole log.
+
+    Args:
+        own: number and payload of the events on the version that count, first to last.
+        today: the stages in force, for events that do not name theirs.
+    """
+    stage: str | None = None
+    for seq, payload in own:
+        if isinstance(payload, Register):
+            if stage is not None:
+                yield seq, f"registers version {version.number} again"
+            stage = NO_STAGE
+            continue
+        if not isinstance(payload, Promote | Demote | Rollback | MoveFreely):
+            continue
+        # Another version that came into its stage has archived it.
+        came_from = {stage, ARCHIVED} if stage not in (None, NO_STAGE) else {stage}
+        if payload.from_stage not in came_from:
+            yield seq, f"moves version {version.number} from {payload.from_stage}, and it was in {stage or 'no log'}"
+        if isinstance(payload, Promote | Rollback) and (payload.run, payload.commit) != (version.run, version.commit):
+            yield seq, f"is about another run than version {version.number} was registered with"
+        if isinstance(payload, Promote):
+            try:
+                ladder = Ladder(payload.ladder or today.stages)
+                ladder.check_promotion(version.number, payload.from_stage or NO_STAGE, ladder.stage(payload.stage))
+            except (PromotionRefused, UsageError) as refused:
+                yield seq, f"breaks the order of the stages: {refused.message}"
+        stage = payload.stage
+    last = own[-1][0] if own else 0
+    if version.stage not in (stage, ARCHIVED):
+        yield last, f"left version {version.number} in {stage or 'no log'}, and it is in {version.stage}"

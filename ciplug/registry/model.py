@@ -235,7 +235,9 @@ class Model:
         """With a version as the last holder of a stage; `without` cannot come back to it by itself."""
         if number not in self.by_number:
             return self
-        earlier = tuple(one for one in self.held.get(stage, ()) if one not in (number, without))
+        earlier = self.held.get(stage, ())
+        if number in earlier or without in earlier:
+            earlier = tuple(one for one in earlier if one not in (number, without))
         return replace(self, held={**self.held, stage: (*earlier, number)})
 
     def without_holder(self, stage: str, number: int) -> Model:

@@ -75,7 +75,7 @@ def read_at(
     before, beyond = snapshots.around(name, seq) if snapshots else (None, None)
     if before is None or before.head.seq > seq:
         before = None
-    end = beyond.head if beyond else head
+    end = beyond or head
     try:
         events = ledger.read(log, name, before.head if before else None, end).events
     except BrokenLog:

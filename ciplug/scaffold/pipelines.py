@@ -246,9 +246,9 @@ def _place(path: str, settings: Settings, present: Collection[str]) -> tuple[str
 
 
 def _steps(read: Template, name: str, settings: Settings, path: str) -> tuple[str, tuple[str, ...]]:
-    """A template with `pip install … ciplug` and `ciplug ci -- COMMAND` among its steps."""
+    """A template with a step of `pip install -r …`, and `ciplug ci -- COMMAND` among its steps."""
     text = _command(read(name), name, after_dashes(settings.command))
-    text = _replaced(text, name, r"-r requirements\.txt ", f"{settings.install} " if settings.install else "")
+    text = _installs(text, name, settings.install)
     text = _in_folder(_branch(text, name, settings.branch), name, settings, path)
     if settings.source is None:
         return text, (f"in {path}, replace git+https://…/ciplug.git@000… with your copy of ciplug, at a commit",)
@@ -257,9 +257,10 @@ def _steps(read: Template, name: str, settings: Settings, path: str) -> tuple[st
 
 _RUNS = (
     (r"^name: train$", "name: @NAME@"),
-    (r"^  train:\n    runs-on: .*$", '  train:\n    name: @NAME@\n    runs-on: ubuntu-latest\n'
-     '    defaults: {run: {working-directory: "@FOLDER@"}}'),
-)  # fmt: skip
+    (r"^  train:\n", "  train:\n    name: @NAME@\n"),
+    (r"^  ciplug:\n", '  ciplug:\n    name: "@NAME@: ciplug"\n'),
+    (r"^    runs-on: .*$", '\\g<0>\n    defaults: {run: {working-directory: "@FOLDER@"}}'),
+)
 _PUSHES = (
     # Not for pull requests: a required check that `paths` skips stays pending for ever.
     (r"^  push: \{branches: (\[.*\])\}$", '  push: {branches: \\1, paths: ["@FOLDER@/**", "@FILE@"]}'),
@@ -267,17 +268,18 @@ _PUSHES = (
 _IN_FOLDER: dict[str, tuple[tuple[str, str], ...]] = {
     "github/train.yml": (
         *_RUNS,
-        (r"^( +)with:\n +command: ", '\\1with:\n\\1  working-directory: "@FOLDER@"\n\\1  command: '),
-        (r"(?<= path: )ciplug-report$", '"@FOLDER@/ciplug-report"'),
+        (r"^( +)with:\n +(command|collect): ", '\\1with:\n\\1  working-directory: "@FOLDER@"\n\\1  \\2: '),
+        (r"(?<= path: )ciplug-report(?=\}$)", '"@FOLDER@/ciplug-report"'),
     ),
     "gitea/train.yml": (*_RUNS, (r"(?<= path: )ciplug-report(?=\}$)", '"@FOLDER@/ciplug-report"')),
     "bitbucket/bitbucket-pipelines.yml": (
         (r"(?<= name: )train$", "@NAME@"),
+        (r"(?<= name: )ciplug$", '"@NAME@: ciplug"'),
         (r"^( +)script:$", '\\1script:\n\\1  - cd "@FOLDER@"'),
         (r"(?<=- )test-results/\*\*$", '"@FOLDER@/test-results/**"'),
     ),
     "azure/azure-pipelines.yml": (
-        (r"^  - (bash: .*)$", '  - \\1\n    workingDirectory: "@FOLDER@"'),
+        (r"^( +)(displayName: (?:install|train)|name: ciplug)$", '\\1\\2\n\\1workingDirectory: "@FOLDER@"'),
         (r"(?<= testResultsFiles: )ciplug-report/junit.xml(?=\}$)", '"@FOLDER@/ciplug-report/junit.xml"'),
         (r"(?<=- publish: )ciplug-report$", '"@FOLDER@/ciplug-report"'),
     ),
@@ -294,16 +296,20 @@ _FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 """Template → its path filters, only where no required check would wait for a skipped job."""
-_GITLAB_RULES = (
-    '"@NAME@":',
-    "  rules:",
-    *(
-        f'    - if: {when}\n      changes: ["@FOLDER@/**/*", ".gitlab-ci.yml"]'
-        for when in (
-            '$CI_PIPELINE_SOURCE == "merge_request_event"',
-            "$CI_COMMIT_BRANCH && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH",
-        )
-    ),
+_GITLAB_RULES = tuple(
+    line
+    for job, always in (("@NAME@-train", ""), ("@NAME@", "\n      when: always"))
+    for line in (
+        f'"{job}":',
+        "  rules:",
+        *(
+            f'    - if: {when}{always}\n      changes: ["@FOLDER@/**/*", ".gitlab-ci.yml"]'
+            for when in (
+                '$CI_PIPELINE_SOURCE == "merge_request_event"',
+                "$CI_COMMIT_BRANCH && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH",
+            )
+        ),
+    )
 )
 
 
@@ -336,16 +342,16 @@ def _in_dir(text: str, folder: str) -> str:
 
 
 def _installs(text: str, name: str, install: str | None) -> str:
-    if install is None:
-        try:
-            return yaml_text.without_step(text, r"^pip install -r ")
-        except CiplugError as problem:
-            raise _changed(name, problem.message) from None
-    if install == "-r requirements.txt":
-        return text
-    if install.startswith("-r "):
-        return _replaced(text, name, r"requirements\.txt", install.removeprefix("-r "))
-    return _replaced(text, name, r"^pip install -r .*", f"pip install {install}")
+    """What the training needs; on GitHub, the file is a variable of the step."""
+    pattern = r"^pip install -r .*"
+    try:
+        if install is None:
+            return yaml_text.without_step(text, pattern)
+        if install.startswith("-r ") and "REQUIREMENTS" in text:
+            return yaml_text.replace(text, r"requirements\.txt", lambda match: install.removeprefix("-r "))
+        return yaml_text.replace(text, pattern, lambda match: f"pip install {install}")
+    except CiplugError as problem:
+        raise _changed(name, problem.message) from None
 
 
 def _command(text: str, name: str, command: str) -> str:

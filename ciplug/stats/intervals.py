@@ -22,8 +22,11 @@ chooses one for scores by example.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ciplug.stats.contributions import Contributions
 
 LARGEST = 1e100
 """Larger numbers have squares that no float can hold."""
@@ -103,6 +106,8 @@ class Interval:
     """Units from which on the test has its usual reach; with fewer, its interval is wider."""
     notes: tuple[str, ...] = ()
     """Sentences that the reader must see beside the verdict."""
+    influence: Contributions | None = field(default=None, compare=False, repr=False)
+    """What each example adds to the estimate, where tests are corrected by how they go together."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ Everything but McNemar's test needs numpy; importing this module without it rais
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ import numpy as np
 from ciplug.errors import counted
 from ciplug.stats import scores
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
+from ciplug.stats.max_t import influence_of
 from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
 from ciplug.stats.paired_examples import Paired, completed, present, take
 from ciplug.stats.paired_proportions import tango
@@ -57,6 +59,8 @@ class Question:
     test: Test = "auto"
     limit: float | None = None
     """The bound that the candidate's metric is held against, in the place of the baseline's."""
+    joint: bool = False
+    """Whether the interval is to have the influence of each example."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,20 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     columns = {metric: _columns(pair, metric) for metric in {question.metric for question in questions}}
     clusters = scores.cluster_index(pair.candidate)
     same = _same_answers(pair)
+    name = _name_of(pair) if any(question.joint for question in questions) else ""
     by_rows: dict[int, list[int]] = {}
     for number, question in enumerate(questions):
         by_rows.setdefault(id(question.rows), []).append(number)
     answers: dict[int, Answer] = {}
     for numbers in by_rows.values():
         asked = {number: questions[number] for number in numbers}
-        answers.update(_on_same_rows(pair, clusters, columns, asked, same=same))
+        answers.update(_on_same_rows(pair, clusters, columns, asked, same=same, name=name))
     return [answers[number] for number in range(len(questions))]
 
 
 def _bounded(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     """Answers that hold whatever the candidate would have said to the examples that it lacks."""
+    questions = [replace(question, joint=False) for question in questions]
     lost = set(pair.lost)
     row_of = {row: at for at, row in enumerate(row for row in range(len(pair)) if row not in lost)}
     there = present(pair)
@@ -158,6 +164,7 @@ def _on_same_rows(
     questions: Mapping[int, Question],
     *,
     same: bool,
+    name: str,
 ) -> dict[int, Answer]:
     """Answers to questions that all have the same `rows`, by their number."""
     rows = next(iter(questions.values())).rows
@@ -174,8 +181,13 @@ def _on_same_rows(
         elif sides is None:
             part = part or _part(pair, chosen)
             answers[number] = _score(part, question)
+            found = answers[number].result
+            if question.joint and isinstance(found, Interval) and (each := _influence(part, question)) is not None:
+                units = chosen if clusters is None else clusters[chosen]
+                found = replace(found, influence=influence_of(name, units, each))
+                answers[number] = replace(answers[number], result=found)
         else:
-            means = _Means(pair, chosen, sides, clusters=clusters, question=question)
+            means = _Means(pair, chosen, sides, clusters=clusters, question=question, name=name)
             if (result := means.test()) is None:
                 flips.setdefault(means.rows.tobytes(), {})[number] = means
             else:
@@ -198,6 +210,7 @@ class _Means:
         *,
         clusters: Indices | None,
         question: Question,
+        name: str,
     ) -> None:
         new, old = sides[0][rows], sides[1][rows]
         has = ~(np.isnan(new) & np.isnan(old))
@@ -209,13 +222,19 @@ class _Means:
         self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
         self.margins = self.plain if rule.scale == 1 else rule.sign * (self.new - rule.scale * self.old)
         self._ids = pair.candidate.ids
+        self._name = name
+        self._units = self.rows if clusters is None else clusters[self.rows]
         self._total = len(rows)
 
     def answer(self, result: Interval | Undecided) -> Answer:
         weights = np.ones(len(self.rows)) if self.weights is None else self.weights / self.weights.mean()
         new, old = (float((side * weights).mean()) if len(side) else math.nan for side in (self.new, self.old))
         if isinstance(result, Interval):
-            result = replace(result, notes=(*result.notes, *self._about_the_rows()))
+            influence = None
+            if self.question.joint:
+                mean = float((self.margins * weights).mean())
+                influence = influence_of(self._name, self._units, (self.margins - mean) * weights)
+            result = replace(result, notes=(*result.notes, *self._about_the_rows()), influence=influence)
         return Answer(new if math.isfinite(new) else math.nan, old if math.isfinite(old) else math.nan, result)
 
     def _about_the_rows(self) -> Iterator[str]:
@@ -326,6 +345,16 @@ def _score(pair: Paired, question: Question) -> Answer:
         reason = f"'{question.metric}' is not a mean over examples: its test is 'bootstrap', not '{question.test}'"
         return Answer(math.nan, math.nan, Undecided(reason))
     return Answer(*scores.compare(pair, question.metric, question.rule, resample=question.test == "bootstrap"))
+
+
+def _influence(pair: Paired, question: Question) -> Floats | None:
+    return scores.influence_of(pair, question.metric, question.rule, question.limit)
+
+
+def _name_of(pair: Paired) -> str:
+    """The examples and their clusters, as one name."""
+    parts = (*pair.candidate.ids, "", *(pair.candidate.clusters or ()))
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def _part(pair: Paired, rows: Indices) -> Paired:

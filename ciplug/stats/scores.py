@@ -106,6 +106,17 @@ def _by_influence(
     return new.value, old.value, result
 
 
+def influence_of(pair: Paired, metric: str, rule: Rule, limit: float | None) -> Floats | None:
+    """What each example adds to the score that a rule is about; None where that is not known."""
+    if not _is_smooth(metric):
+        return None
+    asked = _influence_auc(pair) if metric in ("auc", "roc_auc") else _influence_of_classes(pair, metric)
+    if isinstance(asked, Undecided):
+        return None
+    new, old = asked[0].each, asked[1].each
+    return rule.sign * (new if limit is not None else new - rule.scale * old)
+
+
 _NAMES = {"auc": "AUC", "roc_auc": "AUC", "f1": "F1"}
 
 

@@ -9,6 +9,7 @@ from ciplug.errors import StoreError
 from ciplug.steps.recover import recover, recovery_notes
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -23,4 +24,4 @@ def all_runs(session: Session) -> Runs:
                 session.tell(Note(f"sent {len(sent)} from the spool"))
         except StoreError as problem:
             session.tell(Note(problem.message, is_detail=True))
-    return session.runs()
+    return judged_runs(session)

@@ -17,6 +17,7 @@ from ciplug.steps.open_bundles import BundleFilter, Source, open_source
 from ciplug.steps.record_bundles import Recording, record_bundles
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 
 MAX_TOTAL = 512 * 1024 * 1024
@@ -77,7 +78,7 @@ def runs_to_judge(session: Session, collected: Collected) -> list[Run]:
         by_model.setdefault(run.model, []).append(run)
     if all(len(runs) == 1 for runs in by_model.values()):
         return handed
-    counting = {run.id for run in candidates(session, session.runs(), session.need_head())}
+    counting = {run.id for run in candidates(session, judged_runs(session), session.need_head())}
     return [next((run for run in runs if run.id in counting), runs[-1]) for runs in by_model.values()]
 
 

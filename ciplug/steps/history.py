@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -13,7 +13,6 @@ from ciplug.records import moment, read
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote, RegistryEvent
 from ciplug.registry import ledger
-from ciplug.registry.events import payload_of
 from ciplug.registry.model import Model
 from ciplug.steps.registered import read_past, read_registry
 from ciplug.steps.session import Session, stamp
@@ -23,8 +22,6 @@ class PastEvent(NamedTuple):
     """An event of a model."""
 
     event: RegistryEvent
-    payload: Any
-    """None where this ciplug does not know its type."""
     outcome: str | None
     """The word of the verdict that it stands on."""
 
@@ -44,19 +41,20 @@ def history(session: Session, name: str, most: int | None = None) -> History:
     count = log.head.seq if log.head else 0
     start = max(count - most, 0) if most is not None else 0
     events = ledger.last(session.log, name, start).events
-    payloads = {event.seq: payload_of(event) for event in events}
-    words = _outcomes(session, payloads)
-    past = tuple(PastEvent(event, payloads[event.seq], words.get(event.seq)) for event in events)
+    words = _outcomes(session, events)
+    past = tuple(PastEvent(event, words.get(event.seq)) for event in events)
     return History(model, past, start)
 
 
-def _outcomes(session: Session, payloads: Mapping[int, Any]) -> dict[int, str]:
+def _outcomes(session: Session, events: Sequence[RegistryEvent]) -> dict[int, str]:
     """Number of an event → word of its verdict. What an older ciplug wrote does not name it: its verdict is read."""
-    found = {seq: word for seq, payload in payloads.items() if (word := getattr(payload, "outcome", None))}
+    found = {event.seq: word for event in events if isinstance(word := event.payload.get("outcome"), str)}
     older = {
-        seq: payload.verdict
-        for seq, payload in payloads.items()
-        if isinstance(payload, Promote) and not payload.outcome and payload.verdict
+        event.seq: key
+        for event in events
+        if event.seq not in found
+        and event.type == Promote.type
+        and isinstance(key := event.payload.get("verdict"), str)
     }
     verdicts = session.store.read(older.values()) if older else {}
     for seq, key in older.items():

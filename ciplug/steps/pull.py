@@ -27,6 +27,7 @@ from ciplug.steps.promotion.writing import yanked
 from ciplug.steps.registered import read_registry
 from ciplug.steps.registry_checks import wrong_verdict
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 
 LOCK = "ciplug.lock"
 _FORMAT = 1
@@ -98,7 +99,7 @@ def pull(
         if version.yanked is not None:
             raise yanked(model.name, version)
         check_standing(session, model, version)
-    runs = session.runs()
+    runs = judged_runs(session)
     run = run_of(runs, model.name, version)
     fetched = fetch(session, run, folder, paths, force=force, progress=progress)
     if not runs.changes(run).counts:

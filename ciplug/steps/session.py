@@ -281,7 +281,10 @@ class Session:
         return self.head
 
     def runs(self, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
-        """All runs of the store, those in this spool that wait for it, and those in a bundle of this job."""
+        """All runs of the store, those in this spool that wait for it, and those in a bundle of this job.
+
+        Who decides on runs takes those of `steps.signatures.judged_runs`.
+        """
         from ciplug.tracking.runs import Runs
 
         unsent = dict(handed_over or {})

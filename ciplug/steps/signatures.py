@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ciplug import signing
-from ciplug.errors import RecordError
+from ciplug.errors import CiplugError, RecordError
 from ciplug.records import signature as signatures
-from ciplug.records.canonical import dumps
-from ciplug.records.keys import run_key, signature_key
+from ciplug.records.canonical import digest, dumps
+from ciplug.records.keys import RunKey, run_key, signature_key
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
 from ciplug.steps.policy_in_force import read_policies
@@ -62,20 +62,25 @@ class Signers:
     def of_run(self, runs: Runs, run: Run) -> str | None:
         """Who signed a run and everything that is beside it; None where an allowed signer did not sign all of it.
 
-        An amendment that nobody signed takes a signed run out: whoever may push can do that, and nothing more.
+        Of its amendments, only those count that an allowed signer has signed, too.
         """
         key = run_key(run)
         names = []
-        for one, digest in runs.digests([run]).items():
-            name = self._of(runs, {one: digest}, runs.beside(key) if one == key.key else ())
+        for one, content in runs.digests([run]).items():
+            name = self._of(runs, {one: content}, runs.beside(key) if one == key.key else ())
             if name is None:
                 return None
             names.append(name)
         return ", ".join(sorted(set(names))) or None
 
-    def of_verdict(self, runs: Runs, key: str, digest: str) -> str | None:
+    def of_object(self, runs: Runs, key: str) -> str | None:
+        """Who signed an object by itself, such as an amendment; None where no allowed signer did."""
+        data = runs.object(key)
+        return None if data is None else self._of(runs, {key: digest(data)}, ())
+
+    def of_verdict(self, runs: Runs, key: str, content: str) -> str | None:
         """Who signed a verdict; None where no allowed signer did."""
-        return self._of(runs, {key: digest}, ())
+        return self._of(runs, {key: content}, ())
 
     def _of(self, runs: Runs, objects: Mapping[str, str], names: Sequence[str]) -> str | None:
         key = signature_key(next(iter(objects)))
@@ -101,3 +106,26 @@ def signers_of(session: Session) -> Signers:
     """The allowed signers of the policy that judges: in a pull request, those of its target branch."""
     policies = read_policies(session)
     return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))
+
+
+def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None) -> Runs:
+    """All runs, of which those that are signed take only amendments that are signed, too.
+
+    Otherwise whoever may push could withdraw a run that counts.
+    """
+    runs = session.runs(handed_over)
+
+    def keys() -> Signers | None:
+        try:
+            return signers_of(session)
+        except CiplugError:
+            # Without a policy nothing is judged; a list of runs is shown all the same.
+            return None
+
+    def counts(run: RunKey, key: str) -> bool:
+        signers = keys()
+        return not signers or signers.of_object(runs, run.key) is None or signers.of_object(runs, key) is not None
+
+    runs.amendment_counts = counts
+    runs.has_signers = lambda: bool(keys())
+    return runs

@@ -74,20 +74,22 @@ class WitnessedLog:
         return Head(after + len(entries), digest(entries[-1])) if entries else None
 
     def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
-        # The last entry that was seen is read as well: it must be there, and be the same.
+        if until is not None:
+            # Entries of the past: whoever asks for them has read the end of the log, and knows their digests.
+            return self._log.entries(log, after, until)
         seen = self._seen.get(log)
+        # The last entry that was seen is read as well: it must be there, and be the same.
         start = min(after, seen.seq - 1) if seen else after
-        end = until if until is None or seen is None else max(until, seen.seq)
-        entries = self._log.entries(log, start, end)
+        entries = self._log.entries(log, start)
         if self._lacks(log, entries, start):
             # The view may be older than what another process has noted since.
             self._refresh()
-            entries = self._log.entries(log, start, end)
+            entries = self._log.entries(log, start)
             if self._lacks(log, entries, start):
                 raise self._went_back(log, entries, start)
-        if entries and end is None:
+        if entries:
             self._note(log, Head(start + len(entries), digest(entries[-1])))
-        return entries[after - start : None if until is None else until - start]
+        return entries[after - start :]
 
     def logs(self, prefix: str) -> list[str]:
         """The logs that exist, and those that were seen: one that is gone must not look like one that never was."""

@@ -93,6 +93,11 @@ class Runs:
         self._amendment_keys: dict[RunKey, list[str]] = {}
         self._records: dict[RunKey, Run] = {}
         self._changes: dict[RunKey, Changes] = {}
+        self.amendment_counts: Callable[[RunKey, str], bool] = lambda run, key: True
+        """Whether an amendment of a run changes anything, by its key; asked for each one that is read."""
+        self.has_signers: Callable[[], bool] = lambda: False
+        """Whether that depends on signatures."""
+        self._amendments: dict[RunKey, list[str]] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
 
@@ -207,16 +212,31 @@ class Runs:
         if "catalog" in self.__dict__:
             # It has read every amendment, for many runs at a lower price.
             found = {run: self.catalog.changes(run.key) for run in unlisted}
-            self._changes.update({run: changes for run, changes in found.items() if changes != NO_CHANGES})
+            amended = {run: changes for run, changes in found.items() if changes != NO_CHANGES}
+            if amended and self.has_signers():
+                # The catalog does not know what is signed.
+                self.recorded_on(run.commit for run in amended)
+            else:
+                self._changes.update(amended)
         else:
             self.recorded_on(run.commit for run in unlisted)
-        keys = [key for run in runs if run not in self._changes for key in self._amendment_keys.get(run, ())]
-        return [key for key in keys if amended_run(key)]
+        return [key for run in runs if run not in self._changes for key in self._amendments_of(run)]
+
+    def _amendments_of(self, run: RunKey) -> list[str]:
+        """Keys of the amendments of a run that was listed, without those that do not count, which are named."""
+        if run not in self._amendments:
+            keys = [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
+            self._amendments[run] = [key for key in keys if self.amendment_counts(run, key)]
+            for key in sorted({*keys} - {*self._amendments[run]}):
+                self.problems[key] = (
+                    f"{key}: ignored: the run is signed, and no allowed signer has signed this amendment"
+                )
+        return self._amendments[run]
 
     def _fold(self, runs: Iterable[RunKey], data: Mapping[str, bytes]) -> None:
         """Fold what was read of the amendments of these runs."""
         for run in runs:
-            keys = [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
+            keys = self._amendments_of(run)
             if run not in self._changes and keys:
                 # One that was listed, and is not there, is as unreadable as one that is damaged.
                 folded = fold_all({key: data.get(key, b"") for key in keys}, self.problems)
@@ -277,7 +297,7 @@ class Runs:
         """Keys of the records and the amendments of these runs: what `load` is going to read."""
         wanted = list(runs)
         self.recorded_on(run.commit for run in wanted)
-        amendments = (key for run in wanted for key in self._amendment_keys.get(run, ()) if amended_run(key))
+        amendments = (key for run in wanted for key in self._amendments_of(run))
         return [*(run.key for run in wanted), *amendments]
 
     def signatures_of(self, runs: Iterable[RunKey]) -> list[str]:

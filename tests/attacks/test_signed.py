@@ -195,13 +195,22 @@ def test_a_job_without_the_key_does_not_promote(signed: Scene) -> None:
     assert "has no key of one of them" in refused and SIGNING_KEY in refused
 
 
-def test_a_stranger_takes_a_run_out_and_puts_none_in(signed: Scene, key: Key) -> None:
+@pytest.mark.parametrize("change", [("tag", "ID", "note=x"), ("withdraw", "ID", "--reason", "mine"), ("delete", "ID")])
+def test_a_stranger_takes_no_signed_run_out(signed: Scene, key: Key, change: tuple[str, ...]) -> None:
     project = signed.project
     (run,) = [one for one in project.json("runs", "list", "--json") if one["metrics"]["accuracy"] == 0.86]
     colleague = signed.clone()
-    colleague.ciplug("runs", "tag", run["id"], "note=x")
-    refused = project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=1).stderr
-    assert "no allowed signer" in refused
+    colleague.ciplug("runs", *(run["id"] if word == "ID" else word for word in change))
+    project.ciplug("promote", "wine", "--to", "staging", env=key.env)
+    said = project.ciplug("report").stderr
+    assert "ignored: the run is signed, and no allowed signer has signed this amendment" in said
+
+
+def test_a_signer_takes_a_signed_run_out(signed: Scene, key: Key) -> None:
+    project = signed.project
+    (run,) = [one for one in project.json("runs", "list", "--json") if one["metrics"]["accuracy"] == 0.86]
+    project.ciplug("runs", "withdraw", run["id"], "--reason", "wrong data", env=key.env)
+    assert "wrong data" in project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=None).stderr
 
 
 def test_the_training_does_not_see_the_key(signed: Scene, key: Key) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.jenkins import Jenkins
+from tests.e2e.project import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 # Read now: every test takes our variables out of the environment.
@@ -80,6 +81,16 @@ def user_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pip_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One cache for all installations, since each test has a HOME of its own."""
     return os.environ.get("PIP_CACHE_DIR") or str(tmp_path_factory.mktemp("pip"))
+
+
+@pytest.fixture(scope="session")
+def wheel(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ciplug as a file that every job installs, built once."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
+    [built] = folder.iterdir()
+    return built
 
 
 @pytest.fixture(scope="session")

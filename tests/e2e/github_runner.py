@@ -48,12 +48,47 @@ import base64, io, json, os, pathlib, urllib.request, zipfile
 
 buffer = io.BytesIO()
 folder = pathlib.Path(os.environ["FOLDER"])
+files = sorted(p for p in folder.rglob("*") if p.is_file())
+if not files:
+    raise SystemExit(0)
 with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in files:
         archive.write(path, path.relative_to(folder))
 about = {"name": os.environ["NAME"], "zip": base64.b64encode(buffer.getvalue()).decode()}
 address = os.environ["GITHUB_API_URL"] + "/uploads/" + os.environ["GITHUB_RUN_ID"]
 urllib.request.urlopen(urllib.request.Request(address, json.dumps(about).encode()))
+"""
+_DOWNLOAD = """\
+name: A stand-in for download-artifact
+inputs:
+  pattern:
+    description: As that of the real one
+  path:
+    description: As that of the real one
+outputs:
+  download-path:
+    description: As that of the real one
+    value: ${{ steps.download.outputs.download-path }}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      id: download
+      env:
+        PATTERN: ${{ inputs.pattern }}
+        FOLDER: ${{ inputs.path }}
+      run: python3 "$GITHUB_ACTION_PATH/download.py"
+"""
+_DOWNLOAD_PY = """\
+import base64, fnmatch, io, json, os, pathlib, urllib.request, zipfile
+
+folder = pathlib.Path(os.environ["FOLDER"])
+address = os.environ["GITHUB_API_URL"] + "/uploads/" + os.environ["GITHUB_RUN_ID"]
+for about in json.load(urllib.request.urlopen(address)):
+    if fnmatch.fnmatch(about["name"], os.environ["PATTERN"]):
+        zipfile.ZipFile(io.BytesIO(base64.b64decode(about["zip"]))).extractall(folder / about["name"])
+with open(os.environ["GITHUB_OUTPUT"], "a") as outputs:
+    outputs.write(f"download-path={folder}\\n")
 """
 
 
@@ -62,9 +97,11 @@ def local_actions(workflow: str, folder: Path, *, source: Path, python: Path) ->
     stand_ins = {
         "actions/setup-python": {"action.yml": _SETUP_PYTHON.replace("{python}", str(python))},
         "actions/upload-artifact": {"action.yml": _UPLOAD, "upload.py": _UPLOAD_PY},
+        "actions/download-artifact": {"action.yml": _DOWNLOAD, "download.py": _DOWNLOAD_PY},
     }
     options = []
     # Of an action in a folder of its repository, it is the repository that is asked for.
+    workflow += (source / "action.yml").read_text()
     for name, ref in dict.fromkeys(re.findall(r"uses: ([\w-]+/[\w-]+)[\w/-]*@(\S+)", workflow)):
         action = f"{name}@{ref}"
         if name in stand_ins:
@@ -139,7 +176,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert token not in done.stdout
         return Job(done.returncode, done.stdout, seen)

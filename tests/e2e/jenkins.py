@@ -78,7 +78,7 @@ class Jenkins:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         told = json.loads((folder / "events.json").read_text()) if (folder / "events.json").exists() else {}
         archive = folder / "archive"

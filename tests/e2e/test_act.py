@@ -6,9 +6,11 @@ reviews are what it is told.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +32,9 @@ _WORKFLOWS = {
 _LATER = """\
       - name: A later step
         if: always()
-        run: printf '%s\\n' "$RUN_ID" "$VERDICT" "$REPORT" "$COMMENT" > "$SEEN/outputs" && cp -r ciplug-report "$SEEN/"
+        run: |
+          printf '%s\\n' "$RUN_ID" "$VERDICT" "$REPORT" "$COMMENT" > "$SEEN/outputs"
+          cp -r ciplug-report "$SEEN/" || true
         env:
           RUN_ID: ${{ steps.ciplug.outputs.run-id }}
           VERDICT: ${{ steps.ciplug.outputs.verdict }}
@@ -74,7 +78,7 @@ def runner(
     pip_cache: str,
     tmp_path: Path,
 ) -> Runner:
-    rights = {"actions": "read", "contents": "write", "pull-requests": "write", "statuses": "write"}
+    rights = {"contents": "write", "pull-requests": "write", "statuses": "write"}
     github_api.add_token("job-token", "github-actions[bot]", permissions=rights, app=True)
     github_api.add_token("fork-token", "github-actions[bot]", permissions={"contents": "read"}, app=True)
     options = ["--env", f"PIP_CACHE_DIR={pip_cache}"]
@@ -108,6 +112,9 @@ class TestTrain:
         assert project.inbox()
         # The run belongs to the pull request's head, though the merge is what was checked out.
         assert any(f'"commit":"{head}"' in text for text in project.stored(run_id))
+        # The model was handed over beside the record.
+        [stored] = [json.loads(text) for text in project.stored(run_id) if '"metrics"' in text]
+        assert [artifact["store"] for artifact in stored["artifacts"]] == ["git:"]
 
         runner.pull_request(7, "topic", head).ok()
         [again] = github_api.comments[7]
@@ -146,10 +153,14 @@ class TestTrain:
         assert project.refs() == before
         assert not [r for r in git_server.requests[asked:] if r.service == "receive-pack"]
         assert posted(github_api) == []
-        assert outputs(job)[1] == verdict and outputs(job)[3] == ""
-        assert "bundle.ndjson" in {f.name for f in (job.seen / "ciplug-report").iterdir()}
+        assert outputs(job) == ["", "NONE", "", ""]
+        [(_, about, data)] = github_api.artifacts.values()
+        assert re.fullmatch("ciplug-run-[0-9a-f]{32}", about["name"])
+        names = zipfile.ZipFile(io.BytesIO(data)).namelist()
+        assert {"bundle.ndjson", "report.html"} <= set(names) and not [n for n in names if n.startswith("files/")]
         kept = "a fork's job must not write the store: the run is in ciplug-report/bundle.ndjson"
-        job.says("Summary - ", kept, "no comment: a fork's job cannot write one")
+        left = "a fork's job must not write the store: the job that calls `ciplug collect` records its run"
+        job.says("Summary - ", kept, left)
 
 
 _CALLER = """\

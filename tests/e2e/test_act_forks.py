@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.bundles import a_run, packed, zipped
+from tests.e2e import github_events as events
 from tests.e2e.conftest import ROOT
 from tests.e2e.github_runner import REPOSITORY, Runner, local_actions
 from tests.e2e.project import MARKER, TOKEN, Project
@@ -128,7 +130,7 @@ def test_a_fork_s_pull_request_from_its_job_to_the_comment(
     assert project.refs() == [*before, "refs/pull/7/head", "refs/pull/7/merge"]
     assert not github_api.comments[7] and head not in github_api.statuses
     [(_, about, _)] = github_api.artifacts.values()
-    assert about["name"] == "ciplug-report"
+    assert re.fullmatch("ciplug-run-[0-9a-f]{32}", about["name"])
 
     github_api.add_run(RUN, commit=head, owner="stranger")
     code, log, _ = collect(runner, head)
@@ -158,10 +160,44 @@ def test_a_fork_s_pull_request_from_its_job_to_the_comment(
     assert github_api.comments[7] == [comment] and newer not in github_api.statuses
 
 
+def only(job: str) -> tuple[str, dict[str, str]]:
+    """A workflow of one job of train.yml, and the permissions of that job, which act does not enforce."""
+    workflow = yaml.safe_load(WORKFLOWS["train"])
+    of_job = workflow["jobs"][job]
+    rights = {name: of_job["permissions"].get(name, "none") for name in ("contents", "pull-requests", "statuses")}
+    alone = {name: value for name, value in of_job.items() if name not in ("needs", "if")}
+    return yaml.safe_dump({"on": {"push": {}}, "permissions": {}, "jobs": {job: alone}}), rights
+
+
+def test_the_training_has_no_token_that_writes(runner: Runner, project: Project, github_api: GitHubApi) -> None:
+    """Each job by itself, with a token of just its permissions; the training tries to push with what it finds."""
+    for job in ("train", "ciplug"):
+        text, rights = only(job)
+        (project.folder / f".github/workflows/only-{job}.yml").write_text(text)
+        github_api.add_token(f"{job}-token", "github-actions[bot]", permissions=rights, app=True)
+        assert (rights["contents"] == "write") == (job == "ciplug")
+    (project.folder / "train.py").write_text(TRAIN + PUSHES)
+    project.main = project.commit("main", 0.9)
+    before = project.refs()
+    project.server.reader = "train-token"
+    job = runner.run(
+        "push", events.push(project.main), workflow="only-train.yml", token="train-token", git_token="train-token"
+    ).ok()
+    assert "403" in (job.seen / "push").read_text() and not tokens_seen(job.seen, "train-token")
+    assert project.refs() == before and not github_api.statuses
+    runner.run("push", events.push(project.main), workflow="only-ciplug.yml", token="ciplug-token").ok()
+    assert [status["state"] for status in github_api.statuses[project.main]] == ["success"]
+    assert project.stored(f"runs/{project.main}-")
+
+
 EVIL = """\
+          bundle: ciplug-report/bundle.ndjson
       - name: The fork's own step
         if: always()
         run: python3 evil.py
+      - if: always()
+        uses: actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0
+        with: {name: ciplug-report, path: ciplug-report}
 """
 EVIL_PY = """\
 import json, pathlib
@@ -194,7 +230,7 @@ def test_a_hostile_fork_changes_nothing_and_is_named(
         7,
         0.4,
         {
-            ".github/workflows/train.yml": train.replace("      - if: always()\n", EVIL + "      - if: always()\n", 1),
+            ".github/workflows/train.yml": train.replace('          hand-over: "true"\n', EVIL, 1),
             "ciplug.yaml": "version: 1\nmetrics: metrics.json\n",
             "evil.py": EVIL_PY,
         },
@@ -230,12 +266,12 @@ def test_a_matrix_on_main_on_a_branch_and_on_a_fork(runner: Runner, project: Pro
     github_api.add_run(RUN, commit=project.main, branch="main")
     code, log, seen = runner.push(project.main, workflow="matrix.yml")
     assert code == 0, log
-    # act leaves `strategy.job-index` empty; on GitHub it is what makes the names different.
-    assert [about["name"] for _, about, _ in github_api.artifacts.values()] == ["ciplug-"] * 3
+    names = {about["name"] for _, about, _ in github_api.artifacts.values()}
+    assert len([name for name in names if name.startswith("ciplug-run-")]) == 3 and "ciplug-report" in names
     assert "3 runs of 3 bundles recorded" in log
     assert len(list(seen.glob("environment-*.json"))) == 3 and not tokens_seen(seen, "job-token", TOKEN)
     assert [status["state"] for status in github_api.statuses[project.main]] == ["success"]
-    assert sum("/inbox/" in ref for ref in project.refs()) == 1, "three runs are one push"
+    assert sum("/inbox/" in ref for ref in project.refs()) == 2, "three runs are one push, their verdicts another"
 
     github_api.artifacts.clear()
     head = project.pull_request(7, "topic", 0.93)
@@ -251,7 +287,7 @@ def test_a_matrix_on_main_on_a_branch_and_on_a_fork(runner: Runner, project: Pro
     head = project.fork(8, 0.91)
     github_api.add_pull(8, branch="topic", commit=head, owner="stranger")
     code, log, seen = as_fork(runner, 8, head, workflow="matrix.yml")
-    assert code == 0 and "train/collect]" not in log, log
+    assert code == 0 and "the job that calls `ciplug collect` records its run" in log, log
     assert not tokens_seen(seen, "job-token", TOKEN) and not github_api.comments[8]
     github_api.add_run(RUN, commit=head, owner="stranger")
     code, log, _ = collect(runner, head)
@@ -276,7 +312,7 @@ on: {push: {branches: [main]}}
 permissions: {}
 jobs:
   call:
-    permissions: {actions: read, contents: write, pull-requests: write, statuses: write}
+    permissions: {contents: write, pull-requests: write, statuses: write}
     uses: ./.github/workflows/matrix.yml
     with: {models: '["forest"]', requirements: more.txt}
 """

@@ -124,7 +124,7 @@ class GitLab:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         return done.returncode, done.stdout
 
@@ -186,16 +186,6 @@ def pipeline() -> str:
 def files() -> dict[str, str]:
     """Files of the project beside those of every project."""
     return {}
-
-
-@pytest.fixture(scope="session")
-def wheel(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ciplug as a file that every job installs, built once."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
-    [built] = folder.iterdir()
-    return built
 
 
 @pytest.fixture
@@ -332,10 +322,10 @@ class TestForms:
 
     def test_what_stands_under_its_name_is_merged(self, gitlab: GitLab, project: Project, tmp_path: Path) -> None:
         folder = gitlab.checkout(tmp_path / "main", "main")
-        [more] = re.findall(r"^```yaml\n(ciplug:\n  tags.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+        [more] = re.findall(r"^```yaml\n(ciplug-train:\n  tags.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
         with (folder / ".gitlab-ci.yml").open("a") as file:
             file.write(more)
-        job = yaml.safe_load(gitlab.preview(folder, on_main(project.main)))["ciplug"]
+        job = yaml.safe_load(gitlab.preview(folder, on_main(project.main)))["ciplug-train"]
         assert (job["tags"], job["timeout"]) == (["gpu"], "6 hours")
         assert job["script"] and job["rules"] and job["artifacts"]
 
@@ -400,8 +390,8 @@ class TestPromotion:
 
     def test_no_merge_request_has_the_jobs(self, gitlab: GitLab, project: Project, tmp_path: Path) -> None:
         folder = gitlab.checkout(tmp_path / "main", "main")
-        assert gitlab.jobs(folder, on_main(project.main)) == {"ciplug", "staging", "production"}
-        assert gitlab.jobs(folder, merge_request(3, "topic", project.main)) == {"ciplug"}
+        assert gitlab.jobs(folder, on_main(project.main)) == {"ciplug-train", "ciplug", "staging", "production"}
+        assert gitlab.jobs(folder, merge_request(3, "topic", project.main)) == {"ciplug-train", "ciplug"}
         assert gitlab.jobs(folder, {**on_main(project.main, CI_COMMIT_TAG="v1"), "CI_COMMIT_BRANCH": ""}) == set()
         assert gitlab.jobs(folder, on_main(project.main, CI_COMMIT_BRANCH="other")) == set()
 
@@ -427,7 +417,12 @@ class TestStages:
         assert [file["path"] for file in run["artifacts"]] == ["model.bin"]
         assert [file["path"] for file in run["datasets"]] == ["data"]
         assert [e[:2] for e in events(project)] == [("register", None), ("promote", "Staging")]
-        assert gitlab.jobs(folder, merge_request(3, "topic", project.main)) == {"prepare", "train", "ciplug"}
+        assert gitlab.jobs(folder, merge_request(3, "topic", project.main)) == {
+            "prepare",
+            "train",
+            "ciplug-train",
+            "ciplug",
+        }
 
 
 class TestMatrix:
@@ -457,13 +452,6 @@ class TestMatrix:
         [note] = gitlab_api.comments[15]
         assert all(model in note["body"] for model in ("ridge", "forest", "boosting"))
         assert gitlab_api.statuses[head][-1]["status"] == "failed"
-
-    def test_a_fork_has_no_job_that_collects(self, gitlab: GitLab, project: Project, tmp_path: Path) -> None:
-        folder = gitlab.checkout(tmp_path / "main", "main")
-        fork = {"CI_PROJECT_ID": FORK, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": FORK}
-        assert "collect" not in gitlab.jobs(folder, merge_request(3, "topic", project.main, **fork))
-        assert "collect" in gitlab.jobs(folder, merge_request(3, "topic", project.main))
-        assert "collect" in gitlab.jobs(folder, on_main(project.main))
 
 
 class TestMonitoring:
@@ -499,8 +487,8 @@ class TestMonitoring:
             assert done.returncode == 0, done.stdout + done.stderr
         variables = on_main(project.main, "schedule")
         folder = gitlab.checkout(tmp_path / "nightly", "main")
-        assert gitlab.jobs(folder, variables) == {"monitor"}
-        assert gitlab.jobs(folder, on_main(project.main)) == {"ciplug"}
+        assert gitlab.jobs(folder, variables) == {"evaluate", "monitor"}
+        assert gitlab.jobs(folder, on_main(project.main)) == {"ciplug-train", "ciplug"}
         code, log = gitlab.run(folder, variables)
         assert code == 0, log
         [run] = [run for text in project.stored("runs/") if (run := json.loads(text))["model"] == "wine-nightly"]
@@ -531,7 +519,8 @@ class TestForks:
             variables.pop("CIPLUG_GITLAB_TOKEN")
         code, log = gitlab.run(folder, variables)
         assert code == 0, log
-        report = folder / "ciplug-report"
+        [report] = (folder / "ciplug-handed-over").iterdir()
+        assert not (folder / "ciplug-report").exists()
         assert {f.name for f in report.iterdir()} == {*REPORT, "bundle.ndjson"}
         assert set(project.refs()) == {*before, "refs/merge-requests/16/head"}
         assert not gitlab_api.comments[16] and not gitlab_api.statuses
@@ -539,10 +528,10 @@ class TestForks:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as zipped:
             for file in report.iterdir():
-                zipped.write(file, f"ciplug-report/{file.name}")
+                zipped.write(file, f"ciplug-handed-over/77/{file.name}")
         place: dict[str, Any] = {"project": "fork/demo"} if where == FORK else {"ref": "refs/merge-requests/16/head"}
         gitlab_api.add_pipeline(99, commit=head, source="merge_request_event", **place)
-        gitlab_api.add_job(99, "ciplug", archive.getvalue())
+        gitlab_api.add_job(99, "ciplug-train", archive.getvalue())
         parent = gitlab.checkout(tmp_path / "parent", "main")
         started = on_main(project.main, "web", FORK_PIPELINE=named, FORK_COMMIT=head)
         assert gitlab.jobs(parent, started) == {"collect-fork"}

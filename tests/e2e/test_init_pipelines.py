@@ -136,7 +136,7 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
     [note] = gitlab_api.comments[12]
@@ -145,11 +145,11 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
 
 @pytest.mark.parametrize("folder", [".", _FOLDER])
 def test_the_jenkinsfile_records_compares_and_passes(
-    folder: str, project: Project, jenkins: Jenkins, github_api: GitHubApi, source: Path
+    folder: str, project: Project, jenkins: Jenkins, github_api: GitHubApi, wheel: Path
 ) -> None:
     if folder != ".":
         move(project)
-    init(project, "--ci", "jenkins", "--source", str(source), folder=folder)
+    init(project, "--ci", "jenkins", "--source", str(wheel), folder=folder)
     text = (project.folder / "Jenkinsfile").read_text()
     env = {"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true", "GITHUB_API_URL": github_api.url}
     build = jenkins.build(text, env=env, scm=scm_of(project, project.main, "main"), answer="abort")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.jenkins import Build, Jenkins, scm_of
-from tests.e2e.project import MARKER, TOKEN, Project
+from tests.e2e.project import MARKER, TOKEN, Project, git
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.jenkins_api import JenkinsApi
@@ -26,10 +26,10 @@ def project(git_server: GitServer, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def jenkinsfile(source: Path) -> str:
+def jenkinsfile(wheel: Path) -> str:
     text = _JENKINSFILE.read_text()
     assert _SOURCE in text
-    return text.replace(_SOURCE, str(source)).replace("'my-model'", "'wine'")
+    return text.replace(_SOURCE, str(wheel)).replace("'my-model'", "'wine'")
 
 
 def _change(api: GitHubApi, number: int, branch: str) -> dict[str, str]:
@@ -50,12 +50,12 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     scm = scm_of(project, project.main, "main")
     build = jenkins.build(jenkinsfile, env=env, scm=scm, answer="abort")
     assert (build.code, build.result) == (1, "ABORTED"), build.log
-    assert build.stages() == ["Train", "Install", "Record", "Gate"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge"]
     assert not project.stored("registry/")
 
     build = jenkins.build(jenkinsfile, env=env, scm=scm)
     assert (build.code, build.result) == (0, "SUCCESS"), build.log
-    assert build.stages() == ["Train", "Install", "Record", "Gate", "Promote"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge", "Promote"]
     assert [e["answer"] for e in build.events if "input" in e] == ["approve"]
     [event] = [event for text in project.stored("registry/") if (event := json.loads(text))["type"] == "promote"]
     assert (event["actor"], event["actor_source"]) == ("grace", "jenkins"), "who answered, and not who pushed"
@@ -63,7 +63,7 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     [junit] = build.steps("junit")
     assert junit["tests"] >= 1 and junit["failures"] == 0
     assert build.description == "⚠️ wine: WARN, accuracy 0.9"
-    files = ("junit.xml", "report.html", "report.md", "summary.txt")
+    files = ("junit.xml", "metrics.txt", "report.html", "report.json", "report.md", "summary.txt")
     assert set(build.archive) == {f"ciplug-report/{name}" for name in files}
     assert b'href="https://jenkins.example.com/job/demo/2/"' in build.archive["ciplug-report/report.html"]
 
@@ -76,7 +76,7 @@ def test_a_pull_request_that_is_worse_fails_and_says_so(
     github_api.add_pull(5, branch="worse", commit=head)
     build = jenkins.build(jenkinsfile, env=_change(github_api, 5, "worse"), scm=scm_of(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
-    assert build.stages() == ["Train", "Install", "Record", "Gate"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge"]
     assert build.description == "❌ wine: FAIL, accuracy 0.7 (−0.2)"
     [comment] = github_api.comments[5]
     assert MARKER in comment["body"].splitlines() and "accuracy" in comment["body"]
@@ -94,7 +94,7 @@ def test_a_training_that_fails_is_said_too(
     text = jenkinsfile.replace("-- python3 train.py", "-- sh -c 'python3 train.py; exit 3'".replace("'", "\\'"))
     build = jenkins.build(text, env=_change(github_api, 5, "broken"), scm=scm_of(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
-    assert build.stages() == ["Train", "Install", "Record"]
+    assert build.stages() == ["Train", "Install", "Run", "Judge"]
     [comment] = github_api.comments[5]
     assert "exit code 3" in comment["body"]
     assert github_api.statuses[head][-1]["state"] == "failure"
@@ -107,12 +107,14 @@ def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
     project: Project,
     github_api: GitHubApi,
     jenkins_api: JenkinsApi,
-    source: Path,
+    wheel: Path,
     tmp_path: Path,
 ) -> None:
     jenkins_api.add_user("user", "jenkins-token")
     project.record_main(tmp_path / "main")
     head = project.commit("forked", 0.93)
+    # The branch is the fork's: here is only the head of its pull request.
+    git("push", "--quiet", "origin", ":refs/heads/forked", f"{head}:refs/pull/8/head", cwd=project.folder)
     github_api.add_pull(8, branch="forked", commit=head)
     before = project.refs()
     env = {**_change(github_api, 8, "forked"), "CHANGE_FORK": "mallory"}
@@ -125,7 +127,7 @@ def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
 
     # A job of the repository's own takes it over.
     address = jenkins_api.add_build("demo/PR-8", 1, build.archive)
-    collect = (ROOT / "templates/jenkins/Jenkinsfile.collect").read_text().replace(_SOURCE, str(source))
+    collect = (ROOT / "templates/jenkins/Jenkinsfile.collect").read_text().replace(_SOURCE, str(wheel))
     build = jenkins.build(
         collect,
         env={
@@ -179,13 +181,13 @@ pipeline {
 
 
 def test_the_shared_step_is_the_whole_walk(
-    jenkins: Jenkins, project: Project, github_api: GitHubApi, source: Path, tmp_path: Path
+    jenkins: Jenkins, project: Project, github_api: GitHubApi, wheel: Path, tmp_path: Path
 ) -> None:
     project.record_main(tmp_path / "main")
     head = project.commit("topic", 0.92)
     github_api.add_pull(6, branch="topic", commit=head)
     env = {**_change(github_api, 6, "topic"), "MODEL_HOME": "two  words"}
-    build = jenkins.build(_SHARED % source, env=env, scm=scm_of(project, head, "PR-6"))
+    build = jenkins.build(_SHARED % wheel, env=env, scm=scm_of(project, head, "PR-6"))
     assert (build.code, build.result) == (0, "SUCCESS"), build.log
     [comment] = github_api.comments[6]
     assert "0.92" in comment["body"]
@@ -196,13 +198,13 @@ def test_the_shared_step_is_the_whole_walk(
 
 
 def test_without_a_push_builds_are_compared_with_what_builds_have_archived(
-    jenkins: Jenkins, project: Project, jenkins_api: JenkinsApi, source: Path
+    jenkins: Jenkins, project: Project, jenkins_api: JenkinsApi, wheel: Path
 ) -> None:
     def build(job: str, commit: str, **more: str) -> Build:
         address = jenkins_api.add_build(f"demo/{job}", result=None)
         env = {"JENKINS_URL": f"{jenkins_api.url}/", "BUILD_URL": address, "BRANCH_NAME": job, **more}
         made = jenkins.build(
-            _TWICE % {"source": source},
+            _TWICE % {"source": wheel},
             env=env,
             scm=scm_of(project, commit, job),
             credentials={"jenkins-api": "jenkins-token"},

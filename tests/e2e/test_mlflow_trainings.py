@@ -33,6 +33,8 @@ PLAIN = ["quickstart", "parent_child", "tags"]
 """Those that need MLflow alone, of any version."""
 MLFLOWS = {
     "newest": ["mlflow==3.17.2", "psutil", "xgboost-cpu", "lightgbm"],
+    # With ciplug beside it: MLflow's client and server on a ciplug store.
+    "store": ["mlflow==3.17.2", "-e", str(ROOT)],
     "skinny": ["mlflow-skinny==3.17.2"],
     # The oldest of the major version 2. It imports pkg_resources.
     "oldest": ["mlflow-skinny==2.0.1", "setuptools<80"],
@@ -170,14 +172,14 @@ def server(tmp_path: Path, python: Callable[[str], str]) -> Iterator[tuple[str, 
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
             uri = f"http://127.0.0.1:{port}"
-            _await(uri, process, tmp_path / "server.log")
+            await_server(uri, process, tmp_path / "server.log")
             yield uri, process.pid
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _await(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def await_server(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:

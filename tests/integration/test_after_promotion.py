@@ -248,6 +248,14 @@ def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, rec
     assert "release published" in said and "webhook delivered" in said and "to live recorded" in said
     assert "| accuracy | 0.85 |" in github_api.releases["wine@v1"]["body"]
     assert [one["data"]["event"] for one in receiver.verified(SECRET)] == [2, 3]
+    said = project.ciplug("demote", "wine", "--from", "production", "--reason", "it is slow", env=env).stderr
+    assert "webhook delivered" in said
+    project.ciplug(
+        "rollback", "wine", "--to", "production", "--version", "1", "--reason", "it is not", "--deployment", env=env
+    )
+    told = [(one["type"], one["data"]["stage"]) for one in receiver.verified(SECRET)[2:]]
+    assert told == [("model.demoted", "Staging"), ("model.rolled_back", "Production")]
+    assert [one["environment"] for one in github_api.deployments.values()] == ["live", "production"]
 
 
 def test_a_promotion_stands_though_nobody_could_be_told(

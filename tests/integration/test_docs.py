@@ -179,11 +179,15 @@ def test_configurations_are_taken(block: Block) -> None:
 
 def test_workflow_of_the_readme_fits_the_action() -> None:
     (block,) = (b for b in blocks(ROOT / "README.md") if b.language == "yaml" and "runs-on" in b.text)
-    assert len(block.text.splitlines()) == 10
-    steps = yaml.safe_load(block.text)["jobs"]["train"]["steps"]
-    given = next(step["with"] for step in steps if "/ciplug@" in step.get("uses", ""))
+    assert len(block.text.splitlines()) == 15
+    jobs = yaml.safe_load(block.text)["jobs"].values()
+    given = [step["with"] for job in jobs for step in job["steps"] if "/ciplug@" in step.get("uses", "")]
     action = yaml.safe_load((ROOT / "action.yml").read_text())
-    assert set(given) <= set(action["inputs"])
+    assert len(given) == 2 and all(set(one) <= set(action["inputs"]) for one in given)
+    # GitHub has no permissions here to test: what installs packages gets none that writes.
+    train, ciplug = jobs
+    assert "permissions" not in train and yaml.safe_load(block.text)["permissions"] == {"contents": "read"}
+    assert ciplug["permissions"]["contents"] == "write"
 
 
 def test_component_of_the_readme_takes_these_inputs() -> None:

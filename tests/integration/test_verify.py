@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import subprocess
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from ciplug.errors import NotFound
+from ciplug.errors import BrokenLog, NotFound
+from ciplug.records.canonical import plain
+from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote, Register
 from ciplug.registry import ledger
 from ciplug.registry.chain import Chain, Fault, Link
@@ -214,6 +217,28 @@ def test_an_event_that_somebody_wrote_by_hand(team: Team, forge: Callable[[Team]
     assert "?" not in words(chain.broken)
 
 
+def test_an_event_by_hand_in_another_spelling(team: Team) -> None:
+    """What counts for the state counts for the chain, however its JSON is written."""
+    log = team.session.refreshed().log
+    events = ledger.read(log, "wine")
+    forged = wrap(
+        replace(promoted(team), stage="Production", from_stage="Staging", verdict=None), model="wine", created=STAMP
+    )
+    assert events.head is not None
+    placed = replace(forged, seq=events.head.seq + 1, previous=events.head.digest)
+    log.append(log_of("wine"), events.head, json.dumps(plain(placed), indent=1).encode())
+    found = chain_of(team, "wine@production").broken
+    assert found is not None and found.fault is Fault.NO_VERDICT
+
+
+def test_a_log_whose_chain_is_broken(team: Team) -> None:
+    folder = team.project.folder.parent / "store" / "logs" / "registry" / "wine"
+    first = folder / "000001.json"
+    first.write_bytes(first.read_bytes().replace(b"model.bin", b"other.bin"))
+    with pytest.raises(BrokenLog, match="broken at event 2"):
+        chain_of(team)
+
+
 def test_files_that_differ(team: Team, tmp_path: Path) -> None:
     assert broken(team, files=tmp_path) is Fault.FILE_MISSING
     (tmp_path / "model.bin").write_bytes(b"abd")
@@ -316,6 +341,20 @@ def test_it_takes_less_than_a_second(project: Project, tmp_path: Path) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(used) < 1, used
+
+
+@pytest.mark.slow
+def test_a_model_that_was_renamed_rolled_back_and_yanked(project: Project) -> None:
+    project.ciplug("promote", "wine", "--to", "production", "--version", "1")
+    project.ciplug("demote", "wine", "--from", "production", "--to", "none")
+    project.ciplug("rollback", "wine", "--to", "production", "--version", "1", "--reason", "back")
+    project.ciplug("verify", "wine@production", "--fetch")
+    project.ciplug("demote", "wine", "--from", "production", "--to", "none")
+    project.ciplug("registry", "rename", "wine", "vino")
+    project.ciplug("verify", "vino@v1", "--fetch")
+    project.ciplug("registry", "yank", "vino", "1", "--reason", "label leak")
+    said = project.ciplug("verify", "vino@v1", "--fetch", code=1)
+    assert "it was yanked: label leak" in said.stdout
 
 
 def test_a_broken_chain_on_the_command_line(project: Project) -> None:

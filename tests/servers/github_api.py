@@ -614,6 +614,12 @@ class GitHubApi(JsonApi):
         """No part of GitHub's API: how the tests' stand-in for actions/upload-artifact leaves the zip file of a run."""
         return Answer(201, {"id": self.add_artifact(int(run), call.body["name"], base64.b64decode(call.body["zip"]))})
 
+    @route("GET", r"/uploads/(\d+)")
+    def _uploaded(self, call: Call, run: str) -> Answer:
+        """What that left, for the stand-in for actions/download-artifact."""
+        of_run = [(about["name"], data) for of, about, data in self.artifacts.values() if of == int(run)]
+        return Answer(200, [{"name": name, "zip": base64.b64encode(data).decode()} for name, data in of_run])
+
     @route("GET", r"/repos/([^/]+/[^/]+)/actions/artifacts/(\d+)/zip")
     def _download_artifact(self, call: Call, name: str, ident: str) -> Answer:
         self._check_repository(name)

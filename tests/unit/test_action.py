@@ -21,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 SETUP = yaml.safe_load((ROOT / "setup/action.yml").read_text())
 WORKFLOWS = {name: (ROOT / f"templates/github/{name}.yml").read_text() for name in ("train", "promote", "monitor")}
+PINNED = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in (ROOT / "action.yml", *sorted((ROOT / "templates/github").glob("*.yml")))
+}
 
 
 def component(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -30,7 +34,7 @@ def component(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 COMPONENT, JOBS = component("ciplug")
-[COMPONENT_JOB] = JOBS.values()
+COMPONENT_JOB = JOBS["$[[ inputs.job-name ]]"]
 GROOVY = (ROOT / "templates/jenkins/vars/ciplug.groovy").read_text()
 
 
@@ -75,6 +79,8 @@ class TestArguments:
             artifact_limit="25 MB",
             config="c.yaml",
             output_dir="out",
+            hand_over="true",
+            collect="handed over",
             bundle="out/bundle.ndjson",
             baseline="v1.0",
             fail_on="warn",
@@ -104,8 +110,8 @@ class TestArguments:
                 "--params=p.yaml",
             ),
             *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e"),
-            *("--allow-unchanged=model.bin", "--allow-unchanged=cache", "--no-comment", "--label"),
-            *("--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
+            *("--allow-unchanged=model.bin", "--allow-unchanged=cache", "--no-comment", "--label", "--hand-over"),
+            *("--collect=handed over", "--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
         ]
         # The command line takes what we make of it.
         assert parser("ci").parse_args(argv[1:]).command[-1] == "pip list\npython train.py"
@@ -138,17 +144,22 @@ class TestAction:
     steps = ACTION["runs"]["steps"]
 
     def test_every_input_is_handed_over_and_read(self) -> None:
-        handed = {key: value for step in self.steps for key, value in step["env"].items()}
+        handed = {key: value for step in self.steps for key, value in step.get("env", {}).items()}
         assert {key for key in handed if key.startswith("CIPLUG_INPUT_")} == {variable(name) for name in INPUTS}
-        assert all(handed[variable(name)] == f"${{{{ inputs.{name} }}}}" for name in INPUTS)
+        assert all(handed[variable(name)].endswith(f" inputs.{name} }}}}") for name in INPUTS)
         used = set(re.findall(r"inputs\.([\w-]+)", str(self.steps)))
         assert used == set(ACTION["inputs"])
 
     def test_what_is_not_for_ciplug_itself_reaches_its_own_step(self) -> None:
-        install, walk = self.steps
+        install, handed_over, walk, upload = self.steps
+        assert handed_over["with"]["pattern"].removesuffix("*") in upload["with"]["name"]
         own = {name for name in ACTION["inputs"] if name not in INPUTS}
         handed = {
-            name for name in own for step in self.steps for value in step["env"].values() if f"inputs.{name} " in value
+            name
+            for name in own
+            for step in (install, walk)
+            for value in step["env"].values()
+            if f"inputs.{name} " in value
         }
         assert own - handed == {"working-directory"}
         assert walk["working-directory"] == "${{ inputs.working-directory }}"
@@ -166,16 +177,17 @@ class TestAction:
         source = inspect.getsource(ci)
         dictionaries = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Dict)]
         keys = [set(re.findall(r"'([a-z-]+)':", text)) for text in dictionaries]
-        written = sorted((each for each in keys if "run-id" in each), key=len)
+        written = {frozenset(each) for each in keys if "run-id" in each}
         change = StageChange(model="wine", version=1, stage="Staging", event=2, run="r")
         later = {name for name in ACTION["outputs"] if name in (*change.outputs, "subjects")}
         assert later == {"promoted-model", "promoted-version", "promoted-stage", "subjects"}
-        assert written[-1] == set(ACTION["outputs"]) - later
+        assert written == {frozenset({"run-id", "verdict"}), frozenset(ACTION["outputs"]) - later}
         for name, output in ACTION["outputs"].items():
             assert output["value"] == f"${{{{ steps.ciplug.outputs.{name} }}}}"
 
     def test_no_expression_reaches_a_shell(self) -> None:
-        assert not any("${{" in step["run"] or "eval" in step["run"] for step in self.steps)
+        lines = [step["run"] for step in self.steps if "run" in step]
+        assert len(lines) == 2 and not any("${{" in line or "eval" in line for line in lines)
 
     def test_the_page_says_the_same(self) -> None:
         assert table("github-actions.md", "input") == documented(ACTION["inputs"])
@@ -198,8 +210,8 @@ class TestWorkflow:
             assert described.endswith(f"Defaults to {default}."), key
 
     def test_no_expression_reaches_a_shell(self, name: str) -> None:
-        [job] = yaml.safe_load(WORKFLOWS[name])["jobs"].values()
-        assert not any("${{" in step.get("run", "") for step in job["steps"])
+        jobs = yaml.safe_load(WORKFLOWS[name])["jobs"].values()
+        assert not any("${{" in step.get("run", "") for job in jobs for step in job["steps"])
 
     def test_the_page_says_the_same(self, name: str) -> None:
         inputs = yaml.safe_load(WORKFLOWS[name])[True]["workflow_call"]["inputs"]
@@ -209,15 +221,35 @@ class TestWorkflow:
         assert table("github-actions.md", f"input of {name}.yml") == shown
 
 
+@pytest.mark.parametrize("file", PINNED)
+def test_one_commit_of_each_action_of_others(file: str) -> None:
+    used = dict(re.findall(r"uses: (actions/[\w-]+@\S+) # (\S+)", "".join(PINNED.values())))
+    assert len({name.partition("@")[0] for name in used}) == len(used)
+    assert set(re.findall(r"uses: (actions/\S+)", PINNED[file])) <= set(used), "each has its version beside it"
+
+
+@pytest.mark.parametrize("name", ["train", "matrix", "monitor"])
+def test_what_a_project_installs_runs_where_nothing_may_be_written(name: str) -> None:
+    jobs = yaml.safe_load((ROOT / f"templates/github/{name}.yml").read_text())["jobs"]
+    for job in jobs.values():
+        trains = any("pip install" in step.get("run", "") or "command" in step.get("with", {}) for step in job["steps"])
+        assert trains == (job["permissions"] == {"contents": "read"})
+        assert trains == ("needs" not in job)
+
+
 class TestComponent:
     own = frozenset({"working-directory", "ciplug-source", "image", "stage", "job-name"})
+    between = frozenset({"hand-over", "collect", "bundle"})
+    """What its two jobs settle between themselves."""
 
     def test_every_input_is_handed_over_and_read(self) -> None:
-        assert set(COMPONENT) == {*INPUTS, *self.own}
+        assert set(COMPONENT) == {name for name in INPUTS if name not in self.between} | self.own
         text = str(JOBS)
         assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(COMPONENT)
         handed = set(re.findall(r"CIPLUG_INPUT_[A-Z_]+", text))
-        assert {name.removesuffix("_JSON") for name in handed} == {variable(name) for name in INPUTS}
+        assert {name.removesuffix("_JSON") for name in handed} == {
+            variable(name) for name in INPUTS if name != "bundle"
+        }
         assert all({"type", "description"} <= set(entry) for entry in COMPONENT.values())
 
     def test_lists_arrive_as_json(self) -> None:
@@ -234,21 +266,16 @@ class TestComponents:
     def test_every_input_is_used_and_only_the_command_stands_in_a_script(self, name: str) -> None:
         spec, jobs = component(name)
         assert set(re.findall(r"inputs\.([\w-]+)", str(jobs))) == set(spec)
-        [job] = jobs.values()
-        lines = [line for key in ("before_script", "script") for line in job.get(key, ())]
+        lines = [line for job in jobs.values() for key in ("before_script", "script") for line in job.get(key, ())]
         pasted = [line for line in lines if "$[[" in line]
         # Between the quotes of a here-document nothing means anything to the shell.
         assert all("<< 'CIPLUG_END'\n$[[ inputs.command ]]\nCIPLUG_END\n" in line for line in pasted)
         assert len(pasted) == (name == "ciplug")
 
     def test_they_install_alike(self, name: str) -> None:
-        [job] = component(name)[1].values()
-        [(line, others)] = [
-            (line, COMPONENT_JOB["script"])
-            for line in (job.get("before_script") or job["script"])
-            if "pip install" in line
-        ]
-        assert line in others
+        scripts = [job.get("before_script") or job["script"] for job in component(name)[1].values()]
+        installing = [line for script in scripts for line in script if "pip install" in line]
+        assert len(installing) == len(scripts) and set(installing) <= set(COMPONENT_JOB["script"])
 
 
 def test_the_page_has_the_inputs_of_promote() -> None:

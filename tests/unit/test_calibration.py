@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import mlflow_comparison
 from benchmarks.calibration import (
     ALPHA,
     DESIGNS,
@@ -21,8 +22,8 @@ from benchmarks.calibration import (
     judge,
     policy_of,
     rates,
-    verdict_of_families,
 )
+from benchmarks.families import FAMILIES, Family, fails
 from ciplug.stats.distributions import binomial_sf, normal_sf
 
 QUICK = (
@@ -112,9 +113,25 @@ def test_running_again_until_it_is_green_passes_at_the_limit_in_at_most_alpha(lo
 
 
 @pytest.mark.slow
-def test_twenty_metrics_together_keep_to_alpha() -> None:
-    together, naive = verdict_of_families(200)
-    assert together <= most(200) and naive > 0.8
+@pytest.mark.parametrize(("name", "scorers", "trials"), [("ten_scorers", 10, 1), ("five_trials", 1, 5)])
+def test_evaluations_that_are_alike_keep_to_alpha_and_a_loss_is_found(name: str, scorers: int, trials: int) -> None:
+    """The two sets on which MLflow's comparison is measured."""
+    draw, pulls = np.random.default_rng(9), 60
+    decides = mlflow_comparison.of_ciplug([f"s{number}" for number in range(scorers)], trials)
+    draw_sides = getattr(mlflow_comparison, name)
+    for loss, least, highest in ((0.0, 0.0, most(pulls)), (0.4 if scorers > 1 else 0.12, 0.85, 1.0)):
+        found = [decides(draw_sides(draw, loss)) for _ in range(pulls)]
+        for correction in found[0]:
+            assert least <= sum(one[correction] for one in found) / pulls <= highest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_many_tests_together_keep_to_alpha(family: Family) -> None:
+    found = fails(family, 100)
+    assert max(found["holm"], found["max-t"]) <= most(100) < found["none"] + 0.05
+    power = fails(family, 50, family.loss, seed=2)
+    assert power["max-t"] >= power["holm"]
 
 
 @pytest.mark.parametrize(("n", "m"), [(100, 100), pytest.param(2000, 300, marks=pytest.mark.slow)])

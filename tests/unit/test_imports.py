@@ -107,6 +107,7 @@ HEAVY_ALLOWED = {
     ("stats.influence", "numpy"): "arrays in; imported with per-example scores only",
     ("stats.paired_proportions", "numpy"): "sums over tables of counts; imported with per-example scores only",
     ("stats.paired_tests", "numpy"): "as resampling, which it stands on",
+    ("stats.max_t", "numpy"): "as resampling, which it stands on",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.install import COMMAND, CONTENTS, OUTDATED, WEEK, main, name_of, names_a_source, python_of
+from ciplug.install import (
+    COMMAND,
+    CONTENTS,
+    LAST_PYTHON,
+    LOCKED,
+    LOCKED_UV,
+    OUTDATED,
+    WEEK,
+    is_locked,
+    main,
+    name_of,
+    names_a_source,
+    python_of,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_700_000_000.0
@@ -69,8 +83,45 @@ def test_the_contents_are_what_the_build_takes() -> None:
     taken = {"pyproject.toml", *wheel["packages"], *wheel["force-include"], *license_files}
     assert taken | ({readme} if readme else set()) <= set(CONTENTS)
     assert all((ROOT / name).exists() for name in CONTENTS)
-    [step, _] = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
+    step = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"][0]
     assert "$GITHUB_ACTION_PATH/ciplug/install.py" in step["run"]
+
+
+def locked(name: str) -> dict[str, tuple[str, str]]:
+    """Package → its versions and its hashes, of a lock file."""
+    found: dict[str, tuple[str, str]] = {}
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    for package, version, rest in re.findall(r"^([\w.-]+)==(\S+)(.*)$", text, re.MULTILINE):
+        versions, hashes = found.get(package.lower(), ("", ""))
+        found[package.lower()] = (f"{versions} {version}".strip(), hashes + rest)
+    assert all("--hash=sha256:" in hashes for _, hashes in found.values())
+    return found
+
+
+def test_what_is_locked_is_what_the_package_needs() -> None:
+    """If this fails after a change of pyproject.toml: the first lines of the lock file say how it is written."""
+    from packaging.requirements import Requirement
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = locked(LOCKED)
+    for needed in map(Requirement, [*project["project"]["dependencies"], *project["build-system"]["requires"]]):
+        versions, _ = found[needed.name.lower()]
+        assert all(needed.specifier.contains(version) for version in versions.split()), needed
+    assert list(locked(LOCKED_UV)) == ["uv"]
+    newest = [line.rpartition("3.")[2] for line in project["project"]["classifiers"] if "Python :: 3." in line]
+    assert (3, max(map(int, newest))) == LAST_PYTHON
+
+
+@pytest.mark.parametrize(
+    ("version", "machine", "by_hashes"),
+    [((3, 10), "x86_64", True), ((3, 13), "AMD64", True), ((3, 14), "x86_64", False), ((3, 12), "riscv64", False)],
+)
+def test_where_there_are_no_wheels_names_are_enough(version: tuple[int, int], machine: str, by_hashes: bool) -> None:
+    assert is_locked(version, machine) == by_hashes
 
 
 def test_a_kept_environment_is_used_and_an_old_or_half_made_one_is_not(
@@ -163,6 +214,18 @@ class TestForReal:
         assert "ciplug: cannot be installed" in said
         assert not Path(env["GITHUB_OUTPUT"]).exists()
         assert list((tmp_path / "tools" / "ciplug").iterdir()) == []
+
+    def test_a_package_with_other_bytes_is_refused(
+        self, start: Callable[[], subprocess.Popen[str]], env: dict[str, str], tmp_path: Path
+    ) -> None:
+        file = tmp_path / "action" / LOCKED
+        file.write_text(
+            re.sub(r"(tabulate==.*?--hash=sha256:).*?\n(?=\w)", rf"\g<1>{'0' * 64}\n", file.read_text(), flags=re.S)
+        )
+        job = start()
+        _, said = job.communicate()
+        assert job.returncode == 3 and "ciplug: cannot be installed" in said
+        assert not Path(env["GITHUB_OUTPUT"]).exists()
 
     def test_uv_installs_where_pip_has_no_settings_and_heeds_none_of_the_checkout(
         self, start: Callable[[], subprocess.Popen[str]], env: dict[str, str], monkeypatch: pytest.MonkeyPatch

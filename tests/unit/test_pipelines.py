@@ -53,7 +53,7 @@ def test_it_is_the_template_but_for_what_a_project_differs_in(host: str) -> None
         before, after = original.splitlines(), text.splitlines()
         assert len(before) == len(after)
         changed = [new for old, new in zip(before, after, strict=True) if old != new]
-        assert 3 <= len(changed) <= 5
+        assert 3 <= len(changed) <= 6
         assert all(re.search(r"src/train|v1\.2|master", line) for line in changed)
 
 
@@ -66,19 +66,21 @@ def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None
     if host in ("github", "gitea"):
         assert path.endswith("workflows/train-a-wine.yml")
         data = yaml.safe_load(text)
-        [job] = data["jobs"].values()
+        job, last = data["jobs"].values()
         assert (data["name"], job["name"]) == ("train-a-wine", "train-a-wine")
+        assert last["name"] == "train-a-wine: ciplug"
         assert job["defaults"]["run"]["working-directory"] == "services/a b"
-        assert job["steps"][-1]["with"]["path"] == "services/a b/ciplug-report"
+        assert last["steps"][-1]["with"]["path"] == "services/a b/ciplug-report"
         assert data[True]["push"] == {"branches": ["master"], "paths": ["services/a b/**", path]}
         assert data[True]["pull_request"] is None, "a required check that is skipped would stay pending"
     elif host == "gitlab":
         data = yaml.safe_load(text)
         assert data["include"][0]["inputs"]["working-directory"] == "services/a b"
         component = list(yaml.safe_load_all(plan.files[".gitlab/ciplug.yml"]))[1]
-        [rules] = [job["rules"] for job in component.values()]
-        own = data[data["include"][0]["inputs"]["job-name"]]["rules"]
-        assert own == [{**rule, "changes": ["services/a b/**/*", ".gitlab-ci.yml"]} for rule in rules]
+        name = data["include"][0]["inputs"]["job-name"]
+        for job, about in component.items():
+            own = data[job.replace("$[[ inputs.job-name ]]", name)]["rules"]
+            assert own == [{**rule, "changes": ["services/a b/**/*", ".gitlab-ci.yml"]} for rule in about["rules"]]
     elif host == "jenkins":
         original = text_of(host, model="a wine")
         assert [line.strip() for line in text.splitlines() if line.strip() not in ("dir('services/a b') {", "}")] == [
@@ -87,9 +89,9 @@ def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None
         assert text.count("dir('services/a b') {") == original.count("steps {") + 2
         assert text.count("{") == text.count("}")
     elif host == "bitbucket":
-        [step] = yaml.safe_load(text)["definitions"]["steps"]
-        assert step["step"]["condition"] == {"changesets": {"includePaths": ["services/a b/**"]}}
-        assert step["step"]["script"][0] == 'cd "services/a b"'
+        for step in yaml.safe_load(text)["definitions"]["steps"]:
+            assert step["step"]["condition"] == {"changesets": {"includePaths": ["services/a b/**"]}}
+            assert step["step"]["script"][0] == 'cd "services/a b"'
     else:
         filters = yaml.safe_load(text_of(host, folder="services/a"))["trigger"]["paths"]
         assert filters == {"include": ["services/a", "azure-pipelines.yml"]}
@@ -126,13 +128,13 @@ def test_a_step_of_shell_runs_the_whole_command(host: str, command: str) -> None
     found: list[str] = []
 
     def walk(value: Any) -> None:
-        if isinstance(value, str) and value.startswith("ciplug ci"):
+        if isinstance(value, str) and "/ciplug ci --hand-over" in value:
             found.append(value)
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             walk(inner)
 
     walk(yaml.safe_load(text_of(host, command=command)))
-    line = found[0].partition(" -- ")[2]
+    line = found[0].partition(" -- ")[2].partition(" || test -s ")[0]
     if command.startswith("python src"):
         assert line == command
     else:
@@ -153,9 +155,8 @@ def test_gitlab_includes_the_component_from_the_project() -> None:
 
 def test_jenkins_gets_a_string_of_groovy() -> None:
     text = text_of("jenkins", command="python it's.py --re '\\d'", model="o'wine")
-    line = next(line for line in text.splitlines() if 'ciplug" run' in line and "-- " in line)
-    literal = re.findall(r"'((?:[^'\\\n]|\\.)*)'", line)[-1]
-    assert re.sub(r"\\(.)", r"\1", literal).endswith("-- python3 it's.py --re '\\d'")
+    for line in (line for line in text.splitlines() if line.lstrip().startswith("-- ")):
+        assert re.sub(r"\\(.)", r"\1", line).lstrip().startswith("-- python3 it's.py --re '\\d'")
     assert "MODEL = 'o\\'wine'" in text
     assert "branch 'master'" in text
 
@@ -178,8 +179,8 @@ def test_what_pip_installs() -> None:
     assert installs(install=".") == ["pip install ."]
     assert installs(install=None) == []
     assert "requirements/ml.txt" in text_of("github", install="-r requirements/ml.txt")
-    assert 'pip install . "git+' in text_of("gitea", install=".")
-    assert 'pip install "git+' in text_of("azure", install=None)
+    assert "pip install .\n" in text_of("gitea", install=".")
+    assert "pip install -r" not in text_of("azure", install=None)
 
 
 @pytest.mark.parametrize(

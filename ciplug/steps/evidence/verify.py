@@ -19,9 +19,18 @@ from ciplug.records import read
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, outcomes_of
-from ciplug.registry.chain import Chain, Fault, Finding, Link, commit_faults, run_faults, tag_faults, verdict_faults
-from ciplug.registry.reading import origin_in
-from ciplug.registry.rules import broken_rules
+from ciplug.registry.chain import (
+    Chain,
+    Fault,
+    Finding,
+    Link,
+    broken_moves,
+    commit_faults,
+    run_faults,
+    tag_faults,
+    verdict_faults,
+)
+from ciplug.registry.ladder import Ladder
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.evidence.document_signatures import signer_of_document
 from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
@@ -30,7 +39,6 @@ from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
 from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import Signers, signers_of
 from ciplug.tracking.runs import Runs
@@ -180,15 +188,10 @@ def _of_file(wrong: WrongFile) -> dict[str, str | None]:
 
 def _version(walk: _Walk) -> Finding:
     promoted, session = walk.promoted, walk.session
-    model, number = promoted.model.name, promoted.version.number
-    ladder = session.config.ladder_of(model)
-    about = {event.seq for event in promoted.events if event.payload.get("version") == number}
-    facts = {"events": len(promoted.events), "event": promoted.last_event}
-    signed, gated = is_signed(session), session.config.gated_stages(model)
-    origin = origin_in(session.log, signed)
-    for seq, words in broken_rules(model, promoted.events, ladder, signed, gated=gated, origin=origin):
-        if seq in about:
-            return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
+    facts = {"events": promoted.events, "event": promoted.last_event}
+    ladder = Ladder(session.config.ladder_of(promoted.model.name))
+    for seq, words in broken_moves(promoted.version, promoted.own, ladder):
+        return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
     yanked = promoted.version.yanked
     if yanked is not None:
         return _found(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
@@ -300,7 +303,7 @@ def _policy_of(walk: _Walk, verdict: Verdict) -> _Policy | None:
     try:
         found = settings_in(tree, Path(verdict.policy_file), commit[:8])
         policies = read_policies(session)
-        in_force = policies.in_force(found[0], verdict.policy_source, walk.promoted.model.name) if found else None
+        in_force = policies.in_force(found[0], verdict.policy_source, verdict.model) if found else None
     except CiplugError:
         return None
     if in_force is None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from ciplug.errors import UsageError
-from ciplug.records.registry_event import Promote, RegistryEvent
-from ciplug.registry import ledger
+from ciplug.errors import BrokenLog, Cause, UsageError
+from ciplug.records import read
+from ciplug.records.keys import EntryKey, log_of
+from ciplug.records.registry_event import Promote, Register, RegistryEvent
+from ciplug.records.registry_labels import MovedFrom
+from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
+from ciplug.registry.chain import scan
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.registry.reading import origin_in
 from ciplug.registry.resolve import find_version, parse_version_name
-from ciplug.registry.state import fold
-from ciplug.steps.registered import is_signed
+from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
+
+_MOVES = frozenset(one.type for one in (Register, Promote, Demote, Rollback, MoveFreely))
 
 
 class Promoted(NamedTuple):
@@ -23,8 +27,10 @@ class Promoted(NamedTuple):
 
     model: Model
     version: Version
-    events: Sequence[RegistryEvent]
-    """All events of the model."""
+    events: int
+    """How many events the log of the model has."""
+    own: Sequence[tuple[int, Any]]
+    """Number and payload of the events that registered or moved the version, and count, first to last."""
     event: RegistryEvent | None
     """The last promotion to the stage that the version is in, else its last one; None: it was never promoted."""
     promotion: Promote | None
@@ -32,35 +38,62 @@ class Promoted(NamedTuple):
 
     @property
     def last_event(self) -> int:
-        """The number of the last event on the version."""
-        numbers = [e.seq for e in self.events if e.payload.get("version") == self.version.number]
-        return max(numbers, default=0)
+        """The number of the last event that moved the version."""
+        return max((seq for seq, _ in self.own), default=0)
 
 
 def find_promoted(session: Session, name: str) -> Promoted:
     """Find a version by MODEL, which is the one in the highest stage, MODEL@STAGE, MODEL@vN, or a models:/ URI.
 
+    The chain of the whole log is verified; only the events on the version are read as records.
     Raises NotFound and UsageError for a name of nothing, BrokenLog for a broken log.
     """
     parsed = parse_version_name(name)
     model_name = parsed.model if parsed else name
-    signed = is_signed(session)
-    events = ledger.read(session.log, model_name).events
-    model = fold(model_name, events, signed, origin_in(session.log, signed))
+    logs = list(_logs(session, model_name))
+    model = read_model(session, model_name)
     ladder = Ladder(session.config.ladder_of(model_name))
     version = find_version(model, parsed.selector, ladder) if parsed else _highest(model, ladder)
-    counted = [event for event in events if signed is None or event.seq not in model.unsigned]
-    promotions = [
-        (event, payload)
-        for event in counted
-        if event.type == Promote.type
-        and isinstance(payload := payload_of(event), Promote)
-        and payload.version == version.number
-    ]
-    of_stage = [one for one in promotions if one[1].stage == version.stage]
+    events = [event for log in logs for event in _own_events(model, version.number, log)]
+    own = [(event.seq, payload_of(event)) for event in events]
+    promotions = [(event, one[1]) for event, one in zip(events, own, strict=True) if isinstance(one[1], Promote)]
     if not promotions:
-        return Promoted(model, version, events, None, None)
-    return Promoted(model, version, events, *(of_stage or promotions)[-1])
+        return Promoted(model, version, len(logs[-1].entries), own, None, None)
+    of_stage = [one for one in promotions if one[1].stage == version.stage]
+    return Promoted(model, version, len(logs[-1].entries), own, *(of_stage or promotions)[-1])
+
+
+class _VerifiedLog(NamedTuple):
+    model: str
+    entries: Sequence[bytes]
+    about: Sequence[tuple[str, int | None]]
+
+
+def _logs(session: Session, name: str, until: int | None = None, above: tuple[str, ...] = ()) -> Iterator[_VerifiedLog]:
+    """Yield the log of a model, after those of the names that it had before. Raises BrokenLog."""
+    entries = session.log.entries(log_of(name))[:until]
+    scanned = scan(entries)
+    if scanned.broken or name in above:
+        raise BrokenLog(
+            f"the registry of '{name}' is broken at event {scanned.broken or 1}: it does not follow from the one "
+            "before",
+            hint="compare the branch with another clone's: no event is ever changed or removed",
+            cause=Cause.DAMAGED,
+        )
+    for data, (kind, _) in zip(entries, scanned.about, strict=True):
+        if kind == MovedFrom.type:
+            moved = payload_of(read.registry_event(data, name))
+            if isinstance(moved, MovedFrom):
+                yield from _logs(session, moved.other, moved.until, (*above, name))
+    yield _VerifiedLog(name, entries, scanned.about)
+
+
+def _own_events(model: Model, version: int, log: _VerifiedLog) -> Iterator[RegistryEvent]:
+    """The events of a log that registered or moved a version, and count."""
+    skipped = set(model.unsigned) if log.model == model.name else set()
+    for number, (kind, about) in enumerate(log.about, start=1):
+        if about == version and kind in _MOVES and number not in skipped:
+            yield read.registry_event(log.entries[number - 1], EntryKey(log_of(log.model), number).key)
 
 
 def _highest(model: Model, ladder: Ladder) -> Version:

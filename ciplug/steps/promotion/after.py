@@ -9,10 +9,10 @@ from ciplug import ci
 from ciplug.attestation.documents import SUBJECTS
 from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError
+from ciplug.records.run import Run
 from ciplug.steps.evidence.attest import checksums
 from ciplug.steps.evidence.files import files_of
 from ciplug.steps.promotion.deployment import record_deployment
-from ciplug.steps.promotion.promote import Promotion
 from ciplug.steps.promotion.release import publish_release
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.promotion.webhook import Webhook, send, webhook_of
@@ -40,15 +40,18 @@ def followers_of(
     return Followers(deployment, release, subjects, webhook_of(session.env))
 
 
-def follow_up(session: Session, promotion: Promotion, followers: Followers) -> bool:
-    """Tell everybody, and the session's listener what came of it; returns whether all were told."""
-    change = StageChange.of(promotion)
+def follow_up(session: Session, change: StageChange, followers: Followers, run: Run | None = None) -> bool:
+    """Tell everybody, and the session's listener what came of it; returns whether all were told.
+
+    Args:
+        run: of the version, for the checksums of its files.
+    """
     ci.host_module(session.context.host).write_outputs(session.env, change.outputs)
     done = [True]
-    if followers.subjects:
-        done.append(_write_subjects(session, promotion, followers.subjects))
+    if followers.subjects and run:
+        done.append(_write_subjects(session, run, followers.subjects))
     if followers.deployment is not None:
-        done.append(_deploy(session, promotion, followers.deployment))
+        done.append(_deploy(session, change, followers.deployment))
     if followers.release:
         done.append(_release(session, change))
     if followers.webhook:
@@ -56,9 +59,9 @@ def follow_up(session: Session, promotion: Promotion, followers: Followers) -> b
     return all(done)
 
 
-def _write_subjects(session: Session, promotion: Promotion, file: Path) -> bool:
+def _write_subjects(session: Session, run: Run, file: Path) -> bool:
     try:
-        data = checksums(files_of(session, promotion.run))
+        data = checksums(files_of(session, run))
         file.write_bytes(data)
     except (CiplugError, OSError) as problem:
         words = problem.message if isinstance(problem, CiplugError) else f"{file}: {problem.strerror}"
@@ -68,8 +71,8 @@ def _write_subjects(session: Session, promotion: Promotion, file: Path) -> bool:
     return True
 
 
-def _deploy(session: Session, promotion: Promotion, environment: str) -> bool:
-    made = record_deployment(session, promotion, environment)
+def _deploy(session: Session, change: StageChange, environment: str) -> bool:
+    made = record_deployment(session, change, environment)
     if made.unrecorded:
         session.tell(Note(f"no deployment recorded: {made.words}", made.hint, is_urgent=True))
     else:

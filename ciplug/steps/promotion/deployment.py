@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
 
 from ciplug.errors import ForgeError
 from ciplug.steps.job_forge import forge_of
+from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.session import Session
-
-if TYPE_CHECKING:
-    from ciplug.steps.promotion.promote import Promotion
 
 
 class Unrecorded(Enum):
@@ -38,21 +35,21 @@ class Deployment:
     hint: str | None = None
 
 
-def record_deployment(session: Session, promotion: Promotion, environment: str | None = None) -> Deployment:
+def record_deployment(session: Session, change: StageChange, environment: str | None = None) -> Deployment:
     """Record a deployment of the version's commit to `environment`, by default the stage's name in lower case.
 
     A failure is returned, not raised: the promotion stands in any case.
     """
     from ciplug.forges import NoForge
 
-    commit = promotion.run.commit
-    environment = environment or promotion.stage.lower()
+    commit = change.commit
+    environment = environment or change.stage.lower()
     forge = forge_of(session)
     if isinstance(forge, NoForge):
         return Deployment(environment, commit, Unrecorded.NO_FORGE, forge.message, forge.hint)
     if commit is None:
         return Deployment(environment, commit, Unrecorded.NO_COMMIT, "the version has no commit")
-    description = f"{promotion.model} version {promotion.version} is in {promotion.stage}"
+    description = f"{change.model} version {change.version} is in {change.stage}"
     try:
         forge.record_deployment(commit, environment, description=description, url=session.context.run_url)
     except ForgeError as problem:

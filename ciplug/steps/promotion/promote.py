@@ -35,7 +35,7 @@ from ciplug.steps.promotion.writing import (
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import sign_event, signers_of
+from ciplug.steps.signatures import judged_runs, sign_event, signers_of
 from ciplug.steps.trust_level import level_of
 from ciplug.tracking.runs import Runs
 
@@ -86,7 +86,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     check_job(session)
     session = by_protected_policy(session)
     stage = ladder_of(session, request.model).stage(request.stage)
-    runs = session.runs()
+    runs = judged_runs(session)
     until = time.monotonic() + writing.PATIENCE
     for lost_races in itertools.count():
         model, log, _ = read_registry(session, request.model)

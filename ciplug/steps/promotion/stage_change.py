@@ -1,24 +1,28 @@
-"""The facts of a promotion that other systems are told."""
+"""The facts of a promotion, or of a move back, that other systems are told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ciplug.steps.promotion.promote import Promotion
+
+Kind = Literal["promoted", "rolled_back", "demoted"]
+"""By which kind of event."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageChange:
     """A version has come into a stage."""
 
+    kind: Kind = "promoted"
     model: str
     version: int
     stage: str
     event: int
     """Its number in the log of the model."""
-    run: str
+    run: str | None = None
     commit: str | None = None
     replaced: int | None = None
     """The version that held the stage."""

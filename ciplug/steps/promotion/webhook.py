@@ -94,7 +94,7 @@ def message_of(session: Session, change: StageChange) -> bytes:
         "run_url": session.context.run_url,
         "repository": session.context.repository,
     }
-    message = {"type": "model.promoted", "timestamp": stamp(now()), "data": data}
+    message = {"type": f"model.{change.kind}", "timestamp": stamp(now()), "data": data}
     return json.dumps(message, sort_keys=True).encode()
 
 

@@ -17,6 +17,7 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.select import NamedCommit, candidates
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.unrun_models import unrun_models
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def report_on(session: Session, job: JobRun) -> JobReport:
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
-    runs = session.runs(read_bundle(job.bundle) if job.bundle else None)
+    runs = judged_runs(session, read_bundle(job.bundle) if job.bundle else None)
     commit = job.run.commit or session.need_head()
     speaking = candidates(session, runs, commit)
     ours = [job.run, *job.also]

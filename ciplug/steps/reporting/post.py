@@ -94,13 +94,16 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
     if target.number is None and target.failure is None:
         session.tell(Note("no comment: this commit has no open pull request"))
     while True:
-        published = publish(context, forge, target.number, snapshot.report, label=how.label)
+        why = _no_status(session, snapshot)
+        published = publish(context, forge, target.number, snapshot.report, label=how.label, status=why is None)
         newer = _newer(session, snapshot, again)
         if newer is None:
             break
         snapshot = newer
     if target.failure:
         published = replace(published, comment=target.failure)
+    if why:
+        session.tell(Note(f"no commit status: {why}"))
     session.tell(*_results(published, target.number, context.commit))
     return Posted(published.url, published.failure)
 
@@ -122,6 +125,29 @@ def _target(session: Session, forge: Forge, how: Posting) -> _Target | workflow_
             return followed
         number = followed
     return _Target(number) if number is not None else _of_branch(session, forge, foreign=how.foreign)
+
+
+def _no_status(session: Session, snapshot: Snapshot) -> str | None:
+    """Why runs of forks alone may not set the status of the commit: it is a branch of this repository, too.
+
+    A status belongs to a commit. Whoever opens a pull request from a commit of somebody else's must not decide on that.
+    """
+    commit = session.context.commit
+    if not commit or any(section.run.provenance.context.trusted for section in snapshot.report.sections):
+        return None
+    if session.workspace is None or not session.workspace.remotes:
+        return None
+    from ciplug.git.remote import list_refs
+
+    listing = list_refs(session.workspace, session.env, "refs/heads/*")
+    if listing.failure:
+        return "the branches of this repository cannot be listed, and only forks have recorded a run of this commit"
+    for line in listing.text.splitlines():
+        tip, _, ref = line.partition("\t")
+        if tip == commit:
+            branch = ref.removeprefix("refs/heads/")
+            return f"the commit is the tip of the branch '{branch}', and only forks have recorded a run of it"
+    return None
 
 
 def _of_branch(session: Session, forge: Forge, *, foreign: bool) -> _Target:

@@ -40,8 +40,10 @@ class PublishedReport:
         return self.comment or self.status
 
 
-def publish(context: Context, forge: Forge, number: int | None, report: Report, *, label: bool) -> PublishedReport:
-    """Write the comment and the label of a pull request, if there is one, and the status of the commit."""
+def publish(
+    context: Context, forge: Forge, number: int | None, report: Report, *, label: bool, status: bool = True
+) -> PublishedReport:
+    """Write the comment and the label of a pull request, if there is one, and the status of the commit if asked."""
     published, outcome = PublishedReport(), report.outcome
     if number is not None:
         published = replace(published, moved_to=_other_head(context, forge, number))
@@ -51,7 +53,7 @@ def publish(context: Context, forge: Forge, number: int | None, report: Report, 
             labels = [_label(other) for other in EFFECTS]
             failure = _attempt(lambda: forge.keep_label(number, _label(outcome), labels))
             published = replace(published, label=failure)
-    if context.commit and outcome:
+    if context.commit and outcome and status:
         failure = _attempt(lambda: _set_status(context, forge, report, outcome, published.url))
         published = replace(published, status=failure)
     return published

@@ -1,5 +1,6 @@
 /**
- * Trains, records the run, compares it with its baseline, judges it, and comments on the pull request.
+ * Trains without any credential, then records the run, compares it with its baseline, judges it, and comments on the
+ * pull request.
  *
  *     ciplug source: 'git+https://git.example.com/ml/ciplug.git@<commit>', command: 'python train.py',
  *            githubToken: 'id-of-a-secret-text'
@@ -14,6 +15,7 @@ def call(Map settings = [:]) {
         command: 'COMMAND', model: 'MODEL', name: 'NAME', seed: 'SEED', metrics: 'METRICS', params: 'PARAMS',
         artifacts: 'ARTIFACTS', datasets: 'DATASETS', tags: 'TAGS', allowUnchanged: 'ALLOW_UNCHANGED',
         store: 'STORE', artifactStore: 'ARTIFACT_STORE', artifactLimit: 'ARTIFACT_LIMIT', config: 'CONFIG', outputDir: 'OUTPUT_DIR', bundle: 'BUNDLE',
+        handOver: 'HAND_OVER', collect: 'COLLECT',
         baseline: 'BASELINE', comment: 'COMMENT', label: 'LABEL', failOn: 'FAIL_ON', promoteTo: 'PROMOTE_TO',
     ]
     Map secrets = [githubToken: 'CIPLUG_GITHUB_TOKEN', gitlabToken: 'CIPLUG_GITLAB_TOKEN',
@@ -48,7 +50,7 @@ def call(Map settings = [:]) {
     withEnv(variables) {
         try {
             // Remove the results that an earlier build left in this workspace.
-            sh label: 'ciplug: install', script: '''
+            sh label: 'ciplug: clean', script: '''
                 set +x
                 mark="$WORKSPACE_TMP/ciplug-$(printf '%s' "$PWD/$CIPLUG_INPUT_OUTPUT_DIR" | cksum | tr ' ' -)"
                 if [ "$(cat "$mark" 2>/dev/null)" != "$BUILD_TAG" ]; then
@@ -58,16 +60,36 @@ def call(Map settings = [:]) {
                     rm -f "./$CIPLUG_INPUT_OUTPUT_DIR/$name"
                 done
                 printf '%s' "$BUILD_TAG" > "$mark"
-                rm -rf "$WORKSPACE_TMP/ciplug"
-                python3 -I -m venv "$WORKSPACE_TMP/ciplug"
-                "$WORKSPACE_TMP/ciplug/bin/python" -I -m pip install --quiet "$CIPLUG_SOURCE"
             '''
-            // The training of a fork's code gets no credential.
-            withCredentials(env.CHANGE_FORK ? [] : credentials) {
-                sh label: 'ciplug', script: '''
-                    set +x
-                    "$WORKSPACE_TMP/ciplug/bin/python" -I -m ciplug.action
-                '''
+            installCiplug()
+            Boolean isOnePart = settings.handOver || settings.collect || settings.bundle || env.CHANGE_FORK ||
+                "${settings.store ?: ''}".startsWith('jenkins')
+            if (isOnePart) {
+                // The training of a fork's code gets no credential.
+                withCredentials(env.CHANGE_FORK ? [] : credentials) {
+                    callCiplug()
+                }
+            } else {
+                // The training gets no credential. If it fails, the second part records that, and fails.
+                withEnv(["CIPLUG_INPUT_HAND_OVER=true", "CIPLUG_INPUT_PROMOTE_TO=", "CIPLUG_INPUT_LABEL=",
+                         "CIPLUG_INPUT_OUTPUT_DIR=${folder}-handed-over"]) {
+                    sh label: 'ciplug: train', script: '''
+                        set +x
+                        rm -rf "./$CIPLUG_INPUT_OUTPUT_DIR"
+                        "$WORKSPACE_TMP/ciplug/bin/python" -I -m ciplug.action \\
+                            || test -s "./$CIPLUG_INPUT_OUTPUT_DIR/bundle.ndjson"
+                    '''
+                }
+                List ofTraining = ['COMMAND', 'MODEL', 'NAME', 'SEED', 'METRICS', 'PARAMS', 'ARTIFACTS', 'DATASETS',
+                                   'TAGS', 'ALLOW_UNCHANGED']
+                withEnv(["CIPLUG_INPUT_COLLECT=${folder}-handed-over"] +
+                        ofTraining.collect { String name -> "CIPLUG_INPUT_${name}=".toString() }) {
+                    // Installed again: the training could have changed the first one.
+                    installCiplug()
+                    withCredentials(credentials) {
+                        callCiplug()
+                    }
+                }
             }
         } finally {
             outputs = outputsIn("${folder}/outputs.properties")
@@ -83,6 +105,23 @@ def call(Map settings = [:]) {
         }
     }
     return outputs
+}
+
+/** Put ciplug into an environment of its own. */
+private void installCiplug() {
+    sh label: 'ciplug: install', script: '''
+        set +x
+        rm -rf "$WORKSPACE_TMP/ciplug"
+        python3 -I -m venv "$WORKSPACE_TMP/ciplug"
+        "$WORKSPACE_TMP/ciplug/bin/python" -I -m pip install --quiet "$CIPLUG_SOURCE"
+    '''
+}
+
+private void callCiplug() {
+    sh label: 'ciplug', script: '''
+        set +x
+        "$WORKSPACE_TMP/ciplug/bin/python" -I -m ciplug.action
+    '''
 }
 
 /** What ciplug has left for later stages, `name=value` a line; nothing where it did not come so far. */
