@@ -21,7 +21,7 @@ from ciplug.records import columns
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
 from ciplug.stores import open_store
-from ciplug.stores.base import Head, Log, LogStore, Problem, Trial
+from ciplug.stores.base import Head, Log, LogStore, Problem, Trial, Visit
 from tests.servers.git_http import GitServer
 
 Fixture = Callable[[str], Any]
@@ -197,7 +197,10 @@ class MemoryStore:
     def try_writes(self) -> list[Trial]:
         return [Trial("write", None, self.address), Trial("delete", None, self.address)]
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
+    def check(self, *, repair: bool = False, visit: Visit | None = None) -> list[Problem]:
+        if visit:
+            with self._shelf.lock:
+                visit(self._shelf.objects())
         return []
 
 

@@ -37,18 +37,34 @@ class Ladder:
         A version in a stage that is not on the ladder (any more) starts at the bottom.
         """
         if current == target:
-            raise PromotionRefused(Refusal.SAME_STAGE, f"version {version} is already in {target}")
+            raise PromotionRefused(
+                Refusal.SAME_STAGE,
+                f"version {version} is already in {target}",
+                hint="see who moved it: ciplug registry history MODEL",
+            )
         below = self.below(target)
-        if current not in (*self.stages, ARCHIVED):
+        if current not in (*self.stages, ARCHIVED) or (current == ARCHIVED and below == NO_STAGE):
             current = NO_STAGE
         if current != below:
             where = "in no stage" if current == NO_STAGE else f"in {current}"
-            takes = "new versions" if below == NO_STAGE else f"versions from {below}"
+            takes = "new and archived versions" if below == NO_STAGE else f"versions from {below}"
             raise PromotionRefused(
                 Refusal.NOT_ADJACENT,
                 f"version {version} is {where}, and {target} takes only {takes}",
-                hint=f"promote it to {self.stages[0].lower()} first" if current == NO_STAGE else None,
+                hint=self._way(version, current, target),
             )
+
+    def _way(self, version: int, current: str, target: str) -> str:
+        """The hint for a promotion that skips a stage or goes back."""
+        if target in self.up_to(current):
+            return f"take it down: ciplug demote MODEL --version {version} --to {target.lower()}"
+        if current == ARCHIVED:
+            return (
+                f"promote it to {self.stages[0].lower()} first; if it was in {target} before: ciplug rollback MODEL "
+                f"--to {target.lower()} --version {version}"
+            )
+        climbs = self.stages[self.stages.index(current) + 1] if current in self.stages else self.stages[0]
+        return f"promote it to {climbs.lower()} first"
 
     def up_to(self, stage: str) -> tuple[str, ...]:
         """The stages from the lowest one to this; none where it is not on the ladder."""

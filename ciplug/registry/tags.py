@@ -61,7 +61,8 @@ def _of_stage(before: Model, now: Model, stage: str, seq: int) -> Iterator[Tag]:
     name = f"{now.name}#{stage.lower()}"
     if holder and holder.commit and _is_first(now, holder):
         yield Tag(f"{name}#{seq}", holder.commit)
-    elif was and was.commit and _is_first(before, was):
+    # GTO would show it again as soon as the version that came has left.
+    if was and was.commit and _is_first(before, was):
         yield Tag(f"{name}!#{seq}", was.commit)
 
 

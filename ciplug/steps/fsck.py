@@ -5,34 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ciplug.errors import RecordError
 from ciplug.git.credentials import redact
-from ciplug.records import beside
-from ciplug.records.keys import (
-    EVERY_AMENDMENT,
-    EVERY_RUN,
-    EVERY_VERDICT,
-    is_described,
-    parse_amendment,
-    parse_late_inputs,
-    parse_late_series,
-    run_key,
-)
+from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, EVERY_VERDICT
 from ciplug.registry import ledger
 from ciplug.steps.kept_entries import kept_entries, put_back
-from ciplug.steps.kept_files import KeptFile, kept_files, read_folders
+from ciplug.steps.kept_files import KeptFile, read_folders
+from ciplug.steps.object_checks import ObjectChecks
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
 from ciplug.stores.files import OWN, ChecksItself
-from ciplug.tracking.runs import Runs
 
-_AT_ONCE = 1000
 _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
-_SERIES_AT_ONCE = 50
-"""Objects beside records: each may have megabytes."""
 
 Kept = Mapping[str, Sequence[KeptFile]]
 """Place → the artifacts that are kept there."""
@@ -75,18 +61,17 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
     if restore:
         put_back(session, kept)
         kept = []
-    problems = store.check(repair=repair)
-    reported = {problem.where for problem in problems}
-    runs = Runs(store)
-    count, files = _read_runs(runs)
-    problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in reported]
-    problems += [problem for problem in _beside_records(store) if problem.where not in reported]
-    problems += _of_amendments(store, runs)
-    known = {problem.where for problem in problems}
-    verdicts = unreadable(store, store.keys(EVERY_VERDICT))
-    problems += [Problem(key, why) for key, why in verdicts.items() if key not in known]
+    objects = ObjectChecks()
+    problems = store.check(repair=repair, visit=objects.take)
+    if any(problem.repaired for problem in problems):
+        # What was brought back has not been read.
+        objects = ObjectChecks()
+        store.refresh()
+        store.check(visit=objects.take)
+    problems += objects.problems({problem.where for problem in problems})
     if repair:
         problems = _set_aside(store, problems)
+    files = objects.kept
     own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
     problems += _of_files(session, {place: files[place] for place in sorted(own & files.keys())})
     models = ledger.models(session.log)
@@ -96,7 +81,7 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
         problems += checked.problems
         notes += checked.notes
     unchecked = {place: len(files[place]) for place in sorted(files.keys() - own)}
-    return Checked(count, len(models), problems, notes, unchecked, [one.words for one in kept], restored)
+    return Checked(objects.runs, len(models), problems, notes, unchecked, [one.words for one in kept], restored)
 
 
 def _set_aside(store: Store, problems: Sequence[Problem]) -> list[Problem]:
@@ -113,43 +98,6 @@ def accept_registry(session: Session) -> list[str]:
     changed = list(session.witnessed.changes().values())
     session.witnessed.accept()
     return changed
-
-
-def _read_runs(runs: Runs) -> tuple[int, Kept]:
-    """Return the number of readable runs, and the artifacts whose content is kept; bad records go to `problems`."""
-    count = 0
-    kept: dict[str, list[KeptFile]] = {}
-    keys = runs.recorded()
-    for at in range(0, len(keys), _AT_ONCE):
-        for record in runs.load(keys[at : at + _AT_ONCE]):
-            count += 1
-            for place, files in kept_files(record, run_key(record).key).items():
-                kept.setdefault(place, []).extend(files)
-    return count, kept
-
-
-def _beside_records(store: Store) -> Iterator[Problem]:
-    """Read what is beside the records: series, examples, schemas and profiles."""
-    keys = sorted(key for key in store.keys(EVERY_RUN, EVERY_AMENDMENT) if beside.owner(key))
-    for at in range(0, len(keys), _SERIES_AT_ONCE):
-        for key, data in store.read(keys[at : at + _SERIES_AT_ONCE]).items():
-            try:
-                beside.check(key, data, key)
-            except RecordError as problem:
-                yield Problem(key, problem.message.removeprefix(f"{key}: "))
-
-
-def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
-    """Check amendments whose run does not exist. Other amendments are checked when their run is read."""
-    recorded, listed = set(runs.recorded()), set(store.keys(EVERY_AMENDMENT))
-    for key in sorted(listed):
-        amendment = parse_amendment(key) or parse_late_series(key) or parse_late_inputs(key)
-        if amendment is None:
-            yield Problem(key, "not the key of an amendment")
-        elif amendment.key not in listed:
-            yield Problem(key, "its amendment is not in the store")
-        elif amendment.run_key not in recorded and not is_described(amendment.run_key):
-            yield Problem(key, "its run is not in the store")
 
 
 def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ log takes a `Log`: `log_of(store)` gives it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 from ciplug.errors import Cause, StoreError
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 PENDING_ALARM = 256
 """More pending writes than this show that nobody may fold them."""
+
+
+Visit = Callable[[Mapping[str, bytes]], None]
+"""Takes objects, key → content, a few at a time."""
 
 
 class Head(NamedTuple):
@@ -108,8 +112,13 @@ class Objects(Protocol):
         """Delete objects for good, as retention asks; returns how many existed. Logs are never touched."""
         ...
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
-        """Read everything and report what is wrong; with `repair`, repair what can be repaired without losing data."""
+    def check(self, *, repair: bool = False, visit: Visit | None = None) -> list[Problem]:
+        """Read everything once and report what is wrong; with `repair`, repair it where that loses no data.
+
+        Args:
+            visit: takes every object that can be read, as it was before a repair; of two under one key, the one that
+                counts comes first.
+        """
         ...
 
     def try_writes(self) -> list[Trial]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.jenkins import Build, Jenkins, scm_of
-from tests.e2e.project import MARKER, TOKEN, Project
+from tests.e2e.project import MARKER, TOKEN, Project, git
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.jenkins_api import JenkinsApi
@@ -113,6 +113,8 @@ def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
     jenkins_api.add_user("user", "jenkins-token")
     project.record_main(tmp_path / "main")
     head = project.commit("forked", 0.93)
+    # The branch is the fork's: here is only the head of its pull request.
+    git("push", "--quiet", "origin", ":refs/heads/forked", f"{head}:refs/pull/8/head", cwd=project.folder)
     github_api.add_pull(8, branch="forked", commit=head)
     before = project.refs()
     env = {**_change(github_api, 8, "forked"), "CHANGE_FORK": "mallory"}

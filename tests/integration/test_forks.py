@@ -440,6 +440,23 @@ def test_a_commit_of_our_own_branch_without_a_pull_request_has_its_status(
     assert [status["state"] for status in job.statuses[HEAD]] == ["success"]
 
 
+def test_a_fork_sets_no_status_on_the_tip_of_a_branch_of_ours(
+    tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
+) -> None:
+    """A status belongs to a commit, and so to every pull request from it, whoever has opened them."""
+    tip = project.branch("ours", {"accuracy": 0.9})
+    project.push()
+    git(project.folder, "checkout", "-q", "main")
+    job.runs[42]["head_sha"] = tip
+    job.add_pull(7, branch="topic", commit=tip, owner="stranger")
+    job.add_artifact(42, "ciplug", zipped({FILE: packed(a_run(tip, trusted=False))}))
+    env = follows(tmp_path, job, head=tip)
+    assert ciplug("collect", env=env)[0] == 0
+    code, said = ciplug("report", "--post", env=env)
+    assert code == 0 and "no commit status: the commit is the tip of the branch 'ours'" in said
+    assert job.comments[7] and tip not in job.statuses
+
+
 def test_the_gates_are_those_of_what_it_goes_into(
     tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ciplug.git.push import PushResult
 from ciplug.records import columns
-from ciplug.stores.git import folding
+from ciplug.stores.git import folding, segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.snapshot import Snapshot
@@ -329,3 +329,34 @@ def test_a_drop_that_dies_half_way_doubles_nothing(remote: Path, fresh: Open, mo
         fresh().compact()
     assert fresh().drop(gone, "last 9") == len(gone)
     has_all(fresh(), {key: data for key, data in everything.items() if key not in gone})
+
+
+def test_a_check_reads_each_segment_once_by_as_many_requests_however_many_there_are(
+    remote: Path, fresh: Open, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(data: bytes, name: str) -> segments.Segment:
+        read.append(name)
+        return read_lines(data, name)
+
+    read_lines = segments.read_lines
+    everything: dict[str, bytes] = {}
+    requests = []
+    for count in (1, 3):
+        for first in range(len(everything) // 3, 4 * count, 4):
+            new = {key: data for number in range(first, first + 4) for key, data in write_of(number).items()}
+            fresh().add(new)
+            fresh().compact()
+            everything.update(new)
+        visited: list[tuple[str, bytes]] = []
+        store = fresh()
+        git_server.requests.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(segments, "read_lines", counted)
+            assert store.check(visit=lambda objects, visited=visited: visited.extend(objects.items())) == []  # type: ignore[misc]
+        assert sorted(visited) == sorted(everything.items())
+        assert sorted(read) == sorted(store.segments()) and len(read) == count
+        requests.append(len(git_server.requests))
+        read.clear()
+    assert requests[0] == requests[1] <= 9

@@ -133,6 +133,15 @@ def test_demotions(served: Team) -> None:
         moves.demote(served.session.refreshed(), "wine", start="production")
 
 
+def test_an_archived_version_is_promoted_again_from_the_lowest_stage(served: Team) -> None:
+    with pytest.raises(PromotionRefused) as caught:
+        served.promote("production", version=1)
+    assert caught.value.reason is Refusal.NOT_ADJACENT and "ciplug rollback" in (caught.value.hint or "")
+    served.promote(version=1)
+    assert stages(served) == ["Staging", "Production"]
+    assert check_model(served.session.refreshed(), "wine").problems == []
+
+
 def test_a_demotion_takes_nobody_s_place(served: Team) -> None:
     served.promote(run=served.judged().id)
     refusal = refused(served, moves.demote, start="production")

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from ciplug.errors import Conflict, StoreError
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
-from ciplug.stores.base import Head, Problem, Trial
+from ciplug.stores.base import Head, Problem, Trial, Visit
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
 SCHEME = "plain:"
@@ -79,7 +79,9 @@ class PlainStore:
     def try_writes(self) -> list[Trial]:
         return [Trial("write", None, self.address)]
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
+    def check(self, *, repair: bool = False, visit: Visit | None = None) -> list[Problem]:
+        if visit:
+            visit(self.read(self.loose()))
         return []
 
     def _path(self, key: str) -> Path:

@@ -39,7 +39,7 @@ def test_the_nearest_stage_is_hinted() -> None:
 @pytest.mark.parametrize("target", LADDER.stages)
 @pytest.mark.parametrize("start", STAGES)
 def test_one_stage_at_a_time(start: str, target: str) -> None:
-    if (start, target) in (("None", "Staging"), ("Staging", "Production")):
+    if (start, target) in (("None", "Staging"), ("Archived", "Staging"), ("Staging", "Production")):
         LADDER.check_promotion(1, read(start), read(target))
         return
     with pytest.raises(PromotionRefused) as caught:
@@ -52,9 +52,13 @@ def test_one_stage_at_a_time(start: str, target: str) -> None:
     [
         ("None", "Production", "version 7 is in no stage, and Production takes only versions from Staging",
          "promote it to staging first"),
-        ("Production", "Staging", "version 7 is in Production, and Staging takes only new versions", None),
-        ("Archived", "Production", "version 7 is in Archived, and Production takes only versions from Staging", None),
-        ("Staging", "Staging", "version 7 is already in Staging", None),
+        ("Production", "Staging", "version 7 is in Production, and Staging takes only new and archived versions",
+         "take it down: ciplug demote MODEL --version 7 --to staging"),
+        ("Archived", "Production", "version 7 is in Archived, and Production takes only versions from Staging",
+         "promote it to staging first; if it was in Production before: ciplug rollback MODEL --to production "
+         "--version 7"),
+        ("Staging", "Staging", "version 7 is already in Staging",
+         "see who moved it: ciplug registry history MODEL"),
     ],
 )  # fmt: skip
 def test_what_a_refusal_says(start: str, target: str, message: str, hint: str | None) -> None:

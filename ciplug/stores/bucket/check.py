@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from ciplug.errors import RecordError
 from ciplug.records.bundle import is_key
-from ciplug.stores.base import Problem
+from ciplug.stores.base import Problem, Visit
 from ciplug.stores.bucket import index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
@@ -66,13 +66,14 @@ def why_not(objects: Mapping[str, bytes], folded: Mapping[str, bytes]) -> dict[s
 
 
 def inspect(
-    bucket: Bucket, listed: Collection[str], state: State, pending: Mapping[str, Mapping[str, bytes]]
+    bucket: Bucket, listed: Collection[str], state: State, pending: Mapping[str, Mapping[str, bytes]], visit: Visit
 ) -> Inspection:
-    """Read every segment, and check that every object exists.
+    """Read every segment and every object, each once.
 
     Args:
         listed: names of all segments and objects, as listed before `state` was read.
         pending: name of a write in the inbox → its objects.
+        visit: takes what was read.
     """
     inspection = Inspection()
     waiting = {key for objects in pending.values() for key in objects}
@@ -95,6 +96,7 @@ def inspect(
             if len(rows) != file.rows or index.marks_of(rows) != file.marks:
                 inspection.repairable.append(Problem(path, "the index does not say what this segment holds"))
                 inspection.rewrite.append(path)
+            visit({key: row.record.encode() for key, row in rows.items()})
             for key, row in rows.items():
                 if key in records:
                     inspection.problems.append(Problem(key, f"it is in {path} and in {records[key]}"))
@@ -103,14 +105,19 @@ def inspect(
                 if key in waiting:
                     contents[key] = row.record.encode()
     names = {object_name(key): key for key in beside}
-    absent = [name for name in names if name not in listed]
-    objects = get_many(bucket, [*absent, *(name for name, key in names.items() if key in waiting)])
-    inspection.problems += [Problem(names[name], "this object is missing") for name in absent if name not in objects]
-    contents.update((names[name], data) for name, data in objects.items() if names[name] in waiting)
+    every = list(names)
+    for start in range(0, len(every), _AT_ONCE):
+        some = every[start : start + _AT_ONCE]
+        objects = {names[name]: data for name, data in get_many(bucket, some).items()}
+        missing = [names[name] for name in some if names[name] not in objects]
+        inspection.problems += [Problem(key, "this object is missing") for key in missing]
+        contents.update((key, data) for key, data in objects.items() if key in waiting)
+        visit(objects)
 
     for write in sorted(pending):
         for key, why in why_not(pending[write], contents).items():
             inspection.problems.append(Problem(key, f"inbox/{write} can never be folded: {why}"))
+        visit(pending[write])
         contents = {**pending[write], **contents}
     _strays(bucket, listed, state, {*records}, names, waiting, inspection)
     return inspection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ciplug.stores.base import Problem
+from ciplug.stores.base import Problem, Visit
 from ciplug.stores.bucket import index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import each
@@ -12,13 +12,13 @@ from ciplug.stores.bucket.index import Claim
 from ciplug.stores.bucket.reading import Reader, View
 
 
-def check(reader: Reader, folding: Folding, *, repair: bool) -> list[Problem]:
+def check(reader: Reader, folding: Folding, *, repair: bool, visit: Visit) -> list[Problem]:
     """Return the problems of a store, and which of them were repaired."""
     problems = _finish_folds(reader, folding) if repair else []
     # Listed before the index is: what is in a segment that was listed is then in the index, too.
     listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in reader.bucket.list(kind)}
     view = reader.see()
-    inspection = inspect(reader.bucket, listed, view.state, view.pending)
+    inspection = inspect(reader.bucket, listed, view.state, view.pending, visit)
     problems += [
         Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in reader.wrong.items()
     ]

@@ -25,7 +25,7 @@ from ciplug.errors import Cause, Conflict, RecordError, StoreError
 from ciplug.records import bundle, columns
 from ciplug.records.columns import Columns
 from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, amended_run, is_run
-from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
+from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, Visit, group_of
 from ciplug.stores.bucket import folding, index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket
@@ -195,10 +195,10 @@ class ObjectStore:
 
     # Checking
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
+    def check(self, *, repair: bool = False, visit: Visit | None = None) -> list[Problem]:
         from ciplug.stores.bucket.repair import check
 
-        return check(self._reader, self._folding, repair=repair)
+        return check(self._reader, self._folding, repair=repair, visit=visit or (lambda _: None))
 
     def try_writes(self) -> list[Trial]:
         from ciplug.stores.bucket.trial import try_writes

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ciplug.errors import Cause, GitError, GitKind, StoreError, counted
 from ciplug.git.bare import init_bare
-from ciplug.git.objects import read_objects
+from ciplug.git.objects import present, read_objects
 from ciplug.git.run import run_git
 from ciplug.locking import held
 from ciplug.stores.git.objects import parse_tree
@@ -128,6 +128,12 @@ class CachedRemote(GitRemote):
             self._fetch_sound(missing)
             objects.update(read_objects(self.repository, missing))
         return {oid: data for oid, (kind, data) in objects.items() if kind == "blob"}
+
+    def bring(self, oids: Iterable[str]) -> None:
+        """Fetch those of the blobs that are not here yet, all at once, for `sound_blobs` to read in pieces."""
+        names = set(oids)
+        if missing := sorted(names - present(self.repository, names)):
+            self._fetch_sound(missing)
 
     def _fetch_sound(self, oids: Sequence[str]) -> None:
         """Fetch blobs; one that is damaged fails the fetch of all, so they are fetched by halves."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ciplug.errors import RecordError
-from ciplug.records import columns
-from ciplug.stores.base import Problem
-from ciplug.stores.git import segments
+from ciplug.stores.base import Problem, Visit
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, is_foldable, unfoldable
-from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.restore import lost_entries
+from ciplug.stores.git.segment_checks import check_segments
 from ciplug.stores.git.view import View
 
-_AT_ONCE = 1000
+_AT_ONCE = 100
+"""Objects in memory at a time: series may have megabytes."""
 
 
 @dataclass
@@ -30,8 +28,12 @@ class Findings:
     """Segment → its right columns, where the stored ones are wrong."""
 
 
-def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:
-    """Read everything."""
+def find_problems(remote: CachedRemote, refs: Refs, view: View, visit: Visit) -> Findings:
+    """Read everything, each object once.
+
+    Args:
+        visit: takes the objects that can be read: of two under one key, the one that counts comes first.
+    """
     content = view.content
     findings = Findings()
     findings.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
@@ -45,11 +47,21 @@ def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:
                 f"{', '.join(claims)}; delete the wrong one: git push REMOTE :REF")
         for key, claims in view.contested.items()
     ]  # fmt: skip
-    findings.problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
-    findings.problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
-    findings.problems += _gaps(content)
-    in_segments = _check_segments(remote, content, findings)
-    findings.problems += _doubled(view, in_segments)
+    named = (content.segments, content.columns, view.objects, content.logs)
+    remote.bring([*content.indexes, *(oid for part in named for oid in part.values())])
+    lost = "the record is lost or damaged on the remote"
+    unread = list(_read(remote, content.new, lost, visit))
+    of_logs = [*_read(remote, content.logs, "the entry is lost or damaged on the remote"), *_gaps(content)]
+    claimed = {key for _, files in view.pending.values() for key in files}
+    held = check_segments(remote, content, claimed, visit)
+    findings.index, findings.columns, in_segments = held.index, held.columns, held.claimed
+    remote.bring(held.apart.values())
+    of_series = _read(remote, held.apart, "the series are lost or damaged on the remote", visit)
+    of_segments = [*held.problems, *of_series]
+    pending = {key: oid for key, oid in view.objects.items() if key not in content.new}
+    unread += _read(remote, {key: oid for key, oid in pending.items() if key in in_segments}, lost)
+    unread += _read(remote, {key: oid for key, oid in pending.items() if key not in in_segments}, lost, visit)
+    findings.problems += [*sorted(unread), *of_logs, *of_segments, *_doubled(view, in_segments)]
     return findings
 
 
@@ -60,62 +72,15 @@ def _gaps(content: Content) -> Iterator[Problem]:
             yield Problem(log, f"entries are missing: it has {len(numbers)}, the last is {numbers[-1]}")
 
 
-def _check_segments(remote: CachedRemote, content: Content, findings: Findings) -> dict[str, str]:
-    """Read every segment, and put what is wrong into `findings`; returns key → blob of all that they hold."""
-    index: dict[str, bytes] = {}
-    indexed: dict[str, bytes] = {}
-    for data in remote.sound_blobs(content.indexes).values():
-        indexed.update(segments.read_index(data))
-    in_segments: dict[str, str] = {}
-    written = LooseObjects(remote.repository, remote.format)
-    for name, oid in sorted(content.segments.items()):
-        lines = remote.sound_blobs([oid]).get(oid)
-        if lines is None:
-            findings.problems.append(Problem(name, "the segment is lost or damaged on the remote"))
-            continue
-        try:
-            held = segments.read_lines(lines, name)
-        except RecordError as problem:
-            findings.problems.append(Problem(name, problem.message))
-            continue
-        if not segments.is_named_for(name, lines):
-            findings.problems.append(Problem(name, "its lines are not those that it was closed with"))
-        in_segments.update({key: written.blob(data) for key, data in held.records.items()})
-        in_segments.update(held.blobs)
-        findings.problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
-        index[name] = segments.marks_of(held.keys)
-        if indexed.get(name) != index[name]:
-            findings.problems.append(Problem(name, "the INDEX does not match this segment", repairable=True))
-        right = columns.encode(columns.of(sorted({**dict.fromkeys(held.blobs, b""), **held.records}.items())))
-        if not _are_columns(_blob(remote, content.columns.get(name)), right):
-            findings.problems.append(Problem(name, "its columns are not those of its records", repairable=True))
-            findings.columns[name] = right
-    if any(indexed.get(name) != marks for name, marks in index.items()):
-        findings.index = {**indexed, **index}
-    return in_segments
-
-
-def _are_columns(data: bytes | None, right: bytes) -> bool:
-    """Whether columns say what these say, as far as this version reads them."""
-    try:
-        held = columns.decode(data or b"", "")
-    except RecordError:
-        return columns.is_newer(data or b"")
-    return not held.lacking and columns.encode(held) == right
-
-
-def _blob(remote: CachedRemote, oid: str | None) -> bytes | None:
-    return remote.sound_blobs([oid]).get(oid) if oid else None
-
-
-def _unread(remote: CachedRemote, objects: Mapping[str, str], what: str) -> Iterator[Problem]:
-    for chunk in _chunks(sorted(objects)):
+def _read(remote: CachedRemote, objects: Mapping[str, str], what: str, visit: Visit | None = None) -> Iterator[Problem]:
+    """Read objects, key → blob, a few at a time; yields a problem for each that cannot be read."""
+    keys = sorted(objects)
+    for at in range(0, len(keys), _AT_ONCE):
+        chunk = keys[at : at + _AT_ONCE]
         blobs = remote.sound_blobs(objects[key] for key in chunk)
+        if visit:
+            visit({key: blobs[objects[key]] for key in chunk if objects[key] in blobs})
         yield from (Problem(key, what) for key in chunk if objects[key] not in blobs)
-
-
-def _chunks(keys: list[str]) -> Iterable[list[str]]:
-    return (keys[at : at + _AT_ONCE] for at in range(0, len(keys), _AT_ONCE))
 
 
 def _doubled(view: View, in_segments: Mapping[str, str]) -> Iterator[Problem]:

@@ -96,6 +96,9 @@ def _text(value: object) -> str:
 
 
 def _unquoted(text: bytes) -> str | None:
+    plain = text[1:-1]
+    if plain.isascii() and b"\\" not in plain and b'"' not in plain and (key := plain.decode()).isprintable():
+        return key
     try:
         key = json.loads(text)
     except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,11 +15,15 @@ from ciplug.stores.base import Head, group_of
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path
-from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.objects import object_id
 from ciplug.stores.git.view import View
 
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
+
+
+_AT_ONCE = 16
+"""Segments in memory at a time, where all are asked."""
 
 
 class Snapshot:
@@ -88,7 +92,7 @@ class Snapshot:
         groups = [group_of(prefix) for prefix in prefixes]
         everywhere = any(group is None for group in groups)
         names = list(content.segments) if everywhere else self.candidates(filter(None, groups))
-        for segment in self.contents(names).values():
+        for segment in self._each(names):
             keys.update(key for key in segment.keys if key.startswith(prefixes))
         return keys
 
@@ -116,12 +120,19 @@ class Snapshot:
                 self._note(f"segment {name} cannot be read: {problem.message}; see `ciplug fsck`")
         return contents
 
+    def _each(self, names: list[str]) -> Iterator[segments.Segment]:
+        """The same, a few in memory at a time; all of them by one fetch."""
+        if len(names) > _AT_ONCE:
+            self._remote.bring(self.view.content.segments[name] for name in names)
+        for at in range(0, len(names), _AT_ONCE):
+            yield from self.contents(names[at : at + _AT_ONCE]).values()
+
     def in_segments(self, keys: set[str]) -> dict[str, str]:
         """Key → blob of those among `keys` that a segment holds."""
         blobs: dict[str, str] = {}
-        written = LooseObjects(self._remote.repository, self._remote.format)
-        for segment in self.contents(self.candidates(keys)).values():
-            blobs.update({key: written.blob(segment.records[key]) for key in keys & segment.records.keys()})
+        for segment in self._each(self.candidates(keys)):
+            records = {key: segment.records[key] for key in keys & segment.records.keys()}
+            blobs.update({key: object_id("blob", data, self._remote.format) for key, data in records.items()})
             blobs.update({key: segment.blobs[key] for key in keys & segment.blobs.keys()})
         return blobs
 

@@ -28,7 +28,7 @@ from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
 from ciplug.records.canonical import digest
-from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial
+from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, Visit
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path, is_readable
 from ciplug.stores.git.objects import LooseObjects
@@ -369,19 +369,20 @@ class GitStore:
 
     # Checking
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
+    def check(self, *, repair: bool = False, visit: Visit | None = None) -> list[Problem]:
         from ciplug.stores.git import folding
         from ciplug.stores.git.check import find_problems
         from ciplug.stores.git.tip import Change, push_tip
 
         with self._remote.locked():
-            snapshot = self._fetch()
+            snapshot = self._seen or self._fetch()
             view = snapshot.view
-            findings = find_problems(self._remote, self._refs, view)
+            findings = find_problems(self._remote, self._refs, view, visit or (lambda _: None))
             problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
             if not repair:
+                self._seen = snapshot
                 return problems
             problems = self._set_aside(view, problems)
             if not (findings.index or findings.columns or view.lost):

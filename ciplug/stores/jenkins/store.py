@@ -21,7 +21,7 @@ from ciplug.errors import Cause, Conflict, RecordError, StoreError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
-from ciplug.stores.base import Problem, Trial
+from ciplug.stores.base import Problem, Trial, Visit
 from ciplug.stores.jenkins.build import Check
 from ciplug.stores.jenkins.place import Place
 from ciplug.stores.jenkins.view import Jobs, View
@@ -145,7 +145,9 @@ class JenkinsStore:
     def loose(self) -> list[str]:
         return sorted(self._objects.keys() - self._view.closed)
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
+    def check(self, *, repair: bool = False, visit: Visit | None = None) -> list[Problem]:
+        if visit:
+            visit(self._objects)
         return list(self._view.problems)
 
     def try_writes(self) -> list[Trial]:
