@@ -18,6 +18,7 @@ from ciplug.commands.output import show_report, tell_problems, tell_promotion, w
 from ciplug.commands.recording import tell_recorded, tell_recovered
 from ciplug.errors import CiplugError, ConfigError, RecordError, UsageError
 from ciplug.records.keys import parse_runs
+from ciplug.registry.ladder import Ladder
 from ciplug.reports import comment
 from ciplug.reports.formats import render
 from ciplug.steps.collect import CollectRequest, collect, runs_to_judge
@@ -30,7 +31,6 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.after import SUBJECTS, follow_up, followers_of
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.stage_change import StageChange
-from ciplug.steps.promotion.writing import ladder_of
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
 from ciplug.steps.reporting.post import Posting, post
@@ -108,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     bundle = _bundle(args, session)
     if args.promote_to:
         if args.collect is None:
-            ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
+            model = options.inputs_of(args, session).model or DEFAULT_MODEL
+            Ladder(read_policies(session).ladder(model)).stage(args.promote_to)
         followers_of(session)
     if args.output_dir:
         make_folder(Path(args.output_dir), "--output-dir")

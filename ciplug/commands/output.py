@@ -9,6 +9,7 @@ from ciplug import console
 from ciplug.errors import UsageError
 from ciplug.records.notice import Kind, Notice
 from ciplug.registry.ladder import NO_STAGE
+from ciplug.reports.untrusted import clean
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
@@ -45,6 +46,9 @@ def tell_promotion(promotion: Promotion) -> None:
         console.complain(f"warning: {notice.line}")
     for sentence in promotion.reruns:
         console.complain(f"warning: {sentence}")
+    if promotion.gates_of:
+        model, judge = clean(promotion.run.model, 80), clean(promotion.gates_of, 80)
+        console.say(f"run {promotion.run.id[:12]} is of the model '{model}', judged by the gates of '{judge}'")
     tell_move(promotion.model, promotion.version, promotion.stage, promotion.event, promotion.replaced)
 
 

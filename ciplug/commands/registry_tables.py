@@ -99,7 +99,8 @@ def _change(kind: str, fields: dict[str, str]) -> str:
     """What an event changed, in a few words."""
     if stage := fields.get("stage"):
         replaced = f", in place of v{fields['replaces']}" if "replaces" in fields else ""
-        return f"{fields.get('from_stage', NO_STAGE)} → {stage}{replaced}"
+        of = f", run of {fields['run_model']}" if "run_model" in fields else ""
+        return f"{fields.get('from_stage', NO_STAGE)} → {stage}{replaced}{of}"
     if alias := fields.get("alias"):
         before = f" (was v{fields['replaces']})" if "replaces" in fields else ""
         return f"{'-' if kind == 'unalias' else ''}{alias}{before}"

@@ -137,6 +137,10 @@ class Config(Section):
             return self.models.get(model)
         return self if self.model in (None, model) else None
 
+    def names(self, model: str) -> bool:
+        """Whether the file has settings for this very model, not only for every model."""
+        return model in self.models if self.models else self.model == model
+
     def clean_of(self, model: str | None) -> Clean:
         """What counts as a clean tree for runs of a model."""
         only = next(iter(self.models.values()), None) if len(self.models) == 1 and model is None else None

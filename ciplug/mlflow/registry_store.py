@@ -34,10 +34,12 @@ from ciplug.mlflow.unsupported import UnsupportedRegistry
 from ciplug.records.registry_event import Register
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 from ciplug.registry.model import Model, Version
+from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import labels, models, moves
+from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.promotion.writing import gated_stage
+from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
 
 T = TypeVar("T")
@@ -251,16 +253,18 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
         copied = source.startswith("models:/") and not source.startswith("models:/m-")
 
         def register(session: Session) -> Any:
-            if copied and made.model != name and by_protected_policy_gates(session, name):
+            lowest = _lowest_gated_stage(session, name) if copied else None
+            if lowest is None:
+                return models.register_version(session, name, payload).model.last_number
+            if not run_id:
                 raise PromotionRefused(
-                    Refusal.GATED_STAGE,
-                    f"the policy judges '{name}', and a version of it is made by a run of '{name}', not by a copy",
-                    hint=f"train it as a run of '{name}', or promote the version under the name that it has",
+                    Refusal.NO_RUN,
+                    f"the policy judges '{name}', and the version to copy was registered without a run",
+                    hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
                 )
-            return models.register_version(session, name, payload)
+            return promote(session, PromotionRequest(name, lowest, run=run_id, registration=payload)).version
 
-        model = self._write(register).model
-        return self._version_entity(model, model.versions[-1])
+        return self._version_entity(*self._version(name, self._write(register)))
 
     def _origin(self, source: str, run_id: str | None, model_id: str | None) -> tuple[str, str | None, str | None]:
         """Return where the files of a new version are, its run, and its logged model."""
@@ -312,9 +316,10 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
 
         def move(session: Session) -> Any:
             protected = by_protected_policy(session)
-            if gated_stage(protected, name, target):
+            model = read_model(protected, name)
+            if gated_stage(protected, model, target, found):
                 return promote(session, PromotionRequest(name, target, version=number))
-            if gated_stage(protected, name, found.stage):
+            if gated_stage(protected, model, found.stage, found):
                 return moves.demote(session, name, version=number, to=target.lower())
             return moves.move_freely(session, name, number, target, archive_others=bool(archive_existing_versions))
 
@@ -401,11 +406,10 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
         return self._view.write(action)
 
 
-def by_protected_policy_gates(session: Session, name: str) -> bool:
-    """Whether the policy in force judges a model."""
-    from ciplug.steps.policy_in_force import read_policies
-
-    return bool(read_policies(by_protected_policy(session)).gated_stages(name))
+def _lowest_gated_stage(session: Session, name: str) -> str | None:
+    """The first stage of a name that the policy in force judges: where a copy enters; None for other names."""
+    policies = read_policies(by_protected_policy(session))
+    return next(iter(policies.gated_stages(name)), None) if policies.names(name) else None
 
 
 def _check_page(max_results: Any, most: int) -> None:

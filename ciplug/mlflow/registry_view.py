@@ -18,6 +18,7 @@ from ciplug.registry import ledger
 from ciplug.registry.model import Model
 from ciplug.registry.rules import model_digest
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
@@ -33,8 +34,6 @@ class Made:
     """What a version freezes of the run that made it."""
 
     commit: str | None = None
-    model: str | None = None
-    """The model of the run."""
     files: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
     record: str | None = None
@@ -85,7 +84,10 @@ class RegistryView:
         """The stages of a model that a promotion alone leads to, by the policy as it was last read."""
         with self._place.lock:
             if name not in self._stages:
-                self._stages[name] = read_policies(by_protected_policy(self._current())).gated_stages(name)
+                session = by_protected_policy(self._current())
+                policies = read_policies(session)
+                section = judging_section(session, policies, self.model(name))
+                self._stages[name] = policies.gated_stages(section)
             return self._stages[name]
 
     def write(self, action: Callable[[Session], T]) -> T:
@@ -118,10 +120,10 @@ class RegistryView:
             digest = model_digest(names) if names else None
             if own is not None and own.begun is not None:
                 begun = own.begun
-                return Made(begun.get("commit"), begun.get("model"), names, digest, None, metrics)
+                return Made(begun.get("commit"), names, digest, None, metrics)
             if key is None:
                 return Made()
-            return Made(key.commit, place.base.model_of(run_id, own), names, digest, self._record(key), metrics)
+            return Made(key.commit, names, digest, self._record(key), metrics)
 
     def _record(self, key: RunKey) -> str | None:
         runs = self._place.session.runs()

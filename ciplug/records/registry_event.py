@@ -140,6 +140,10 @@ class Promote:
     """What shows that level."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided when the promotion was judged, one sentence each."""
+    run_model: str | None = None
+    """The model of the run, where it is registered under another name."""
+    gates_of: str | None = None
+    """The model whose section of ciplug.yaml judged, where that is not the registered name."""
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -51,6 +51,13 @@ class BaselineFinder:
     """Whether somebody named the candidate by its id: then it need not be the run that counts for its commit."""
     beside: Run | None = None
     """The judged run, where the candidate is a re-run of it: both are compared with the same baseline."""
+    judged_as: str | None = None
+    """The registered name by whose gates the candidate is judged, where that is not its model."""
+
+    @property
+    def model(self) -> str:
+        """The model whose runs the candidate is compared with."""
+        return self.judged_as or self.given.model
 
     @cached_property
     def policy(self) -> Policy | None:
@@ -60,11 +67,11 @@ class BaselineFinder:
     @property
     def metrics(self) -> Metrics:
         """The settings of the model's metrics."""
-        return self.in_force.metrics if self.in_force else read_policies(self.session).metrics(self.given.model)
+        return self.in_force.metrics if self.in_force else read_policies(self.session).metrics(self.model)
 
     @cached_property
     def renames(self) -> Renames:
-        return renames_for(self.session, self.runs, self.given.commit, self.given.model, self.in_force)
+        return renames_for(self.session, self.runs, self.given.commit, self.model, self.in_force)
 
     @property
     def gated(self) -> frozenset[str]:
@@ -119,7 +126,7 @@ class BaselineFinder:
     def rules(self) -> Rules:
         """The rules for the run that counts for the candidate's commit."""
         policy = self.policy
-        only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.given.model)
+        only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.model)
         return Rules(pipelines_only=only, gated=self.gated)
 
     def _pick(self, source: Source = "any", aside: Collection[str] | None = None) -> nearest_run.Pick:
@@ -174,12 +181,19 @@ class BaselineFinder:
         return self._branches[name]
 
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
-        """Commit → the runs of the model that are recorded on it."""
+        """Commit → the runs of the model that are recorded on it; of the candidate's commit, also its re-runs."""
         recorded = self.runs.of_commits(dict.fromkeys(commits))
         for runs in recorded.values():
             self._facts.update(facts_on(self.session, self.runs, runs, self.gated, self.renames.names))
-        model = self.given.model
-        by_commit = {c: [self._counted(run) for run in runs if run.model == model] for c, runs in recorded.items()}
+        beside = {self.model, self.given.model}
+        by_commit = {
+            commit: [
+                self._counted(run)
+                for run in runs
+                if run.model == self.model or (commit == self.given.commit and run.model in beside)
+            ]
+            for commit, runs in recorded.items()
+        }
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
         return by_commit
 
@@ -306,7 +320,7 @@ class BaselineFinder:
         if self.registered.problem:
             return Side.absent("production", called, self.registered.notices[0])
         if holder is None:
-            problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.given.model, name=called)
+            problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.model, name=called)
             return Side.absent("production", called, problem)
         label = f"{called} (v{holder.number})"
         if holder.run is None:
@@ -455,10 +469,21 @@ class BaselineFinder:
 
 
 def baselines_of(
-    session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None, *, named: bool = False
+    session: Session,
+    runs: Runs,
+    run: Run,
+    in_force: PolicyInForce | None,
+    *,
+    named: bool = False,
+    judged_as: str | None = None,
 ) -> BaselineFinder:
-    """Return the finder for the baselines of a run; `named`: somebody named the run by its id."""
-    return BaselineFinder(session, runs, run, in_force, read_if_whole(session, run.model), named)
+    """Return the finder for the baselines of a run; `named`: somebody named the run by its id.
+
+    Args:
+        judged_as: the registered name by whose gates it is judged, as if it were a run of that model.
+    """
+    registered = read_if_whole(session, judged_as or run.model)
+    return BaselineFinder(session, runs, run, in_force, registered, named, judged_as=judged_as)
 
 
 def same_evaluation(ours: Sequence[Run], other: Run, paths: Iterable[str]) -> bool:

@@ -71,15 +71,18 @@ def judge_runs(
     return judged
 
 
-def judge_for_stage(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:
+def judge_for_stage(session: Session, runs: Runs, run: Run, stage: str | None, judged_as: str | None = None) -> Verdict:
     """The verdict that a promotion needs today: by the gates of a stage, or by all gates where `stage` is None.
 
     Gates that read files of the machine that trained are left out: those files are not here, and the recorded verdict
     has judged them. Raises ConfigError where no gate judges the model.
+
+    Args:
+        judged_as: the registered name whose gates judge, where that is not the run's model.
     """
-    in_force = read_policies(session).of(run.model)
+    in_force = read_policies(session).of(judged_as or run.model)
     in_force = replace(in_force, policy=in_force.policy.without_files())
-    return judge(baselines_of(session, runs, run, in_force, named=True), in_force, stage=stage)
+    return judge(baselines_of(session, runs, run, in_force, named=True, judged_as=judged_as), in_force, stage=stage)
 
 
 def judge(

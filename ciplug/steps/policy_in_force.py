@@ -96,6 +96,17 @@ class Policies:
         """The stages that versions of a model reach by a promotion alone, by the policy in force."""
         return (self.base or self.own).gated_stages(model)
 
+    def names(self, model: str) -> bool:
+        """Whether the policy in force is for this very model, not only for every model."""
+        return (self.base or self.own).names(model)
+
+    @property
+    def every_gated_stage(self) -> tuple[str, ...]:
+        """The stages of all models that versions reach by a promotion alone."""
+        config = self.base or self.own
+        names = [*config.models] or [config.model or ""]
+        return tuple(dict.fromkeys(stage for name in names for stage in config.gated_stages(name)))
+
     def only_pipelines(self, model: str) -> bool:
         """Whether only runs of pipelines count for a model, by the policy in force or the settings without a gate."""
         if in_force := self.find(model):
@@ -103,14 +114,18 @@ class Policies:
         section = (self.base or self.own).section_of(model)
         return section is not None and section.policy.record == "ci"
 
-    def counted(self, run: Run) -> tuple[str, ...]:
+    def counted(self, run: Run, model: str | None = None) -> tuple[str, ...]:
         """The files that a run set aside as it was recorded, and that its model's settings in force do not ignore.
 
         All of them where their list was cut: then nobody knows the others.
+
+        Args:
+            model: whose settings; None: those of the run's model.
         """
         files = run.provenance.ignored_files
-        config = self.base if self.base and self.base.section_of(run.model) else self.own
-        clean = config.clean_of(run.model)
+        model = model or run.model
+        config = self.base if self.base and self.base.section_of(model) else self.own
+        clean = config.clean_of(model)
         # A file outside the repository speaks of the whole of it.
         inside = config.path and not config.path.is_absolute()
         folder = config.path.parent.as_posix() if config.path and inside else "."

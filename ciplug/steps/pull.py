@@ -11,8 +11,8 @@ from typing import NamedTuple
 from ciplug.errors import PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
 from ciplug.records.canonical import digest
-from ciplug.records.keys import log_of
-from ciplug.records.registry_event import Promote
+from ciplug.records.keys import RunKey, log_of
+from ciplug.records.registry_event import Promote, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
@@ -22,6 +22,7 @@ from ciplug.registry.rules import model_digest
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
 from ciplug.steps.placing import check_folder
+from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.version_files import run_of
 from ciplug.steps.promotion.writing import yanked
 from ciplug.steps.registered import read_registry
@@ -139,12 +140,11 @@ def check_standing(session: Session, model: Model, version: Version) -> None:
     words = None
     key = version.passed.get(version.stage)
     if key is None:
-        if version.stage in session.config.gated_stages(model.name):
+        if version.stage in session.config.gated_stages(_section(session, model, version)):
             words = "was never promoted there"
     else:
         data = session.store.read([key]).get(key)
-        promotion = payload_of(read.registry_event(data, key)) if data else None
-        words = _wrong_promotion(session, model, version, promotion)
+        words = _wrong_promotion(session, version, read.registry_event(data, key) if data else None)
     if words:
         raise PromotionRefused(
             Refusal.NO_VERDICT,
@@ -153,9 +153,18 @@ def check_standing(session: Session, model: Model, version: Version) -> None:
         )
 
 
-def _wrong_promotion(session: Session, model: Model, version: Version, promotion: object) -> str | None:
+def _section(session: Session, model: Model, version: Version) -> str:
+    """The section whose gates judge a version, by the settings of this checkout."""
+    runs = session.runs().load([RunKey(version.commit, version.run)]) if version.run else []
+    return judging_section(session, session.config, model, runs[0].model if runs else None)
+
+
+def _wrong_promotion(session: Session, version: Version, event: RegistryEvent | None) -> str | None:
     """Why a promotion does not put a version into its stage, as a clause; None where it does."""
-    if not isinstance(promotion, Promote) or (promotion.version, promotion.stage) != (version.number, version.stage):
+    promotion = payload_of(event) if event else None
+    if event is None or not isinstance(promotion, Promote):
+        return "the event of its promotion is not in the log"
+    if (promotion.version, promotion.stage) != (version.number, version.stage):
         return "the event of its promotion is not in the log"
     if promotion.verdict is None:
         return "its promotion names no verdict"
@@ -164,7 +173,8 @@ def _wrong_promotion(session: Session, model: Model, version: Version, promotion
         return "the verdict of its promotion is missing"
     if digest(data) != promotion.verdict_digest:
         return "somebody has changed the verdict of its promotion"
-    wrong = wrong_verdict(data, model.name, promotion)
+    # A model that was renamed since was called otherwise then.
+    wrong = wrong_verdict(data, event.model, promotion)
     return f"the verdict of its promotion {wrong}" if wrong else None
 
 

@@ -16,6 +16,7 @@ from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules, other_ladders
 from ciplug.registry.state import fold
 from ciplug.reports.untrusted import clean
+from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
 from ciplug.stores.base import Log, Problem, Store
@@ -40,9 +41,9 @@ def check_model(session: Session, model: str) -> ModelCheck:
         events = ledger.read(session.log, model).events
         signed, origin = is_signed(session), origin_in(session.log, is_signed(session))
         notes += fold(model, events, signed, origin).notes
-        ladder = session.config.ladder_of(model)
+        section = judging_section(session, session.config, fold(model, events, signed, origin))
+        ladder, gated = session.config.ladder_of(section), session.config.gated_stages(section)
         notes += other_ladders(model, events, ladder)
-        gated = session.config.gated_stages(model)
         for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
             problems.append(Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}"))
         payloads = {event.seq: payload_of(event) for event in events}
@@ -88,7 +89,12 @@ def _of_evidence(store: Store, model: str, payloads: Mapping[int, Any]) -> Itera
 
 
 def wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
-    """Why a verdict does not allow a promotion, as a clause; None where it does."""
+    """Why a verdict does not allow a promotion, as a clause; None where it does.
+
+    Args:
+        model: the registered name that the event was made for. The run may be of another model, as the event says.
+    """
+    model = promotion.run_model or model
     try:
         verdict = read.verdict(data, promotion.verdict or "")
     except RecordError as problem:

@@ -84,9 +84,13 @@ def facts_on(
     return with_parents(found)
 
 
-def set_aside(session: Session, run: Run) -> tuple[str, ...]:
-    """Return the files that a run did not count as changed, and that the policy in force does."""
-    return read_policies(session).counted(run) if run.provenance.ignored_files else ()
+def set_aside(session: Session, run: Run, model: str | None = None) -> tuple[str, ...]:
+    """Return the files that a run did not count as changed, and that the policy in force does.
+
+    Args:
+        model: whose policy; None: that of the run's model.
+    """
+    return read_policies(session).counted(run, model) if run.provenance.ignored_files else ()
 
 
 def candidate_rules(session: Session, model: str, in_force: PolicyInForce | None, names: Mapping[str, str]) -> Rules:

@@ -74,6 +74,22 @@ try:
 except mlflow.MlflowException as refused:
     print(refused.error_code, refused)
 """
+NAMES = """\
+import mlflow
+client = mlflow.MlflowClient()
+made = client.get_model_version("wine", 1)
+client.create_registered_model("wine-classifier")
+client.create_model_version("wine-classifier", made.source, made.run_id)
+try:
+    client.transition_model_version_stage("wine-classifier", "1", "Production")
+except mlflow.MlflowException as refused:
+    print(refused.error_code)
+client.set_registered_model_alias("wine-classifier", "staging", "1")
+print(client.get_model_version("wine-classifier", "1").current_stage)
+for name in ("archive-of-wine", "wine"):
+    copy = client.copy_model_version("models:/wine-classifier/1", name)
+    print(copy.name, copy.version, copy.current_stage)
+"""
 COMPLETE = """\
 from mlflow.store.model_registry.abstract_store import AbstractStore as Registry
 from mlflow.store.tracking.abstract_store import AbstractStore as Tracking
@@ -107,7 +123,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "ciplug:")
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
-    files = {"train.py": TRAIN, "load.py": LOAD, "sweep.py": SWEEP, "refused.py": REFUSED, "MLproject": PROJECT}
+    files = {
+        "train.py": TRAIN,
+        "load.py": LOAD,
+        "sweep.py": SWEEP,
+        "refused.py": REFUSED,
+        "names.py": NAMES,
+        "MLproject": PROJECT,
+    }
     for name, text in files.items():
         (project.folder / name).write_text(text)
     project.commit("a training with MLflow")
@@ -164,6 +187,9 @@ def test_gates_judge_and_the_registry_serves(
     assert "PERMISSION_DENIED" in said and "staging" in said.lower()
     project.ciplug("promote", "wine", "--to", "staging", "--version", "1")
     project.ciplug("promote", "wine", "--to", "production", "--version", "1")
+    # The run of wine is judged under any name, and a copy into a judged name is a promotion.
+    said = _run(program, "names.py", cwd=project.folder).splitlines()
+    assert said == ["PERMISSION_DENIED", "Staging", "archive-of-wine 1 None", "wine 2 Staging"]
     clone = _fresh_clone(project, tmp_path)
     assert _run(program, "load.py", "models:/wine@production", cwd=clone).split() == predicted
     (clone / "in.json").write_text('{"inputs": [[5.1, 3.5, 1.4, 0.2]]}')

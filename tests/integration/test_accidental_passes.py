@@ -103,11 +103,16 @@ def test_what_passed_and_would_not_pass_today_is_refused(project: Project) -> No
     refused(project, "--run", run, says="does not pass today")
 
 
-def test_a_model_is_not_promoted_under_another_s_name(project: Project) -> None:
+def test_another_name_is_no_way_around_the_gates_of_the_model(project: Project) -> None:
     run = project.train()
+    promote = ("promote", "wine-classifier", "--to", "staging")
+    assert "has no verdict" in project.ciplug(*promote, "--run", run, code=1).stderr
     project.ciplug("gate")
-    done = project.ciplug("promote", "beer", "--to", "staging", "--run", run, code=2)
-    assert "is of the model 'wine', not 'beer'" in done.stderr
+    none = project.ciplug(*promote, code=2)
+    assert "no run of 'wine-classifier'" in none.stderr and "-> one of: wine; a run of another model" in none.stderr
+    done = project.ciplug(*promote, "--run", run)
+    words = f"run {run[:12]} is of the model 'wine', judged by the gates of 'wine'"
+    assert words in done.stdout + done.stderr
 
 
 def test_gates_of_one_model_judge_no_other(project: Project) -> None:

@@ -303,7 +303,11 @@ def _policy_of(walk: _Walk, verdict: Verdict) -> _Policy | None:
     try:
         found = settings_in(tree, Path(verdict.policy_file), commit[:8])
         policies = read_policies(session)
-        in_force = policies.in_force(found[0], verdict.policy_source, verdict.model) if found else None
+        if found is None:
+            return None
+        name = event.model if (event := walk.promoted.event) else verdict.model
+        own = found[0].names(name) and found[0].gated_stages(name)
+        in_force = policies.in_force(found[0], verdict.policy_source, name if own else verdict.model)
     except CiplugError:
         return None
     if in_force is None:

@@ -49,32 +49,67 @@ class PromotionEvidence(NamedTuple):
     """Who promotes, where the stage asks for it and a forge confirms it."""
 
 
-def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> PromotionEvidence:
+def gather_evidence(
+    session: Session, runs: Runs, run: Run, stage: str, section: str | None = None
+) -> PromotionEvidence:
     """Return the evidence for a promotion: the run's last verdict by the policy in force, confirmed today.
 
-    Where the policy has rules for the stage, the run is judged by them, and that verdict is recorded and counts.
+    Where the policy has rules for the stage, the run is judged by them, and that verdict is recorded and counts. So it
+    is where the section of another name than the run's model judges: no job has judged the run by that one.
+
+    Args:
+        section: the model whose section of ciplug.yaml judges; None: that of the run.
 
     Raises PromotionRefused, with the reason, where the promotion is not allowed.
     """
-    in_force = read_policies(session).of(run.model)
+    section = section or run.model
+    in_force = read_policies(session).of(section)
     name = stage.lower()  # The policy writes all stages in lower case.
     rules = in_force.policy.stages.get(name)
-    met = check_run(session, name, rules or Stage(), run)
-    key, recorded, recorded_digest = _last_verdict(runs, run, in_force, signers_of(session))
-    if not _allows(recorded, rules):
+    met = check_run(session, name, rules or Stage(), run, section)
+    last = _recorded(session, runs, run, in_force, rules, section)
+    if last and not _allows(last[1], rules):
+        recorded = last[1]
         raise PromotionRefused(
             Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
         )
     check_files(session, run)
-    today = _judge_again(session, runs, run, name if rules else None)
+    by_stage = rules is not None or section != run.model
+    today = _judge_again(session, runs, run, name if by_stage else None, section)
     reruns = (*(notice.message for notice in notices(run.id, today.reruns, today)), *_of_others(runs, run))
-    if rules is None:
-        return PromotionEvidence(key, recorded_digest, recorded, met, reruns=reruns)
+    if last and not by_stage:
+        key, verdict, verdict_digest = last
+        return PromotionEvidence(key, verdict_digest, verdict, met, reruns=reruns)
+    rules = rules or Stage()
     approved = check_approvals(session, name, rules, run)
     approvals = (*met, *approved.sentences)
     key, data = verdict_object(today)
     store_objects(session, {key: data})
     return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns, approved.actor)
+
+
+def _recorded(
+    session: Session, runs: Runs, run: Run, in_force: PolicyInForce, rules: Stage | None, section: str
+) -> tuple[str, Verdict, str] | None:
+    """Key, verdict and digest of the last judgement; None where the section of another name judges for the first time.
+
+    Raises PromotionRefused where there must be one.
+    """
+    signers = signers_of(session)
+    if section == run.model or any(
+        (verdict.stage, verdict.dry_run, verdict.policy_digest) == (None, False, in_force.digest)
+        and (not signers or signers.of_verdict(runs, key, of_bytes))
+        for key, (verdict, of_bytes) in runs.verdicts(run).items()
+    ):
+        return _last_verdict(runs, run, in_force, signers)
+    if in_force.policy.narrowed(rules).reads_files:
+        raise PromotionRefused(
+            Refusal.OTHER_POLICY,
+            f"'{clean(section, 80)}' has a gate that reads files of the training, and run {run.id[:12]} of "
+            f"'{clean(run.model, 80)}' was not judged by it",
+            hint=f"train it as a run of that model, where the files are: --model '{clean(section, 80)}'",
+        )
+    return None
 
 
 def _of_others(runs: Runs, run: Run) -> Iterator[str]:
@@ -139,9 +174,16 @@ def decisions(verdict: Verdict) -> tuple[str, ...]:
     return tuple(f"{gate.gate}: {gate.outcome}, {clean(gate.reason, 300)}" for gate in verdict.gates)
 
 
-def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:
+def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None, section: str) -> Verdict:
     """The verdict of the run as it is today, by the rules of a stage if it is given. Raises PromotionRefused."""
-    verdict = judge_for_stage(session, runs, run, stage)
+    judged_as = section if section != run.model else None
+    verdict = judge_for_stage(session, runs, run, stage, judged_as)
+    if not verdict.passed and judged_as:
+        raise PromotionRefused(
+            Refusal.NOT_PASSED,
+            f"run {run.id[:12]} of '{clean(run.model, 80)}' does not pass the gates of '{clean(judged_as, 80)}': "
+            f"{_reasons(verdict)}",
+        )
     if not verdict.passed:
         by_stage = f" by the rules of {stage}" if stage else ""
         raise PromotionRefused(

@@ -8,9 +8,11 @@ from ciplug.errors import PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_labels import DeleteAlias, Describe, SetAlias, Tag, Untag
 from ciplug.registry.model import Model, Version
 from ciplug.reports.untrusted import clean
+from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.promotion.writing import Written, gated_stage, need_model, write, yanked
+from ciplug.steps.promotion.writing import Written, need_model, write, yanked
+from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][\w.-]{0,254}")
@@ -57,7 +59,9 @@ def set_alias(
     session: Session, name: str, alias: str, version: int, reason: str | None = None
 ) -> Written[SetAlias] | Promotion:
     """Have an alias name a version. An alias that is called as a stage which the policy judges is that promotion."""
-    if gated_stage(by_protected_policy(session), name, alias):
+    protected = by_protected_policy(session)
+    registered = read_model(protected, name)
+    if gated_stage(protected, registered, alias, registered.by_number.get(version)):
         return promote(session, PromotionRequest(name, alias, version=version, reason=reason))
     if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
         raise UsageError(
@@ -71,7 +75,7 @@ def set_alias(
         if chosen.yanked is not None:
             raise yanked(name, chosen)
         # The policy may have changed between two attempts.
-        _check_not_stage(protected, name, alias)
+        _check_not_stage(protected, model, alias, chosen)
         before = model.aliases.get(alias)
         return None if before == version else SetAlias(alias=alias, version=version, replaces=before)
 
@@ -85,14 +89,15 @@ def delete_alias(session: Session, name: str, alias: str) -> Written[DeleteAlias
         need_model(model)
         before = model.aliases.get(alias)
         if before is None:
-            _check_not_stage(protected, name, alias)
+            _check_not_stage(protected, model, alias)
         return DeleteAlias(alias=alias, replaces=before) if before is not None else None
 
     return write(session, name, make)
 
 
-def _check_not_stage(session: Session, name: str, alias: str) -> None:
-    if stage := gated_stage(session, name, alias):
+def _check_not_stage(session: Session, model: Model, alias: str, version: Version | None = None) -> None:
+    name = model.name
+    if stage := gated_stage(session, model, alias, version):
         raise PromotionRefused(
             Refusal.GATED_STAGE,
             f"'{alias}' is a stage of '{name}', not an alias of your own",

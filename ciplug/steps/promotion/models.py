@@ -10,7 +10,8 @@ from ciplug.records.registry_event import Register
 from ciplug.records.registry_labels import Create, DeleteModel, DeleteVersion, MovedFrom, MovedTo
 from ciplug.registry.model import Model
 from ciplug.reports.untrusted import clean
-from ciplug.steps.promotion.writing import Written, gated_stage, need_model, write
+from ciplug.steps.promotion.judging_section import gated_stage
+from ciplug.steps.promotion.writing import Written, need_model, write
 from ciplug.steps.registered import read_registry
 from ciplug.steps.session import Session
 from ciplug.stores.base import Head
@@ -48,7 +49,7 @@ def delete_version(session: Session, name: str, version: int, reason: str | None
     def make(protected: Session, model: Model) -> DeleteVersion:
         need_model(model)
         stage = model.version(version).stage
-        if gated_stage(protected, name, stage):
+        if gated_stage(protected, model, stage):
             raise _in_use(name, f"version {version} of '{name}'", stage, "deleted")
         return DeleteVersion(version=version, reason=reason or None)
 
@@ -102,7 +103,7 @@ def _take_over(session: Session, model: Model, old: str) -> MovedFrom:
 
 def _check_unstaged(session: Session, model: Model, done: str) -> None:
     for stage in model.stages:
-        if gated_stage(session, model.name, stage):
+        if gated_stage(session, model, stage):
             raise _in_use(model.name, f"a version of '{model.name}'", stage, done)
 
 

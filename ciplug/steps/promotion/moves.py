@@ -6,7 +6,8 @@ from ciplug.errors import NotFound, PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_moves import Archive, Demote, MoveFreely, Yank
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.steps.promotion.writing import Written, gated_stage, ladder_of, need_model, write
+from ciplug.steps.promotion.judging_section import gated_stage, ladder_of
+from ciplug.steps.promotion.writing import Written, need_model, write
 from ciplug.steps.session import Session
 
 _OUTSIDE = {"none": NO_STAGE, "archived": ARCHIVED}
@@ -32,7 +33,7 @@ def demote(
 
     def make(protected: Session, model: Model) -> Demote:
         need_model(model)
-        ladder = ladder_of(protected, name)
+        ladder = ladder_of(protected, model)
         chosen = model.version(version) if version is not None else _holder(model, ladder, start or "")
         stage = _target(model, chosen, ladder, to)
         return Demote(
@@ -124,12 +125,12 @@ def move_freely(
     def make(protected: Session, model: Model) -> MoveFreely:
         need_model(model)
         chosen = model.version(version)
-        target = _OUTSIDE.get(stage.strip().casefold()) or ladder_of(protected, name).stage(stage)
+        target = _OUTSIDE.get(stage.strip().casefold()) or ladder_of(protected, model).stage(stage)
         for one in (target, chosen.stage):
-            if gated_stage(protected, name, one):
+            if gated_stage(protected, model, one, chosen):
                 raise PromotionRefused(
                     Refusal.GATED_STAGE,
-                    f"the policy judges '{name}', so versions enter and leave {one} on evidence alone",
+                    f"the policy judges version {version} of '{name}', so it enters and leaves {one} on evidence alone",
                     hint=f"ciplug promote '{name}' --to {one.lower()} --version {version}; or ciplug demote",
                 )
         return MoveFreely(version=version, stage=target, from_stage=chosen.stage, archive=archive_others)

@@ -6,36 +6,34 @@ import itertools
 import time
 from dataclasses import dataclass, replace
 
-from ciplug.comparison.selection import LOCAL
-from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
+from ciplug.errors import Conflict, NotFound, PromotionRefused, Refusal
 from ciplug.records.keys import run_key
-from ciplug.records.registry_event import Promote
+from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import Run
 from ciplug.registry import ledger
-from ciplug.registry.ladder import NO_STAGE
+from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
-from ciplug.signing import SIGNING_KEY
 from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
+from ciplug.steps.promotion.judging_section import check_section, judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.registration import has_files, registration_of
+from ciplug.steps.promotion.run_checks import check_standing
 from ciplug.steps.promotion.writing import (
     check_job,
-    check_key,
     check_readable,
     event_of,
     gave_up,
-    ladder_of,
     pause,
     yanked,
 )
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs, sign_event, signers_of
+from ciplug.steps.signatures import judged_runs, sign_event
 from ciplug.steps.trust_level import level_of
 from ciplug.tracking.runs import Runs
 
@@ -53,6 +51,8 @@ class PromotionRequest:
     """A version that is registered already."""
     reason: str | None = None
     """For the audit trail."""
+    registration: Register | None = None
+    """The new version to register and promote, in place of one of the run alone: a copy of another model's version."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Promotion:
     """The requirements of every stage that the policy turned off for this one."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided, one sentence each."""
+    gates_of: str | None = None
+    """The model whose gates judged, where the run is of another model than the registered name."""
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
@@ -85,34 +87,37 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     """
     check_job(session)
     session = by_protected_policy(session)
-    stage = ladder_of(session, request.model).stage(request.stage)
+    policies = read_policies(session)
+    if policies.names(request.model) and policies.gated_stages(request.model):
+        Ladder(policies.ladder(request.model)).stage(request.stage)
     runs = judged_runs(session)
     until = time.monotonic() + writing.PATIENCE
     for lost_races in itertools.count():
         model, log, _ = read_registry(session, request.model)
         check_readable(model)
         run = _run_of(session, runs, model, request)
-        _check_run(run, request.model)
-        _check_signed(session, runs, run)
-        _check_host(session, run)
-        _check_counts(runs, run)
-        _check_registered(runs, model, run, request.version)
-        _check_stage(session, model, run, stage, request.version)
-        evidence = gather_evidence(session, runs, run, stage)
+        section = judging_section(session, policies, model, run.model)
+        check_section(section, model, run)
+        ladder = Ladder(policies.ladder(section))
+        stage = ladder.stage(request.stage)
+        check_standing(session, runs, run, section)
+        _check_registered(runs, model, run, request)
+        _check_stage(ladder, model, run, stage, request)
+        evidence = gather_evidence(session, runs, run, stage, section)
         try:
-            done = _append(session, model, log, run, stage, evidence, request)
+            done = _append(session, model, log, run, stage, evidence, request, section, ladder)
         except Conflict:
             if time.monotonic() >= until:
-                raise gave_up(run.model, lost_races + 1, _left(session, run)) from None
+                raise gave_up(model.name, lost_races + 1, _left(session, model.name, run)) from None
             pause(lost_races)
             continue
         return replace(done, lost_races=lost_races)
     raise AssertionError
 
 
-def _left(session: Session, run: Run) -> str | None:
+def _left(session: Session, model: str, run: Run) -> str | None:
     """What an attempt that lost every race has left behind, as a clause."""
-    version = read_registry(session, run.model).model.of_run(run.id)
+    version = read_registry(session, model).model.of_run(run.id)
     return f"version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else None
 
 
@@ -130,68 +135,33 @@ def _run_of(session: Session, runs: Runs, model: Model, request: PromotionReques
         return runs.at(version.commit, version.run)
     if request.run is not None:
         return runs.get(request.run, session.head)
-    return counting(session, runs, session.need_head(), model.name)[0]
+    head = session.need_head()
+    try:
+        return counting(session, runs, head, model.name)[0]
+    except NotFound as nothing:
+        models = {run.model for run in runs.of_commits([head]).get(head, [])}
+        if not models or model.name in models:
+            raise
+        hint = f"{nothing.hint}; a run of another model is named by --run ID"
+        raise NotFound(nothing.message, hint=hint) from None
 
 
-def _check_run(run: Run, model: str) -> None:
-    if run.model != model:
-        raise UsageError(f"run {run.id} is of the model '{run.model}', not '{model}'")
-    if not run.provenance.context.trusted:
-        raise PromotionRefused(
-            Refusal.FORK_RUN,
-            f"run {run.id[:12]} was recorded by a fork's job, so nobody has verified its numbers",
-            hint="train that code in a pipeline of this repository, and promote the run of it",
-        )
-
-
-def _check_signed(session: Session, runs: Runs, run: Run) -> None:
-    """Raise PromotionRefused where the policy names signers, and none of them has signed the run, or signs here."""
-    signers = signers_of(session)
-    if not signers:
-        return
-    if signers.of_run(runs, run) is None:
-        raise PromotionRefused(
-            Refusal.UNSIGNED_RUN,
-            f"no allowed signer has signed run {run.id[:12]} and what was added to it",
-            hint=f"train it in a job that has the key ({SIGNING_KEY}), and promote the run of that job",
-        )
-    check_key(session)
-
-
-def _check_host(session: Session, run: Run) -> None:
-    if run.provenance.context.host == LOCAL and read_policies(session).only_pipelines(run.model):
-        raise PromotionRefused(
-            Refusal.NOT_OF_PIPELINE,
-            f"run {run.id[:12]} was recorded on a person's machine, and 'record: ci' takes runs of pipelines only",
-            hint="train that commit in a pipeline, and promote the run of it",
-        )
-
-
-def _check_counts(runs: Runs, run: Run) -> None:
-    changes = runs.changes(run)
-    if not changes.counts:
-        raise PromotionRefused(
-            Refusal.WITHDRAWN,
-            f"run {run.id[:12]} was {changes.objection}",
-            hint=changes.advice,
-        )
-    if newer := changes.newer:
-        raise PromotionRefused(
-            Refusal.UNKNOWN_AMENDMENTS,
-            f"run {run.id[:12]} was amended by a newer ciplug, which may have withdrawn it: amendment {newer[0].seq} "
-            f"has schema {newer[0].schema}",
-            hint="upgrade ciplug, and promote again",
-        )
-
-
-def _version_of(model: Model, run: Run, number: int | None) -> Version | None:
+def _version_of(model: Model, run: Run, request: PromotionRequest) -> Version | None:
     """The version that is asked for, else the one that was registered from the run; None: there is none yet."""
-    return model.of_run(run.id) if number is None else model.version(number)
+    if request.version is not None:
+        return model.version(request.version)
+    if request.registration is None:
+        return model.of_run(run.id)
+    # One that a lost race has left behind.
+    own = (run.id, request.registration.source)
+    return next((one for one in model.versions if (one.run, one.source) == own and one.moved is None), None)
 
 
-def _check_registered(runs: Runs, model: Model, run: Run, number: int | None) -> None:
+def _check_registered(runs: Runs, model: Model, run: Run, request: PromotionRequest) -> None:
     """Raise PromotionRefused where the run is registered as a version of another record or other files than it has."""
-    version = _version_of(model, run, number)
+    version = _version_of(model, run, request)
+    if version is None and request.registration:
+        _check_copy(runs, run, request.registration)
     if version is not None and version.record not in (None, runs.digests([run])[run_key(run).key]):
         raise PromotionRefused(
             Refusal.OTHER_RECORD,
@@ -207,11 +177,20 @@ def _check_registered(runs: Runs, model: Model, run: Run, number: int | None) ->
         )
 
 
-def _check_stage(session: Session, model: Model, run: Run, stage: str, number: int | None) -> None:
+def _check_copy(runs: Runs, run: Run, copy: Register) -> None:
+    if copy.record not in (None, runs.digests([run])[run_key(run).key]) or not has_files(run, copy):
+        raise PromotionRefused(
+            Refusal.OTHER_FILES,
+            f"the version to copy has not the record and the files of run {run.id[:12]}",
+            hint="find out why: ciplug fsck, ciplug runs show; and promote another version",
+        )
+
+
+def _check_stage(ladder: Ladder, model: Model, run: Run, stage: str, request: PromotionRequest) -> None:
     """Raise PromotionRefused where the run's version may not move to the stage from where it is."""
-    version = _version_of(model, run, number)
+    version = _version_of(model, run, request)
     own, current = (version.number, version.stage) if version else (model.next_version, NO_STAGE)
-    ladder_of(session, model.name).check_promotion(own, current, stage)
+    ladder.check_promotion(own, current, stage)
 
 
 def _append(
@@ -222,9 +201,11 @@ def _append(
     stage: str,
     evidence: PromotionEvidence,
     request: PromotionRequest,
+    section: str,
+    ladder: Ladder,
 ) -> Promotion:
     """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
-    log, model, version = _registered(session, model, log, run, evidence, request.version)
+    log, model, version = _registered(session, model, log, run, evidence, request)
     holder = model.holder(stage)
     level = level_of(session)
     payload = Promote(
@@ -233,7 +214,7 @@ def _append(
         commit=run.commit,
         stage=stage,
         from_stage=version.stage,
-        ladder=ladder_of(session, run.model).stages,
+        ladder=ladder.stages,
         replaces=holder.number if holder else None,
         reason=request.reason,
         policy_digest=evidence.verdict.policy_digest,
@@ -248,14 +229,16 @@ def _append(
         reruns=evidence.reruns,
         trust=level.name,
         trust_shown_by=level.shown_by,
+        run_model=run.model if run.model != model.name else None,
+        gates_of=section if section != model.name else None,
     )
     mirror_next(session, model)
     appended = ledger.append(
-        session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session)
+        session.log, log, event_of(session, model.name, payload, evidence.actor), sign_event(session)
     )
     event = appended.events[-1]
     return Promotion(
-        run.model,
+        model.name,
         version.number,
         stage,
         payload.replaces,
@@ -263,6 +246,7 @@ def _append(
         event.seq,
         exemptions=evidence.exemptions,
         reruns=evidence.reruns,
+        gates_of=section if run.model != model.name else None,
     )
 
 
@@ -272,14 +256,17 @@ def _registered(
     log: ledger.Ledger,
     run: Run,
     evidence: PromotionEvidence,
-    number: int | None,
+    request: PromotionRequest,
 ) -> tuple[ledger.Ledger, Model, Version]:
     """Return the log, model and version of a run; register the run first if it is not a version yet."""
-    version = _version_of(model, run, number)
+    version = _version_of(model, run, request)
     if version is not None:
         return log, model, version
-    payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
+    if request.registration:
+        payload = replace(request.registration, version=model.next_version)
+    else:
+        payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
     mirror_next(session, model)
-    log = ledger.append(session.log, log, event_of(session, run.model, payload, evidence.actor), sign_event(session))
+    log = ledger.append(session.log, log, event_of(session, model.name, payload, evidence.actor), sign_event(session))
     model = after(model, log.events[-1])
     return log, model, model.version(payload.version)

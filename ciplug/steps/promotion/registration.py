@@ -13,7 +13,7 @@ def files_of(run: Run) -> dict[str, str]:
     return {file.path: file.digest for file in run.artifacts}
 
 
-def has_files(run: Run, version: Version) -> bool:
+def has_files(run: Run, version: Version | Register) -> bool:
     """Whether the run has the files that the version was registered with.
 
     That is all of its artifacts; of a version that was made of a part of them, at least those.

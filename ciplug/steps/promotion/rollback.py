@@ -9,8 +9,9 @@ from ciplug.records import read
 from ciplug.records.registry_moves import Rollback
 from ciplug.registry.events import payload_of
 from ciplug.registry.model import Model, Version
+from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.version_files import verify_files
-from ciplug.steps.promotion.writing import Written, ladder_of, need_model, write, yanked
+from ciplug.steps.promotion.writing import Written, need_model, write, yanked
 from ciplug.steps.session import Session
 from ciplug.steps.trust_level import level_of
 
@@ -35,7 +36,7 @@ def roll_back(session: Session, name: str, stage_name: str, reason: str, version
 
     def make(protected: Session, model: Model) -> Rollback:
         need_model(model)
-        ladder = ladder_of(protected, name)
+        ladder = ladder_of(protected, model)
         stage = ladder.stage(stage_name)
         chosen = model.version(version) if version is not None else _before(model, stage)
         passed = _check(model, chosen, stage)

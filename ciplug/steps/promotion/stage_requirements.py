@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
 
-def check_run(session: Session, name: str, stage: Stage, run: Run) -> tuple[str, ...]:
+def check_run(session: Session, name: str, stage: Stage, run: Run, section: str) -> tuple[str, ...]:
     """Check what the stage `name` requires of the run itself, besides its gates.
+
+    Args:
+        section: the model whose settings judge the run.
 
     Returns one sentence for each requirement, for the audit trail. Raises PromotionRefused for the first that is not
     met.
     """
-    return tuple(_CHECKS[requirement](session, name, run) for requirement in stage.requirements)
+    return tuple(_CHECKS[requirement](session, name, run, section) for requirement in stage.requirements)
 
 
-def _check_clean_tree(session: Session, name: str, run: Run) -> str:
+def _check_clean_tree(session: Session, name: str, run: Run, section: str) -> str:
     dirty = run.provenance.dirty
     if dirty is None:
         raise PromotionRefused(
@@ -54,7 +57,7 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
             "ciplug.yaml; then train again. `clean_tree: false` takes any tree, and the registry records that",
         )
-    if counted := set_aside(session, run):
+    if counted := set_aside(session, run, section):
         raise PromotionRefused(
             Refusal.SET_ASIDE,
             f"{name} requires a clean tree, and run {run.id[:12]} set files aside that differed from its commit, and "
@@ -65,7 +68,7 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
     return f"clean tree, with changed files set aside: {listed(ignored)}" if ignored else "clean tree"
 
 
-def _check_signature(session: Session, name: str, run: Run) -> str:
+def _check_signature(session: Session, name: str, run: Run, section: str) -> str:
     commit = _commit_of(name, run, "a signed commit")
     done = run_git("verify-commit", commit, cwd=session.need_workspace().top, check=False)
     if done.returncode != 0:
@@ -78,7 +81,7 @@ def _check_signature(session: Session, name: str, run: Run) -> str:
     return f"git verifies the signature of {commit[:12]}"
 
 
-_CHECKS: dict[Requirement, Callable[[Session, str, Run], str]] = {
+_CHECKS: dict[Requirement, Callable[[Session, str, Run, str], str]] = {
     "clean_tree": _check_clean_tree,
     "signature": _check_signature,
 }

@@ -13,12 +13,10 @@ from ciplug._version import __version__
 from ciplug.errors import Cause, Conflict, NotFound, PromotionRefused, Refusal, StoreError
 from ciplug.records.registry_event import Payload, RegistryEvent
 from ciplug.registry import events, ledger
-from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.mirror_tags import mirror_next
-from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered import read_registry
 from ciplug.steps.session import Session, now, stamp
@@ -180,14 +178,3 @@ def need_model(model: Model) -> None:
     if not model.exists:
         moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
         raise NotFound(f"the registry has no model '{model.name}'{moved}", hint="list them: ciplug registry list")
-
-
-def ladder_of(session: Session, model: str) -> Ladder:
-    """The stages of a model by the policy in force, in the order in which versions climb them."""
-    return Ladder(read_policies(session).ladder(model))
-
-
-def gated_stage(session: Session, model: str, name: str) -> str | None:
-    """The stage of this name, in upper or lower case, that is reached by a promotion alone; None: there is none."""
-    stages = read_policies(session).gated_stages(model)
-    return next((stage for stage in stages if stage.casefold() == name.strip().casefold()), None)
