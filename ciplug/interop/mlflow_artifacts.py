@@ -13,6 +13,7 @@ from ciplug.capture.content import Content, examine
 from ciplug.capture.mlflow import places
 from ciplug.capture.mlflow.artifacts import local_path, named
 from ciplug.errors import InputError
+from ciplug.interop.mlflow_client import download
 from ciplug.mlflow.files import MODELS
 from ciplug.records.canonical import digest
 from ciplug.records.left_out import LeftOut
@@ -74,10 +75,7 @@ class Artifacts:
             return path if path.is_dir() else moved
         target = self._folder / "-".join(map(str, parts[1:]))
         target.mkdir()
-        from mlflow.artifacts import download_artifacts
-
-        download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=self._address)
-        self.fetched += sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        self.fetched += download(uri, self._address, target)
         return target
 
     def _kept(self, name: str, content: Content, lost: list[LeftOut]) -> File:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ _SETTINGS = {
     # Since 3.13, MLflow asks for this permission: the file store is in maintenance mode.
     "MLFLOW_ALLOW_FILE_STORE": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -50,6 +51,27 @@ def _check_store(path: Path) -> None:
         raise UsageError(f"there is no {path}", hint="name the folder or file that MLflow has logged to")
     if not places.is_store(path):
         raise UsageError(f"{path} is not a store of MLflow", hint="like ./mlruns, sqlite:///mlflow.db, or https://…")
+
+
+def download(address: str, tracking_uri: str, folder: Path) -> int:
+    """Bring all files at an address of artifacts into a folder; returns their bytes. There may be none."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository = get_artifact_repository(address, tracking_uri=tracking_uri)
+    if repository.list_artifacts():
+        repository.download_artifacts("", str(folder))
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield what all pages of an answer hold, each asked for by the token of the one before it."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextlib.contextmanager

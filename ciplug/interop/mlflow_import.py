@@ -18,7 +18,7 @@ from ciplug.console import warning
 from ciplug.errors import CiplugError, UsageError, listed
 from ciplug.git.credentials import redact
 from ciplug.interop.mlflow_artifacts import Artifacts
-from ciplug.interop.mlflow_client import open_client, translated
+from ciplug.interop.mlflow_client import open_client, pages, translated
 from ciplug.interop.mlflow_record import (
     UNFINISHED,
     commit_of,
@@ -136,14 +136,11 @@ class _Import:
         )
 
     def _pages(self, ask: Callable[[str | None], Any]) -> Iterator[Any]:
-        token = None
-        while True:
+        def answered(token: str | None) -> Any:
             with translated(self._source):
-                page = ask(token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+                return ask(token)
+
+        return pages(answered)
 
     # One run
 

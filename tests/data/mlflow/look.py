@@ -46,7 +46,7 @@ def shown(run, names):
         "times": [info.start_time, info.end_time],
         "params": data.params,
         "metrics": {name: repr(value) for name, value in data.metrics.items()},
-        "history": {n: sorted([m.step, m.timestamp, repr(m.value)] for m in found) for n, found in history.items()},
+        "history": {n: sorted({(m.step, m.timestamp, repr(m.value)) for m in found}) for n, found in history.items()},
         "tags": tags,
         "parent": names.get(parent),
         "inputs": [
