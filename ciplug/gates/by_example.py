@@ -125,6 +125,14 @@ class ByExample:
             return gate.names_paired_test
         return not self._seeds and self._own is not None and (gate.metric in self._own.scores or _is_score(gate.metric))
 
+    def lacks(self, gate: ResolvedGate, run: str | None) -> bool:
+        """Whether only the run that a gate compares with has examples of its metric."""
+        theirs = self._evidence.examples.get(run or "")
+        if theirs is None or self._seeds or gate.baseline.ref == "mean":
+            return False
+        scored = gate.metric in theirs.scores or (theirs.labels is not None and _is_score(gate.metric))
+        return scored and not self.fits(gate)
+
     def parts(self, run: str | None, by: Sequence[str]) -> dict[Part, list[int]] | Undecided:
         """Return the slices of the pair with a run, the largest first."""
         pair = self.pair(run)
