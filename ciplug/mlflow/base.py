@@ -199,10 +199,15 @@ class Base:
             return dict(enumerate(self.rows.ids))
         if name in ("run_name", state.RUN_NAME):
             names = {**column(Key("tag", state.RUN_NAME)), **column(_COLUMNS["run_name"])}
-            return {row: names.get(row) or id_[:8] for row, id_ in enumerate(self.rows.ids)}
+            named = {row: names.get(row) or id_[:8] for row, id_ in enumerate(self.rows.ids)}
+            unnamed = column(Key("tag", state.UNNAMED)) if kind == "tag" else {}
+            return {row: value for row, value in named.items() if row not in unnamed} if unnamed else named
         if name == "user_id":
             return {**column(Key("tag", state.OWN_USER)), **column(Key("tag", state.USER))}
         values = column(_COLUMNS[name]) if name in _COLUMNS else {}
+        if name == "end_time":
+            unended = column(Key("tag", state.UNENDED))
+            values = {row: value for row, value in values.items() if row not in unended}
         if name in ("start_time", "end_time"):
             return {row: state.milliseconds(text) for row, text in values.items()}
         if name == "status":

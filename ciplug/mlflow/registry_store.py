@@ -409,14 +409,16 @@ def by_protected_policy_gates(session: Session, name: str) -> bool:
 
 
 def _check_page(max_results: Any, most: int) -> None:
-    if isinstance(max_results, (int, float)) and max_results > most:
-        raise MlflowException(
-            f"Invalid value for request parameter max_results. It must be at most {most}, but got value {max_results}",
-            INVALID_PARAMETER_VALUE,
-        )
-    if not isinstance(max_results, int) or max_results < 1:
+    # MLflow's own registry looks at the size of a page of models first, and at its type for versions only.
+    is_number = isinstance(max_results, int) or (most == _MODELS_MOST and isinstance(max_results, float))
+    if not is_number or max_results < 1:
         raise MlflowException(
             f"Invalid value for max_results. It must be a positive integer, but got {max_results}",
+            INVALID_PARAMETER_VALUE,
+        )
+    if max_results > most:
+        raise MlflowException(
+            f"Invalid value for request parameter max_results. It must be at most {most}, but got value {max_results}",
             INVALID_PARAMETER_VALUE,
         )
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 2.0
 _SEND_EVERY = 1.0
+_SEND_AGAIN = 15.0
+"""Seconds after which a server tries again what the store has refused."""
 _TERMINAL = ("finished", "failed", "killed")
 
 
@@ -60,6 +62,8 @@ class Sessions:
         self._active: set[str] = set()
         """Runs that were found to take values; forgotten when anything is deleted or restored."""
         self._sender: threading.Thread | None = None
+        self._refused: str | None = None
+        """Why the store did not take what was sent last."""
         atexit.register(self._at_exit)
 
     @property
@@ -362,7 +366,7 @@ class Sessions:
 
     # Sending
 
-    def send(self, *, quietly: bool = False) -> None:
+    def send(self) -> None:
         """Send everything that is sealed. What is refused waits, and a note says how it is sent."""
         place = self._place
         with place.lock:
@@ -374,9 +378,12 @@ class Sessions:
             try:
                 sent = send(place.session)
             except CiplugError as problem:
-                if not quietly:
+                # A server tries again and again, and says so once.
+                if problem.message != self._refused:
                     console.tell([problem_note(problem)])
+                self._refused = problem.message
                 return
+            self._refused = None
             place.journals.forget([one.folder for one in sent])
             for one in sent:
                 place.journals.sent.update(one.objects)
@@ -392,7 +399,7 @@ class Sessions:
         idle = 0
         told = ""
         while idle < 60:
-            time.sleep(_SEND_EVERY)
+            time.sleep(_SEND_EVERY if self._refused is None else _SEND_AGAIN)
             with self._place.lock:
                 self.seal_changes(QUIET_SECONDS)
                 waits = self._place.spool.sealed(self._place.session.spooled_for)

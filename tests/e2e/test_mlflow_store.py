@@ -59,6 +59,14 @@ with mlflow.start_run():
     running = mlflow.search_runs(experiment_names=["sweep"], filter_string="status = 'RUNNING'")
     assert len(running) == 1
 """
+PROJECT = """\
+name: wine
+entry_points:
+  main:
+    parameters:
+      word: {type: string, default: plain}
+    command: "python train.py {word}"
+"""
 REFUSED = """\
 import mlflow
 try:
@@ -99,7 +107,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "ciplug:")
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
-    for name, text in {"train.py": TRAIN, "load.py": LOAD, "sweep.py": SWEEP, "refused.py": REFUSED}.items():
+    files = {"train.py": TRAIN, "load.py": LOAD, "sweep.py": SWEEP, "refused.py": REFUSED, "MLproject": PROJECT}
+    for name, text in files.items():
         (project.folder / name).write_text(text)
     project.commit("a training with MLflow")
     project.push()
@@ -145,6 +154,7 @@ def test_gates_judge_and_the_registry_serves(
     project: Project,
     tmp_path: Path,
     python: Callable[[str], str],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = python("store")
     done = project.ciplug("ci", "--", program, "train.py", "register")
@@ -156,6 +166,15 @@ def test_gates_judge_and_the_registry_serves(
     project.ciplug("promote", "wine", "--to", "production", "--version", "1")
     clone = _fresh_clone(project, tmp_path)
     assert _run(program, "load.py", "models:/wine@production", cwd=clone).split() == predicted
+    (clone / "in.json").write_text('{"inputs": [[5.1, 3.5, 1.4, 0.2]]}')
+    words = ("models", "predict", "-m", "models:/wine@production", "-i", "in.json", "--env-manager", "local")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(program).parent), os.environ["PATH"]]))
+    assert '"predictions": [0]' in _run(program, "-m", "mlflow", *words, cwd=clone)
+    project_run = ("run", ".", "--env-manager", "local", "--experiment-name", "wine", "-P", "word=again")
+    _run(program, "-m", "mlflow", *project_run, cwd=project.folder)
+    newest = project.json("runs", "list", "--json")[0]
+    assert newest["tags"]["mlflow.project.entryPoint"] == "main"
+    assert (newest["commit"], newest["params"]["word"]) == (project.head, "again")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-@pytest.fixture(params=["with the journal", "from the store alone"])
+@pytest.fixture(params=[pytest.param("with the journal", marks=pytest.mark.slow), "from the store alone"])
 def fresh(request: pytest.FixtureRequest, project: Project) -> Iterator[Any]:
     """A process that begins now: on this machine, or on one that has nothing but the checkout."""
 

@@ -100,3 +100,10 @@ def test_an_audit_costs_what_its_runs_cost() -> None:
 
     few = min(seconds(1_000) for _ in range(3))
     assert min(seconds(10_000) for _ in range(2)) < 25 * few
+
+
+def test_what_was_before_a_loss_are_the_runs_before_the_two_that_were_compared() -> None:
+    """The run before the loss was lucky: against the others nothing was lost."""
+    lucky = [*level(20, 0.85, 0.001), 0.9, *level(20, 0.85, 0.001, 2)]
+    found = audited(Past(branch=lucky), higher_is_better=True, max_regression=0.02)
+    assert (found.catches, found.false_fails) == (0, 1)

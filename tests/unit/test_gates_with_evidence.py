@@ -357,6 +357,16 @@ def test_history_is_asked_once_there_is_enough() -> None:
     assert still.outcome == "FAIL"
 
 
+def test_two_numbers_are_compared_with_how_often_that_errs() -> None:
+    """Each run differs by 0.02 from the next; the allowance of 0.01 is half of it: Φ(-0.5) = 31%."""
+    gate = {"gates": {"a": {**UP, "max_regression": 0.01}}}
+    result = one(
+        judge(gate, side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9}), history={"a": [0.89, 0.91] * 10})
+    )
+    assert result.point and "from the next by 0.02 (standard deviation)" in result.notes[0]
+    assert "fails an unchanged candidate in 31% of cases" in result.notes[0]
+
+
 def test_proportions() -> None:
     gate = {"gates": {"a": {**UP, "max_regression": 0.01, "n": "rows"}}}
 

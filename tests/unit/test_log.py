@@ -225,7 +225,7 @@ def test_a_dataset_counts_once_in_a_context_as_it_was_named_first() -> None:
         ({**_Dataset().to_dict(), "name": ""}, "the dataset's name is a text"),
         ({**_Dataset().to_dict(), "name": 7}, "the dataset's name is text, not int"),
         ({**_Dataset().to_dict(), "rows": 7}, "a dataset has no field 'rows'"),
-        ({**_Dataset().to_dict(), "schema": "x" * 1_048_577}, "the dataset's schema has more than 1,048,576 bytes"),
+        ({**_Dataset().to_dict(), "schema": "x" * 16_777_217}, "the dataset's schema has more than 16,777,216 bytes"),
         ({**_Dataset().to_dict(), "profile": object()}, "neither text nor JSON"),
     ],
 )
