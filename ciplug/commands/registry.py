@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, what in (
         ("list", "all models, the version in each stage, and the aliases"),
-        ("show", "the versions of a model"),
+        ("show", "the versions of a model, its description and tags"),
         ("history", "the events of a model, with their verdicts"),
         ("at", "who was in which stage at a time of the past"),
         ("verify", "verify every event: its chain, the rules that it followed, its evidence"),
@@ -84,8 +84,10 @@ def _show(session: Session, args: argparse.Namespace) -> int:
     _tell_notes(model)
     if args.json:
         console.out(dumps(tables.plain_model(model)))
-    else:
-        console.out(tables.versions(model))
+        return 0
+    for line in tables.words(model):
+        console.out(line)
+    console.out(tables.versions(model))
     return 0
 
 

@@ -115,6 +115,27 @@ def test_rollbacks_that_have_no_evidence(served: Team) -> None:
         roll_back(served.session, "beer", "production", "x")
 
 
+def test_a_rollback_of_a_lower_stage_does_not_empty_a_higher_one(served: Team) -> None:
+    """Version 2 was in staging on its way to production, where it serves now."""
+    roll_back(served.session.refreshed(), "wine", "staging", "x")
+    assert stages(served) == ["Staging", "Production"]
+    refusal = refused(served, roll_back, "staging", "x", version=2)
+    assert refusal.reason is Refusal.IN_USE and "ciplug demote 'wine' --from production" in (refusal.hint or "")
+    refusal = refused(served, roll_back, "staging", "x")
+    assert refusal.reason is Refusal.NOBODY_BEFORE and "held Staging before" in refusal.message
+    roll_back(served.session.refreshed(), "wine", "production", "x")
+    assert stages(served) == ["Production", "Archived"]
+
+
+def test_a_rollback_of_an_empty_stage_names_the_versions_that_were_there(served: Team) -> None:
+    roll_back(served.session.refreshed(), "wine", "production", "x")
+    change(served, moves.demote, start="production", to="none")
+    refusal = refused(served, roll_back, "production", "x")
+    assert refusal.message == "no version of 'wine' is left that comes back to Production"
+    assert "(v1, v2): ciplug rollback 'wine' --to production --version N" in (refusal.hint or "")
+    assert "demote" not in (refusal.hint or "")
+
+
 # Demotion, archive, yank
 
 
