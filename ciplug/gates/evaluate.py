@@ -373,4 +373,4 @@ def _bounds(
             candidate=evidence.candidate.metrics[gate.metric],
         )
         tested = test_of_bound(name, gate, key, bound, evidence, examples, seeds)
-        yield bounds.check(gate, key, bound, result, tested)
+        yield examples.not_by_luck(bounds.check(gate, key, bound, result, tested), evidence.baselines[name].run)

@@ -71,24 +71,8 @@ def check(
         side,
         lambda rule, reference: best_test(Pair(name, gate, value, reference, rule), evidence, examples, seeds),
     )
-    if not found.result.point:
-        return found
-    if gate.test == "auto" and found.result.outcome == "PASS" and examples.lacks(gate, side.run):
-        return _without_samples(found)
-    return _with_its_errors(found, evidence)
-
-
-def _without_samples(check: Check) -> Check:
-    """The number of a run without the samples that its baseline has: it may be lucky, so it does not pass by it."""
-    result = replace(
-        check.result,
-        outcome=undecided(check.gate),
-        reason=f"{check.result.reason}; the run has no samples of '{check.gate.metric}', and the baseline has",
-        advice="have the training write its samples",
-        method=None,
-        point=False,
-    )
-    return Check(gate=check.gate, result=result)
+    found = examples.not_by_luck(found, side.run)
+    return _with_its_errors(found, evidence) if found.result.point else found
 
 
 ENOUGH = 8

@@ -292,6 +292,15 @@ def test_a_run_that_lost_its_samples_does_not_pass_by_its_number(metric: str) ->
     for other_data in ({"test": "point"}, {"n": "n"}):
         policy["gates"] = {metric: {**gate, **other_data}}
         assert one(judge(policy, *sides, examples=(other, columns))).outcome == "PASS"
+    for bound in ({"min": 0.9}, {"higher_is_better": False, "max": 0.995}):
+        policy["gates"] = {metric: bound}
+        result = one(judge(policy, *sides, examples=(other, columns)))
+        assert (result.outcome, result.point) == ("INCONCLUSIVE", False)
+        assert f"the run has no samples of '{metric}', and the baseline has" in result.reason
+        policy["gates"] = {metric: {**bound, "test": "point"}}
+        assert one(judge(policy, *sides, examples=(other, columns))).outcome == "PASS"
+    policy["gates"] = {metric: {"min": 0.995}}
+    assert one(judge(policy, *sides, examples=(other, columns))).outcome == "FAIL"
 
 
 def test_what_was_tested_together_is_corrected() -> None:
