@@ -118,7 +118,8 @@ def pull(
             head=head.digest,
         )
         _write(lock, {**known, key: made})
-    return Pulled(model.name, version, run, fetched, tuple(notes))
+    # Such as that the branch was moved back: a clone that has never read this log does not know otherwise.
+    return Pulled(model.name, version, run, fetched, (*session.store.notes, *notes))
 
 
 def version_name(text: str) -> VersionName:
