@@ -13,6 +13,7 @@ from ciplug.registry import ledger
 from ciplug.registry.model import Model
 from ciplug.reports import untrusted
 from ciplug.steps import history as past
+from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.registered import read_if_whole, read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
@@ -140,7 +141,7 @@ def _at(session: Session, args: argparse.Namespace) -> int:
 
 
 def _verify(session: Session, args: argparse.Namespace) -> int:
-    names = [args.model] if args.model else ledger.models(session.log)
+    names = [args.model] if args.model else sorted({*ledger.models(session.log), *lost_models(session)})
     checks = [check_model(session, name) for name in names]
     _tell_store(session)
     for check in checks:

@@ -176,6 +176,10 @@ class GitStore:
             blobs = self._remote.blobs(kept.values())
             return {path: blobs[oid] for path, oid in sorted(kept.items())}
 
+    def lost_logs(self) -> list[str]:
+        with self._snapshot() as snapshot:
+            return snapshot.view.kept_logs.logs
+
     def restore_entries(self, entries: Mapping[str, bytes]) -> None:
         from ciplug.stores.git.tip import Change, push_tip
 
