@@ -109,7 +109,9 @@ def _run(argv: list[str]) -> int:
     if unknown:
         made.print_usage(sys.stderr)
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-        meant = closest(options[0], sorted(set(_options(made)))) if options else None
+        known = sorted(set(_options(made)))
+        # What another verb of the command has is spelled right.
+        meant = closest(options[0], known) if options and options[0] not in known else None
         hint = f"did you mean '{meant}'?" if meant else f"see: ciplug {name} --help"
         console.complain(f"unrecognized arguments: {' '.join(unknown)}", hint)
         return 2

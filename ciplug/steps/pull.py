@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ciplug.errors import PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
 from ciplug.records.canonical import digest
-from ciplug.records.keys import log_of
+from ciplug.records.keys import log_of, model_of, parse_entry
 from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
 from ciplug.registry.events import payload_of
@@ -118,7 +118,8 @@ def pull(
             head=head.digest,
         )
         _write(lock, {**known, key: made})
-    return Pulled(model.name, version, run, fetched, tuple(notes))
+    # Such as that the branch was moved back: a clone that has never read this log does not know otherwise.
+    return Pulled(model.name, version, run, fetched, (*session.store.notes, *notes))
 
 
 def version_name(text: str) -> VersionName:
@@ -144,7 +145,7 @@ def check_standing(session: Session, model: Model, version: Version) -> None:
     else:
         data = session.store.read([key]).get(key)
         promotion = payload_of(read.registry_event(data, key)) if data else None
-        words = _wrong_promotion(session, model, version, promotion)
+        words = _wrong_promotion(session, key, version, promotion)
     if words:
         raise PromotionRefused(
             Refusal.NO_VERDICT,
@@ -153,7 +154,7 @@ def check_standing(session: Session, model: Model, version: Version) -> None:
         )
 
 
-def _wrong_promotion(session: Session, model: Model, version: Version, promotion: object) -> str | None:
+def _wrong_promotion(session: Session, key: str, version: Version, promotion: object) -> str | None:
     """Why a promotion does not put a version into its stage, as a clause; None where it does."""
     if not isinstance(promotion, Promote) or (promotion.version, promotion.stage) != (version.number, version.stage):
         return "the event of its promotion is not in the log"
@@ -164,7 +165,9 @@ def _wrong_promotion(session: Session, model: Model, version: Version, promotion
         return "the verdict of its promotion is missing"
     if digest(data) != promotion.verdict_digest:
         return "somebody has changed the verdict of its promotion"
-    wrong = wrong_verdict(data, model.name, promotion)
+    # It was promoted under the name that the model had then.
+    place = parse_entry(key)
+    wrong = wrong_verdict(data, model_of(place.log) if place else "", promotion)
     return f"the verdict of its promotion {wrong}" if wrong else None
 
 

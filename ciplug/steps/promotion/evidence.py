@@ -63,7 +63,10 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
     key, recorded, recorded_digest = _last_verdict(runs, run, in_force, signers_of(session))
     if not _allows(recorded, rules):
         raise PromotionRefused(
-            Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
+            Refusal.NOT_PASSED,
+            f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}",
+            hint=f"see each gate: ciplug gate --run {run.id[:12]}; promote a run that passes, or waive a gate in the "
+            "policy of the default branch",
         )
     check_files(session, run)
     today = _judge_again(session, runs, run, name if rules else None)
