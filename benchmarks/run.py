@@ -33,6 +33,8 @@ MEASUREMENTS = {
     "amendments": "amending",
     "analytics": "analytics",
     "registry": "registry",
+    "fsck": "checking",
+    "gates": "many_gates",
 }
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"

@@ -13,6 +13,7 @@ from ciplug.registry import ledger
 from ciplug.registry.model import Model
 from ciplug.reports import untrusted
 from ciplug.steps import history as past
+from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.registered import read_if_whole, read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, what in (
         ("list", "all models, the version in each stage, and the aliases"),
-        ("show", "the versions of a model"),
+        ("show", "the versions of a model, its description and tags"),
         ("history", "the events of a model, with their verdicts"),
         ("at", "who was in which stage at a time of the past"),
         ("verify", "verify every event: its chain, the rules that it followed, its evidence"),
@@ -84,8 +85,10 @@ def _show(session: Session, args: argparse.Namespace) -> int:
     _tell_notes(model)
     if args.json:
         console.out(dumps(tables.plain_model(model)))
-    else:
-        console.out(tables.versions(model))
+        return 0
+    for line in tables.words(model):
+        console.out(line)
+    console.out(tables.versions(model))
     return 0
 
 
@@ -138,7 +141,7 @@ def _at(session: Session, args: argparse.Namespace) -> int:
 
 
 def _verify(session: Session, args: argparse.Namespace) -> int:
-    names = [args.model] if args.model else ledger.models(session.log)
+    names = [args.model] if args.model else sorted({*ledger.models(session.log), *lost_models(session)})
     checks = [check_model(session, name) for name in names]
     _tell_store(session)
     for check in checks:

@@ -139,6 +139,6 @@ def _tag(session: Session, args: argparse.Namespace) -> int:
 
 def _tell(name: str, done: Written[Any]) -> None:
     if done.payload is None:
-        console.say(f"{name}: it is so already")
+        console.say(f"{name}: nothing to change")
     else:
-        console.say(f"{name}: {done.payload.type} is event {done.event}")
+        console.say(f"{name}: {done.payload.type.replace('_', ' ')} recorded (event {done.event})")

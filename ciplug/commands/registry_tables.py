@@ -31,6 +31,7 @@ def models(found: Sequence[Model], config: Config) -> str:
 def versions(model: Model) -> str:
     """The versions of a model, newest first."""
     headers = ["version", "stage", "run", "commit", "registered (UTC)", "files", "aliases", "yanked", "not required"]
+    headers += ["tags", "description"]
     rows = [
         [
             one.number,
@@ -42,10 +43,18 @@ def versions(model: Model) -> str:
             _listed(model.aliases_of(one.number)),
             "" if one.yanked is None else untrusted.clean(one.yanked or "yes", 60),
             _listed(one.exemptions),
+            _tags(one),
+            untrusted.clean(one.description or "", 60),
         ]
         for one in reversed(model.versions)
     ]
     return _draw_without_empty(headers, rows)
+
+
+def words(model: Model) -> list[str]:
+    """The description and the tags of a model itself, a line each."""
+    found = {"description": untrusted.clean(model.description or "", 400), "tags": _tags(model)}
+    return [untrusted.defuse(f"{name}: {text}") for name, text in found.items() if text]
 
 
 def history(events: Iterable[PastEvent]) -> str:
@@ -142,6 +151,10 @@ def _lines(past: PastEvent) -> Iterator[str]:
 
 def _texts(value: object) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
+
+
+def _tags(of: Model | Version) -> str:
+    return _listed(f"{key}={value}" for key, value in sorted(of.tags.items()))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ciplug.config.gate import ACTIONS, PAIRED_TESTS, Gate
+from ciplug.config.gate import ACTIONS, PAIRED_TESTS, WEIGHTED_TESTS, Gate
 from ciplug.config.kinds import Mistake, Path, Unknown, keys_of
 from ciplug.config.policy import Policy, Waiver, waived_rule
 
@@ -63,6 +63,11 @@ def _gate(path: Path, gate: Gate, given: Readable) -> Iterator[Mistake]:
             yield Mistake((*path, action), words, None, ((*path, action), (*path, "severity")))
     if given.lacks("samples"):
         yield from _without_samples(path, gate)
+    samples = given.policy.samples
+    if samples and samples.weight and gate.compares and gate.names_paired_test and gate.test not in WEIGHTED_TESTS:
+        about = ((*path, "test"), ("samples",))
+        words = f"the test '{gate.test}' takes no weights of examples, and 'samples' has a weight"
+        yield Mistake((*path, "test"), words, "take test: t, sign-flip or auto", about)
     if gate.test == "welch" and given.lacks("seeds"):
         words = "it compares runs with different seeds: add seeds: {min_runs: 2}"
         yield Mistake((*path, "test"), words, None, ((*path, "test"),))

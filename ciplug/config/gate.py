@@ -23,6 +23,8 @@ SOURCE = one_of("any", "ci")
 PairedTest = Literal["newcombe", "mcnemar", "tango", "t", "bootstrap", "sign-flip"]
 PAIRED_TESTS: tuple[PairedTest, ...] = get_args(PairedTest)
 """Tests that compare example by example. Newcombe's compares two proportions instead where the gate has `n`."""
+WEIGHTED_TESTS: tuple[PairedTest, ...] = ("t", "sign-flip")
+"""Those that take weights of examples."""
 Test = Literal["auto", "point", "welch", PairedTest, "psi", "ks", "chi2"]
 DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
 METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))

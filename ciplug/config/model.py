@@ -137,9 +137,19 @@ class Config(Section):
             return self.models.get(model)
         return self if self.model in (None, model) else None
 
+    @property
+    def names_models(self) -> bool:
+        """Whether the file says which models it is for. Else its settings hold for every model, whatever its name."""
+        return bool(self.models) or self.model is not None
+
+    @property
+    def named_sections(self) -> Mapping[str, Section]:
+        """Model → its settings, of those that the file names."""
+        return self.models or ({self.model: self} if self.model is not None else {})
+
     def names(self, model: str) -> bool:
         """Whether the file has settings for this very model, not only for every model."""
-        return model in self.models if self.models else self.model == model
+        return model in self.named_sections
 
     def clean_of(self, model: str | None) -> Clean:
         """What counts as a clean tree for runs of a model."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import combinations
 from typing import Any, ClassVar, Literal
 
@@ -123,7 +124,7 @@ class Policy:
         """The metric that a gate is about, as records name it: in Unicode's form C."""
         return values.nfc(self.gates[gate].metric or gate)
 
-    @property
+    @cached_property
     def gated(self) -> frozenset[str]:
         """The metrics that gates look at."""
         named = {self.metric_of(name) for name, gate in self.gates.items() if gate.kind == "metric"}

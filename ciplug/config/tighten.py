@@ -8,7 +8,7 @@ fails when it is undecided.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ciplug.config.allowance import Allowance, TradeOff
@@ -44,6 +44,8 @@ class Scope:
     """The gates of the base that the key is about: as they were, and as they are."""
     existed: bool = True
     """Whether the table of the key was in the base."""
+    trading: Mapping[str, tuple[ResolvedGate, ResolvedGate]] = field(default_factory=dict)
+    """The gates that allow a larger loss for a gain of the metric of these gates."""
 
     def may_be_open(self, at: Path, *actions: str) -> Iterator[Loosening]:
         """The loosening by a key that may leave gates open, unless they fail then by their actions."""
@@ -56,6 +58,11 @@ class Scope:
     def comparing(self) -> Scope:
         """The same for the gates that compare with a baseline."""
         return replace(self, gates={name: pair for name, pair in self.gates.items() if pair[0].compares})
+
+    @property
+    def tested(self) -> Scope:
+        """The same for the gates that the tests of these gates decide: a trade-off asks for a gain of another gate."""
+        return replace(self, gates={**self.gates, **self.trading})
 
 
 Compare = Callable[[Any, Any, Path, Scope], Iterator[Loosening]]
@@ -91,11 +98,18 @@ def _all(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loose
         return
     both = {name: (base.resolved(name), child.resolved(name)) for name in base.gates if name in child.gates}
     for name, (before, after) in both.items():
-        scope = Scope(base, {name: (before, after)})
+        scope = Scope(base, {name: (before, after)}, trading=_trading(name, both))
         yield from _walk(Gate, before, after, _places(name, child), scope)
     for key in keys_of(Policy):
         if key not in unread or key in ("branches", "waivers"):
             yield from STRICTER[Policy][key](getattr(base, key), getattr(child, key), (key,), Scope(base, both))
+
+
+def _trading(
+    name: str, both: Mapping[str, tuple[ResolvedGate, ResolvedGate]]
+) -> dict[str, tuple[ResolvedGate, ResolvedGate]]:
+    """The gates that have a trade-off for the gain of this gate."""
+    return {other: pair for other, pair in both.items() if pair[1].trade_off and pair[1].trade_off.gate == name}
 
 
 def _walk(table: type, before: Any, after: Any, at: Callable[[str], Path], scope: Scope) -> Iterator[Loosening]:
@@ -144,7 +158,7 @@ def _first_evidence(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loos
     """The same of a key that asks for more evidence, which a run may not have."""
     yield from _first(was, now, at, scope)
     if was is None and now is not None:
-        yield from scope.may_be_open(at, "on_inconclusive")
+        yield from scope.tested.may_be_open(at, "on_inconclusive")
 
 
 def _at_most(how: How) -> Compare:

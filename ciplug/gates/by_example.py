@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ciplug.config.gate import PAIRED_TESTS
-from ciplug.gates.checks import RuleKey, bound_rule, bounds, limit_of, rule_of
+from ciplug.gates.checks import Check, RuleKey, bound_rule, bounds, limit_of, rule_of, undecided
 from ciplug.records.examples import means
 from ciplug.stats import paired_examples
 from ciplug.stats.intervals import Rule, Undecided
@@ -124,6 +124,29 @@ class ByExample:
         if gate.test != "auto":
             return gate.names_paired_test
         return not self._seeds and self._own is not None and (gate.metric in self._own.scores or _is_score(gate.metric))
+
+    def not_by_luck(self, check: Check, run: str | None) -> Check:
+        """A check without its PASS by one number, where the candidate lacks the samples that its baseline `run` has."""
+        result, gate = check.result, check.gate
+        if not (result.point and result.outcome == "PASS" and gate.test == "auto" and self._lacks(gate, run)):
+            return check
+        result = replace(
+            result,
+            outcome=undecided(gate),
+            reason=f"{result.reason}; the run has no samples of '{gate.metric}', and the baseline has",
+            advice="have the training write its samples",
+            method=None,
+            point=False,
+        )
+        return Check(gate=gate, result=result)
+
+    def _lacks(self, gate: ResolvedGate, run: str | None) -> bool:
+        """Whether only the run that a gate compares with has examples of its metric."""
+        theirs = self._evidence.examples.get(run or "")
+        if theirs is None or self._seeds or gate.baseline.ref == "mean":
+            return False
+        scored = gate.metric in theirs.scores or (theirs.labels is not None and _is_score(gate.metric))
+        return scored and not self.fits(gate)
 
     def parts(self, run: str | None, by: Sequence[str]) -> dict[Part, list[int]] | Undecided:
         """Return the slices of the pair with a run, the largest first."""

@@ -56,7 +56,8 @@ def evaluate(
         rerun: whether the run is beside another one of its commit, which has the metrics that the gates name: without
             any of them, it fails the gates, and the policy is right.
         no_base_policy: why the base branch's policy does not judge this pull request.
-        unrun: the models that it does judge, and that have no run: another name is then no way around its gates.
+        unrun: the models that it does judge, and that have no run, where the candidate's name is new to it: another
+            name is then no way around its gates.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is not a pass.
     """
@@ -211,7 +212,7 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: P
 
 
 def _about_the_policy(no_base_policy: Notice | None, unrun: Sequence[Notice]) -> Iterator[GateResult]:
-    """The results for a pull request that is judged by gates of its own."""
+    """The results for a pull request that is judged by gates of its own, or whose model has a new name."""
     if no_base_policy:
         yield GateResult(
             gate="policy",
@@ -221,7 +222,7 @@ def _about_the_policy(no_base_policy: Notice | None, unrun: Sequence[Notice]) ->
             reason=no_base_policy.clause,
             advice=no_base_policy.remedy,
         )
-    for notice in unrun if no_base_policy else ():
+    for notice in unrun:
         yield GateResult(
             gate="policy",
             metric="policy",
@@ -372,4 +373,4 @@ def _bounds(
             candidate=evidence.candidate.metrics[gate.metric],
         )
         tested = test_of_bound(name, gate, key, bound, evidence, examples, seeds)
-        yield bounds.check(gate, key, bound, result, tested)
+        yield examples.not_by_luck(bounds.check(gate, key, bound, result, tested), evidence.baselines[name].run)

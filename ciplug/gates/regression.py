@@ -71,6 +71,7 @@ def check(
         side,
         lambda rule, reference: best_test(Pair(name, gate, value, reference, rule), evidence, examples, seeds),
     )
+    found = examples.not_by_luck(found, side.run)
     return _with_its_errors(found, evidence) if found.result.point else found
 
 

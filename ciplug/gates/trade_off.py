@@ -56,7 +56,8 @@ def _parts(policy: Policy) -> Iterator[tuple[str, Gate]]:
         yield name + _KEPT, _alone(own, gate.metric, own.max_regression, half)
         yield name + _LOSS, _alone(own, gate.metric, trade_off.max_regression, half)
         if other is not None:
-            yield name + _GAIN, _alone(other, policy.metric_of(trade_off.gate), gain, half)
+            # `atol` makes a small change equal to none. It must not add to what the metric has gained.
+            yield name + _GAIN, replace(_alone(other, policy.metric_of(trade_off.gate), gain, half), atol=0.0)
 
 
 def _alone(gate: Gate, metric: str, allowed: Allowance | None, alpha: float) -> Gate:
@@ -140,8 +141,10 @@ def _gain(name: str, trade_off: TradeOff, policy: Policy, evidence: Evidence, ex
         return _Part("FAIL", 0.0, problem or "")
     if trade_off.min_improvement.rel is not None and not before:
         return _Part("FAIL", 0.0, "a percentage of the baseline 0 is undefined")
-    found = _part(regression.check(other, gate, value, evidence, examples, policy.seeds))
     better = (value - before) * (1 if gate.higher_is_better else -1)
+    if 0 < better <= policy.tolerance(trade_off.gate):
+        return _Part("FAIL", 0.0, "the change is within its atol: it counts as unchanged")
+    found = _part(regression.check(other, gate, value, evidence, examples, policy.seeds))
     return replace(found, clause=reasons.gained(trade_off, better, before))
 
 

@@ -10,7 +10,7 @@ from ciplug.gates import reasons, regression, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, tolerance, undecided
 from ciplug.records.verdict import GateResult
 from ciplug.stats.change_points import largest_fall, total
-from ciplug.stats.intervals import Interval, Rule
+from ciplug.stats.intervals import LARGEST, Interval, Rule
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate, Trend
@@ -57,11 +57,15 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
         alpha=gate.alpha,
         tolerance=tolerance(gate, value, reference),
     )
-    known = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if math.isfinite(v)]
+    known = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
     values = [reference, *(v for _, v in known), value]
     result = replace(result, limit=limit, advice=regression.LOOK)
-    result = replace(result, reason=reasons.comparison(result, rule), notes=_fell(values, known, start.commit, rule))
-    interval = total(values, rule)
+    result = replace(result, reason=reasons.comparison(result, rule))
+    # The squares of larger numbers are beyond every float.
+    computes = max(abs(reference), abs(value)) < LARGEST
+    if computes:
+        result = replace(result, notes=_fell(values, known, start.commit, rule))
+    interval = total(values, rule) if computes else None
     if isinstance(interval, Interval):
         return Check(gate=gate, result=result, interval=interval)
     d = (value - reference) * rule.sign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -16,6 +17,7 @@ NO_COMMIT = "none"
 MAX_BYTES = 64 * 1024 * 1024
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """The words that stand for the floats that JSON cannot say."""
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def plain(value: Any) -> Any:
@@ -24,9 +26,10 @@ def plain(value: Any) -> Any:
     Empty optional fields are left out; the properties that a class names in DERIVED are added. A float that JSON
     cannot say becomes "NaN", "Infinity" or "-Infinity", which the readers take back as floats.
     """
+    if type(value) in _PLAIN:  # nearly all that there is
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = (*(f.name for f in dataclasses.fields(value)), *getattr(value, "DERIVED", ()))
-        fields = ((name, getattr(value, name)) for name in names)
+        fields = ((name, getattr(value, name)) for name in _fields(type(value)))
         return {name: plain(v) for name, v in fields if v is not None and v != () and v != {}}
     if isinstance(value, Enum):
         return value.value
@@ -37,6 +40,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return (*(field.name for field in dataclasses.fields(kind)), *getattr(kind, "DERIVED", ()))
 
 
 def dumps(value: Any) -> bytes:

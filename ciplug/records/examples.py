@@ -80,7 +80,12 @@ def _mean(column: Sequence[float], weights: Sequence[float] | None) -> float | N
         values, total = [value * weight for value, weight in there], math.fsum(weight for _, weight in there)
     if not values:
         return None
-    return math.fsum(values) / total if all(map(math.isfinite, values)) else sum(values) / total
+    if not all(map(math.isfinite, values)):
+        return sum(values) / total
+    try:
+        return math.fsum(values) / total
+    except OverflowError:  # The sum is larger than any float; the mean may not be.
+        return math.fsum(value / total for value in values)
 
 
 def encode(examples: Examples) -> bytes:

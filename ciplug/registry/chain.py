@@ -45,6 +45,8 @@ class Fault(Enum):
     BAD_SIGNATURE = ("bad_signature", _DAMAGED)
     """The signature of the model's files does not hold."""
     BROKEN_LOG = ("broken_log", _DAMAGED)
+    LOST_EVENTS = ("lost_events", _DAMAGED)
+    """The log was moved back: the store keeps events that it lacks."""
     BROKEN_RULE = ("broken_rule", _DAMAGED)
     """An event that no ciplug would have appended."""
     YANKED = ("yanked", _REFUSED)

@@ -15,6 +15,10 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     Fault.OTHER_BYTES: ("{path} has {found}, and was registered with {expected}", "do not use it"),
     Fault.BAD_SIGNATURE: ("{detail}", "do not use it"),
     Fault.BROKEN_LOG: ("{detail}", "compare the registry with another clone: ciplug registry history"),
+    Fault.LOST_EVENTS: (
+        "the log has lost events that the store still keeps, or has others in their place",
+        "see them, and put them back: ciplug fsck",
+    ),
     Fault.BROKEN_RULE: ("event {event} {detail}", "find out who wrote it: ciplug registry history"),
     Fault.YANKED: ("it was yanked: {reason}", "use another version"),
     Fault.NO_RUN: ("the record of run {run} cannot be read", "see: ciplug fsck"),

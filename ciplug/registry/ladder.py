@@ -69,3 +69,7 @@ class Ladder:
     def up_to(self, stage: str) -> tuple[str, ...]:
         """The stages from the lowest one to this; none where it is not on the ladder."""
         return self.stages[: self.stages.index(stage) + 1] if stage in self.stages else ()
+
+    def above(self, stage: str) -> tuple[str, ...]:
+        """The stages above this one."""
+        return self.stages[self.stages.index(stage) + 1 :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -148,12 +148,17 @@ class Model:
         """The aliases of a version, without the names of stages."""
         return tuple(sorted(alias for alias, named in self.aliases.items() if named == number))
 
-    def before(self, stage: str) -> Version | None:
-        """The version that a rollback of a stage brings back: the holder before this one that may be used."""
+    def before(self, stage: str, above: Collection[str] = ()) -> Version | None:
+        """The version that a rollback of a stage brings back: the holder before this one that may be used.
+
+        Args:
+            above: the stages above this one. A version that serves there is left where it is.
+        """
         holder = self.holder(stage)
         for number in reversed(self.held.get(stage, ())):
             version = self.by_number[number]
-            if (holder is None or number != holder.number) and version.yanked is None and not version.hidden:
+            usable = version.yanked is None and not version.hidden and version.stage not in above
+            if usable and (holder is None or number != holder.number):
                 return version
         return None
 

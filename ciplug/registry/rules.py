@@ -55,6 +55,18 @@ def broken_rules(
             today = _Today(tuple(ladder), frozenset(gated))
             yield from (BrokenRule(event.seq, words) for words in (rule(model, payload, today) if rule else ()))
         model = after(model, event, counts=event.seq in counts, origin=origin)
+        if isinstance(payload, labels.MovedFrom) and event.seq in counts:
+            yield from (BrokenRule(event.seq, words) for words in _of_taken_over(model, payload, gated))
+
+
+def _of_taken_over(model: Model, payload: labels.MovedFrom, gated: Collection[str]) -> Iterable[str]:
+    names = {stage.casefold() for stage in gated}
+    for stage in model.stages:
+        if stage.casefold() in names:
+            yield f"takes over a version of '{payload.other}' in {stage} without evidence"
+    for alias in model.aliases:
+        if alias.casefold() in names:
+            yield f"takes over the name of the stage {alias} as an alias"
 
 
 def other_ladders(name: str, events: Iterable[RegistryEvent], ladder: Sequence[str]) -> list[str]:

@@ -159,7 +159,8 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
 
     metrics = model.arranged(section)
     first = [*metrics.gated, *(one for one in metrics.shown if section.show or one.trend != "unchanged")]
-    rest = [one for one in metrics.all if one not in first]
+    above = {one.metric for one in first}
+    rest = [one for one in metrics.all if one.metric not in above]
     if first:
         blocks.append(_metrics(comparison, first, paint))
     elif not comparison.metrics:

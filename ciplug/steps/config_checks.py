@@ -18,7 +18,7 @@ from ciplug.records.run import is_model_name
 def impossible_values(config: Config) -> Iterator[Mistake]:
     """Yield each value that could never work; paths begin at the top of the file."""
     yield from _stores(config)
-    names = config.models or ({config.model: config} if config.model is not None else {})
+    names = config.named_sections
     for name in names:
         if not is_model_name(name):
             path: Keys = ("models", name) if config.models else ("model",)

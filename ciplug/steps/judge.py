@@ -24,7 +24,7 @@ from ciplug.steps.reruns import reruns_of
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import MUST_NOT_WRITE
-from ciplug.steps.unrun_models import unrun_models
+from ciplug.steps.unrun_models import unrun_beside
 
 if TYPE_CHECKING:
     from ciplug.records.verdict import Verdict
@@ -126,7 +126,7 @@ def _decide(
         policy_source=in_force.source,
         policy_digest=in_force.digest,
         no_base_policy=in_force.no_base_policy,
-        unrun=unrun_models(finder.session, finder.runs, finder.given.commit) if in_force.no_base_policy else (),
+        unrun=unrun_beside(finder.session, finder.runs, finder.given.commit, finder.given.model, in_force),
         stage=stage,
         dry_run=dry_run,
         rerun=rerun,

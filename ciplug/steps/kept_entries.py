@@ -32,6 +32,12 @@ def kept_entries(session: Session) -> list[KeptEntry]:
     return [KeptEntry(key, data, _words(key, data)) for key, data in store.kept_entries().items()]
 
 
+def lost_models(session: Session) -> list[str]:
+    """The models whose log has lost events that the store keeps, or has others in their place: it was moved back."""
+    store = session.store
+    return [model_of(log) for log in store.lost_logs()] if isinstance(store, KeepsEntries) else []
+
+
 def put_back(session: Session, entries: Sequence[KeptEntry]) -> None:
     """Append them to the logs that they are of. Raises Conflict where the store has changed since they were read."""
     if entries and isinstance(session.store, KeepsEntries):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import config as configuration
-from ciplug.config import Config
+from ciplug.config import Config, Section
 from ciplug.config.metrics import Metrics
 from ciplug.errors import CiplugError, ConfigError
 from ciplug.git.branch_files import tree_of_branch, tree_of_commit
@@ -150,14 +150,8 @@ class Policies:
         proposed = self.proposed(model)
         return replace(proposed, no_base_policy=self._no_base_policy(model)) if proposed else None
 
-    def unrun(self, recorded: Collection[str]) -> tuple[Notice, ...]:
-        """A notice on each model that the target branch's policy gates, and that is not among the recorded ones.
-
-        None outside of a pull request, nor where the gates are for every model, whatever its name.
-        """
-        if self.base is None:
-            return ()
-        sections = self.base.models or ({self.base.model: self.base} if self.base.model else {})
+    def unrun(self, sections: Mapping[str, Section], recorded: Collection[str]) -> tuple[Notice, ...]:
+        """A notice on each model that has gates in its section of the base, and that is not among the recorded ones."""
         return tuple(
             Notice(
                 kind=Kind.GATED_NOT_RUN if self.proposed(name) else Kind.GATED_DROPPED,

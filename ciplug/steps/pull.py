@@ -11,8 +11,8 @@ from typing import NamedTuple
 from ciplug.errors import PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
 from ciplug.records.canonical import digest
-from ciplug.records.keys import RunKey, log_of
-from ciplug.records.registry_event import Promote, RegistryEvent
+from ciplug.records.keys import RunKey, log_of, model_of, parse_entry
+from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
@@ -119,7 +119,8 @@ def pull(
             head=head.digest,
         )
         _write(lock, {**known, key: made})
-    return Pulled(model.name, version, run, fetched, tuple(notes))
+    # Such as that the branch was moved back: a clone that has never read this log does not know otherwise.
+    return Pulled(model.name, version, run, fetched, (*session.store.notes, *notes))
 
 
 def version_name(text: str) -> VersionName:
@@ -144,7 +145,8 @@ def check_standing(session: Session, model: Model, version: Version) -> None:
             words = "was never promoted there"
     else:
         data = session.store.read([key]).get(key)
-        words = _wrong_promotion(session, version, read.registry_event(data, key) if data else None)
+        promotion = payload_of(read.registry_event(data, key)) if data else None
+        words = _wrong_promotion(session, key, version, promotion)
     if words:
         raise PromotionRefused(
             Refusal.NO_VERDICT,
@@ -159,12 +161,9 @@ def _section(session: Session, model: Model, version: Version) -> str:
     return judging_section(session, session.config, model, runs[0].model if runs else None)
 
 
-def _wrong_promotion(session: Session, version: Version, event: RegistryEvent | None) -> str | None:
+def _wrong_promotion(session: Session, key: str, version: Version, promotion: object) -> str | None:
     """Why a promotion does not put a version into its stage, as a clause; None where it does."""
-    promotion = payload_of(event) if event else None
-    if event is None or not isinstance(promotion, Promote):
-        return "the event of its promotion is not in the log"
-    if (promotion.version, promotion.stage) != (version.number, version.stage):
+    if not isinstance(promotion, Promote) or (promotion.version, promotion.stage) != (version.number, version.stage):
         return "the event of its promotion is not in the log"
     if promotion.verdict is None:
         return "its promotion names no verdict"
@@ -173,8 +172,9 @@ def _wrong_promotion(session: Session, version: Version, event: RegistryEvent | 
         return "the verdict of its promotion is missing"
     if digest(data) != promotion.verdict_digest:
         return "somebody has changed the verdict of its promotion"
-    # A model that was renamed since was called otherwise then.
-    wrong = wrong_verdict(data, event.model, promotion)
+    # It was promoted under the name that the model had then.
+    place = parse_entry(key)
+    wrong = wrong_verdict(data, model_of(place.log) if place else "", promotion)
     return f"the verdict of its promotion {wrong}" if wrong else None
 
 

@@ -16,6 +16,7 @@ from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules, other_ladders
 from ciplug.registry.state import fold
 from ciplug.reports.untrusted import clean
+from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
@@ -37,6 +38,9 @@ def check_model(session: Session, model: str) -> ModelCheck:
     """Read the whole log of a model: its chain, its rules, its verdicts, and the records of its versions."""
     problems: list[Problem] = []
     notes: list[str] = []
+    if model in lost_models(session):
+        words = f"the log of '{model}' has lost events that the store still keeps, or has others in their place"
+        problems.append(Problem(log_of(model), words))
     try:
         events = ledger.read(session.log, model).events
         signed, origin = is_signed(session), origin_in(session.log, is_signed(session))

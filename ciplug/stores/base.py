@@ -184,6 +184,10 @@ class KeepsEntries(Protocol):
         """Key → entry, of those that the logs have lost. They do not count, until they are put back."""
         ...
 
+    def lost_logs(self) -> list[str]:
+        """The logs that have lost such entries, or have other ones in their place."""
+        ...
+
     def restore_entries(self, entries: Mapping[str, bytes]) -> None:
         """Put back what `kept_entries` returned. Raises Conflict where that has changed since."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ciplug.records.canonical import digest, dumps
 from tests.attacks.attacker import BRANCH, KEEP, Attacker, as_files, entries_of, objects_of, run_of, takeover
 from tests.attacks.conftest import Scene
+from tests.project import Project, git
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +70,17 @@ def test_a_clone_that_saw_the_log_refuses_to_go_back(scene: Scene, change: Rewri
     accepted = scene.project.ciplug("fsck", "--accept-registry", code=None)
     assert "accepted: registry/wine went back" in accepted.stdout
     assert "went back" not in scene.project.ciplug("registry", "list").stderr
+
+
+@pytest.mark.parametrize("change", [cut_off, last_edited])
+def test_a_fresh_clone_hears_of_what_the_store_still_keeps(scene: Scene, change: Rewrite, tmp_path: Path) -> None:
+    """Only the branch was moved back. Who deploys is told, and whoever verifies finds the chain broken."""
+    rewrite(scene.attacker, change, keep=False)
+    git(tmp_path, "clone", "-q", git(scene.project.folder, "remote", "get-url", "origin"), "fresh")
+    fresh = Project(tmp_path / "fresh")
+    assert "fsck" in fresh.ciplug("pull", "wine@v1", "--to", "got").stderr
+    assert "lost events" in fresh.ciplug("registry", "verify", code=3).stderr
+    assert "BROKEN  version" in fresh.ciplug("verify", "wine@v1", "--fetch", "--no-files", code=3).stdout
 
 
 def test_a_clone_that_reads_while_another_process_appends_is_not_fooled(scene: Scene) -> None:

@@ -85,7 +85,9 @@ def everything(api: GitHubApi) -> set[str]:
         artifacts.origin()
         assert [found.name for found in artifacts.bundles(with_files=False)]
     forge(api).record_deployment(COMMIT, "live", description="wine version 3 is in Production", url=run)
-    return {*arguments, "actor", "set_status", "record_deployment"}
+    for _ in range(2):
+        forge(api).publish_release("wine@v3", COMMIT, title="wine 3", body="promoted")
+    return {*arguments, "actor", "set_status", "record_deployment", "publish_release"}
 
 
 def test_github_describes_every_request(github_api: GitHubApi, simulator: GitHubSimulator) -> None:

@@ -161,7 +161,7 @@ def test_a_plain_script_and_its_model_on_another_machine(
     tmp_path: Path,
     python: Callable[[str], str],  # noqa: F811
 ) -> None:
-    program = python("store")
+    program = python("newest")
     run_id, predicted = _run(program, "train.py", "register", cwd=project.folder).split()[-2:]
     assert _inbox(project) == 1
     (run,) = project.json("runs", "list", "--json")
@@ -179,7 +179,7 @@ def test_gates_judge_and_the_registry_serves(
     python: Callable[[str], str],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    program = python("store")
+    program = python("newest")
     done = project.ciplug("ci", "--", program, "train.py", "register")
     predicted = re.findall(r"^[0-9a-f]{32} (\d+)$", done.stdout, re.MULTILINE)
     assert "PASS" in done.stdout
@@ -207,7 +207,7 @@ def test_gates_judge_and_the_registry_serves(
 def ui(project: Project, tmp_path: Path, python: Callable[[str], str]) -> Iterator[str]:  # noqa: F811
     (port,) = free_ports(1)
     env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    command = [python("store"), "-m", "ciplug", "ui", "--port", str(port)]
+    command = [python("newest"), "-m", "ciplug", "ui", "--port", str(port)]
     with (tmp_path / "ui.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=project.folder, env=env, stdout=log, stderr=log, start_new_session=True)
         try:

@@ -32,9 +32,8 @@ SCRIPTS = sorted(path.stem for path in (DATA / "scripts").glob("*.py"))
 PLAIN = ["quickstart", "parent_child", "tags"]
 """Those that need MLflow alone, of any version."""
 MLFLOWS = {
-    "newest": ["mlflow==3.17.2", "psutil", "xgboost-cpu", "lightgbm"],
-    # With ciplug beside it: MLflow's client and server on a ciplug store.
-    "store": ["mlflow==3.17.2", "-e", str(ROOT)],
+    # With ciplug beside it: MLflow's client and server use a ciplug store, where that is asked for.
+    "newest": ["mlflow==3.17.2", "psutil", "xgboost-cpu", "lightgbm", "-e", str(ROOT)],
     "skinny": ["mlflow-skinny==3.17.2"],
     # The oldest of the major version 2. It imports pkg_resources.
     "oldest": ["mlflow-skinny==2.0.1", "setuptools<80"],

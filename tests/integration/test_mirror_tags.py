@@ -7,14 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from ciplug.errors import Conflict
 from ciplug.records.registry_event import Promote, Register
 from ciplug.registry.model import Model
 from ciplug.registry.state import after
 from ciplug.registry.tags import can_be_mirrored, every_tag, tags_of
+from ciplug.stores.git.store import GitStore
+from ciplug.stores.git.tags import NewTag
 from tests.project import CONFIG, Project, git
 from tests.registry_samples import event
 
@@ -153,6 +157,36 @@ def test_a_tag_that_stands_there_already_is_told(project: Project) -> None:
     git(project.folder, "push", "-q", "origin", "wine@v1")
     said = promote(project, "--to", "staging")
     assert "wine version 1 is in Staging" in said and "wine@v1" in said
+
+
+class _Mirror:
+    """Has a tag for each entry, and keeps what it is told of refusals."""
+
+    def __init__(self, project: Project) -> None:
+        self.repository = project.folder / ".git/objects", project.folder / ".git/shallow"
+        self.commit = project.head
+        self.told: list[str] = []
+
+    def tags(self, entry: bytes) -> list[NewTag]:
+        return [NewTag("wine@v1", self.commit, entry.decode(), 1)]
+
+    def refused(self, tags: Sequence[str], words: str) -> None:
+        self.told += tags
+
+
+def test_the_tags_of_a_lost_race_are_not_told_as_refused(project: Project, tmp_path: Path) -> None:
+    """The winner's tags are in the way of the loser's, whose event is not in the log: it is made anew."""
+    uri = f"git+{(tmp_path / 'remote.git').as_uri()}"
+    winner, loser = (GitStore(uri[4:], uri=uri, branch="ciplug", cache=tmp_path / n, config=()) for n in ("1", "2"))
+    assert loser.head("registry/wine") is None
+    winner.mirror = _Mirror(project)
+    loser.mirror = mirror = _Mirror(project)
+    head = winner.append("registry/wine", None, b"first")
+    with pytest.raises(Conflict):
+        loser.append("registry/wine", None, b"second")
+    assert mirror.told == []
+    loser.append("registry/wine", head, b"second")
+    assert mirror.told == ["wine@v1"], "this entry is in the log, without its tag"
 
 
 @pytest.mark.slow

@@ -464,6 +464,20 @@ def test_a_name_too_long_for_a_file_stays_in_the_inbox(place: Place) -> None:
     assert "too long" in place.open().check()[0].what
 
 
+def test_a_check_reads_every_segment_and_every_object_once(place: Place) -> None:
+    objects: dict[str, bytes] = {}
+    for commit in COMMITS:
+        objects |= fill(place, range(len(objects) // 2, len(objects) // 2 + 4), commit)
+        place.open().compact()
+    objects |= (pending := run(99))
+    place.open().add(pending)
+    watched, visited = place.watch(), list[tuple[str, bytes]]()
+    assert place.open(watched).check(visit=lambda found: visited.extend(found.items())) == []
+    assert sorted(visited) == sorted(objects.items())
+    read = [name for name in watched.names("get") if not name.startswith(("index/", "inbox/"))]
+    assert sorted(read) == sorted([*place.names("runs"), *place.names("objects")])
+
+
 # Mending
 
 

@@ -241,6 +241,33 @@ def test_another_name_for_the_model_is_no_way_around_its_gates(project: Project)
     assert project.json("gate", "--model", "beer", "--json", env=job(project))["verdicts"][0]["outcome"] == "WARN"
 
 
+def test_gates_without_a_name_are_for_the_models_of_the_target_branch(project: Project) -> None:
+    write(project, CONFIG.replace("model: wine\n", ""))
+    project.commit("no name")
+    project.push()
+    project.train()
+    # Nothing else has been trained under this name: it is compared with nothing.
+    project.branch("topic", {"accuracy": 0.81})
+    train = ("ci", "--no-comment", "--", sys.executable, "train.py")
+    project.ciplug(train[0], "--model", "beer", *train[1:], env=job(project))
+    assert [(gate["gate"], gate["outcome"]) for gate in verdict(project, 1)["gates"]][:1] == [
+        ("policy", "INCONCLUSIVE")
+    ]
+    write(project, f"model: beer\n{CONFIG.replace('model: wine', '')}")
+    project.commit("another name")
+    project.ciplug(*train, env=job(project), code=1)
+    assert [(gate["rule"], gate["outcome"]) for gate in verdict(project, 1)["gates"]][:1] == [
+        ("the models that the base branch gates have runs", "FAIL")
+    ]
+    report = project.json("report", "--format", "json", env=job(project))
+    assert [(one["kind"], one["model"]) for one in report["unrun"]] == [("gated_dropped", "default")]
+    # With a run of what the target branch has, another one is a model that the pull request adds.
+    project.train("--model", "default", env=job(project))
+    assert "unrun" not in project.json("report", "--format", "json", env=job(project))
+    assert project.json("gate", "--model", "beer", "--json", env=job(project))["verdicts"][0]["outcome"] == "WARN"
+    project.ciplug("gate", "--model", "default", env=job(project), code=1)
+
+
 def test_a_model_without_a_run_leaves_a_pull_request_open(project: Project) -> None:
     """A job of a matrix passes by its own model; the whole does not before every gated model has a run."""
     both = "models:\n  wine: {metrics: metrics.json, gates: {accuracy: {min: 0.1}}}\n"

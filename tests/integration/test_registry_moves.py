@@ -115,6 +115,27 @@ def test_rollbacks_that_have_no_evidence(served: Team) -> None:
         roll_back(served.session, "beer", "production", "x")
 
 
+def test_a_rollback_of_a_lower_stage_does_not_empty_a_higher_one(served: Team) -> None:
+    """Version 2 was in staging on its way to production, where it serves now."""
+    roll_back(served.session.refreshed(), "wine", "staging", "x")
+    assert stages(served) == ["Staging", "Production"]
+    refusal = refused(served, roll_back, "staging", "x", version=2)
+    assert refusal.reason is Refusal.IN_USE and "ciplug demote 'wine' --from production" in (refusal.hint or "")
+    refusal = refused(served, roll_back, "staging", "x")
+    assert refusal.reason is Refusal.NOBODY_BEFORE and "held Staging before" in refusal.message
+    roll_back(served.session.refreshed(), "wine", "production", "x")
+    assert stages(served) == ["Production", "Archived"]
+
+
+def test_a_rollback_of_an_empty_stage_names_the_versions_that_were_there(served: Team) -> None:
+    roll_back(served.session.refreshed(), "wine", "production", "x")
+    change(served, moves.demote, start="production", to="none")
+    refusal = refused(served, roll_back, "production", "x")
+    assert refusal.message == "no version of 'wine' is left that comes back to Production"
+    assert "(v1, v2): ciplug rollback 'wine' --to production --version N" in (refusal.hint or "")
+    assert "demote" not in (refusal.hint or "")
+
+
 # Demotion, archive, yank
 
 
@@ -230,6 +251,44 @@ def test_a_model_is_renamed_with_its_history(served: Team) -> None:
     with pytest.raises(PromotionRefused) as caught:
         models.rename_model(served.session.refreshed(), "red", "wine")
     assert caught.value.reason is Refusal.NAME_TAKEN
+
+
+def test_a_renaming_brings_nothing_without_evidence_into_a_stage_that_is_judged(served: Team) -> None:
+    """A name that no policy judges is no way around: not for a version in a stage, nor for an alias called as one."""
+    session = served.session.refreshed
+    models.create_model(session(), "free")
+    models.register_version(session(), "free", Register(version=0, source="s3://models/wine"))
+    change(served, moves.demote, start="production", to="none")
+    models.rename_model(session(), "wine", "old")
+    moves.move_freely(session(), "free", 1, "Production")
+    with pytest.raises(PromotionRefused, match="so it is not renamed to 'wine'") as caught:
+        models.rename_model(session(), "free", "wine")
+    assert caught.value.hint == "ciplug demote 'free' --from production --to none"
+    moves.demote(session(), "free", start="production", to="none")
+    labels.set_alias(session(), "free", "Production", 1)
+    with pytest.raises(PromotionRefused, match="is called as a stage of 'wine'") as caught:
+        models.rename_model(session(), "free", "wine")
+    assert caught.value.hint == "ciplug registry alias delete 'free' 'Production'"
+    labels.delete_alias(session(), "free", "Production")
+    models.rename_model(session(), "free", "wine")
+    assert stages(served) == ["None"] and check_model(session(), "wine").problems == []
+
+
+def test_a_renaming_by_hand_that_brings_a_version_into_a_stage_is_named(
+    served: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = served.session.refreshed
+    models.create_model(session(), "free")
+    models.register_version(session(), "free", Register(version=0, source="s3://models/wine"))
+    change(served, moves.demote, start="production", to="none")
+    models.rename_model(session(), "wine", "old")
+    moves.move_freely(session(), "free", 1, "Production")
+    labels.set_alias(session(), "free", "staging", 1)
+    monkeypatch.setattr(models, "_check_names", lambda *_: None)
+    models.rename_model(session(), "free", "wine")
+    found = [problem.what for problem in check_model(session(), "wine").problems]
+    assert any("takes over a version of 'free' in Production without evidence" in one for one in found)
+    assert any("the name of the stage staging as an alias" in one for one in found)
 
 
 def test_a_renaming_that_was_cut_off_is_finished_by_the_same_call(

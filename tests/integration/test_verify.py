@@ -352,6 +352,13 @@ def test_a_model_that_was_renamed_rolled_back_and_yanked(project: Project) -> No
     project.ciplug("demote", "wine", "--from", "production", "--to", "none")
     project.ciplug("registry", "rename", "wine", "vino")
     project.ciplug("verify", "vino@v1", "--fetch")
+    project.ciplug("rollback", "vino", "--to", "production", "--version", "1", "--reason", "back")
+    project.ciplug("pull", "vino@production", "--to", "served")
+    project.ciplug("demote", "vino", "--from", "production", "--to", "none")
+    project.ciplug("registry", "rename", "vino", "wine")
+    whole = project.ciplug("verify", "wine@v1", "--fetch").stdout
+    assert "ok      version" in whole
+    project.ciplug("registry", "rename", "wine", "vino")
     project.ciplug("registry", "yank", "vino", "1", "--reason", "label leak")
     said = project.ciplug("verify", "vino@v1", "--fetch", code=1)
     assert "it was yanked: label leak" in said.stdout

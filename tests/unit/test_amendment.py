@@ -296,5 +296,5 @@ def test_schemas_and_profiles_are_kept_by_their_digests() -> None:
     for harmed in (b"", data[:-1], zlib.compress(b"[]"), zlib.compress(b'{"sha256:0": "a"}'), zlib.compress(b"\xff")):
         with pytest.raises(RecordError, match="x: not the schemas and profiles"):
             decode_texts(harmed, "x")
-    with pytest.raises(RecordError, match="at most 8,388,608 are kept"):
-        encode_texts([str(n) * 9_000_000 for n in range(4)])
+    with pytest.raises(RecordError, match="at most 67,108,864 are kept"):
+        encode_texts([str(n) * 17_000_000 for n in range(4)])

@@ -104,7 +104,8 @@ def test_another_name_is_no_way_around_the_gates_of_the_base() -> None:
     dropped = Notice(kind=Kind.GATED_DROPPED, name="main", model="wine")
     _, result, _ = judged(no_base_policy=notice, unrun=[dropped]).gates
     assert (result.gate, result.outcome, result.reason) == ("policy", "FAIL", dropped.clause)
-    assert [gate.gate for gate in judged(unrun=[dropped]).gates] == ["a"], "its gates judge the run"
+    verdict = judged(unrun=[dropped])
+    assert ([gate.gate for gate in verdict.gates], verdict.outcome) == (["policy", "a"], "FAIL"), "gates for every name"
 
 
 def test_the_verdict_says_what_was_judged_and_by_what() -> None:

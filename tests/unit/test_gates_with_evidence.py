@@ -277,6 +277,32 @@ def test_without_examples_of_the_baseline_the_next_best_decides_and_that_is_said
     assert one(judge(asked, *sides, examples=(table(RIGHT), None))).outcome == "INCONCLUSIVE"
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "points"])
+def test_a_run_that_lost_its_samples_does_not_pass_by_its_number(metric: str) -> None:
+    columns = table(RIGHT) if metric == "accuracy" else replace(table(RIGHT), scores={"points": [1.0] * 1000})
+    other = None if metric == "accuracy" else table(RIGHT)
+    sides = side("candidate", {metric: 0.99, "n": 1000.0}), side("baseline", {metric: 0.8, "n": 1000.0})
+    gate = {**UP, "max_regression": 0.02}
+    policy = {"samples": "p.jsonl", "gates": {metric: gate}}
+    result = one(judge(policy, *sides, examples=(other, columns)))
+    assert (result.outcome, result.point) == ("INCONCLUSIVE", False)
+    assert f"the run has no samples of '{metric}', and the baseline has" in result.reason
+    worse = side("candidate", {metric: 0.7, "n": 1000.0}), sides[1]
+    assert one(judge(policy, *worse, examples=(other, columns))).outcome == "FAIL"
+    for other_data in ({"test": "point"}, {"n": "n"}):
+        policy["gates"] = {metric: {**gate, **other_data}}
+        assert one(judge(policy, *sides, examples=(other, columns))).outcome == "PASS"
+    for bound in ({"min": 0.9}, {"higher_is_better": False, "max": 0.995}):
+        policy["gates"] = {metric: bound}
+        result = one(judge(policy, *sides, examples=(other, columns)))
+        assert (result.outcome, result.point) == ("INCONCLUSIVE", False)
+        assert f"the run has no samples of '{metric}', and the baseline has" in result.reason
+        policy["gates"] = {metric: {**bound, "test": "point"}}
+        assert one(judge(policy, *sides, examples=(other, columns))).outcome == "PASS"
+    policy["gates"] = {metric: {"min": 0.995}}
+    assert one(judge(policy, *sides, examples=(other, columns))).outcome == "FAIL"
+
+
 def test_what_was_tested_together_is_corrected() -> None:
     """One of ten tests that would fail alone by a hair does not fail beside nine others."""
     gate = {**UP, "max_regression": 0.0, "history": {"min_samples": 8}}

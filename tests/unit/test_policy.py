@@ -327,6 +327,11 @@ def test_baselines(text: str, due: Baseline) -> None:
             None,
         ),
         (
+            "samples: {file: s, weight: w}\ngates:\n  a: {higher_is_better: true, max_regression: 0, test: mcnemar}",
+            "ciplug.yaml:3: gates.a.test: the test 'mcnemar' takes no weights of examples, and 'samples' has a weight",
+            "take test: t, sign-flip or auto",
+        ),
+        (
             "gates: {a: {min: 1}}\nstages:\n  staging: {gates: [b]}",
             "ciplug.yaml:3: stages.staging.gates: unknown gate 'b'",
             None,

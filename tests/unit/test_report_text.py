@@ -248,6 +248,16 @@ def test_every_rendering_counts_what_it_does_not_show() -> None:
     assert "`same`" not in comment.render(shown)
 
 
+def test_a_comment_compares_no_metric_with_every_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = samples.section(samples.comparison(metrics=MANY), None)
+
+    def refuse(one: MetricDelta, other: object) -> bool:
+        raise AssertionError("the cost would grow with the square of the metrics")
+
+    monkeypatch.setattr(MetricDelta, "__eq__", refuse)
+    assert "lost" in comment.render(Report(sections=(section,)))
+
+
 def test_the_worst_verdict_counts() -> None:
     assert samples.several().outcome == "ERROR"
     assert samples.passing().outcome == "PASS"

@@ -87,6 +87,19 @@ def test_a_gain_that_nobody_can_rely_on_is_none() -> None:
     assert verdict.outcome == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("atol", "latency", "due"),
+    [(0, 79.0, "PASS"), (5, 84.0, "FAIL"), (5, 79.0, "PASS"), (30, 79.0, "FAIL"), (30, 69.0, "PASS")],
+)
+def test_atol_adds_nothing_to_a_gain(atol: float, latency: float, due: Outcome) -> None:
+    now = {"accuracy": 0.896, "latency": latency}
+    gates = {**GATES, "latency": {**GATES["latency"], "atol": atol}}
+    for policy in ({"gates": gates}, {"gates": {**GATES, "accuracy": {**GATES["accuracy"], "atol": 0}}}):
+        defaults = {} if policy["gates"] is gates else {"defaults": {"atol": atol}}
+        verdict = judge({**policy, **defaults}, side("candidate", now), side("baseline", BEFORE))
+        assert {one.gate: one.outcome for one in verdict.gates} == {"accuracy": due, "latency": "PASS"}
+
+
 def both(loss: float, faster: float, n: int = 1000, seed: int = 1) -> tuple[Examples, Examples]:
     draw = np.random.default_rng(seed)
     quality, slow = draw.normal(1, 1, n), draw.normal(100, 5, n)
@@ -249,6 +262,18 @@ def test_who_extends_may_only_tighten(base: str, child: str, due: str | None) ->
     with pytest.raises(ConfigError) as wrong:
         read(files)
     assert due in str(wrong.value)
+
+
+@pytest.mark.parametrize("key", ["n: nosuch", "history: {window: 99, min_samples: 99}"])
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_a_gain_that_is_left_undecided_leaves_the_loss_undecided(key: str, severity: str) -> None:
+    base = BASE.replace("5%%", f"5%%, severity: {severity}") % BASE_TRADE
+    fails = ", on_inconclusive: fail" if severity == "error" else ""
+    child = f"extends: b.yaml\ngates:\n  l: {{{key}{fails}}}"
+    with pytest.raises(ConfigError, match=r"3: gates.l.\w+: it can leave the gate 'a' open where it would fail"):
+        read({"ciplug.yaml": child, "b.yaml": base})
+    assert read({"ciplug.yaml": f"{child}\n  a: {{on_inconclusive: fail}}", "b.yaml": base})
+    assert read({"ciplug.yaml": f"{child}\n  a: {{trade_off: null}}", "b.yaml": base})
 
 
 def test_it_is_explained() -> None:

@@ -60,6 +60,14 @@ def test_few_runs_are_compared_as_they_are() -> None:
     assert judge([0.89, 0.95]).notes == ()
 
 
+@pytest.mark.parametrize("far", [1e308, -1e308])
+def test_a_number_too_large_to_compute_with(far: float) -> None:
+    small = [0.9, 0.899, 0.901, 0.9, 0.9, 0.898, 0.902]
+    assert judge([far, *small, 0.9]).outcome == judge([*small, 0.9]).outcome
+    assert judge([*small, far, 0.8]).outcome == "FAIL"
+    assert judge([*small, far]).outcome == ("PASS" if far > 0 else "FAIL")
+
+
 def test_noise_is_not_a_trend() -> None:
     found = judge([0.93, 0.87, 0.92, 0.88, 0.93, 0.87, 0.92, 0.87])
     assert found.outcome == "INCONCLUSIVE"

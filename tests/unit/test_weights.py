@@ -39,7 +39,8 @@ def weighted(n: int, weights: Any, **columns: Any) -> Paired:
         ("id,s,w\na,1,1\nb,2,0\n", "p.csv:3: the weight 0 in 'w' is not a number above 0"),
         ("id,s,w\na,1,1\nb,2,-1.5\n", "p.csv:3: the weight -1.5 in 'w' is not a number above 0"),
         ("id,s,w\na,1,nan\nb,2,1\n", "p.csv:2: the weight NaN in 'w' is not a number above 0"),
-        ("id,s,w\na,1,1e300\nb,2,1\n", "p.csv:2: the weight 1e+300 in 'w' is not a number above 0"),
+        ("id,s,w\na,1,1e300\nb,2,1\n", "p.csv:2: the weight 1e+300 in 'w' is not between 1e-12 and 1e+12"),
+        ("id,s,w\na,1,1e-13\nb,2,1\n", "p.csv:2: the weight 1e-13 in 'w' is not between 1e-12 and 1e+12"),
         ("id,s,w\na,1,1\nb,2,heavy\n", "p.csv:3: the weight 'heavy' in 'w' is not a number above 0"),
         ("id,s,w\na,1,1\nb,2,\n", "p.csv:3: a row without 'w', the column of its weight"),
         ("id,s\na,1\n", "p.csv:2: a row without 'w', the column of its weight"),
@@ -68,6 +69,12 @@ def test_weights_are_read_kept_and_counted_in_the_means(tmp_path: Path) -> None:
     assert kept.means(finite)["s"] == 2.0
     with pytest.raises(RecordError, match="a weight is not a number above 0"):
         kept.decode(kept.encode(replace(found, weights=array("d", [1, 0, 1]))))
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 1.0, 1.0, 1.0]])
+def test_the_mean_of_numbers_whose_sum_is_larger_than_any_float(weights: list[float] | None) -> None:
+    found = Examples(source="p", ids=list("abcd"), scores={"s": [1e308, 1e308, 1e308, -1e308]}, weights=weights)
+    assert kept.means(found)["s"] == pytest.approx(5e307)
 
 
 @pytest.mark.parametrize("test", ["auto", "t", "sign-flip"])

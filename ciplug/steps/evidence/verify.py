@@ -37,6 +37,7 @@ from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder
 from ciplug.steps.evidence.model_signature import signature_problem
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
@@ -189,6 +190,8 @@ def _of_file(wrong: WrongFile) -> dict[str, str | None]:
 def _version(walk: _Walk) -> Finding:
     promoted, session = walk.promoted, walk.session
     facts = {"events": promoted.events, "event": promoted.last_event}
+    if promoted.model.name in lost_models(session):
+        return _found(walk, Link.VERSION, iter([Fault.LOST_EVENTS]), **facts)
     ladder = Ladder(session.config.ladder_of(promoted.model.name))
     for seq, words in broken_moves(promoted.version, promoted.own, ladder):
         return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})

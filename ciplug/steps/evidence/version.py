@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ciplug.errors import BrokenLog, Cause, UsageError
 from ciplug.records import read
 from ciplug.records.keys import EntryKey, log_of
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
-from ciplug.records.registry_labels import MovedFrom
+from ciplug.records.registry_labels import MovedFrom, MovedTo
 from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
 from ciplug.registry.chain import scan
 from ciplug.registry.events import payload_of
@@ -50,8 +51,8 @@ def find_promoted(session: Session, name: str) -> Promoted:
     """
     parsed = parse_version_name(name)
     model_name = parsed.model if parsed else name
-    logs = list(_logs(session, model_name))
     model = read_model(session, model_name)
+    logs = list(_logs(session, model_name, skipped=model.unsigned))
     ladder = Ladder(session.config.ladder_of(model_name))
     version = find_version(model, parsed.selector, ladder) if parsed else _highest(model, ladder)
     events = [event for log in logs for event in _own_events(model, version.number, log)]
@@ -67,32 +68,49 @@ class _VerifiedLog(NamedTuple):
     model: str
     entries: Sequence[bytes]
     about: Sequence[tuple[str, int | None]]
+    start: int
+    """The number of the last event that gave the model another name: what came before belongs to that one."""
 
 
-def _logs(session: Session, name: str, until: int | None = None, above: tuple[str, ...] = ()) -> Iterator[_VerifiedLog]:
-    """Yield the log of a model, after those of the names that it had before. Raises BrokenLog."""
+def _logs(
+    session: Session,
+    name: str,
+    until: int | None = None,
+    above: Mapping[str, int] = MappingProxyType({}),
+    *,
+    skipped: Collection[int] = (),
+) -> Iterator[_VerifiedLog]:
+    """Yield the log of a model, after those of the names that it had before. Raises BrokenLog.
+
+    Args:
+        until: the last event to read.
+        above: name → the number of the event that is being followed in its log: no later one belongs to the model.
+        skipped: events that do not count.
+    """
     entries = session.log.entries(log_of(name))[:until]
     scanned = scan(entries)
-    if scanned.broken or name in above:
+    if scanned.broken or (name in above and len(entries) >= above[name]):
         raise BrokenLog(
             f"the registry of '{name}' is broken at event {scanned.broken or 1}: it does not follow from the one "
             "before",
             hint="compare the branch with another clone's: no event is ever changed or removed",
             cause=Cause.DAMAGED,
         )
-    for data, (kind, _) in zip(entries, scanned.about, strict=True):
-        if kind == MovedFrom.type:
-            moved = payload_of(read.registry_event(data, name))
+    numbered = [(at, kind) for at, (kind, _) in enumerate(scanned.about, start=1) if at not in skipped]
+    start = max((at for at, kind in numbered if kind == MovedTo.type), default=0)
+    for at, kind in numbered:
+        if kind == MovedFrom.type and at > start:
+            moved = payload_of(read.registry_event(entries[at - 1], name))
             if isinstance(moved, MovedFrom):
-                yield from _logs(session, moved.other, moved.until, (*above, name))
-    yield _VerifiedLog(name, entries, scanned.about)
+                yield from _logs(session, moved.other, moved.until, {**above, name: at})
+    yield _VerifiedLog(name, entries, scanned.about, start)
 
 
 def _own_events(model: Model, version: int, log: _VerifiedLog) -> Iterator[RegistryEvent]:
     """The events of a log that registered or moved a version, and count."""
     skipped = set(model.unsigned) if log.model == model.name else set()
     for number, (kind, about) in enumerate(log.about, start=1):
-        if about == version and kind in _MOVES and number not in skipped:
+        if number > log.start and about == version and kind in _MOVES and number not in skipped:
             yield read.registry_event(log.entries[number - 1], EntryKey(log_of(log.model), number).key)
 
 

@@ -71,7 +71,10 @@ def gather_evidence(
     if last and not _allows(last[1], rules):
         recorded = last[1]
         raise PromotionRefused(
-            Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
+            Refusal.NOT_PASSED,
+            f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}",
+            hint=f"see each gate: ciplug gate --run {run.id[:12]}; promote a run that passes, or waive a gate in the "
+            "policy of the default branch",
         )
     check_files(session, run)
     by_stage = rules is not None or section != run.model

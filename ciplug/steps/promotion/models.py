@@ -91,6 +91,7 @@ def _take_over(session: Session, model: Model, old: str) -> MovedFrom:
     before = read_registry(session, old)
     need_model(before.model)
     _check_unstaged(session, before.model, "renamed")
+    _check_names(session, before.model, model)
     if model.exists or model.by_number:
         raise PromotionRefused(
             Refusal.NAME_TAKEN,
@@ -105,6 +106,22 @@ def _check_unstaged(session: Session, model: Model, done: str) -> None:
     for stage in model.stages:
         if gated_stage(session, model, stage):
             raise _in_use(model.name, f"a version of '{model.name}'", stage, done)
+
+
+def _check_names(session: Session, model: Model, new: Model) -> None:
+    """Raise PromotionRefused where the policy judges a stage under the new name that the model has without evidence."""
+    for stage in model.stages:
+        if gated_stage(session, new, stage):
+            raise _in_use(
+                model.name, f"a version of '{model.name}'", stage, f"renamed to '{new.name}', which is judged there"
+            )
+    for alias in model.aliases:
+        if gated_stage(session, new, alias):
+            raise PromotionRefused(
+                Refusal.GATED_STAGE,
+                f"the alias '{alias}' of '{model.name}' is called as a stage of '{new.name}'",
+                hint=f"ciplug registry alias delete '{model.name}' '{alias}'",
+            )
 
 
 def _in_use(name: str, what: str, stage: str, done: str) -> PromotionRefused:

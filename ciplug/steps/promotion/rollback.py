@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ciplug.errors import PromotionRefused, Refusal, UsageError
+from ciplug.errors import PromotionRefused, Refusal, UsageError, listed
 from ciplug.records import read
 from ciplug.records.registry_moves import Rollback
 from ciplug.registry.events import payload_of
+from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.version_files import verify_files
@@ -38,8 +39,8 @@ def roll_back(session: Session, name: str, stage_name: str, reason: str, version
         need_model(model)
         ladder = ladder_of(protected, model)
         stage = ladder.stage(stage_name)
-        chosen = model.version(version) if version is not None else _before(model, stage)
-        passed = _check(model, chosen, stage)
+        chosen = model.version(version) if version is not None else _before(model, ladder, stage)
+        passed = _check(model, chosen, ladder, stage)
         if chosen.number not in verified:
             runs = protected.runs()
             run, files = verify_files(protected, runs, name, chosen)
@@ -68,18 +69,28 @@ def roll_back(session: Session, name: str, stage_name: str, reason: str, version
     return RolledBack(write(session, name, make), tuple(notes))
 
 
-def _before(model: Model, stage: str) -> Version:
-    before = model.before(stage)
+def _before(model: Model, ladder: Ladder, stage: str) -> Version:
+    before = model.before(stage, ladder.above(stage))
     if before is None:
+        name, to = model.name, stage.lower()
+        holder = model.holder(stage)
+        once = [f"v{one.number}" for one in model.versions if stage in one.passed and one.stage != stage]
+        ways = []
+        if once:
+            again = f"ciplug rollback '{name}' --to {to} --version N --reason TEXT"
+            ways.append(f"one that was there once ({listed(once)}): {again}")
+        if holder:
+            ways.append(f"take the version out of it: ciplug demote '{name}' --from {to} --to none")
         raise PromotionRefused(
             Refusal.NOBODY_BEFORE,
-            f"no version of '{model.name}' held {stage} before the one that holds it now",
-            hint=f"take the version out of it: ciplug demote '{model.name}' --from {stage.lower()} --to none",
+            f"no version of '{name}' "
+            + (f"held {stage} before the one that holds it now" if holder else f"is left that comes back to {stage}"),
+            hint="; or ".join(ways) or f"promote one: ciplug promote '{name}' --to {to} --version N",
         )
     return before
 
 
-def _check(model: Model, version: Version, stage: str) -> str:
+def _check(model: Model, version: Version, ladder: Ladder, stage: str) -> str:
     """Return the key of the promotion that a rollback stands on. Raises PromotionRefused without one."""
     if version.yanked is not None:
         raise yanked(model.name, version)
@@ -95,6 +106,13 @@ def _check(model: Model, version: Version, stage: str) -> str:
             Refusal.NEVER_PASSED,
             f"version {version.number} of '{model.name}' was never promoted to {stage}",
             hint=f"promote it: ciplug promote '{model.name}' --to {stage.lower()} --version {version.number}",
+        )
+    if version.stage in ladder.above(stage):
+        # Whoever repairs a lower stage must not empty a higher one on the way.
+        raise PromotionRefused(
+            Refusal.IN_USE,
+            f"version {version.number} of '{model.name}' is in {version.stage}, above {stage}, and stays there",
+            hint=f"take it down: ciplug demote '{model.name}' --from {version.stage.lower()} --to {stage.lower()}",
         )
     return passed
 

@@ -32,6 +32,11 @@ class KeptLogs:
     def __bool__(self) -> bool:
         return bool(self.entries or self.diverged)
 
+    @property
+    def logs(self) -> list[str]:
+        """The logs that lack entries, or have other ones than the kept tip."""
+        return sorted({path.rpartition("/")[0] for path in self.entries} | set(self.diverged))
+
     def of(self, log: str) -> list[str]:
         """The paths of the entries that a log lacks, in order."""
         return sorted(path for path in self.entries if path.rpartition("/")[0] == log)

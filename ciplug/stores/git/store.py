@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from ciplug.records.columns import Columns
     from ciplug.stores.git.snapshot import Snapshot
     from ciplug.stores.git.tags import Mirror, NewTag
-    from ciplug.stores.git.tip import Change
     from ciplug.stores.git.view import View
 
 _LOG_TRIES = 30
@@ -177,6 +176,10 @@ class GitStore:
             blobs = self._remote.blobs(kept.values())
             return {path: blobs[oid] for path, oid in sorted(kept.items())}
 
+    def lost_logs(self) -> list[str]:
+        with self._snapshot() as snapshot:
+            return snapshot.view.kept_logs.logs
+
     def restore_entries(self, entries: Mapping[str, bytes]) -> None:
         from ciplug.stores.git.tip import Change, push_tip
 
@@ -196,31 +199,23 @@ class GitStore:
             raise self._remote.refused(result, self._refs.push_hint)
 
     def _push_entry(self, snapshot: Snapshot, path: str, entry: bytes) -> tuple[PushResult, View]:
+        from ciplug.stores.git.tags import borrowed, refusal_of, write_tags
         from ciplug.stores.git.tip import Change, push_tip
 
         written = LooseObjects(self._remote.repository, self._remote.format)
         content = snapshot.view.content.copy()
         content.logs[path] = written.blob(entry)
         change = Change(content, f"ciplug: {path}")
-        if self.mirror and (tags := self._mirrored(self.mirror, snapshot, written, change, entry)):
-            return tags
-        return push_tip(self._remote, self._refs, snapshot, written, change)
-
-    def _mirrored(
-        self, mirror: Mirror, snapshot: Snapshot, written: LooseObjects, change: Change, entry: bytes
-    ) -> tuple[PushResult, View] | None:
-        """Push an entry together with its tags; None where it has none, or they were refused."""
-        from ciplug.stores.git.tags import borrowed, refusal_of, write_tags
-        from ciplug.stores.git.tip import push_tip
-
-        tags = write_tags(written, mirror.tags(entry))
-        if not tags:
-            return None
+        mirror = self.mirror
+        if mirror is None or not (tags := write_tags(written, mirror.tags(entry))):
+            return push_tip(self._remote, self._refs, snapshot, written, change)
         with borrowed(self._remote.env, self._remote.repository, mirror) as env, self._remote.with_env(env):
             pushed = push_tip(self._remote, self._refs, snapshot, written, replace(change, tags=tags))
         if why := refusal_of(pushed[0], tags):
-            mirror.refused([ref.removeprefix("refs/tags/") for ref in tags], why)
-            return None
+            pushed = push_tip(self._remote, self._refs, snapshot, written, change)
+            # Who has lost a race finds the tags of the winner in the way. The event is made anew then, with other tags.
+            if pushed[0].ok:
+                mirror.refused([ref.removeprefix("refs/tags/") for ref in tags], why)
         return pushed
 
     def restore_tags(self, mirror: Mirror, tags: Sequence[NewTag], found: Mapping[str, str]) -> PushResult:
