@@ -233,15 +233,6 @@ def test_a_renamed_model_keeps_its_evidence_and_stays_promotable(team: Team) -> 
     assert whole(team, "red-wine", "red-wine@production") is None
 
 
-def test_a_model_that_is_renamed_with_its_section_while_it_is_in_a_free_stage(team: Team) -> None:
-    promoted(team, "wine", run=team.judged().id)
-    (team.project.folder / "ciplug.yaml").write_text(POLICY.replace("  wine:", "  red-wine:"))
-    team.project.commit("rename")
-    models.rename_model(team.session.refreshed(), "wine", "red-wine")
-    assert whole(team, "red-wine", "red-wine@staging") is None
-    assert promoted(team, "red-wine", "production", version=1).gates_of == "red-wine"
-
-
 def test_without_a_run_the_error_names_the_other_models_of_the_commit(team: Team) -> None:
     team.judged()
     with pytest.raises(NotFound, match="no run of 'bottles' is recorded") as caught:
