@@ -6,6 +6,7 @@ training command that fails ends `run` and `ci` with its own code.
 
 from __future__ import annotations
 
+import keyword
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -43,9 +44,16 @@ COMMANDS = {
     "fsck": "check the store, and repair what can be repaired without losing data",
     "doctor": "check whether ciplug can work here, and print the line that fixes each problem",
     "ui": "show the runs and the registry in MLflow's web pages",
+    "import": "copy the runs of an MLflow store into this one",
+    "export": "copy the runs of this store to MLflow",
     "demo": "try every step on real data, in a scratch repository",
 }
-"""Command → one line of help. Each is the module `ciplug.commands.<name>`."""
+"""Command → one line of help. Each is the module `ciplug.commands.<name>`, and `import_` that of `import`."""
+
+
+def module_of(command: str) -> str:
+    """The name of the module of a command: a word of the language gets a `_`."""
+    return f"{command}{'_' if keyword.iskeyword(command) else ''}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -95,7 +103,7 @@ def _run(argv: list[str]) -> int:
     if name not in COMMANDS:
         console.complain(f"unknown command '{name}'", nearest(name, list(COMMANDS)))
         return 2
-    command = import_module(f"ciplug.commands.{name}")
+    command = import_module(f"ciplug.commands.{module_of(name)}")
     made = parser(name)
     arguments, unknown = made.parse_known_args(argv[1:])
     if unknown:
@@ -115,7 +123,7 @@ def parser(name: str) -> argparse.ArgumentParser:
     """The argument parser of one command."""
     import argparse
 
-    command = import_module(f"ciplug.commands.{name}")
+    command = import_module(f"ciplug.commands.{module_of(name)}")
 
     class Parser(argparse.ArgumentParser):
         """It names wrong arguments in a way that starts no command of a CI host."""

@@ -209,13 +209,20 @@ def progress(what: str, size: Callable[[], int]) -> Iterator[Callable[[int], Non
 
 
 @contextmanager
-def _bar(what: str, size: int | None) -> Iterator[Callable[[int], None]]:
+def count(what: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show how much of something was done, of which nobody knows how much there is; on a terminal only."""
+    with _bar(what, None, f" {unit}s") if _level and sys.stderr.isatty() else nullcontext(_ignore) as tell:
+        yield tell
+
+
+@contextmanager
+def _bar(what: str, size: int | None, unit: str = "B") -> Iterator[Callable[[int], None]]:
     """A bar on the terminal, which is gone at its end."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     # On a terminal of unknown size, tqdm would draw nothing.
     columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     with tqdm(
-        total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr, ncols=columns, nrows=24
+        total=size, desc=what, unit=unit, unit_scale=unit == "B", leave=False, file=sys.stderr, ncols=columns, nrows=24
     ) as bar:
         yield bar.update

@@ -58,7 +58,7 @@ def open_store(uri: str, cwd: Path, env: Mapping[str, str]) -> TrackingStore:
         from ciplug.capture.mlflow.rest_store import RestStore
 
         return RestStore(uri, env)
-    if (path := _path_of(uri, cwd)) is not None:
+    if (path := path_of(uri, cwd)) is not None:
         return FileStore(path) if path.is_dir() else SqliteStore(path, cwd)
     raise StoreUnreadable(
         f"{redact(uri)}: ciplug reads file stores, SQLite and MLflow servers",
@@ -73,11 +73,11 @@ def may_exist(uri: str, cwd: Path) -> bool:
     """
     if uri.partition(":")[0] == "ciplug":
         return False
-    path = _path_of(uri, cwd)
+    path = path_of(uri, cwd)
     return path is None or path.exists()
 
 
-def _path_of(uri: str, cwd: Path) -> Path | None:
+def path_of(uri: str, cwd: Path) -> Path | None:
     """The path that an address names; None if it is not on this disk."""
     if uri.startswith("sqlite:///"):
         return cwd / unquote(uri.partition("?")[0].removeprefix("sqlite:///"))

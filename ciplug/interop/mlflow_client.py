@@ -1,0 +1,91 @@
+"""MLflow's own client of a store: a folder such as ./mlruns, SQLite, or a server. The one place that opens it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ciplug.capture.mlflow import places
+from ciplug.errors import StoreError, UsageError
+from ciplug.git.credentials import redact
+
+_SETTINGS = {
+    # Since 3.13, MLflow asks for this permission: the file store is in maintenance mode.
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def open_client(uri: str, cwd: Path, *, for_reading: bool) -> Any:
+    """Return the client of a store.
+
+    Args:
+        for_reading: what is not there is an error; MLflow would make it.
+
+    Raises UsageError where MLflow is not installed, or the address names no store.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise UsageError("MLflow is not installed here", hint="pip install 'ciplug[mlflow]'")
+    if uri.partition(":")[0] == "ciplug":
+        raise UsageError(
+            f"{uri} is a store of ciplug", hint="to copy one, see `ciplug runs push --from` and docs/store.md"
+        )
+    path = places.path_of(uri, cwd)
+    if for_reading and path is not None:
+        _check_store(path)
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    with translated(uri):
+        return MlflowClient(path.absolute().as_uri() if path is not None and path.is_dir() else uri)
+
+
+def _check_store(path: Path) -> None:
+    if not path.exists():
+        raise UsageError(f"there is no {path}", hint="name the folder or file that MLflow has logged to")
+    if not places.is_store(path):
+        raise UsageError(f"{path} is not a store of MLflow", hint="like ./mlruns, sqlite:///mlflow.db, or https://…")
+
+
+def download(address: str, tracking_uri: str, folder: Path) -> int:
+    """Bring all files at an address of artifacts into a folder; returns their bytes. There may be none."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository = get_artifact_repository(address, tracking_uri=tracking_uri)
+    if repository.list_artifacts():
+        repository.download_artifacts("", str(folder))
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield what all pages of an answer hold, each asked for by the token of the one before it."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+@contextlib.contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """Raise what MLflow raises as an error of the store at this address."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as problem:
+        words = str(problem.message).strip().splitlines() or [type(problem).__name__]
+        hint = None
+        if "out-of-date database schema" in str(problem.message):
+            hint = f"copy the file, and on the copy: mlflow db upgrade {redact(uri)}"
+        raise StoreError(f"{redact(uri)}: {words[0][:400]}", hint=hint) from problem
+    except OSError as problem:
+        raise StoreError(f"{redact(uri)}: {problem.strerror or problem}") from problem
