@@ -115,9 +115,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.hand_over or session.context.host not in _BY_JOB:
             session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
     # Its files are here alone, so what gates read of them is judged here; all else is left to the job that collects.
-    reads_files = session.config.of(args.model).policy.reads_files
+    reads_files = args.hand_over and session.config.of(args.model).policy.reads_files
     only_trains = args.hand_over and session.context.trusted and not reads_files
-    base = None if only_trains else _check(args, session)
+    base = resolve_base(session, args.baseline) if only_trains else _check(args, session)
     if args.collect is not None:
         collected = collect(session, CollectRequest(OfFiles(tuple(args.collect)) if args.collect else None))
         tell_collected(session, collected)

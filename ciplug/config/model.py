@@ -164,6 +164,11 @@ class Config(Section):
         judged = section is not None and (section.policy.gates or section.policy.stages)
         return self.ladder_of(model) if judged else ()
 
+    @property
+    def has_several(self) -> bool:
+        """Whether it is not clear which model is meant where none is named."""
+        return len(self.models) > 1
+
     def of(self, model: str | None) -> Section:
         """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
         if not self.models:

@@ -31,6 +31,8 @@ class Traded:
     """Of its FAIL."""
     clause: str
     """What the other metric has gained, for the reason."""
+    advice: str | None = None
+    """What to do where it decides nothing; None: collect more data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,7 @@ def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
     from ciplug.stats.power import detectable, more_needed
 
     if check.traded and check.traded.decision == "INCONCLUSIVE":
-        return reasons.TRADE_OFF_OPEN
+        return check.traded.advice or reasons.TRADE_OFF_OPEN
     if decide(interval) == "FAIL":
         return reasons.chance_among_many(interval.unit)
     if check.lost:

@@ -66,6 +66,8 @@ class Tested:
     @property
     def advice(self) -> str:
         """What to do about a test that was not possible."""
+        if isinstance(self.result, Undecided) and self.result.advice:
+            return self.result.advice
         return "see docs/gates.md on what each test needs" if self.notes else "record what is missing, and judge again"
 
 

@@ -308,6 +308,7 @@ _TRADED: dict[Decision, str] = {
     "FAIL": "more than is allowed, and more than noise",
     "INCONCLUSIVE": "the data do not decide",
 }
+UNDEFINED_LOSS = "the loss in exchange is undefined, as it is a percentage of the baseline 0"
 TRADE_OFF_OPEN = "more examples or seeds would decide what is lost, or what is won for it"
 _BOUND_DECISIONS: dict[Decision, str] = {
     "PASS": "within the bound",

@@ -87,7 +87,8 @@ def _with_its_errors(check: Check, evidence: Evidence) -> Check:
     result = check.result
     values = [v for v in evidence.history.get(result.metric, ()) if math.isfinite(v) and abs(v) < LARGEST]
     deviation = noise(values) if len(values) >= ENOUGH else 0.0
-    if not deviation or check.gate.test == "point":
+    # What a trade-off allows depends on another metric, whose noise these numbers do not tell.
+    if not deviation or check.gate.test == "point" or check.gate.trade_off is not None:
         return check
     error = deviation * math.sqrt(2)
     note = reasons.point_errs(len(values), error, normal_sf((result.limit or 0.0) / error))
@@ -140,8 +141,7 @@ def compare(
         limit = 0.0  # No percentage of 0 is less than that.
     if limit is None:
         reason = reasons.of_slice(result, "a percentage of the baseline 0 is undefined")
-        advice = "add an absolute allowance: {rel: …, abs: …}"
-        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=advice))
+        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=ABSOLUTE))
     rule = rule_of(gate, allowed, limit, reference, value)
     tested = test(rule, reference)
     notes = (*result.notes, *tested.notes)
@@ -167,4 +167,5 @@ def compare(
     return Check(gate=gate, result=result, rule="max_regression")
 
 
+ABSOLUTE = "add an absolute allowance: {rel: …, abs: …}"
 LOOK = "look at what changed beside it, or ask for a waiver of this commit"

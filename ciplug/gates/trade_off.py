@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.config.allowance import Allowance
 from ciplug.gates import reasons, regression, rule_text
-from ciplug.gates.checks import Check, Traded, failed, undecided
+from ciplug.gates.checks import Check, Traded, failed, limit_of, rule_of, undecided
 from ciplug.records.left_out import UNSURE
 from ciplug.stats.intervals import Decision, decide
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ciplug.gates.by_example import ByExample
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
+    from ciplug.records.verdict import GateResult
 
 _KEPT, _LOSS, _GAIN = "\0kept", "\0loss", "\0gain"
 """What is appended to the name of a gate for each part of its trade-off: no name of a gate ends so."""
@@ -95,18 +96,24 @@ def check(plain: Check, trade_off: TradeOff, policy: Policy, evidence: Evidence,
     passes = kept.decision == "PASS" or (loss.decision == "PASS" and gain.decision == "PASS")
     fails = loss.decision == "FAIL" or gain.decision == "FAIL"
     clause = reasons.traded(trade_off, gain.decision, gain.clause, needed=kept.decision != "PASS")
+    undefined = _is_undefined(trade_off, plain.result.baseline)
+    if clause and undefined:
+        clause = f"{clause}; {reasons.UNDEFINED_LOSS}"
+    advice = regression.ABSOLUTE if undefined else None
     if plain.interval is not None:
         own = decide(plain.interval)
         p = max(plain.interval.p, min(1.0, 2 * min(loss.p, gain.p)))
         decided: Decision = "PASS" if passes else "FAIL" if own == "FAIL" and fails else "INCONCLUSIVE"
-        return replace(plain, traded=Traded(decision=decided, p=p, clause=clause))
+        return replace(plain, traded=Traded(decision=decided, p=p, clause=clause, advice=advice))
     if plain.result.outcome == "PASS":
         return plain
-    result = replace(plain.result, reason=f"{plain.result.reason}; {clause}")
+    result = _with_means(plain, trade_off, loss, gain)
+    result = replace(result, reason=f"{result.reason}; {clause}")
     if passes:
         result = replace(result, outcome="PASS", advice=None)
     else:
-        result = replace(result, outcome=failed(plain.gate) if fails else undecided(plain.gate))
+        open_advice = result.advice if fails else advice or reasons.TRADE_OFF_OPEN
+        result = replace(result, outcome=failed(plain.gate) if fails else undecided(plain.gate), advice=open_advice)
     return replace(plain, result=result)
 
 
@@ -118,11 +125,38 @@ class _Part:
     p: float
     """Of its FAIL."""
     clause: str = ""
+    method: str | None = None
+    """How the mean of the commit's runs was tested; None: one number decided, or nothing did."""
+    notes: tuple[str, ...] = ()
+
+
+def _with_means(plain: Check, trade_off: TradeOff, loss: _Part, gain: _Part) -> GateResult:
+    """The result of a comparison of two numbers, where the means of the commit's runs have decided a part."""
+    result, allowed = plain.result, plain.gate.max_regression
+    by_means = {result.metric: loss, f"the gain of '{trade_off.gate}'": gain}
+    methods = [part.method for part in by_means.values() if part.method]
+    if not methods or allowed is None:
+        return result
+    rule = rule_of(plain.gate, allowed, result.limit or 0.0, result.baseline or 0.0, result.candidate or 0.0)
+    notes = (f"{what}: {note}" for what, part in by_means.items() for note in part.notes)
+    return replace(
+        result,
+        reason=reasons.comparison(result, rule),
+        method=methods[0],
+        point=False,
+        notes=(*result.notes, *notes),
+    )
+
+
+def _is_undefined(trade_off: TradeOff, reference: float | None) -> bool:
+    """Whether the loss that the trade-off allows is a percentage of 0."""
+    return reference is not None and limit_of(trade_off.max_regression, reference) is None
 
 
 def _part(check: Check) -> _Part:
     if check.interval is not None:
-        return _Part(decide(check.interval), check.interval.p)
+        decision, interval = decide(check.interval), check.interval
+        return _Part(decision, interval.p, method=interval.method, notes=check.result.notes)
     if check.result.point:
         holds = check.result.outcome == "PASS"
         return _Part("PASS" if holds else "FAIL", 1.0 if holds else 0.0)

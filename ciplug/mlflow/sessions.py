@@ -93,9 +93,12 @@ class Sessions:
 
     def _model(self, experiment: state.Experiment) -> str | None:
         """The model of a run, of which ciplug.yaml says nothing."""
-        if self._place.session.config.of(None).model or experiment.id == state.DEFAULT_ID:
+        config = self._place.session.config
+        if not config.has_several and (config.of(None).model or experiment.id == state.DEFAULT_ID):
             return None
-        return experiment.name if is_model_name(experiment.name) else None
+        if experiment.id != state.DEFAULT_ID and is_model_name(experiment.name):
+            return experiment.name
+        return DEFAULT_MODEL if config.has_several else None
 
     def _begun(
         self,

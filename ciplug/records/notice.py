@@ -30,7 +30,9 @@ class Notice(Facts):
     def message(self) -> str:
         """The state as a sentence."""
         text = self.clause
-        return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
+        # The name of a file stays as it is.
+        first = text[:1] if self.files and text.startswith(self.files[0]) else text[:1].upper()
+        return f"{first}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
 
     @property
     def ended(self) -> str:

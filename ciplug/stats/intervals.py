@@ -119,6 +119,8 @@ class Undecided:
     """Candidate and baseline were not evaluated on the same examples."""
     no_interval: bool = False
     """Nothing is wrong with the data, but this metric has no interval of its own."""
+    advice: str | None = None
+    """What to do about it; None: record what is missing."""
 
 
 def decide(interval: Interval, *, adjusted_p: float | None = None) -> Decision:

@@ -108,7 +108,8 @@ def dominated(n: int, sizes: Floats, unit: Unit) -> Undecided:
     alike = effective_size(sizes)
     return Undecided(
         f"the weights of {counted(n, unit)} differ so much that they count as {alike:.1f}, and the largest is "
-        f"{float(sizes.max() / sizes.sum()):.0%} of all: too few for a test"
+        f"{float(sizes.max() / sizes.sum()):.0%} of all: too few for a test",
+        advice="limit the largest weights, or remove 'weight' from 'samples'",
     )
 
 

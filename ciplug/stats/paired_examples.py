@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PureWindowsPath
 from typing import TypeVar
 
 from ciplug.errors import counted
@@ -35,13 +36,18 @@ class Paired:
         return len(self.candidate)
 
 
+_SAME_WEIGHTS = "give the examples of both sides the same weights"
+
+
 def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
     """Both sides, ordered by id; or why they cannot be compared, with the coverage and the first ids."""
     for side, whose in ((candidate, "the candidate"), (baseline, "the baseline")):
         if not len(side):
-            return Undecided(f"{whose} has no example ({side.source})")
+            return Undecided(f"{whose} has no example ({_file(side)})")
         if twice := [name for name, count in Counter(side.ids).items() if count > 1]:
-            return Undecided(f"{_count(twice, 'id')} of {whose} appear more than once ({side.source}): {_some(twice)}")
+            appear = "appears" if len(twice) == 1 else "appear"
+            reason = f"{_count(twice, 'id')} of {whose} {appear} more than once ({_file(side)}): {_some(twice)}"
+            return Undecided(reason, advice="give each example an id of its own")
     ours, theirs = set(candidate.ids), set(baseline.ids)
     both = ours & theirs
     if not both:
@@ -52,7 +58,8 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         )
     if (candidate.weights is None) != (baseline.weights is None):
         has, lacks = ("candidate", "baseline") if baseline.weights is None else ("baseline", "candidate")
-        return Undecided(f"the examples of the {has} have weights, and those of the {lacks} have none", differs=True)
+        reason = f"the examples of the {has} have weights, and those of the {lacks} have none"
+        return Undecided(reason, differs=True, advice=_SAME_WEIGHTS)
     old = _sorted(baseline)
     new = _sorted(candidate) if ours == theirs else _as_rows_of(candidate, old)
     lost = tuple(row for row, name in enumerate(old.ids) if name not in ours) if both != theirs else ()
@@ -85,7 +92,7 @@ def _with_one_weight(pair: Paired) -> Paired | Undecided:
             if row not in lost and not math.isclose(ours[row], usual * theirs[row], rel_tol=1e-9)
         ]
         reason = f"the evaluation sets differ: {_count(other, 'id')} with another weight: {_some(other)}"
-        return Undecided(reason, differs=True)
+        return Undecided(reason, differs=True, advice=_SAME_WEIGHTS)
     return replace(pair, candidate=replace(pair.candidate, weights=theirs))
 
 
@@ -203,6 +210,11 @@ def take(side: Examples, rows: Sequence[int]) -> Examples:
         clusters=None if side.clusters is None else pick(side.clusters),
         weights=None if side.weights is None else pick(side.weights),
     )
+
+
+def _file(side: Examples) -> str:
+    """The name of its file: the folder is that of the machine that recorded it."""
+    return PureWindowsPath(side.source).name or side.source
 
 
 def _count(names: Sequence[object], noun: str) -> str:

@@ -219,8 +219,10 @@ class _Means:
         self.rows, self.new, self.old = rows[has], new[has], old[has]
         self._clusters = None if clusters is None else np.unique(clusters[self.rows], return_inverse=True)[1]
         self.weights = scores.weights_of(pair.candidate, self.rows)
-        self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
-        self.margins = self.plain if rule.scale == 1 else rule.sign * (self.new - rule.scale * self.old)
+        # A difference beyond every float is told by `test`.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
+            self.margins = self.plain if rule.scale == 1 else rule.sign * (self.new - rule.scale * self.old)
         self._ids = pair.candidate.ids
         self._name = name
         self._units = self.rows if clusters is None else clusters[self.rows]
@@ -228,7 +230,8 @@ class _Means:
 
     def answer(self, result: Interval | Undecided) -> Answer:
         weights = np.ones(len(self.rows)) if self.weights is None else self.weights / self.weights.mean()
-        new, old = (float((side * weights).mean()) if len(side) else math.nan for side in (self.new, self.old))
+        with np.errstate(over="ignore", invalid="ignore"):
+            new, old = (float((side * weights).mean()) if len(side) else math.nan for side in (self.new, self.old))
         if isinstance(result, Interval):
             influence = None
             if self.question.joint:
@@ -259,7 +262,8 @@ class _Means:
                 return Undecided(f"'{metric}' is not a number in {count} of {whose}, the first is {first!r}")
         largest = float(np.abs(self.plain).max())
         if largest and not 1 / LARGEST < largest < LARGEST:
-            return Undecided(f"'{metric}' differs by {largest:g}, which is too large or too small to compute with")
+            reason = f"'{metric}' differs by {largest:g}, which is too large or too small to compute with"
+            return Undecided(reason, advice="find this number in the samples, or give the metric another unit")
         binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
         if self.question.limit is not None:
             return self._beside_a_bound(binary, self.question.limit)
@@ -268,7 +272,8 @@ class _Means:
     def _compared(self, test: Test, binary: bool) -> Interval | Undecided | None:
         rule, clustered = self.question.rule, self._clusters is not None
         if self.weights is not None and test in ("mcnemar", "newcombe", "tango", "bootstrap"):
-            return Undecided(f"the test '{test}' takes no weights of examples: use 't' or 'sign-flip'")
+            reason = f"the test '{test}' takes no weights of examples"
+            return Undecided(reason, advice="take test: t, sign-flip or auto")
         if test in ("mcnemar", "newcombe", "tango") and (not binary or clustered):
             return Undecided(f"the test '{test}' needs scores of 0 and 1, and no clusters")
         if test == "mcnemar" and rule.allowed:

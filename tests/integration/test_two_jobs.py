@@ -154,3 +154,22 @@ def test_an_archive_gives_its_files_to_the_bundle_beside_them() -> None:
     assert {digest: len(content) for digest, content in found.files.items()} == {f"sha256:{digits}": 9_000_000}  # type: ignore[arg-type]
     [found] = unzipped("archive", data, "*bundle*.ndjson", with_files=False)
     assert found.files == {}
+
+
+def test_a_base_that_does_not_exist_ends_the_first_job_before_the_training(project: Project, tmp_path: Path) -> None:
+    said = hand_over(project, tmp_path / "out", "--baseline", "nosuch", code=2)
+    assert "no commit, branch or tag named 'nosuch'" in said
+    assert not (project.folder / "model.txt").exists()
+
+
+def test_of_several_models_the_runs_name_their_own(project: Project, collector: Project, tmp_path: Path) -> None:
+    config = "version: 1\nmodels:\n  wine: {metrics: metrics.json}\n  beer: {metrics: metrics.json}\n"
+    for one in (project, collector):
+        (one.folder / "ciplug.yaml").write_text(config)
+    project.commit("two models")
+    project.push()
+    git(collector.folder, "checkout", "-q", "--", ".")
+    git(collector.folder, "pull", "-q")
+    hand_over(project, tmp_path / "out", "--model", "beer")
+    collector.ciplug("ci", "--collect", str(tmp_path / "out"))
+    assert [run["model"] for run in collector.json("runs", "list", "--json")] == ["beer"]

@@ -303,6 +303,30 @@ def test_a_run_that_lost_its_samples_does_not_pass_by_its_number(metric: str) ->
     assert one(judge(policy, *sides, examples=(other, columns))).outcome == "FAIL"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("gate", "change", "words", "advice"),
+    [
+        (
+            {},
+            {"ids": ["a"] * 2 + [f"{n:05}" for n in range(998)]},
+            "1 id of the candidate appears more than once (p.jsonl)",
+            "an id of its own",
+        ),
+        ({}, {"weights": [1.0] * 999 + [2.0]}, "have weights, and those of", "the same weights"),
+        ({}, {"scores": {"s": [1e308, -1e308] * 500}}, "too large or too small", "find this number"),
+    ],
+    ids=["an id twice", "weights on one side", "a number beyond every other"],
+)
+def test_advice_is_about_what_is_wrong(gate: dict[str, Any], change: dict[str, Any], words: str, advice: str) -> None:
+    columns = replace(table(RIGHT), scores={"s": [-1e308, 1e308] * 500}, source="/home/alice/p.jsonl")
+    sides = side("candidate", {"s": 0.0}), side("baseline", {"s": 0.0})
+    policy = {"samples": "p.jsonl", "gates": {"s": {**UP, "max_regression": 0.02, **gate}}}
+    result = one(judge(policy, *sides, examples=(replace(columns, **change), columns)))
+    assert (result.outcome, words in result.reason, advice in (result.advice or "")) == ("INCONCLUSIVE", True, True)
+    assert "/home/alice" not in result.reason
+
+
 def test_what_was_tested_together_is_corrected() -> None:
     """One of ten tests that would fail alone by a hair does not fail beside nine others."""
     gate = {**UP, "max_regression": 0.0, "history": {"min_samples": 8}}

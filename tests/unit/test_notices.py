@@ -118,7 +118,7 @@ def test_each_rendering_names_the_state_and_what_to_do(notice: Notice) -> None:
     noted = samples.comparison(notices=(notice,))
     report = Report(sections=(samples.section(noted, samples.verdict()),))
     said = notice.line
-    assert said[0].isupper() or not said[0].isalpha()
+    assert said[0].isupper() or not said[0].isalpha() or said.startswith(notice.files)
     assert said in " ".join(terminal.render(report, colour=False, width=80).split())
     assert escape_markdown(said) in comment.render(report)
     assert escape(said, quote=False) in html.render(report).replace("&#39;", "'").replace("&#34;", '"')
@@ -152,3 +152,8 @@ def test_a_policy_that_cannot_judge_is_named_with_what_to_do() -> None:
 
 def test_numbers_are_told_apart() -> None:
     assert "'acc' 0.81234567 to 0.81234568 (by 1e-08)" in next(o for o in EXAMPLES if o.kind is Kind.FLAKY).clause
+
+
+def test_a_sentence_leaves_the_name_of_a_file_as_it_is() -> None:
+    notice = Notice(kind=Kind.NOT_RECORDED, files=("metrics.json",), detail="it is empty")
+    assert notice.message == "metrics.json is not recorded: it is empty."

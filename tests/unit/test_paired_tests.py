@@ -81,7 +81,7 @@ def test_taken_rows_have_all_their_columns() -> None:
 @pytest.mark.parametrize(
     ("candidate", "baseline", "words"),
     [
-        ({"ids": ["a", "a"]}, {"ids": ["a"]}, "1 id of the candidate appear more than once"),
+        ({"ids": ["a", "a"]}, {"ids": ["a"]}, "1 id of the candidate appears more than once (c)"),
         ({"ids": ["a", "b"]}, {"ids": ["c", "d"]}, "none of 4 ids is in both"),
         ({"ids": []}, {"ids": ["a"]}, "the candidate has no example"),
         ({"ids": ["a"], "labels": ["0"]}, {"ids": ["a"], "labels": ["1"]}, "1 id with another label: 'a'"),

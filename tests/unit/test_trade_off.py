@@ -155,6 +155,29 @@ def test_a_gain_by_examples_that_cannot_be_compared_leaves_a_loss_undecided() ->
     assert [one.outcome for one in verdict.gates if one.gate == "accuracy"] == ["INCONCLUSIVE"]
 
 
+def test_the_mean_of_reruns_that_decides_is_shown() -> None:
+    reruns = {"accuracy": [0.88, 0.881], "latency": [99.0, 101.0]}
+    found = accuracy({"accuracy": 0.896, "latency": 80.0}, reruns=reruns)
+    assert (found.outcome, found.point) == ("INCONCLUSIVE", False)
+    assert found.method == "noise between 3 runs of the commit" and "no uncertainty" not in found.reason
+    assert "accuracy: the interval is about the mean of the 3 runs of this commit, 0.885667" in found.notes
+    assert any(note.startswith("the gain of 'latency': the interval is about the mean") for note in found.notes)
+
+
+def test_a_trade_off_has_no_error_rate_of_one_metric() -> None:
+    history = {"accuracy": [0.9, 0.91, 0.89, 0.9, 0.92, 0.9, 0.89, 0.9, 0.91], "latency": [100.0] * 9}
+    assert accuracy({"accuracy": 0.894, "latency": 80.0}, history=history).notes == ()
+    alone = accuracy({"accuracy": 0.894, "latency": 80.0}, history=history, gate={"trade_off": None})
+    assert any("this rule fails an unchanged candidate" in note for note in alone.notes)
+
+
+def test_a_percentage_of_0_is_no_loss_in_exchange() -> None:
+    trade = {"trade_off": {**TRADE, "max_regression": "5%"}}
+    found = accuracy({"accuracy": -0.1, "latency": 50.0}, {"accuracy": 0.0, "latency": 100.0}, gate=trade)
+    assert (found.outcome, found.advice) == ("INCONCLUSIVE", "add an absolute allowance: {rel: …, abs: …}")
+    assert "the loss in exchange is undefined, as it is a percentage of the baseline 0" in found.reason
+
+
 def test_equal_latencies_are_no_gain() -> None:
     """The same answers, which no other model gives, are no improvement."""
     ours, theirs = both(0.02, 0.3)
