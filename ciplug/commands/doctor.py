@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "configuration": checkout.config,
     "policy": checkout.policy,
     "libraries": machine.libraries,
+    "mlflow": checkout.mlflow,
     "spool": checkout.spool,
     "credentials": checkout.credentials,
     "remote": checkout.remote,

@@ -74,6 +74,13 @@ def config(session: Session, before: Examined) -> str:
     return f"{session.config.path}: {files}"
 
 
+def mlflow(session: Session, before: Examined) -> str:
+    """Name a file store of MLflow, which is in maintenance mode there. It is never opened: MLflow would write to it."""
+    if not (session.cwd / "mlruns").is_dir():
+        return "no ./mlruns here: there is nothing to import"
+    return "./mlruns is a store of MLflow; copy its runs into this one: ciplug import mlflow ./mlruns"
+
+
 def policy(session: Session, before: Examined) -> str:
     if session.config.path is None and session.context.target_branch is None:
         raise skipped("there is no ciplug.yaml")

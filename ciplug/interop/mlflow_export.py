@@ -111,7 +111,7 @@ class _Experiment:
             for tag, value in self._experiment.tags.items():
                 if there is None or tag not in there.tags:
                     self._theirs.set_experiment_tag(id_, tag, value)
-        for run in _parents_first(runs):
+        for run in parents_first(runs):
             self._take(run, id_, is_active=is_active)
             tell(1)
         if self._experiment.lifecycle_stage == "deleted" and is_active and there is None:
@@ -188,7 +188,7 @@ class _Experiment:
             self._theirs.log_outputs(copy, [LoggedModelOutput(made.model_id, output.step)])
 
 
-def _parents_first(runs: Sequence[Any]) -> list[Any]:
+def parents_first(runs: Sequence[Any]) -> list[Any]:
     """The runs in their order, but each after the one that it is a child of."""
     by_id = {run.info.run_id: run for run in runs}
     placed: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_mlflow_trainings import DATA, python  # noqa: F401
+from tests.e2e.test_mlflow_trainings import DATA, python, server  # noqa: F401
 from tests.project import Project, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -41,33 +42,69 @@ def _refs(project: Project) -> str:
     return git(project.folder, "for-each-ref", "refs/ciplug")
 
 
-def test_a_store_is_copied_once_and_shows_the_same(
+CUT_OFF = """
+import os, signal, sys
+from ciplug import cli
+from ciplug.interop import mlflow_import
+
+mlflow_import._RUNS_MOST, writes = 2, []
+write = mlflow_import._Import._write
+
+def cut_off(self):
+    writes.append(1)
+    if len(writes) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self)
+
+mlflow_import._Import._write = cut_off
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_store_is_copied_there_and_back_and_shows_the_same(
     project: Project,
+    tmp_path: Path,
     python: Callable[[str], str],  # noqa: F811
+    server: tuple[str, int],  # noqa: F811
 ) -> None:
     program, folder = python("store"), project.folder
     _call(program, str(DATA / "history.py"), "./mlruns", cwd=folder)
     theirs = _look(program, "./mlruns", folder)
-    before = _tree(folder / "mlruns")
     # The artifacts of a store that was moved are where the store is.
-    shutil.move(folder / "mlruns", folder.parent / "moved")
-    said = _call(program, "-m", "ciplug", "import", "mlflow", "../moved", cwd=folder)
-    assert "7 new runs (2 of them deleted), 0 known" in said
-    assert "1 run still RUNNING in MLflow" in said
-    assert _tree(folder.parent / "moved") == before
+    shutil.move(folder / "mlruns", tmp_path / "moved")
+    before = _tree(tmp_path / "moved")
+    words = ("import", "mlflow", "../moved")
+    _call(program, "-c", CUT_OFF, *words, cwd=folder, code=-signal.SIGKILL)
+    said = _call(program, "-m", "ciplug", *words, cwd=folder)
+    assert "5 new runs" in said and "2 known" in said
     refs = _refs(project)
-    said = _call(program, "-m", "ciplug", "import", "mlflow", "../moved", cwd=folder)
-    assert "0 new runs, 7 known" in said
+    said = _call(program, "-m", "ciplug", *words, cwd=folder)
+    assert "0 new runs, 7 known, 0 files sent" in said
+    assert "1 run still RUNNING in MLflow, not imported" in said
     assert _refs(project) == refs
-    assert "1 new run, 7 known" in _call(
-        program, "-m", "ciplug", "import", "mlflow", "../moved", "--unfinished", cwd=folder
-    )
+    assert _tree(tmp_path / "moved") == before
     ours = _look(program, "ciplug:", folder)
-    assert ours["ids"] == theirs["ids"]
-    assert _comparable(ours) == _comparable(theirs)
+    assert theirs["ids"].items() > ours["ids"].items()
+    del theirs["found"]["Default"]["runs"]["open"]
+    assert _known(ours) == _known(theirs)
+
+    uri, _ = server
+    assert "7 new runs, 0 known" in _call(program, "-m", "ciplug", "export", "mlflow", uri, cwd=folder)
+    assert "0 new runs, 7 known" in _call(program, "-m", "ciplug", "export", "mlflow", uri, cwd=folder)
+    assert _known(_look(program, uri, folder)) == _known(theirs)
+
+    from_server = Project.create(tmp_path / "from-server", config="version: 1\n")
+    assert "7 new runs" in _call(program, "-m", "ciplug", "import", "mlflow", uri, cwd=from_server.folder)
+    assert _known(_look(program, "ciplug:", from_server.folder)) == _known(theirs)
+    # The file of the server itself, whose files only the server can give.
+    alone = Project.create(tmp_path / "from-sqlite", config="version: 1\n")
+    sqlite = f"sqlite:///{tmp_path / 'server.db'}"
+    said = _call(program, "-m", "ciplug", "import", "mlflow", sqlite, "--no-artifacts", cwd=alone.folder)
+    assert "7 new runs (2 of them deleted), 0 known, 0 files sent" in said
 
 
-def _comparable(looked: Any) -> Any:
+def _known(looked: Any) -> Any:
+    """What MLflow shows, without the experiments in which nothing is."""
     return {name: one for name, one in looked["found"].items() if one["runs"] or one["tags"]}
 
 

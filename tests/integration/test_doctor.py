@@ -321,6 +321,14 @@ def test_a_shallow_clone_is_said_and_its_history_is_fetched(world: World, tmp_pa
 
 
 @pytest.mark.slow
+def test_a_store_of_mlflow_is_named_and_not_opened(world: World) -> None:
+    store = world.project.folder / "mlruns"
+    store.mkdir()
+    _, found = world.doctor()
+    assert found["mlflow"]["message"].endswith("ciplug import mlflow ./mlruns")
+    assert not list(store.iterdir())
+
+
 def test_what_waits_in_the_spool_is_named(world: World) -> None:
     _hook(world, "exit 1")
     world.project.train(code=3)

@@ -7,7 +7,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-from ciplug.interop import mlflow_record
+from ciplug.interop import mlflow_export, mlflow_record
 from ciplug.mlflow import state
 from ciplug.records.canonical import dumps
 from ciplug.records.changes import fold
@@ -127,3 +127,14 @@ def test_an_experiment_is_found_by_its_name() -> None:
     assert (found.name, found.deleted, found.tags) == ("wine/tuning", True, {"team": "red"})
     assert (found.created, found.updated) == (1_700_000_000_000, 1_700_000_001_000)
     assert json.loads(data)["created"] == "2023-11-14T22:13:20.000Z"
+
+
+def test_a_parent_is_exported_before_its_children_and_a_circle_ends() -> None:
+    def run(id_: str, parent: str | None) -> Any:
+        tags = {"mlflow.parentRunId": parent} if parent else {}
+        return SimpleNamespace(info=SimpleNamespace(run_id=id_), data=SimpleNamespace(tags=tags))
+
+    runs = [run("grandchild", "child"), run("child", "top"), run("top", None), run("lost", "gone")]
+    order = [one.info.run_id for one in mlflow_export.parents_first(runs)]
+    assert order == ["top", "child", "grandchild", "lost"]
+    assert len(mlflow_export.parents_first([run("a", "b"), run("b", "a")])) == 2
