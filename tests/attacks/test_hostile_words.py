@@ -73,6 +73,8 @@ COMMANDS = [
     ["verify", f"{START}@v1"],
     ["attest", "wine@v1", "--output", "evidence"],
     ["ui", "--port", START],
+    ["import", "mlflow", START],
+    ["export", "mlflow", START],
     ["pull", "{run}"],
     ["pull", START],
     ["run", "--tag", f"a={EVIL}", "--model", START, "--", sys.executable, "train.py", EVIL],
