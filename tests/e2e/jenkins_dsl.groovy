@@ -28,6 +28,7 @@ class Build {
     File folder
     File workspace
     int agents = 0
+    def library
     def currentBuild = new Expando(result: null, description: null, displayName: null)
     static final List ORDER = ['SUCCESS', 'UNSTABLE', 'FAILURE', 'ABORTED']
 
@@ -57,7 +58,8 @@ class Build {
         Map scm = config.scm
         List header = scm.header ? ['-c', "http.extraheader=${scm.header}".toString()] : []
         [['init', '--quiet'], ['remote', 'add', 'origin', scm.url],
-         header + ['fetch', '--quiet', '--no-tags', 'origin', '+refs/heads/*:refs/remotes/origin/*'],
+         header + ['fetch', '--quiet', '--no-tags', 'origin', '+refs/heads/*:refs/remotes/origin/*',
+                   '+refs/pull/*/head:refs/remotes/pull/*'],
          ['checkout', '--quiet', '--detach', scm.commit]].each { List words ->
             int code = start(['git'] + words, env).waitFor()
             if (code) { throw new Wrong("the stand-in's own checkout failed: git ${words.last()}") }
@@ -182,14 +184,20 @@ class Steps extends Strict {
         build.note(step: 'archiveArtifacts', files: names)
     }
 
-    /** A step of the shared library: vars/<name>.groovy. */
+    /** A step of the shared library, vars/<name>.groovy, or a method of the one that is running. */
     def methodMissing(String name, args) {
+        // In a closure within a closure, the delegate is asked before the script is.
+        def running = build.library
+        if (running && running.metaClass.respondsTo(running, name, args as Object[])) {
+            return running.invokeMethod(name, args)
+        }
         File file = new File("${build.config.vars}/${name}.groovy")
         if (!build.config.vars || !file.exists()) { throw new Wrong("steps: unknown: ${name}") }
         def config = new CompilerConfiguration(scriptBaseClass: LibraryScript.name)
         def library = new GroovyShell(Steps.classLoader, new Binding(), config).parse(file)
         library.setCaller(this)
-        library.invokeMethod('call', args)
+        build.library = library
+        try { library.invokeMethod('call', args) } finally { build.library = running }
     }
 
     protected List matching(String patterns) {

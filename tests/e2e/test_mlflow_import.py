@@ -67,7 +67,7 @@ def test_a_store_is_copied_there_and_back_and_shows_the_same(
     python: Callable[[str], str],  # noqa: F811
     server: tuple[str, int],  # noqa: F811
 ) -> None:
-    program, folder = python("store"), project.folder
+    program, folder = python("newest"), project.folder
     _call(program, str(DATA / "history.py"), "./mlruns", cwd=folder)
     theirs = _look(program, "./mlruns", folder)
     # The artifacts of a store that was moved are where the store is.
