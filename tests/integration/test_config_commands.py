@@ -95,7 +95,7 @@ def test_the_stages_of_a_team(project: Project) -> None:
     # Where there is no ciplug.yaml, the stages that versions are in are known.
     (project.folder / "ciplug.yaml").unlink()
     refused = project.ciplug("pull", "wine@canary", code=2)
-    assert "unknown stage 'canary'" in refused.stderr
+    assert "'wine' has no stage or alias 'canary'" in refused.stderr
     assert "fetched: 1" in project.ciplug("pull", "wine@live", "--to", "live").stderr
 
 
