@@ -33,6 +33,8 @@ class Change:
     """The parents of the new tip; None: those of the view."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Ref → object of the tags that are made with it."""
+    seconds: int = field(default_factory=lambda: int(time.time()))
+    """When it is made, since 1970: a change that is pushed again is the same commit."""
 
 
 def push_tip(
@@ -68,4 +70,4 @@ def _commit(snapshot: Snapshot, written: LooseObjects, change: Change) -> str:
     marks = snapshot.index if change.index is None and change.content.segments else change.index or {}
     tree = root_tree(written, change.content, segments.write_index(marks))
     parents = snapshot.view.parents if change.parents is None else change.parents
-    return written.commit(tree, parents, f"{change.message}\n\n[skip ci]", int(time.time()))
+    return written.commit(tree, parents, f"{change.message}\n\n[skip ci]", change.seconds)
