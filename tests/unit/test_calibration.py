@@ -128,8 +128,10 @@ def test_evaluations_that_are_alike_keep_to_alpha_and_a_loss_is_found(name: str,
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_many_tests_together_keep_to_alpha(family: Family) -> None:
+    """Each test alone errs at most as often as alpha says, so tests that go together err little more often."""
     found = fails(family, 100)
-    assert max(found["holm"], found["max-t"]) <= most(100) < found["none"] + 0.05
+    assert max(found["holm"], found["max-t"]) <= most(100)
+    assert found["holm"] <= found["max-t"] < found["none"]
     power = fails(family, 50, family.loss, seed=2)
     assert power["max-t"] >= power["holm"]
 
