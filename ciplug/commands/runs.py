@@ -158,7 +158,7 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
     from ciplug.reports.untrusted import clean
 
     targets = targets_of(View(session.runs()), ids)
-    erased = erase(session, targets, reason)
+    erased = erase(session, [target.key for target in targets], reason)
     for target in targets:
         console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
     console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")
