@@ -73,12 +73,14 @@ class Catalog:
         unsent: Mapping[str, bytes] | None = None,
         *,
         offline: bool = False,
+        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] = lambda amendments: (),
     ) -> None:
         """
         Args:
             folder: where the cache is kept, a file a store; None: in memory.
             unsent: objects that count as if the store had them.
             offline: answer from the cache, and do not ask the store.
+            ignored: which of the amendments of runs change nothing. It reads the store, so it is not asked offline.
 
         Raises StoreError when the store cannot be reached, UsageError when there is no cache to be offline with.
         """
@@ -89,6 +91,7 @@ class Catalog:
         self._store = store
         self._unsent = dict(unsent or {})
         self._offline = offline
+        self._ignored = ignored
         path = path_in(folder, store.address) if folder else None
         if offline:
             self._file, self.as_of = self._as_left(path)
@@ -156,7 +159,7 @@ class Catalog:
         objects = {**loose, **self._unsent}
         self._rest = self._beside(objects)
         self._count += len(self._rest)
-        self._changes = amended.changes(self._amendments(names, objects), self.problems)
+        self._changes = amended.changes(self._counting(self._amendments(names, objects)), self.problems)
         for name in ("_changed", "_changed_rows", "_parents"):
             self.__dict__.pop(name, None)
 
@@ -165,6 +168,16 @@ class Catalog:
         listed = set(names)
         found = {key: record for segment, key, record in self._file.amendments() if segment in listed}
         return {**found, **{key: data for key, data in objects.items() if amended_run(key)}}
+
+    def _counting(self, amendments: dict[str, Any]) -> dict[str, Any]:
+        """The amendments without those that change nothing, which are named."""
+        of_run: dict[RunKey, list[str]] = {}
+        for key in () if self._offline else sorted(amendments):
+            if run := amended_run(key):
+                of_run.setdefault(run, []).append(key)
+        ignored = self._ignored(of_run) if of_run else ()
+        self.problems.update((key, amended.ignored_note(key)) for key in sorted(ignored))
+        return {key: record for key, record in amendments.items() if key not in ignored}
 
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
         """Fetch what the cache lacks, and note what is gone; returns the segments, and the objects in none."""
