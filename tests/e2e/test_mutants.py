@@ -1,4 +1,4 @@
-"""The sample of cosmic-ray's mutants by which the tests are measured: fixed, and without changes that no code can feel."""
+"""The sample of mutants by which the tests are measured: fixed, and without changes that no code can feel."""
 
 from __future__ import annotations
 
