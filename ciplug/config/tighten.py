@@ -76,8 +76,8 @@ def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Ite
         wrong: paths of what could not be read in `child`: nothing is concluded from them.
     """
     unread = {str(at[0]) for at in wrong if at}
-    found = (Mistake(one.at, one.words, None, (one.at,)) for one in _all(base, child, unread))
-    return (mistake for mistake in found if mistake.is_known(wrong))
+    mistakes = (Mistake(one.at, one.words, None, (one.at,)) for one in _all(base, child, unread))
+    return (mistake for mistake in mistakes if mistake.is_known(wrong))
 
 
 def section_loosenings(base: Section, child: Section) -> Iterator[Mistake]:

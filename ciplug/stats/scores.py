@@ -88,10 +88,10 @@ def _by_influence(
 ) -> tuple[float, float, Interval | Undecided]:
     """A score by the influence of each example; `limit`: beside a bound, in the place of the baseline."""
     nan = float("nan")
-    asked = _influence_auc(pair) if metric in ("auc", "roc_auc") else _influence_of_classes(pair, metric)
-    if isinstance(asked, Undecided):
-        return nan, nan, asked
-    new, old, classes, differing = asked
+    influences = _influence_auc(pair) if metric in ("auc", "roc_auc") else _influence_of_classes(pair, metric)
+    if isinstance(influences, Undecided):
+        return nan, nan, influences
+    new, old, classes, differing = influences
     if limit is not None:
         differing = int((new.each != np.median(new.each)).sum())
     result = influence.compare(
@@ -110,10 +110,10 @@ def influence_of(pair: Paired, metric: str, rule: Rule, limit: float | None) -> 
     """What each example adds to the score that a rule is about; None where that is not known."""
     if not _is_smooth(metric):
         return None
-    asked = _influence_auc(pair) if metric in ("auc", "roc_auc") else _influence_of_classes(pair, metric)
-    if isinstance(asked, Undecided):
+    influences = _influence_auc(pair) if metric in ("auc", "roc_auc") else _influence_of_classes(pair, metric)
+    if isinstance(influences, Undecided):
         return None
-    new, old = asked[0].each, asked[1].each
+    new, old = influences[0].each, influences[1].each
     return rule.sign * (new if limit is not None else new - rule.scale * old)
 
 
@@ -158,14 +158,16 @@ def _influence_of_classes(
         positive = positive_class(metric, *columns)
         if isinstance(positive, Undecided):
             return positive
-        sides = [influence.of_class(metric, labels == positive, said == positive, weights) for said in (new, old)]
+        sides = [
+            influence.of_class(metric, labels == positive, predicted == positive, weights) for predicted in (new, old)
+        ]
         about = (labels == positive) | (new == positive) | (old == positive)
         classes = np.array([_size(weights[labels == positive])])
         if metric == "precision":
             classes = np.array([min(_size(weights[new == positive]), _size(weights[old == positive]))])
     else:
         name, average = ("recall", "balanced") if metric == "balanced_accuracy" else (name, average)
-        sides = [influence.of_classes(name, average, labels, said, weights) for said in (new, old)]
+        sides = [influence.of_classes(name, average, labels, predicted, weights) for predicted in (new, old)]
         about = np.ones(len(labels), bool)
         classes = np.array([_size(weights)])
         if average != "weighted":

@@ -154,12 +154,12 @@ def _check_restorable(target: Target, change: RequestedChange) -> None:
         )
 
 
-def check_params(run_id: str, known: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
+def check_params(run_id: str, recorded: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
     """Raise RecordError for a parameter with another value than the run has: a parameter never changes."""
     for name, value in new.items():
-        if name in known and not same_param(known[name], value):
+        if name in recorded and not same_param(recorded[name], value):
             raise RecordError(
-                f"the parameter '{name}' of run {run_id[:12]} is {known[name]!r}, and cannot become {value!r}",
+                f"the parameter '{name}' of run {run_id[:12]} is {recorded[name]!r}, and cannot become {value!r}",
                 hint="give it another name, or start a run of its own",
             )
 
@@ -246,13 +246,13 @@ def targets_of(view: View, ids: Iterable[str]) -> list[Target]:
 
 
 def _key_of(catalog: Catalog, run_id: str) -> str:
-    found = catalog.find(run_id) if run_id else []
-    if not found:
+    keys = catalog.find(run_id) if run_id else []
+    if not keys:
         raise NotFound(f"no run '{run_id}'", hint="list them: ciplug runs list")
-    if len(found) > 1:
-        some = ", ".join(key.id[:12] for key in parse_runs(found)[:4])
-        raise NotFound(f"'{run_id}' is the beginning of {len(found)} runs: {some}", hint="give more of the id")
-    return found[0]
+    if len(keys) > 1:
+        some = ", ".join(key.id[:12] for key in parse_runs(keys)[:4])
+        raise NotFound(f"'{run_id}' is the beginning of {len(keys)} runs: {some}", hint="give more of the id")
+    return keys[0]
 
 
 def _target(catalog: Catalog, key: str) -> Target:

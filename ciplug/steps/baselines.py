@@ -299,8 +299,8 @@ class BaselineFinder:
     def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
         """The last runs on a branch without the candidate, the newest first, one a commit."""
         toward, pick = self.branch(branch), self._pick(source)
-        found = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
-        return [run for run in found if run is not None]
+        nearest = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
+        return [run for run in nearest if run is not None]
 
     def asked_for(self, label: str, commit: str) -> Side:
         """The run of a commit that a person named to see the difference: it may be another run of the same commit."""

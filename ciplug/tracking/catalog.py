@@ -163,8 +163,8 @@ class Catalog:
     def _amendments(self, names: Collection[str], objects: Mapping[str, bytes]) -> dict[str, Any]:
         """Key → record of every amendment, in a segment or not."""
         listed = set(names)
-        found = {key: record for segment, key, record in self._file.amendments() if segment in listed}
-        return {**found, **{key: data for key, data in objects.items() if amended_run(key)}}
+        recorded = {key: record for segment, key, record in self._file.amendments() if segment in listed}
+        return {**recorded, **{key: data for key, data in objects.items() if amended_run(key)}}
 
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
         """Fetch what the cache lacks, and note what is gone; returns the segments, and the objects in none."""
@@ -368,12 +368,12 @@ class Catalog:
     def _rows_of(self, keys: Collection[str]) -> dict[str, int]:
         """Key → row, of those of the keys that are a run's here."""
         wanted = set(keys)
-        found: dict[str, int] = {}
+        rows: dict[str, int] = {}
         for segment in self._segments if wanted else ():
-            found.update((key, segment.first + n) for n, key in enumerate(self._keys(segment)) if key in wanted)
+            rows.update((key, segment.first + n) for n, key in enumerate(self._keys(segment)) if key in wanted)
         first = self._count - len(self._rest)
-        found.update((key, first + n) for n, key in enumerate(self._rest.keys) if key in wanted)
-        return found
+        rows.update((key, first + n) for n, key in enumerate(self._rest.keys) if key in wanted)
+        return rows
 
     @cached_property
     def _changed(self) -> dict[str, Changes]:
@@ -448,19 +448,19 @@ class Catalog:
         return Column(range(self._count) if whole else rows, values)
 
     def _entries(self, rows: Sequence[int]) -> list[Entry]:
-        found: dict[int, Entry] = {}
+        by_row: dict[int, Entry] = {}
         rising = sorted(rows)
         for segment in self._segments:
             end = segment.first + segment.runs
             if own := rising[bisect_left(rising, segment.first) : bisect_left(rising, end)]:
                 columns = self._file.columns(segment.name, segment.runs)
-                found.update((row, entry_at(columns, row - segment.first)) for row in own)
+                by_row.update((row, entry_at(columns, row - segment.first)) for row in own)
         first = self._count - len(self._rest)
-        found.update((row, entry_at(self._rest, row - first)) for row in rising[bisect_left(rising, first) :])
+        by_row.update((row, entry_at(self._rest, row - first)) for row in rising[bisect_left(rising, first) :])
         entries = []
         for row in rows:
-            if problem := why_misplaced(found[row]):
-                self.problems[found[row].key] = problem
+            if problem := why_misplaced(by_row[row]):
+                self.problems[by_row[row].key] = problem
             else:
-                entries.append(as_amended(found[row], self._changed_rows.get(row, amended.NO_CHANGES)))
+                entries.append(as_amended(by_row[row], self._changed_rows.get(row, amended.NO_CHANGES)))
         return entries
