@@ -70,7 +70,7 @@ class ByExample:
     @cached_property
     def weights(self) -> Floats | None:
         """Those of the candidate's examples, in the order of `of_seeds`; None where all are alike. Needs numpy."""
-        from ciplug.stats.scores import weights_of
+        from ciplug.stats.score_columns import weights_of
 
         own = self.pair(None)
         return weights_of(own.candidate) if isinstance(own, paired_examples.Paired) else None

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from ciplug.errors import counted
-from ciplug.stats import scores
+from ciplug.stats import scores, smooth_scores
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
 from ciplug.stats.max_t import influence_of
 from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
@@ -37,13 +37,13 @@ from ciplug.stats.paired_examples import Paired, completed, present, take
 from ciplug.stats.paired_proportions import tango
 from ciplug.stats.proportions import mcnemar, newcombe_paired, share
 from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
+from ciplug.stats.score_columns import cluster_index, labels_and_predictions, positive_class, seed_of, weights_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ciplug.records.examples import Examples
-
-    Indices = NDArray[np.int64]
+    from ciplug.stats.score_columns import Indices
 
 Sides: TypeAlias = "tuple[Floats, Floats] | Undecided | None"
 """A column of candidate and baseline; None where the metric is not the mean of one."""
@@ -79,7 +79,7 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     if pair.lost:
         return _bounded(pair, questions)
     columns = {metric: _columns(pair, metric) for metric in {question.metric for question in questions}}
-    clusters = scores.cluster_index(pair.candidate)
+    clusters = cluster_index(pair.candidate)
     same = _same_answers(pair)
     name = _name_of(pair) if any(question.joint for question in questions) else ""
     by_rows: dict[int, list[int]] = {}
@@ -218,7 +218,7 @@ class _Means:
         self.question = question
         self.rows, self.new, self.old = rows[has], new[has], old[has]
         self._clusters = None if clusters is None else np.unique(clusters[self.rows], return_inverse=True)[1]
-        self.weights = scores.weights_of(pair.candidate, self.rows)
+        self.weights = weights_of(pair.candidate, self.rows)
         # A difference beyond every float is told by `test`.
         with np.errstate(over="ignore", invalid="ignore"):
             self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
@@ -334,7 +334,7 @@ def _flipped(pair: Paired, clusters: Indices | None, questions: dict[int, _Means
     sizes = np.bincount(groups, each).astype(np.float64)
     sums = [np.bincount(groups, each * means.margins, len(sizes)).astype(np.float64) for means in questions.values()]
     rules = [means.question.rule for means in questions.values()]
-    seed = scores.seed_of([pair.candidate.ids[row] for row in rows])
+    seed = seed_of([pair.candidate.ids[row] for row in rows])
     unit: Unit = "example" if clusters is None else "cluster"
     intervals = sign_flip(np.stack(sums, axis=1), sizes, [rule.margin for rule in rules], seed=seed, unit=unit)
     results = [
@@ -353,7 +353,7 @@ def _score(pair: Paired, question: Question) -> Answer:
 
 
 def _influence(pair: Paired, question: Question) -> Floats | None:
-    return scores.influence_of(pair, question.metric, question.rule, question.limit)
+    return smooth_scores.influence_of(pair, question.metric, question.rule, question.limit)
 
 
 def _name_of(pair: Paired) -> str:
@@ -388,13 +388,13 @@ def _columns(pair: Paired, metric: str) -> Sides:
         return Undecided(f"{lacks.source} has no column '{metric}', but {has.source} has")
     if metric not in ("accuracy", "recall"):
         return None
-    columns = scores.labels_and_predictions(pair)
+    columns = labels_and_predictions(pair)
     if isinstance(columns, Undecided):
         return columns
     labels, *predictions = columns
     right = [(predicted == labels).astype(np.float64) for predicted in predictions]
     if metric == "recall":
-        positive = scores.positive_class(metric, *columns)
+        positive = positive_class(metric, *columns)
         if isinstance(positive, Undecided):
             return positive
         # Of the other class, an example has no recall.
