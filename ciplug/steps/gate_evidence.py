@@ -14,7 +14,8 @@ from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 from ciplug.stats.looks import of_seeds
-from ciplug.steps.baselines import BaselineFinder, same_evaluation
+from ciplug.steps.baselines import BaselineFinder
+from ciplug.steps.candidate import same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.reruns import weighing_reruns
 from ciplug.steps.session import Session, now
