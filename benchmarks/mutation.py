@@ -27,9 +27,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coverage import Coverage, CoverageData
+if TYPE_CHECKING:
+    from coverage import Coverage
 
 ROOT = Path(__file__).parents[1]
 TESTS = {
@@ -145,6 +146,8 @@ class Copy:
     """A copy of the files of the repository, in which mutants are tested one after the other."""
 
     def __init__(self, folder: Path, tests: Sequence[str], most: int) -> None:
+        from coverage import CoverageData
+
         self.root = folder / "copy"
         self._folder, self._tests, self._most = folder, tests, most
         listed = subprocess.run(
@@ -185,6 +188,8 @@ class Copy:
         return sorted(some, key=lambda test: (self._tests.index(test.partition("::")[0]), test))
 
     def _trace_tests(self) -> int:
+        from coverage import Coverage
+
         cover = Coverage(data_file=self._folder / "lines", source=[str(self.root / "ciplug")], config_file=False)
         with cover.collect():
             code = self._run_tests(self._tests, compile_modules=True, plugins=[_Contexts(cover)])
