@@ -30,7 +30,8 @@ def parse_version_name(name: str) -> VersionName | None:
     """
     if not name.startswith("models:"):
         model, at, selector = name.rpartition("@")
-        return VersionName(model, selector) if at else None
+        # HEAD@{1} is git's.
+        return VersionName(model, selector) if at and not selector.startswith("{") else None
     parts = _MLFLOW.fullmatch(name)
     if parts is None:
         raise UsageError(f"'{name}' does not name a version", hint="like models:/wine/3 or models:/wine/production")

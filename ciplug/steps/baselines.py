@@ -130,6 +130,13 @@ class BaselineFinder(Candidate):
         """The run of a commit that a person named to see the difference: it may be another run of the same commit."""
         return self._of_commit(label, commit, "any", self._pick(aside=[run.id for run in self.candidates]))
 
+    def asked_for_run(self, label: str, run: Run) -> Side:
+        """The run that a person named to see the difference, whether or not it counts for its commit."""
+        counted = self._counted(run)
+        self._read[run.id] = counted
+        side = nearest_run.side("baseline", label, "as asked for", counted, now())
+        return replace(side, problem=self.objection(run, "baseline"))
+
     def _of_commit(self, label: str, commit: str, source: Source, pick: nearest_run.Pick) -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)

@@ -23,7 +23,7 @@ from ciplug.steps.looks import looks
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
-from ciplug.steps.select import NamedCommit, aside
+from ciplug.steps.select import NamedBase, NamedCommit, aside
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ HISTORY_MOST = 20
 """Runs on the target branch that a sparkline shows."""
 
 
-def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None) -> list[ModelSection]:
+def compare_runs(
+    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | NamedBase | None
+) -> list[ModelSection]:
     """Each run beside `base`, or beside the policy's baseline where none is named; no gate is asked.
 
     Raises ConfigError for a policy that is wrong.
@@ -82,7 +84,7 @@ def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
     )
 
 
-def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparison:
+def compare(finder: BaselineFinder, base: NamedCommit | NamedBase | None = None) -> Comparison:
     """The comparison that is shown: with `base`, else with the policy's baseline, else with the merge base."""
     policy = finder.policy
     branch = policy.baseline.branch if policy else None
@@ -107,8 +109,10 @@ def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
     return replace(comparison, notices=(notice, *comparison.notices))
 
 
-def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
+def _before(finder: BaselineFinder, base: NamedCommit | NamedBase | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
+    if isinstance(base, NamedBase):
+        return finder.asked_for_run(base.name, base.run)
     if base:
         return finder.asked_for(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):

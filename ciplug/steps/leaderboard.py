@@ -67,6 +67,10 @@ class Leaderboard:
         return self.result.total - self.result.absent
 
 
+class NoDirection(UsageError):
+    """Nothing says whether higher or lower is better for a metric."""
+
+
 def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderboard:
     """The best runs; the catalog has at least one run.
 
@@ -185,7 +189,7 @@ def _direction(metric: str, by_gate: bool | None, requested: bool | None, source
         )
     higher = requested if by_gate is None else by_gate
     if higher is None:
-        raise UsageError(
+        raise NoDirection(
             f"nothing says whether higher or lower is better for '{metric}'",
             hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
         )

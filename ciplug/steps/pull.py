@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ciplug.errors import PromotionRefused, Refusal, StoreError, UsageError, listed
+from ciplug.errors import BrokenLog, Cause, PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
 from ciplug.records.canonical import digest
 from ciplug.records.keys import RunKey, log_of, model_of, parse_entry
@@ -21,6 +21,7 @@ from ciplug.registry.resolve import VersionName, find_version, parse_version_nam
 from ciplug.registry.rules import model_digest
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
+from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.placing import check_folder
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.version_files import run_of
@@ -87,6 +88,8 @@ def pull(
     check_folder(folder)
     entries = _read(lock)
     key = f"{name.model}@{name.selector}"
+    if not locked:
+        _check_whole(session, name)
     model, ledger, _ = read_registry(session, name.model)
     notes = list(model.notes)
     if locked:
@@ -121,6 +124,20 @@ def pull(
         _write(lock, {**entries, key: made})
     # Such as that the branch was moved back: a clone that has never read this log does not know otherwise.
     return Pulled(model.name, version, run, fetched, (*session.store.notes, *notes))
+
+
+def _check_whole(session: Session, name: VersionName) -> None:
+    """Raise BrokenLog where the store itself shows that a log was moved back: what a name means is not known then.
+
+    A lock file names an event, which the log must still have; so it needs no more than that.
+    """
+    if name.model in lost_models(session):
+        raise BrokenLog(
+            f"the registry of '{name.model}' has lost events that the store still keeps, or has others in their place",
+            hint="see them: ciplug fsck; put them back: ciplug fsck --restore-registry; until then, fetch what was "
+            f"deployed before: ciplug pull {name.model}@{name.selector} --locked",
+            cause=Cause.LOST,
+        )
 
 
 def version_name(text: str) -> VersionName:

@@ -96,7 +96,7 @@ def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
         if view.offline:
             session.tell(warning(f"run {run_id[:12]} is looked up in the local cache: {view.offline.message}"))
         try:
-            return targets_of(view, [run_id])[0]
+            return targets_of(view, [view.runs.key_of(run_id)])[0]
         except NotFound:
             raise _unknown(session, spools, run_id) from None
 

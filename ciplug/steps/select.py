@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
-from ciplug.errors import NotFound, UsageError, counted, nearest
+from ciplug.errors import NotFound, counted, nearest
 from ciplug.git import names
 from ciplug.records.keys import runs_on
 from ciplug.records.run import Run
@@ -35,6 +35,13 @@ class NamedCommit(NamedTuple):
 
     name: str
     commit: str
+
+
+class NamedBase(NamedTuple):
+    """A run to compare with, and the name under which a user asked for it."""
+
+    name: str
+    run: Run
 
 
 def resolve_commit(session: Session, name: str | None) -> str:
@@ -173,16 +180,6 @@ def aside(runs: Runs, commit: str) -> list[Run]:
     if not verified:
         return []
     return list({run.model: run for run in recorded if run.model not in verified}.values())
-
-
-def chosen_runs(session: Session, runs: Runs, *, run: str | None, commit: str | None, model: str | None) -> list[Run]:
-    """The run of this id, or what `candidates` has of a commit by its name (None: the head). Raises UsageError."""
-    if not run:
-        return candidates(session, runs, resolve_commit(session, commit), model)
-    chosen = runs.get(run, session.head)
-    if model not in (None, chosen.model):
-        raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{model}'")
-    return [chosen]
 
 
 def counting(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:

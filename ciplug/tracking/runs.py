@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ciplug.errors import NotFound, RecordError
+from ciplug.errors import NotFound, RecordError, listed
 from ciplug.records import keys as key_grammar
 from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CANDIDATES_MOST = 5
+"""Runs that an error names, where the beginning of an id fits several."""
 LOADED_MOST = 5_000
 """Runs that are kept in memory once they have been read."""
 
@@ -100,6 +102,11 @@ class Runs:
         self._amendments: dict[RunKey, list[str]] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the catalog answers as it was left: the store is not asked."""
+        return self._offline
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -320,26 +327,44 @@ class Runs:
     def _note(self, key: str, problem: RecordError) -> None:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
-    def get(self, run_id: str, near: str | None = None) -> Run:
-        """The run of this id, or of this beginning of an id. Raises NotFound when there is not exactly one.
+    def beginning(self, text: str) -> list[RunKey]:
+        """Return the runs whose id begins so, in the order of their keys; the one whose id it is, if there is one."""
+        # What cannot be read answers no question, and is there all the same.
+        unread = (key for key in parse_runs(self.catalog.problems) if key.id.startswith(text))
+        return (parse_runs(self.catalog.find(text)) or list(unread)) if text else []
+
+    def key_of(self, run_id: str, near: str | None = None) -> RunKey:
+        """The key of the run of this id, or of this beginning of an id. Raises NotFound unless there is exactly one.
 
         A whole id is looked for on the commit `near` first, at a cost that does not grow with the store.
         """
         on_commit = self.recorded_on([near]).get(near, []) if near else []
-        matches = [key for key in on_commit if key.id == run_id]
-        if run_id and not matches:
-            matches = parse_runs(self.catalog.find(run_id))
-        if run_id and not matches:
-            # What cannot be read answers no question, and is there all the same.
-            matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
+        matches = [key for key in on_commit if key.id == run_id] or self.beginning(run_id)
         if not matches:
             raise NotFound(f"no run '{run_id}' in {store_name(self._store)}", hint="list them: ciplug runs list")
         if len(matches) > 1:
-            some = ", ".join(k.id[:12] for k in matches[:4])
-            raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
-        runs = self.load(matches)
+            named = listed([self.describe(key) for key in matches], most=_CANDIDATES_MOST)
+            raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {named}", hint="give more of the id")
+        return matches[0]
+
+    def describe(self, key: RunKey) -> str:
+        """A run in a few words, for errors that list several: `ab12cd34ef01 (wine, 2026-11-30 01:15)`."""
+        row = self.catalog.row_of(key.key)
+        entries = self.catalog.entries([row]) if row is not None else []
+        if not entries:
+            return key.id[:12]
+        facts = entries[0].attributes
+        return f"{key.id[:12]} ({facts.get('model', '-')}, {facts.get('started', '-')[:16].replace('T', ' ')})"
+
+    def get(self, run_id: str, near: str | None = None) -> Run:
+        """The run of this id, or of this beginning of an id, as `key_of` finds it."""
+        return self.of_key(self.key_of(run_id, near))
+
+    def of_key(self, key: RunKey) -> Run:
+        """The run of this key. Raises RecordError when it cannot be read."""
+        runs = self.load([key])
         if not runs:
-            raise RecordError(f"run {matches[0].id} cannot be read: {self.problems[matches[0].key]}")
+            raise RecordError(f"run {key.id} cannot be read: {self.problems[key.key]}")
         return runs[0]
 
     def series(self, run: Run) -> dict[str, Series]:
