@@ -196,7 +196,7 @@ def _read_otherwise(notice: Facts) -> str:
     each = [
         f"{file} ({before} → {now})" for file, before, now in zip(notice.files, notice.before, notice.now, strict=True)
     ]
-    return f"this pull request takes its metrics otherwise than {notice.name}: {listed(each, separator='; ')}"
+    return f"this pull request reads its metrics differently from {notice.name}: {listed(each, separator='; ')}"
 
 
 def _renamed(notice: Facts) -> str:
