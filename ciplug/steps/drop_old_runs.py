@@ -140,9 +140,5 @@ def _target_branches(session: Session) -> set[str]:
     """Branches whose last runs are baselines."""
     branches = {*read_policies(session).baseline_branches, session.context.default_branch, "main", "master"}
     if session.workspace:
-        branches.add(
-            history.target_branch(
-                session.workspace, session.env, requested=None, context_target=None, context_default=None
-            )
-        )
+        branches.add(history.default_branch(session.workspace, session.env))
     return {name for name in branches if name}
