@@ -56,12 +56,12 @@ class Snapshots:
         after = -(-seq // EVERY) * EVERY
         return (self._read(model, str(before)) if before else None), self._head(model, str(after))
 
-    def keep(self, found: Snapshot, *, newest: bool) -> None:
+    def keep(self, snapshot: Snapshot, *, newest: bool) -> None:
         """Keep a state; a folder that cannot be written keeps nothing."""
-        name = "newest" if newest else str(found.head.seq)
-        data = _encode(found if newest else found._replace(times=()), self._key)
+        name = "newest" if newest else str(snapshot.head.seq)
+        data = _encode(snapshot if newest else snapshot._replace(times=()), self._key)
         with contextlib.suppress(OSError):
-            path = self._path(found.model.name, name)
+            path = self._path(snapshot.model.name, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{name}.{hashlib.sha256(data).hexdigest()[:12]}.part")
             part.write_bytes(data)
@@ -72,20 +72,20 @@ class Snapshots:
 
     def _head(self, model: str, name: str) -> Head | None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = _open(self._path(model, name).read_bytes(), self._key)
-            return found[0] if found else None
+            opened = _open(self._path(model, name).read_bytes(), self._key)
+            return opened[0] if opened else None
         return None
 
     def _read(self, model: str, name: str) -> Snapshot | None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-            found = _decode(self._path(model, name).read_bytes(), self._key)
-            return found if found and found.model.name == model else None
+            snapshot = _decode(self._path(model, name).read_bytes(), self._key)
+            return snapshot if snapshot and snapshot.model.name == model else None
         return None
 
 
-def _encode(found: Snapshot, key: str) -> bytes:
-    value = {**model_value(found.model), "times": found.times and list(found.times)}
-    about = json.dumps({"key": key, "head": found.head})
+def _encode(snapshot: Snapshot, key: str) -> bytes:
+    value = {**model_value(snapshot.model), "times": snapshot.times and list(snapshot.times)}
+    about = json.dumps({"key": key, "head": snapshot.head})
     content = about.encode() + b"\n" + zlib.compress(json.dumps(value, default=dict, separators=(",", ":")).encode(), 1)
     # A damaged file is noticed, whatever it says.
     return digest(content).encode() + b"\n" + content
@@ -97,17 +97,17 @@ def _open(data: bytes, key: str) -> tuple[Head, bytes] | None:
     if mark.decode(errors="replace") != digest(content):
         return None
     about, _, packed = content.partition(b"\n")
-    found = json.loads(about)
-    if found["key"] != key:
+    facts = json.loads(about)
+    if facts["key"] != key:
         return None
-    seq, seen = found["head"]
+    seq, seen = facts["head"]
     return Head(int(seq), str(seen)), packed
 
 
 def _decode(data: bytes, key: str) -> Snapshot | None:
-    found = _open(data, key)
-    if found is None:
+    opened = _open(data, key)
+    if opened is None:
         return None
-    head, packed = found
+    head, packed = opened
     value: dict[str, Any] = json.loads(zlib.decompress(packed))
     return Snapshot(model_from(value), head, value["times"])
