@@ -40,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
         console.out(_as_json(checked))
     else:
         _show(checked)
-    found = checked.open_problems
-    console.say(f"{checked.runs} runs, {checked.models} models in the registry, {_counted(len(found))}")
-    if any(problem.repairable for problem in found):
+    problems = checked.open_problems
+    console.say(f"{checked.runs} runs, {checked.models} models in the registry, {_counted(len(problems))}")
+    if any(problem.repairable for problem in problems):
         console.say("some of these can be repaired: ciplug fsck --repair")
     if checked.kept:
         console.say("if these entries are genuine, put them back: ciplug fsck --restore-registry")
-    return 3 if found else 0
+    return 3 if problems else 0
 
 
 def _show(checked: Checked) -> None:

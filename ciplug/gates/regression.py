@@ -64,15 +64,15 @@ def check(
     result = blank(name, gate, allowed, value, side)
     if result.baseline is None:
         return without_baseline(gate, result, side)
-    found = compare(
+    compared = compare(
         gate,
         result,
         allowed,
         side,
         lambda rule, reference: best_test(Pair(name, gate, value, reference, rule), evidence, examples, seeds),
     )
-    found = examples.not_by_luck(found, side.run)
-    return _with_its_errors(found, evidence) if found.result.point else found
+    compared = examples.not_by_luck(compared, side.run)
+    return _with_its_errors(compared, evidence) if compared.result.point else compared
 
 
 ENOUGH = 8

@@ -57,14 +57,14 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
         alpha=gate.alpha,
         tolerance=tolerance(gate, value, reference),
     )
-    known = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
-    values = [reference, *(v for _, v in known), value]
+    points = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
+    values = [reference, *(v for _, v in points), value]
     result = replace(result, limit=limit, advice=regression.LOOK)
     result = replace(result, reason=reasons.comparison(result, rule))
     # The squares of larger numbers are beyond every float.
     computes = max(abs(reference), abs(value)) < LARGEST
     if computes:
-        result = replace(result, notes=_fell(values, known, start.commit, rule))
+        result = replace(result, notes=_fell(values, points, start.commit, rule))
     interval = total(values, rule) if computes else None
     if isinstance(interval, Interval):
         return Check(gate=gate, result=result, interval=interval)
@@ -85,10 +85,10 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     )
 
 
-def _fell(values: list[float], known: list[tuple[str, float]], start: str | None, rule: Rule) -> tuple[str, ...]:
+def _fell(values: list[float], points: list[tuple[str, float]], start: str | None, rule: Rule) -> tuple[str, ...]:
     """A note on where the level fell; none where it did not."""
     fall = largest_fall(values, rule.sign)
     if fall is None or (values[-1] - values[0]) * rule.sign >= 0:
         return ()
-    commits = [start, *(commit for commit, _ in known), None]
+    commits = [start, *(commit for commit, _ in points), None]
     return (reasons.fell(fall, commits[fall.at], len(values)),)

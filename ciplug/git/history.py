@@ -52,7 +52,7 @@ def target_branch(
     workspace: Workspace,
     env: Mapping[str, str],
     *,
-    asked: str | None,
+    requested: str | None,
     context_target: str | None,
     context_default: str | None,
 ) -> str | None:
@@ -60,8 +60,8 @@ def target_branch(
 
     A clone of one branch does not know the default branch, so then the remote is asked; None without an answer.
     """
-    if asked or context_target or context_default:
-        return asked or context_target or context_default
+    if requested or context_target or context_default:
+        return requested or context_target or context_default
     for remote in ("origin", *workspace.remotes):
         done = run_git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", cwd=workspace.top, check=False)
         if done.returncode == 0:

@@ -205,7 +205,7 @@ def history(session: Session, before: Examined) -> str:
     target = commits.target_branch(
         workspace,
         session.env,
-        asked=None,
+        requested=None,
         context_target=context.target_branch,
         context_default=context.default_branch,
     )

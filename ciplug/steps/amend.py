@@ -154,12 +154,12 @@ def _check_restorable(target: Target, change: RequestedChange) -> None:
         )
 
 
-def check_params(run_id: str, known: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
+def check_params(run_id: str, recorded: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
     """Raise RecordError for a parameter with another value than the run has: a parameter never changes."""
     for name, value in new.items():
-        if name in known and not same_param(known[name], value):
+        if name in recorded and not same_param(recorded[name], value):
             raise RecordError(
-                f"the parameter '{name}' of run {run_id[:12]} is {known[name]!r}, and cannot become {value!r}",
+                f"the parameter '{name}' of run {run_id[:12]} is {recorded[name]!r}, and cannot become {value!r}",
                 hint="give it another name, or start a run of its own",
             )
 

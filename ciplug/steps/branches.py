@@ -48,7 +48,7 @@ def _commits_around(session: Session, commit: str, branch: str | None) -> histor
     target = history.target_branch(
         workspace,
         session.env,
-        asked=branch,
+        requested=branch,
         context_target=context.target_branch,
         context_default=context.default_branch,
     )

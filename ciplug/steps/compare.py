@@ -49,19 +49,19 @@ def compare_runs(
 
 def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
     """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
-    told: list[Notice] = []
+    already: list[Notice] = []
     if section.verdict and reruns:
         from ciplug.gates.reruns import objections
 
-        told = objections(section.verdict, reruns, section.gated)
+        already = objections(section.verdict, reruns, section.gated)
     counts = section.comparison.candidate.reason is None
-    found = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts))
-    named = {run for one in found if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
+    notices = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, shown=already, counts=counts))
+    named = {run for one in notices if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
     others = (
         replace(one, elsewhere=True) if one.kind is Kind.PASSED_OVER and one.run in named else one
         for one in section.comparison.notices
     )
-    comparison = replace(section.comparison, notices=(*found, *others))
+    comparison = replace(section.comparison, notices=(*notices, *others))
     return replace(section, reruns=reruns, comparison=comparison)
 
 
@@ -153,7 +153,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
 
 def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
     """Yield the runs that somebody may have expected to count, each once, and the number of those beyond the first."""
-    found: dict[str, Notice] = {}
+    by_run: dict[str, Notice] = {}
     for side in sides:
         of: Subject = "candidate" if side.role == "candidate" else "baseline"
         for one in side.passed_over:
@@ -167,8 +167,8 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
                     detail=one.words,
                     settled=(side.run is not None and side.reason is None and one.commit == side.commit) or None,
                 )
-                found.setdefault(one.run, notice)
-    notices = list(found.values())
+                by_run.setdefault(one.run, notice)
+    notices = list(by_run.values())
     yield from notices[:NAMED_MOST]
     if len(notices) > NAMED_MOST:
         yield Notice(kind=Kind.MORE_PASSED_OVER, count=len(notices) - NAMED_MOST)

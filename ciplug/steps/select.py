@@ -78,7 +78,7 @@ def facts_on(
     """
     signers = signers_of(session)
     tomorrow = stamp(now() + timedelta(days=1))
-    found = []
+    all_facts = []
     for run in recorded:
         facts = facts_of(
             with_facts(renamed(runs.evidence(run).run, names or {}), gated),
@@ -87,8 +87,8 @@ def facts_on(
         )
         # A time that is still to come orders nothing: it is what the writer says.
         started = facts.started if facts.started < tomorrow else ""
-        found.append(replace(facts, started=started, signed=not signers or signers.of_run(runs, run) is not None))
-    return with_parents(found)
+        all_facts.append(replace(facts, started=started, signed=not signers or signers.of_run(runs, run) is not None))
+    return with_parents(all_facts)
 
 
 def set_aside(session: Session, run: Run, model: str | None = None) -> tuple[str, ...]:
@@ -161,9 +161,9 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     shown = [selection.chosen or _shown(selection) for selection in selections.values()]
     if not any(shown):
         raise _nothing_counts(runs, commit, model, selections)
-    found = [runs.at(commit, run) for run in shown if run]
-    trusted = [run for run in found if run.provenance.context.trusted]
-    return trusted or _bounded(session, found)
+    runs_shown = [runs.at(commit, run) for run in shown if run]
+    trusted = [run for run in runs_shown if run.provenance.context.trusted]
+    return trusted or _bounded(session, runs_shown)
 
 
 def _bounded(session: Session, of_forks: Sequence[Run]) -> list[Run]:

@@ -131,9 +131,9 @@ class Runs:
 
     def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(keys)
-        found = {key: self._unsent[key] for key in wanted if key in self._unsent}
-        rest = [key for key in wanted if key not in found]
-        return {**found, **(self._store.read(rest) if rest else {})}
+        unsent = {key: self._unsent[key] for key in wanted if key in self._unsent}
+        rest = [key for key in wanted if key not in unsent]
+        return {**unsent, **(self._store.read(rest) if rest else {})}
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -176,12 +176,12 @@ class Runs:
 
     def of_commits(self, commits: Iterable[str | None], model: str | None = None) -> dict[str, list[Run]]:
         """Commit → its runs, in the order of `commits`; those without a run are absent."""
-        keys = [key for found in self.recorded_on(commits).values() for key in found]
-        found: dict[str, list[Run]] = {}
+        keys = [key for by_commit in self.recorded_on(commits).values() for key in by_commit]
+        by_commit: dict[str, list[Run]] = {}
         for run in self.load(keys):
             if model is None or run.model == model:
-                found.setdefault(run.commit or NO_COMMIT, []).append(run)
-        return found
+                by_commit.setdefault(run.commit or NO_COMMIT, []).append(run)
+        return by_commit
 
     def at(self, commit: str | None, run_id: str) -> Run:
         """The run of this commit with this id. Raises RecordError when it is not there, or cannot be read."""
@@ -218,8 +218,8 @@ class Runs:
         unlisted = [run for run in runs if (run.commit or NO_COMMIT) not in self._of_commit]
         if "catalog" in self.__dict__:
             # It has read every amendment, for many runs at a lower price.
-            found = {run: self.catalog.changes(run.key) for run in unlisted}
-            amended = {run: changes for run, changes in found.items() if changes != NO_CHANGES}
+            changes_of = {run: self.catalog.changes(run.key) for run in unlisted}
+            amended = {run: changes for run, changes in changes_of.items() if changes != NO_CHANGES}
             if amended and self.has_signers():
                 # The catalog does not know what is signed.
                 self.recorded_on(run.commit for run in amended)
@@ -258,12 +258,12 @@ class Runs:
             passed.add(above)
             parent = RunKey(run.commit, above)
             self._fold([parent], self._read(self._unread_amendments([parent])))
-            known = parent.key in self.problems
-            found = self.load([parent])  # Amendments that name another model than its own are set aside then.
+            had_problem = parent.key in self.problems
+            loaded = self.load([parent])  # Amendments that name another model than its own are set aside then.
             line.append(self._changes.get(parent, NO_CHANGES))
-            if not known:
+            if not had_problem:
                 self.problems.pop(parent.key, None)  # A parent that is gone is not a problem of its child.
-            above = found[0].parent if found else None
+            above = loaded[0].parent if loaded else None
         changes = line.pop()
         while line:
             changes = replace(line.pop(), parent=changes)
@@ -275,13 +275,13 @@ class Runs:
         while run.parent is not None and run.parent not in passed:
             passed.add(run.parent)
             above = RunKey(run.commit, run.parent)
-            known = above.key in self.problems
-            found = self.load([above])
-            if not known:
+            had_problem = above.key in self.problems
+            loaded = self.load([above])
+            if not had_problem:
                 self.problems.pop(above.key, None)  # A parent that is gone is not a problem of its child.
-            if not found:
+            if not loaded:
                 return
-            run = found[0]
+            run = loaded[0]
             yield run
 
     def refused_params(self, run: Run) -> tuple[RefusedParam, ...]:
@@ -376,7 +376,7 @@ class Runs:
         late = sorted(filter(None, map(parse_late_series, self._amendment_keys.get(key, ()))), key=lambda k: k.order)
         keys = [key.series, *(one.series for one in late)]
         data = self._read(keys)
-        return merge([found for one in keys if one in data and (found := self._readable(decode, data[one], one))])
+        return merge([decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one))])
 
     def input_texts(self, run: Run) -> dict[str, str]:
         """Digest → schema or profile of an input, with those of inputs that were named late."""
@@ -384,8 +384,8 @@ class Runs:
         self.recorded_on([run.commit])
         keys = [key.inputs, *filter(parse_late_inputs, self._amendment_keys.get(key, ()))]
         data = self._read(keys)
-        found = [self._readable(decode_texts, data[one], one) or {} for one in keys if one in data]
-        return {name: text for texts in found for name, text in texts.items()}
+        by_object = [self._readable(decode_texts, data[one], one) or {} for one in keys if one in data]
+        return {name: text for texts in by_object for name, text in texts.items()}
 
     def examples(self, run: Run) -> Examples | None:
         """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""

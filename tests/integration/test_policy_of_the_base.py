@@ -367,7 +367,7 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
     assert workspace
     assert tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
     assert tagged(workspace, "v1", {}) == project.head
-    assert target_branch(workspace, {}, asked=None, context_target=None, context_default=None) == "main"
+    assert target_branch(workspace, {}, requested=None, context_target=None, context_default=None) == "main"
     git_server.token = "another"
     with pytest.raises(GitError, match="cannot be read from the remote"):
         tree_of_branch(workspace, "main", {})

@@ -106,6 +106,9 @@ HEAVY = {
 HEAVY_ALLOWED = {
     ("stats.resampling", "numpy"): "arrays in and out; imported with per-example scores only",
     ("stats.scores", "numpy"): "as resampling, which it stands on",
+    ("stats.score_columns", "numpy"): "as resampling, which it stands on",
+    ("stats.smooth_scores", "numpy"): "as resampling, which it stands on",
+    ("stats.resampled_scores", "numpy"): "as resampling, which it stands on",
     ("stats.mean_tests", "numpy"): "arrays in; imported with per-example scores only",
     ("stats.influence", "numpy"): "arrays in; imported with per-example scores only",
     ("stats.paired_proportions", "numpy"): "sums over tables of counts; imported with per-example scores only",
