@@ -1,4 +1,4 @@
-"""List, show and amend recorded runs."""
+"""List, show, compare and amend recorded runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.commands import options
+from ciplug.commands import options, run_diff
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_details import CHILDREN_MOST, details
 from ciplug.commands.run_tables import (
@@ -65,8 +65,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|tag|rename|withdraw|delete|restore")
-    adders = (_add_list, _add_show, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore)
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="list|show|diff|tag|rename|withdraw|delete|restore"
+    )
+    adders = (_add_list, _add_show, _add_diff, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore)
     for verb in [add(verbs) for add in adders]:
         options.repeat_common(verb)
 
@@ -97,6 +99,12 @@ def _add_show(verbs: Verbs) -> argparse.ArgumentParser:
     showing.add_argument("--model", metavar="M", help="which model's run of a commit (default: that of ciplug.yaml)")
     showing.add_argument("--json", action="store_true", help="as JSON on stdout")
     return showing
+
+
+def _add_diff(verbs: Verbs) -> argparse.ArgumentParser:
+    diffing = verbs.add_parser("diff", help="show what differs between runs", allow_abbrev=False)
+    run_diff.add_arguments(diffing)
+    return diffing
 
 
 def _add_tag(verbs: Verbs) -> argparse.ArgumentParser:
@@ -147,6 +155,8 @@ def run(args: argparse.Namespace) -> int:
         return _list(args, session)
     if args.verb == "show":
         return _show(args, session)
+    if args.verb == "diff":
+        return run_diff.show_diff(args, session)
     ids, change = _targets_and_change(args)
     if args.verb == "withdraw" and args.erase:
         _erase(session, ids, args.reason)

@@ -11,16 +11,14 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ciplug.records.canonical import digest
-from ciplug.registry.model import Model, SkippedEvent, Version
+from ciplug.registry.model import Model
+from ciplug.registry.model_values import model_from, model_value
 from ciplug.stores.base import Head
 
-FORMAT = 1
-"""Changes with the fields of a model and a version, and with the effect of an event."""
 EVERY = 256
 """Events between two states of the past that are kept, for questions about that time."""
 STALE = 32
@@ -32,8 +30,9 @@ class Snapshot(NamedTuple):
 
     model: Model
     head: Head
-    times: Sequence[str] = ()
-    """When each event was made, first to last; only the newest state has them."""
+    times: Sequence[str] | None = ()
+    """When each event was made, first to last; only the newest state has them. None: it began with a state that the
+    store keeps, so the events before were not read."""
 
 
 class Snapshots:
@@ -84,24 +83,10 @@ class Snapshots:
         return None
 
 
-_VERSION = tuple(field.name for field in fields(Version))
-_MODEL = tuple(field.name for field in fields(Model) if field.name not in ("by_number", "skipped", "problem"))
-
-
 def _encode(snapshot: Snapshot, key: str) -> bytes:
-    model = snapshot.model
-    text = json.dumps(
-        {
-            "versions": [list(one.__dict__.values()) for one in model.by_number.values()],
-            "skipped": model.skipped and [[one.seq, one.type, one.newer_schema] for one in model.skipped],
-            "model": {name: getattr(model, name) for name in _MODEL},
-            "times": list(snapshot.times),
-        },
-        default=dict,
-        separators=(",", ":"),
-    ).encode()
+    value = {**model_value(snapshot.model), "times": snapshot.times and list(snapshot.times)}
     about = json.dumps({"key": key, "head": snapshot.head})
-    content = about.encode() + b"\n" + zlib.compress(text, 1)
+    content = about.encode() + b"\n" + zlib.compress(json.dumps(value, default=dict, separators=(",", ":")).encode(), 1)
     # A damaged file is noticed, whatever it says.
     return digest(content).encode() + b"\n" + content
 
@@ -125,18 +110,4 @@ def _decode(data: bytes, key: str) -> Snapshot | None:
         return None
     head, packed = opened
     value: dict[str, Any] = json.loads(zlib.decompress(packed))
-    at = _VERSION.index("exemptions")
-    versions = {}
-    for row in value["versions"]:
-        row[at] = tuple(row[at])
-        # As `Version(*row)` makes it, in a third of the time.
-        version = object.__new__(Version)
-        version.__dict__.update(zip(_VERSION, row, strict=True))
-        versions[version.number] = version
-    own: dict[str, Any] = value["model"]
-    numbers = {name: {of: tuple(them) for of, them in own[name].items()} for name in ("in_stage", "held")}
-    model = replace(
-        Model(own.pop("name"), versions, tuple(SkippedEvent(*row) for row in value["skipped"])),
-        **{**own, **numbers, "unsigned": tuple(own["unsigned"])},
-    )
-    return Snapshot(model, head, value["times"])
+    return Snapshot(model_from(value), head, value["times"])

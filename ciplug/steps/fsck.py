@@ -17,6 +17,7 @@ from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
+from ciplug.stores.base import NotesHeads
 from ciplug.stores.files import OWN, ChecksItself, Files
 
 _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
@@ -96,12 +97,15 @@ def _set_aside(store: Store, problems: Sequence[Problem]) -> list[Problem]:
 
 
 def accept_registry(session: Session) -> list[str]:
-    """Take the logs as they are now; returns a sentence on each that went back behind what this clone has seen."""
+    """Take the logs as they are now; returns a sentence on each that went back behind what was seen or noted of it."""
     if session.witnessed is None:
         return []
-    changed = list(session.witnessed.changes().values())
+    changed = dict(session.witnessed.changes())
     session.witnessed.accept()
-    return changed
+    if isinstance(session.store, NotesHeads) and (logs := session.store.lost_logs()):
+        session.store.note_heads(*logs)
+        changed = {log: f"{log} is not as its last writer has noted it" for log in logs} | changed
+    return list(changed.values())
 
 
 def _of_files(session: Session, kept: Kept, progress: Progress | None) -> Iterator[Problem]:

@@ -87,7 +87,8 @@ def state_at(session: Session, name: str, text: str) -> PastState:
     The order of the events decides, not their clocks: those before that event count, whatever time they carry.
     """
     until = stamp(time_of(text))
-    _, log, times = read_registry(session, name)
+    _, log, times = read_registry(session, name, with_times=True)
+    times = times or ()
     seq = next((number for number in range(len(times), 0, -1) if times[number - 1] <= until), 0)
     if not seq or log.head is None:
         return PastState(Model(name), 0, 0)

@@ -30,6 +30,7 @@ from ciplug.steps.registered import read_registry
 from ciplug.steps.registry_checks import wrong_verdict
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import judged_runs
+from ciplug.stores.base import KeepsEntries
 
 LOCK = "ciplug.lock"
 _FORMAT = 1
@@ -131,13 +132,19 @@ def _check_whole(session: Session, name: VersionName) -> None:
 
     A lock file names an event, which the log must still have; so it needs no more than that.
     """
-    if name.model in lost_models(session):
+    if lost_models(session, name.model):
         raise BrokenLog(
-            f"the registry of '{name.model}' has lost events that the store still keeps, or has others in their place",
-            hint="see them: ciplug fsck; put them back: ciplug fsck --restore-registry; until then, fetch what was "
-            f"deployed before: ciplug pull {name.model}@{name.selector} --locked",
+            f"the registry of '{name.model}' has lost events, or has others in their place, as the store itself shows",
+            hint=f"see them: ciplug fsck; {_way_back(session)}; until then, fetch what was deployed before: "
+            f"ciplug pull {name.model}@{name.selector} --locked",
             cause=Cause.LOST,
         )
+
+
+def _way_back(session: Session) -> str:
+    if isinstance(session.store, KeepsEntries):
+        return "put them back: ciplug fsck --restore-registry"
+    return "if it is right as it is now: ciplug fsck --accept-registry"
 
 
 def version_name(text: str) -> VersionName:

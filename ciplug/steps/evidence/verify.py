@@ -190,7 +190,7 @@ def _of_file(wrong: WrongFile) -> dict[str, str | None]:
 def _version(walk: _Walk) -> Finding:
     promoted, session = walk.promoted, walk.session
     facts = {"events": promoted.events, "event": promoted.last_event}
-    if promoted.model.name in lost_models(session):
+    if lost_models(session, promoted.model.name):
         return _finding(walk, Link.VERSION, iter([Fault.LOST_EVENTS]), **facts)
     ladder = Ladder(session.config.ladder_of(promoted.model.name))
     for seq, words in broken_moves(promoted.version, promoted.own, ladder):

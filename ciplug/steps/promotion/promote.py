@@ -18,6 +18,7 @@ from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.named_run import find_key
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
+from ciplug.steps.promotion.append import append
 from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.judging_section import check_section, judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
@@ -34,7 +35,7 @@ from ciplug.steps.promotion.writing import (
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs, sign_event
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust_level import level_of
 from ciplug.tracking.runs import Runs
 
@@ -236,9 +237,7 @@ def _append(
         gates_of=section if section != model.name else None,
     )
     mirror_next(session, model)
-    appended = ledger.append(
-        session.log, log, event_of(session, model.name, payload, evidence.actor), sign_event(session)
-    )
+    appended = append(session, model, log, event_of(session, model.name, payload, evidence.actor))
     event = appended.events[-1]
     return Promotion(
         model.name,
@@ -270,6 +269,6 @@ def _registered(
     else:
         payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
     mirror_next(session, model)
-    log = ledger.append(session.log, log, event_of(session, model.name, payload, evidence.actor), sign_event(session))
+    log = append(session, model, log, event_of(session, model.name, payload, evidence.actor))
     model = after(model, log.events[-1])
     return log, model, model.version(payload.version)
