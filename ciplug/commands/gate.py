@@ -11,9 +11,9 @@ from ciplug.commands.output import show_report, tell_problems, write_file
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.judge import exit_code, judge_runs, keep_verdicts
+from ciplug.steps.named_run import HELP, chosen_runs
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reporting.report import job_annotations, report_without_links
-from ciplug.steps.select import chosen_runs
 from ciplug.steps.session import Session
 from ciplug.steps.unrun_models import unrun_models
 from ciplug.steps.unverified_runs import unverified_runs
@@ -22,7 +22,7 @@ from ciplug.steps.unverified_runs import unverified_runs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--commit", metavar="SHA", help="judge the runs of this commit (default: this one)")
-    which.add_argument("--run", metavar="ID", help="judge this run")
+    which.add_argument("--run", metavar="RUN", help=f"judge this run: {HELP}")
     parser.add_argument("--model", metavar="M", help="one model only")
     parser.add_argument(
         "--dry-run",

@@ -58,15 +58,15 @@ def tell_unknown(model: str, runs: Runs) -> None:
         console.say(f"no run is of a model named '{model}': {nearest(model, models)}")
 
 
-def tell_gaps(found: SearchResult, by: Sequence[Key]) -> None:
+def tell_gaps(result: SearchResult, by: Sequence[Key]) -> None:
     """Say where a number was missing that would have decided."""
     from ciplug.reports.untrusted import clean
 
     name = clean(str(by[0])) if by else ""
     for count, why in (
-        (found.left_out, "left out: a value compared in --where is NaN"),
-        (found.undefined, f"listed last, as {name} is NaN"),
-        (found.absent, f"listed last, without {name}"),
+        (result.left_out, "left out: a value compared in --where is NaN"),
+        (result.undefined, f"listed last, as {name} is NaN"),
+        (result.absent, f"listed last, without {name}"),
     ):
         if count:
             console.say(f"{counted(count, 'run')} {why}")

@@ -78,8 +78,8 @@ def spreads(runs: Sequence[Run], key: str) -> tuple[Spread, ...]:
         key: the parameter that holds the seed.
     """
     finished = [run for run in runs if run.status == "finished"]
-    found = (_spread(group, seed(group[0], key)) for group in _grouped(finished, lambda run: _identity(run, key)))
-    return tuple(spread for spread in found if spread)
+    spreads = (_spread(group, seed(group[0], key)) for group in _grouped(finished, lambda run: _identity(run, key)))
+    return tuple(spread for spread in spreads if spread)
 
 
 def _identity(run: Run, key: str) -> Hashable:

@@ -10,8 +10,8 @@ from ciplug.records.selection import Reason
 
 def remedy(notice: Facts) -> str | None:
     """What to do, as a clause; None where there is nothing to do."""
-    found = _OF_KIND.get(notice.kind)
-    return found(notice) if callable(found) else found
+    remedy = _OF_KIND.get(notice.kind)
+    return remedy(notice) if callable(remedy) else remedy
 
 
 _TRAINING = "look at the log of the training"

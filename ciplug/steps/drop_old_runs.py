@@ -100,8 +100,8 @@ def _with_counting(
         going = {(run.commit, run.model) for run in runs if run.id in old and run.id not in protected}
         parted = {(commit, model) for commit, model in staying & going if commit}
         counting.update(counting_on(session, recorded, {commit for commit, _ in parted} - counting.keys()))
-        found = {run for commit, model in parted for run in counting[commit].get(model, ())}
-        more = retention.with_families(protected | found, runs)
+        started_by = {run for commit, model in parted for run in counting[commit].get(model, ())}
+        more = retention.with_families(protected | started_by, runs)
         if more == protected:
             return protected
         # Of a family, there may be runs of other models.
@@ -141,7 +141,5 @@ def _target_branches(session: Session) -> set[str]:
     """Branches whose last runs are baselines."""
     branches = {*read_policies(session).baseline_branches, session.context.default_branch, "main", "master"}
     if session.workspace:
-        branches.add(
-            history.target_branch(session.workspace, session.env, asked=None, context_target=None, context_default=None)
-        )
+        branches.add(history.default_branch(session.workspace, session.env))
     return {name for name in branches if name}

@@ -76,15 +76,15 @@ class ObjectChecks:
         Args:
             reported: what the store itself has a problem with: its keys exist, and nothing more is said of them.
         """
-        known = self._seen.union(reported)
+        existing = self._seen.union(reported)
         # The amendments of a run that does not exist change nothing.
         amendments = {
-            key: why for key, why in self._of_amendments.items() if (run := amended_run(key)) and run.key in known
+            key: why for key, why in self._of_amendments.items() if (run := amended_run(key)) and run.key in existing
         }
-        found = [*sorted({**self._of_runs, **amendments}.items()), *sorted(self._of_beside.items())]
-        yield from (Problem(key, why) for key, why in found if key not in reported)
-        yield from _without_run(known)
-        read = {key for key, _ in found}.union(reported)
+        problems = [*sorted({**self._of_runs, **amendments}.items()), *sorted(self._of_beside.items())]
+        yield from (Problem(key, why) for key, why in problems if key not in reported)
+        yield from _without_run(existing)
+        read = {key for key, _ in problems}.union(reported)
         yield from (Problem(key, why) for key, why in sorted(self._of_verdicts.items()) if key not in read)
 
 

@@ -16,6 +16,7 @@ from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.amend import RequestedChange, Target, amendment_of, check_number, objects_of
+from ciplug.steps.named_run import find_run
 from ciplug.steps.select import facts_on
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
@@ -53,7 +54,7 @@ def sign_runs(session: Session, ids: Sequence[str]) -> list[SignedRun]:
     signers = signers_of(session)
     made: dict[str, bytes] = {}
     signed: dict[str, int] = {}
-    found = list({run.id: run for run in (runs.get(run_id) for run_id in ids)}.values())
+    found = list({run.id: run for run in (find_run(session, runs, name, any_run=True).run for name in ids)}.values())
     for run in found:
         _check(runs, run)
         if signers.of_run(runs, run) is None:

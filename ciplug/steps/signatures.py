@@ -130,12 +130,12 @@ class Signers:
         if data is None:
             return None
         try:
-            found = signatures.decode(data, key)
+            envelope = signatures.decode(data, key)
         except RecordError:
             return None
-        if not found.covers(objects) or not set(names) <= found.objects.keys():
+        if not envelope.covers(objects) or not set(names) <= envelope.objects.keys():
             return None
-        return self._signer(found.signed, found.signature)
+        return self._signer(envelope.signed, envelope.signature)
 
     def _signer(self, data: bytes, signature: str) -> str | None:
         """Each signature is verified once in the life of a session."""

@@ -36,22 +36,24 @@ ANNOTATIONS_MOST = 10
 
 
 def judged_for_report(
-    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None = None
+    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None = None, *, named: bool = False
 ) -> list[Judged]:
-    """Each run compared and judged, or with the verdict that its own job has recorded.
+    """Each run compared and judged, or with the verdict that its own job has recorded; `named`: somebody named them.
 
     A policy that cannot judge one model is a problem of that model. `base` takes the place of the policy's baseline in
     the comparison that is shown; the gates keep the policy's. Raises ConfigError for a policy that is wrong.
     """
     policies = read_policies(session)
-    return [_judged(session, runs, run, base, policies) for run in chosen]
+    return [_judged(session, runs, run, base, policies, named) for run in chosen]
 
 
-def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies) -> Judged:
+def _judged(
+    session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies, named: bool
+) -> Judged:
     in_force = policies.find(run.model)
     # Read first: a record that is left out is named in the comparison.
     verdict = _recorded_verdict(session, runs, run, in_force)
-    finder = baselines_of(session, runs, run, in_force)
+    finder = baselines_of(session, runs, run, in_force, named=named)
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
