@@ -40,7 +40,7 @@ def kept_files(artifacts: Iterable[File], key: str) -> dict[str, list[KeptFile]]
 
 def read_folders(files: Files, digests: Collection[str]) -> tuple[dict[str, Mapping[str, str]], dict[str, str]]:
     """Read the lists of folders: digest → path → digest of each file in it; and digest → why a list cannot be read."""
-    found: dict[str, Mapping[str, str]] = {}
+    folders: dict[str, Mapping[str, str]] = {}
     problems: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -54,7 +54,7 @@ def read_folders(files: Files, digests: Collection[str]) -> tuple[dict[str, Mapp
                     problems[digest] = problem.message
         for digest in set(digests) - problems.keys():
             try:
-                found[digest] = placing.members((folder / hex_of(digest)).read_bytes(), digest)
+                folders[digest] = placing.members((folder / hex_of(digest)).read_bytes(), digest)
             except CiplugError as problem:
                 problems[digest] = problem.message
-    return found, problems
+    return folders, problems
