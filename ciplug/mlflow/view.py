@@ -129,9 +129,10 @@ class View:
         return self._series[key][1]
 
     def _runs(self, own: Local | None) -> Runs:
+        from ciplug.steps.signatures import by_signatures
         from ciplug.tracking.runs import Runs
 
-        return Runs(self.session.store, own.objects if own else {})
+        return by_signatures(self.session, Runs(self.session.store, own.objects if own else {}))
 
     def texts(self, run_id: str) -> dict[str, str]:
         """Return digest → schema or profile of the inputs of a run."""

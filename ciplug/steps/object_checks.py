@@ -12,6 +12,7 @@ from ciplug.records.keys import (
     amended_run,
     is_described,
     parse_amendment,
+    parse_amendment_signature,
     parse_late_inputs,
     parse_late_series,
     parse_run,
@@ -90,7 +91,8 @@ class ObjectChecks:
 def _without_run(keys: Collection[str]) -> Iterator[Problem]:
     """Amendments whose run does not exist, and what is beside an amendment that does not."""
     for key in sorted(key for key in keys if key.startswith(EVERY_AMENDMENT)):
-        amendment = parse_amendment(key) or parse_late_series(key) or parse_late_inputs(key)
+        parsers = (parse_amendment, parse_late_series, parse_late_inputs, parse_amendment_signature)
+        amendment = next(filter(None, (parse(key) for parse in parsers)), None)
         if amendment is None:
             yield Problem(key, "not the key of an amendment")
         elif amendment.key not in keys:

@@ -91,6 +91,7 @@ COMMAND_HELPERS = {
             "registry_changes",
             "registry_tables",
             "run_details",
+            "run_diff",
             "run_tables",
         )
     ),

@@ -41,7 +41,7 @@ from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import Signers, signers_of
+from ciplug.steps.signatures import Signers, judged_runs, signers_of
 from ciplug.tracking.runs import Runs
 
 
@@ -70,7 +70,7 @@ class _Walk:
     def __init__(self, session: Session, promoted: Promoted) -> None:
         self.session = session
         self.promoted = promoted
-        self.runs: Runs = session.runs()
+        self.runs: Runs = judged_runs(session)
         self.run: Run | None = None
         self.verdict: Verdict | None = None
         self.rules: Stage | None = None
