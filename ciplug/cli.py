@@ -26,7 +26,7 @@ COMMANDS = {
     "run": "run a training command and record it",
     "record": "record what a training has written to files",
     "collect": "record the runs that other jobs hand over in bundles",
-    "runs": "list, show and amend recorded runs",
+    "runs": "list, show, compare and amend recorded runs",
     "leaderboard": "the best runs by a metric",
     "compare": "compare the run of a commit with its baseline",
     "report": "write or post the report of a commit",
