@@ -132,7 +132,15 @@ def amend(session: Session, targets: Sequence[Target], change: RequestedChange) 
 def _masked(session: Session, change: RequestedChange) -> RequestedChange:
     """The change without secrets, which are named."""
     masks = Masks.of(session.env, session.config.redact)
-    masked = replace(change, tags=masks.mapping(change.tags, "tag"), params=masks.mapping(change.params, "parameter"))
+    masked = replace(
+        change,
+        name=change.name and masks.text(change.name, "the name"),
+        reason=change.reason and masks.text(change.reason, "the reason"),
+        tags=masks.mapping(change.tags, "tag"),
+        params=masks.mapping(change.params, "parameter"),
+        metrics=masks.names(change.metrics, "metric"),
+        inputs=masks.inputs(change.inputs),
+    )
     session.tell(*masked_notes(masks))
     return masked
 
