@@ -188,7 +188,7 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
 
     view = View(session.runs())
     targets = targets_of(view, _keys_of(session, view, ids))
-    erased = erase(session, targets, reason)
+    erased = erase(session, [target.key for target in targets], reason)
     for target in targets:
         console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
     console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")

@@ -6,18 +6,22 @@ says that no other store uses its `artifact_store` (`keep: {artifact_store: true
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ciplug.errors import ConfigError, counted
+from ciplug.errors import ConfigError, RecordError, counted
 from ciplug.git.credentials import redact
-from ciplug.records.keys import RunKey
+from ciplug.records import read
+from ciplug.records.amendment import Amendment
+from ciplug.records.keys import EVERY_AMENDMENT, RunKey, parse_amendments
+from ciplug.records.run import File
+from ciplug.registry import ledger
 from ciplug.steps.kept_files import kept_files, read_folders
+from ciplug.steps.registered import read_model
 from ciplug.steps.session import NO_ARTIFACTS, Session, now
-from ciplug.stores import is_git
+from ciplug.stores import Store, is_git
 from ciplug.stores.files import OWN, DroppedFiles, DropsFiles
-from ciplug.tracking.retention import RetainedRun
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
@@ -48,12 +52,12 @@ class FilesToDrop:
         return sum(len(digests) for _, digests in self.unneeded)
 
 
-def files_to_drop(session: Session, old: Sequence[RetainedRun]) -> FilesToDrop | None:
-    """The files to drop; None where the store drops none, or there is nothing to do."""
+def files_to_drop(session: Session, old: Sequence[RunKey]) -> FilesToDrop | None:
+    """The files to drop with these runs; None where the store drops none, or there is nothing to do."""
     places = _places(session)
     if not places or not (old or any(place.files.due(now()) for place in places)):
         return None
-    named, unknown = _named_files(session, places, {RunKey(run.commit, run.id).key for run in old})
+    named, unknown = _named_files(session, places, {run.key for run in old})
     if unknown:
         return FilesToDrop(unknown=unknown)
     staying = frozenset().union(*(named.staying.values()))
@@ -76,28 +80,44 @@ def _named_files(session: Session, places: Sequence[Place], going: Collection[st
     runs = Runs(session.store)
     named = _Named()
     folders: dict[Place, dict[bool, set[str]]] = {place: {True: set(), False: set()} for place in places}
+
+    def note(key: str, artifacts: Sequence[File]) -> None:
+        for name, kept in kept_files(artifacts, key).items():
+            place, digests = by_name.get(name), {file.digest for file in kept}
+            if key not in going:
+                # What stays counts wherever it is: one place may have two names.
+                named.staying.setdefault(place, set()).update(digests)
+            elif place:
+                named.going.setdefault(place, set()).update(digests)
+            if place:
+                folders[place][key in going].update(file.digest for file in kept if file.is_folder)
+
     keys = runs.recorded()
     for at in range(0, len(keys), _AT_ONCE):
         for run in runs.load(keys[at : at + _AT_ONCE]):
-            key = RunKey(run.commit, run.id).key
-            for name, kept in kept_files(run, key).items():
-                place, digests = by_name.get(name), {file.digest for file in kept}
-                if key not in going:
-                    # What stays counts wherever it is: one place may have two names.
-                    named.staying.setdefault(place, set()).update(digests)
-                elif place:
-                    named.going.setdefault(place, set()).update(digests)
-                if place:
-                    folders[place][key in going].update(file.digest for file in kept if file.is_folder)
-    if runs.problems or runs.newer:
-        what = counted(len(runs.problems) + len(runs.newer), "record")
+            note(RunKey(run.commit, run.id).key, run.artifacts)
+    # Files that were logged after the end of a run, and those of logged models without a run.
+    unread = 0
+    for amendment in _amendments(session.store):
+        if amendment is None or amendment.is_newer:
+            unread += 1
+        else:
+            note(RunKey(amendment.commit, amendment.run).key, amendment.artifacts)
+    unread = max(unread, len(runs.newer)) + len(runs.problems)
+    for name in ledger.models(session.log):
+        model = read_model(session, name)
+        named.staying.setdefault(None, set()).update(
+            digest for version in model.by_number.values() for digest in version.files.values()
+        )
+    if unread:
+        what = counted(unread, "record")
         return named, f"{what} cannot be read, so the files that they name are unknown: see `ciplug fsck`"
     if notes := session.store.notes:  # such as a segment that cannot be read
         return named, f"the runs may not be complete: {notes[0]}"
     for place, parts in folders.items():
-        lists, unread = read_folders(place.files, parts[True] | parts[False])
-        if lost := unread.keys() & parts[False]:
-            return named, f"{counted(len(lost), 'list')} of the files of a folder cannot be read: see `ciplug fsck`"
+        lists, lost = read_folders(place.files, parts[True] | parts[False])
+        if unlisted := lost.keys() & parts[False]:
+            return named, f"{counted(len(unlisted), 'list')} of the files of a folder cannot be read: see `ciplug fsck`"
         for is_going, digests in parts.items():
             members = {digest for one in digests & lists.keys() for digest in lists[one].values()}
             if is_going:
@@ -105,6 +125,17 @@ def _named_files(session: Session, places: Sequence[Place], going: Collection[st
             else:
                 named.staying.setdefault(place, set()).update(members)
     return named, None
+
+
+def _amendments(store: Store) -> Iterator[Amendment | None]:
+    """Every amendment of the store, of experiments and logged models, too; None for one that cannot be read."""
+    keys = [key.key for key in parse_amendments(store.keys(EVERY_AMENDMENT))]
+    for at in range(0, len(keys), _AT_ONCE):
+        for key, data in store.read(keys[at : at + _AT_ONCE]).items():
+            try:
+                yield read.amendment(data, key)
+            except RecordError:
+                yield None
 
 
 def drop_files(session: Session, files: FilesToDrop) -> DroppedFiles:
