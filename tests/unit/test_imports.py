@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold", "attestation", "interop"),
+        *("reports", "stats", "steps", "health", "scaffold", "attestation", "interop"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.
@@ -85,6 +85,7 @@ COMMAND_HELPERS = {
         for name in (
             "asking",
             "collected",
+            "metric_changes",
             "options",
             "output",
             "recording",
