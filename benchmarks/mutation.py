@@ -27,9 +27,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coverage import Coverage, CoverageData
+if TYPE_CHECKING:
+    from coverage import Coverage
 
 ROOT = Path(__file__).parents[1]
 TESTS = {
@@ -41,8 +42,8 @@ TESTS = {
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
-        test_change_points.py test_crossed.py test_looks.py test_selection_cost.py test_weights.py test_gates.py
-        test_gates_with_evidence.py test_calibration.py
+        test_change_points.py test_crossed.py test_looks.py test_max_t.py test_selection_cost.py test_weights.py
+        test_gates.py test_gates_with_evidence.py test_calibration.py
     """,
     "registry": "test_registry_*.py integration/test_registry_of_the_future.py",
     "steps/promotion": """
@@ -145,6 +146,8 @@ class Copy:
     """A copy of the files of the repository, in which mutants are tested one after the other."""
 
     def __init__(self, folder: Path, tests: Sequence[str], most: int) -> None:
+        from coverage import CoverageData
+
         self.root = folder / "copy"
         self._folder, self._tests, self._most = folder, tests, most
         listed = subprocess.run(
@@ -185,6 +188,8 @@ class Copy:
         return sorted(some, key=lambda test: (self._tests.index(test.partition("::")[0]), test))
 
     def _trace_tests(self) -> int:
+        from coverage import Coverage
+
         cover = Coverage(data_file=self._folder / "lines", source=[str(self.root / "ciplug")], config_file=False)
         with cover.collect():
             code = self._run_tests(self._tests, compile_modules=True, plugins=[_Contexts(cover)])
@@ -274,6 +279,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="mutants for each part (default: 100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most", type=int, default=400, help="run at most this many of the tests that come by a line")
+    parser.add_argument("--only", type=int, nargs="+", help="test only these mutants of the sample, by their numbers")
     parser.add_argument("--tests", nargs="+", help="test files to run in place of those in TESTS")
     args = parser.parse_args()
     for library in LIBRARIES:
@@ -282,11 +288,12 @@ def main() -> None:
     for part in args.part:
         base = ROOT / "ciplug" / part
         files = sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
-        chosen = sample([path.relative_to(ROOT) for path in files], args.count, args.seed)
+        numbered = list(enumerate(sample([path.relative_to(ROOT) for path in files], args.count, args.seed), 1))
+        chosen = [(number, mutant) for number, mutant in numbered if not args.only or number in args.only]
         with tempfile.TemporaryDirectory(prefix="ciplug-mutants-") as folder:
             copy = Copy(Path(folder), args.tests or tests_of(part), args.most)
             survivors = []
-            for number, mutant in enumerate(chosen, 1):
+            for number, mutant in chosen:
                 if not copy.kills(mutant):
                     survivors.append(mutant)
                     print(f"{number}. {mutant.path}:{mutant.line} survives\n{mutant.diff()}", flush=True)

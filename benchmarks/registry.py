@@ -16,27 +16,41 @@ from pathlib import Path
 from benchmarks.measuring import Fact, Result, Skipped, call
 from benchmarks.places import Tools, scratch
 from ciplug.records.canonical import digest, dumps
+from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Payload, Promote, Register
 from ciplug.records.registry_labels import SetAlias, Tag
+from ciplug.registry import states
 from ciplug.registry.events import wrap
+from ciplug.registry.model import Model
+from ciplug.registry.state import after
+from ciplug.stores.base import Head
 from ciplug.stores.git.content import Content, entry_path, root_tree
 from ciplug.stores.git.objects import LooseObjects
 
 MODEL = "wine"
 LADDER = ("Staging", "Production")
+NO_SIGNERS = states.key_of({})
 _DIGEST = f"sha256:{'a' * 64}"
 
 
 def events(count: int) -> Iterator[bytes]:
     """The entries of a log with so many events, a second apart."""
-    previous: str | None = None
+    return (entry for entry, _ in events_and_states(count))
+
+
+def events_and_states(count: int) -> Iterator[tuple[bytes, bytes | None]]:
+    """The same, each with the state before it where it names one."""
+    head: Head | None = None
+    model = Model(MODEL)
     for number, payload in zip(range(1, count + 1), _payloads(), strict=False):
         minute, second = divmod(number, 60)
         hour, minute = divmod(minute, 60)
         made = wrap(payload, model=MODEL, created=f"2026-11-23T{hour:02d}:{minute:02d}:{second:02d}.000Z", actor="ana")
-        entry = dumps(replace(made, seq=number, previous=previous))
-        previous = digest(entry)
-        yield entry
+        state = states.encode(model, head, NO_SIGNERS) if head and states.is_due(model, head) else None
+        placed = replace(made, seq=number, previous=head and head.digest, state=state and digest(state))
+        entry = dumps(placed)
+        head, model = Head(number, digest(entry)), after(model, placed)
+        yield entry, state
 
 
 def _payloads() -> Iterator[Payload]:
@@ -69,8 +83,10 @@ def repository(path: Path, count: int) -> None:
     call(["git", "init", "-q", "-b", "main", str(path)], path.parent)
     call(["git", "commit", "-q", "--allow-empty", "-m", "A training"], path)
     written = LooseObjects(path / ".git", "sha1")
-    logs = {entry_path(f"registry/{MODEL}", seq): written.blob(entry) for seq, entry in enumerate(events(count), 1)}
-    commit = written.commit(root_tree(written, Content(logs=logs), b""), (), "ciplug: a registry", 0)
+    made = list(events_and_states(count))
+    logs = {entry_path(log_of(MODEL), seq): written.blob(entry) for seq, (entry, _) in enumerate(made, 1)}
+    kept = {log_of(MODEL): written.blob(state) for _, state in made[-states.EVERY :] if state}
+    commit = written.commit(root_tree(written, Content(logs=logs, states=kept), b""), (), "ciplug: a registry", 0)
     call(["git", "update-ref", "refs/heads/ciplug", commit], path)
     call(["git", "repack", "-a", "-d", "--quiet"], path)
 

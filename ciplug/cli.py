@@ -26,7 +26,7 @@ COMMANDS = {
     "run": "run a training command and record it",
     "record": "record what a training has written to files",
     "collect": "record the runs that other jobs hand over in bundles",
-    "runs": "list, show and amend recorded runs",
+    "runs": "list, show, compare and amend recorded runs",
     "leaderboard": "the best runs by a metric",
     "history": "a metric over the commits of a branch, and the commits that moved it",
     "blame": "which commit moved a metric, and how sure that is",

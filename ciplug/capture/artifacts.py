@@ -139,8 +139,8 @@ def waiting(entry: Path) -> Waiting | None:
 
 def without_files(entry: Path, objects: Mapping[str, bytes]) -> dict[str, bytes]:
     """The objects of a spool entry with the digests of its artifacts alone."""
-    found = waiting(entry)
-    return _without_bytes(objects, found, found.files) if found else dict(objects)
+    files_waiting = waiting(entry)
+    return _without_bytes(objects, files_waiting, files_waiting.files) if files_waiting else dict(objects)
 
 
 def put_beside(entry: Path, objects: Mapping[str, bytes], bundle: Path) -> dict[str, bytes]:
@@ -148,13 +148,13 @@ def put_beside(entry: Path, objects: Mapping[str, bytes], bundle: Path) -> dict[
 
     A file that was changed or removed since then stays in its record by its digest alone. Raises OSError.
     """
-    found = waiting(entry)
-    if found is None:
+    files_waiting = waiting(entry)
+    if files_waiting is None:
         return dict(objects)
     folder = bundle.parent / HANDED_OVER
     folder.mkdir(exist_ok=True)
     gone = set()
-    for digest, path in found.files.items():
+    for digest, path in files_waiting.files.items():
         target = folder / hex_of(digest)
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
@@ -165,7 +165,7 @@ def put_beside(entry: Path, objects: Mapping[str, bytes], bundle: Path) -> dict[
             gone.add(digest)
         finally:
             part.unlink(missing_ok=True)
-    return _without_bytes(objects, found, gone) if gone else dict(objects)
+    return _without_bytes(objects, files_waiting, gone) if gone else dict(objects)
 
 
 def moved(objects: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:
@@ -236,15 +236,15 @@ def _keep(entry: Path, files: Mapping[str, Path]) -> None:
                 freeze(path, kept)
 
 
-def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collection[str]) -> dict[str, bytes]:
+def _without_bytes(objects: Mapping[str, bytes], files_waiting: Waiting, gone: Collection[str]) -> dict[str, bytes]:
     """The record's artifacts that have lost a file say no longer where their bytes are."""
     changed = dict(objects)
     for key, record in _run_records(objects):
         for artifact in record.get("artifacts", []):
             digests = {artifact["digest"]}
-            if artifact.get("kind") == "folder" and artifact["digest"] in found.files:
+            if artifact.get("kind") == "folder" and artifact["digest"] in files_waiting.files:
                 with contextlib.suppress(OSError):
-                    lines = found.files[artifact["digest"]].read_bytes().decode().split("\n")
+                    lines = files_waiting.files[artifact["digest"]].read_bytes().decode().split("\n")
                     digests |= {line.partition(" ")[0] for line in lines}
             if digests & set(gone):
                 artifact.pop("store", None)

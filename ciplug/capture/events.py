@@ -67,19 +67,19 @@ def measured(key: str, value: object, step: object = None, time: float | None = 
     try:
         return (metric(key, value, step, time),)
     except UsageError:
-        found = _meaning(value)
-    if isinstance(found, float):
-        return (metric(key, found, step, time),)
-    noted = left_out(key, found.why, found.found)
-    return (noted,) if found.why == "null" else (metric(key, math.nan, step, time), noted)
+        outcome = _meaning(value)
+    if isinstance(outcome, float):
+        return (metric(key, outcome, step, time),)
+    noted = left_out(key, outcome.why, outcome.found)
+    return (noted,) if outcome.why == "null" else (metric(key, math.nan, step, time), noted)
 
 
 def _meaning(value: object) -> float | Unusable:
     from ciplug.capture.metric_values import Unusable, meaning
 
     if value is None or isinstance(value, (str, int)):
-        found = meaning(value)
-        return Unusable("text", found) if isinstance(found, str) else found
+        number = meaning(value)
+        return Unusable("text", number) if isinstance(number, str) else number
     if getattr(value, "ndim", 0) or isinstance(value, (list, tuple, set, dict)):
         return Unusable("list", type(value).__name__)
     return Unusable("text", _shown(value))

@@ -108,10 +108,10 @@ class ExampleTable:
             raise self.wrong(f"a row without '{column}', the column of its weight", line=line, row=row)
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
         if not 0 < number <= LARGEST_WEIGHT or number < 1 / LARGEST_WEIGHT:
-            said = "NaN" if value != value else repr(value)[:40]
+            shown = "NaN" if value != value else repr(value)[:40]
             hint = "leave out an example that is not to count" if value == 0 else None
             due = "between 1e-12 and 1e+12" if 0 < number < math.inf else "a number above 0"
-            raise self.wrong(f"the weight {said} in '{column}' is not {due}", line=line, row=row, hint=hint)
+            raise self.wrong(f"the weight {shown} in '{column}' is not {due}", line=line, row=row, hint=hint)
         return float(number)
 
     def _score(self, row: int, column: str, value: object) -> None:

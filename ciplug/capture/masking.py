@@ -83,7 +83,7 @@ class Masks:
     """Names of parameters, tags and options, with `*` for any characters; case does not matter."""
     values: frozenset[str] = frozenset()
     """Texts to mask wherever they stand."""
-    found: dict[str, None] = field(default_factory=dict)
+    masked: dict[str, None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, env: Mapping[str, str], redact: Sequence[str] = ()) -> Masks:
@@ -107,7 +107,7 @@ class Masks:
         for form in _FORMS:
             masked = form.sub(MASK, masked)
         if masked != text:
-            self.found[where] = None
+            self.masked[where] = None
         return masked
 
     def value(self, name: str, value: Any, where: str) -> Any:
@@ -115,7 +115,7 @@ class Masks:
         if value is None or isinstance(value, bool) or value == "":
             return value
         if self.is_named(name) or (is_secret_name(name, value) and not _is_no_secret(value)):
-            self.found[where] = None
+            self.masked[where] = None
             return MASK
         return self.text(value, where) if isinstance(value, str) else value
 

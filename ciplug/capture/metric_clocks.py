@@ -78,8 +78,8 @@ def _clock(name: str) -> _Name | None:
 
 def _is_clock(words: list[str]) -> bool:
     """Whether a name, by its words, may be that of a point in time."""
-    known = set(words)
-    if known & _CLOCKS and known <= _CLOCKS | _BESIDE:
+    parts = set(words)
+    if parts & _CLOCKS and parts <= _CLOCKS | _BESIDE:
         return True
     if len(words) > 2 and words[-1] in ("time", "t") and words[-2] in _EVENTS:
         words = words[:-1]
@@ -99,8 +99,8 @@ def moment(value: Any) -> float | None:
     number = _number(value)
     if number is None:
         return _of_text(value) if isinstance(value, str) else None
-    found = next((number / unit for unit in (1, 10**3, 10**6, 10**9) if _is_within(number, unit)), None)
-    return found if found is not None or number != int(number) else _calendar(str(int(number)))
+    seconds = next((number / unit for unit in (1, 10**3, 10**6, 10**9) if _is_within(number, unit)), None)
+    return seconds if seconds is not None or number != int(number) else _calendar(str(int(number)))
 
 
 def moment_in_words(name: str, value: Any) -> float | None:

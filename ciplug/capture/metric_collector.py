@@ -127,16 +127,16 @@ class Collector:
 
     def _twice(self, key: str, twice: Twice, entry: Entry) -> None:
         """A name with several values. Of objects, only what is in several of them is left out."""
-        found: dict[str, list[Any]] = {}
+        by_name: dict[str, list[Any]] = {}
         for value in twice.values:
             for name, leaf in _below(key, value):
-                found.setdefault(name, []).append(leaf)
-        for name, leaves in found.items():
+                by_name.setdefault(name, []).append(leaf)
+        for name, leaves in by_name.items():
             before, _, last = name.rpartition("/")
             if all(repr(leaf) == repr(leaves[0]) for leaf in leaves):
                 self._walk(before, {last: leaves[0]}, entry)
-            elif (known := self._name(name, entry)) is not None:
-                self._contradict(known, entry)
+            elif (named := self._name(name, entry)) is not None:
+                self._contradict(named, entry)
 
     def _contradict(self, name: str, entry: Entry) -> None:
         self._contradicted.add(name)
@@ -146,32 +146,32 @@ class Collector:
         name = self._name(key, entry)
         if name is None:
             return
-        found = str(value) if is_text else meaning(value)
+        meant = str(value) if is_text else meaning(value)
         if entry.step is not None:
-            self._point(name, found, entry)
-        elif isinstance(found, float):
-            if name in self._values and repr(self._values[name]) != repr(found):
+            self._point(name, meant, entry)
+        elif isinstance(meant, float):
+            if name in self._values and repr(self._values[name]) != repr(meant):
                 self._contradict(name, entry)
-            self._values[name] = found
-        elif isinstance(found, str):
-            self._texts[name] = found
+            self._values[name] = meant
+        elif isinstance(meant, str):
+            self._texts[name] = meant
         else:
-            self._leave_out(name, found.why, entry, found.found)
+            self._leave_out(name, meant.why, entry, meant.found)
 
-    def _point(self, name: str, found: float | str | Unusable, entry: Entry) -> None:
+    def _point(self, name: str, meant: float | str | Unusable, entry: Entry) -> None:
         """One value by steps. A text in the place of a number is NaN, so that no gate takes the number before it."""
-        if isinstance(found, Unusable) and found.why == "null":
+        if isinstance(meant, Unusable) and meant.why == "null":
             if name not in self._absent:
-                self._absent[name] = self._left_out(name, "null", entry, found.found)
+                self._absent[name] = self._left_out(name, "null", entry, meant.found)
             return
         self._unsure.pop(name, None)
         points = self._points.get(name)
         if points is None:
             points = self._points[name] = Points()
-        if isinstance(found, float):
-            points.add(entry, found)
+        if isinstance(meant, float):
+            points.add(entry, meant)
         else:
-            points.add(entry, math.nan, found if isinstance(found, str) else found.found, entry.line_of(name))
+            points.add(entry, math.nan, meant if isinstance(meant, str) else meant.found, entry.line_of(name))
         self._count += 1
         if self._count > MAX_POINTS:
             hint = "log less often: every epoch, or every hundredth step"
@@ -200,9 +200,9 @@ class Collector:
 
     def _name(self, key: str, entry: Entry) -> str | None:
         """Return the name as it is kept; None for one that metrics cannot have, which is left out."""
-        known = self._names.get(key)
-        if known is not None:
-            return known
+        existing = self._names.get(key)
+        if existing is not None:
+            return existing
         name = metric_name(key)
         if METRIC_NAME.fullmatch(name):
             self._names[key] = name
@@ -322,8 +322,8 @@ def _steps_among(values: Mapping[str, Any]) -> list[int] | None:
     """The list among others that gives their steps, as in {"epoch": [1, 2], "loss": [0.5, 0.4]}."""
     for name in STEP_KEYS:
         steps = values.get(name)
-        if isinstance(steps, list) and steps and None not in (found := [whole(one) for one in steps]):
-            return [one for one in found if one is not None]
+        if isinstance(steps, list) and steps and None not in (steps_read := [whole(one) for one in steps]):
+            return [one for one in steps_read if one is not None]
     return None
 
 

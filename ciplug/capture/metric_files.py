@@ -38,22 +38,22 @@ def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (
     """
     shown = file or str(path)
     if events := event_files(path, skip):
-        found = _of_events(events, shown)
+        read = _of_events(events, shown)
     elif path.is_dir():
-        found = _dvclive(path, shown, skip)
+        read = _dvclive(path, shown, skip)
     else:
         source = Source(path)
         metrics = Collector(source, shown, by_row=reading.take == "last")
         for entry in entries(source, reading.step, metrics.broken, metrics.unnamed):
             metrics.add(entry)
-        found = metrics.metrics()
+        read = metrics.metrics()
     if reading.take in (None, "last"):
-        return found
-    values, left = values_that_count(found.series, reading, str(path))
-    others = {name: value for name, value in found.values.items() if name not in found.series}
+        return read
+    values, left = values_that_count(read.series, reading, str(path))
+    others = {name: value for name, value in read.values.items() if name not in read.series}
     # Whoever takes another value does not need the last.
-    noted = [one for one in found.left_out if one.why != "order"]
-    return replace(found, values={**others, **values}, left_out=(*noted, *left))
+    noted = [one for one in read.left_out if one.why != "order"]
+    return replace(read, values={**others, **values}, left_out=(*noted, *left))
 
 
 def _of_events(files: Sequence[Path], shown: str) -> Metrics:

@@ -57,14 +57,14 @@ def entries(
     reader = READERS.get(source.extension)
     if reader is None:
         raise source.wrong(f"no metric file has the extension {source.extension!r}: {', '.join(READERS)}")
-    found = reader(source, broken)
-    if isinstance(found, Rows):
-        if found.unnamed is not None and unnamed is not None:
-            unnamed(found.unnamed)
-        return entries_of_rows(source, without_settings(found.rows), found.columns, step=step, broken=broken)
+    result = reader(source, broken)
+    if isinstance(result, Rows):
+        if result.unnamed is not None and unnamed is not None:
+            unnamed(result.unnamed)
+        return entries_of_rows(source, without_settings(result.rows), result.columns, step=step, broken=broken)
     if step is not None:
         raise source.wrong(f"no table, so no column '{step}' gives the step")
-    return found
+    return result
 
 
 def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:

@@ -41,9 +41,9 @@ def header_of(rows: Sequence[Sequence[str]], value: Callable[[str], Any], known:
     if all(number is None for number in numbers):
         return _levels(first, rest, value)
     if len(first) == 2 and numbers[0] is None and numbers[1] is not None:
-        found = _pairs(first, numbers[1], rest, value, has_known=has_known)
-        if found is not None:
-            return found
+        header = _pairs(first, numbers[1], rest, value, has_known=has_known)
+        if header is not None:
+            return header
     if has_known:
         return None
     is_whole = not any(isinstance(number, float) for number in numbers)

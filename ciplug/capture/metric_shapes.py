@@ -122,8 +122,8 @@ def entries_of_rows(
             yield Entry({f"fold {row.number - 1}": row.values}, line=row.line)
     elif by := _row_names(window, names):
         for row in every:
-            found = {key: one for key, one in row.values.items() if key not in by and key not in index}
-            yield Entry({_joined(_row_name(key, row.values.get(key)) for key in by): found}, line=row.line)
+            measured = {key: one for key, one in row.values.items() if key not in by and key not in index}
+            yield Entry({_joined(_row_name(key, row.values.get(key)) for key in by): measured}, line=row.line)
     else:
         by_index = next((one for one in index if _is_rising(window, one)), None)
         yield from _by_steps(
@@ -148,10 +148,10 @@ def _step_column(rows: Sequence[Row], names: Sequence[str]) -> str | None:
     lower = {name.lower(): name for name in reversed(names)}
     ends = {name.lower().rpartition("/")[2]: name for name in reversed(names)}
     candidates = [where[key] for where in (lower, ends) for key in STEP_KEYS if key in where]
-    found = [name for name in candidates if _steps_are_whole(rows, name)]
-    found = [name for name in found if not _names_rows(rows, names, name)]
+    whole = [name for name in candidates if _steps_are_whole(rows, name)]
+    whole = [name for name in whole if not _names_rows(rows, names, name)]
     # One that never changes tells the rows of a table apart from nothing.
-    return next((name for name in found if len({row.values.get(name) for row in rows}) > 1), next(iter(found), None))
+    return next((name for name in whole if len({row.values.get(name) for row in rows}) > 1), next(iter(whole), None))
 
 
 def _names_rows(rows: Sequence[Row], names: Sequence[str], step: str) -> bool:
@@ -189,8 +189,8 @@ def _with_steps(source: Source, rows: Iterable[Row], step: str, broken: Broken) 
 
 
 def _checked(source: Source, rows: Sequence[Row], name: str) -> str:
-    found = next((row for row in rows if name in row.values), None)
-    if found is None:
+    example = next((row for row in rows if name in row.values), None)
+    if example is None:
         some = ", ".join(dict.fromkeys(one for row in rows[:20] for one in row.values)) or "none"
         raise source.wrong(f"no column '{name}', which is to give the step", hint=f"the columns are: {some[:300]}")
     for row in rows:
@@ -258,15 +258,15 @@ def _is_rising(rows: Sequence[Row], name: str) -> bool:
 
 def _index_columns(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     """The columns that only count rows, as pandas writes them. One that is called `index` may be something else."""
-    found = []
+    columns = []
     for name in names:
         given = [whole(row.values.get(name)) for row in rows]
         if name.lower() not in INDEX_KEYS or not given or None in given:
             continue
         counts = given == list(range(given[0] or 0, (given[0] or 0) + len(given)))
         if name.lower() != "index" or (counts and (len(given) > 1 or given == [0])):
-            found.append(name)
-    return found
+            columns.append(name)
+    return columns
 
 
 def _without(rows: Iterable[Row], names: Collection[str]) -> Iterable[Row]:
@@ -285,9 +285,9 @@ def _long(rows: Iterable[Row], name: str, value: str, step: str | None) -> Itera
         time, cells = _without_times(row.values)
         if step is not None and (given := whole(cells.pop(step, None))) is not None:
             at = given
-        key, found = cells.pop(name, None), cells.pop(value, None)
+        key, number = cells.pop(name, None), cells.pop(value, None)
         if not _is_given(key) or isinstance(key, Twice):
-            yield Entry({"": found}, line=row.line)
+            yield Entry({"": number}, line=row.line)
             continue
         about = {key: one for key in list(cells) if key.lower() in ABOUT_KEYS and (one := cells.pop(key)) is not None}
         if step is not None:
@@ -297,7 +297,7 @@ def _long(rows: Iterable[Row], name: str, value: str, step: str | None) -> Itera
         others = {f"{full}/{n}": one for n, one in cells.items() if n not in parts and one is not None}
         others |= {f"{full}/{n}": one for n, one in about.items() if not isinstance(one, str)}
         texts = {f"{full}/{n}": one for n, one in about.items() if isinstance(one, str)}
-        yield Entry({full: found, **others}, at if step is not None else None, row.line, time=time, texts=texts)
+        yield Entry({full: number, **others}, at if step is not None else None, row.line, time=time, texts=texts)
 
 
 def _row_names(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
@@ -307,8 +307,8 @@ def _row_names(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     """
     if any(name.lower() in STEP_KEYS and not _names_rows(rows, names, name) for name in names):
         return []
-    known = [name for name in names if name.lower() in (*ROW_KEYS, *INDEX_KEYS)]
-    return _naming(rows, names, may_lack=False) or _naming(rows, known, may_lack=True)
+    usual = [name for name in names if name.lower() in (*ROW_KEYS, *INDEX_KEYS)]
+    return _naming(rows, names, may_lack=False) or _naming(rows, usual, may_lack=True)
 
 
 def _naming(rows: Sequence[Row], names: Sequence[str], *, may_lack: bool) -> list[str]:
@@ -354,8 +354,8 @@ def _row_name(column: str, value: Any) -> str:
 
 def _joined(parts: Iterable[str]) -> str:
     """The parts of a name; empty where one is missing."""
-    found = list(parts)
-    return "/".join(found) if all(found) else ""
+    texts = list(parts)
+    return "/".join(texts) if all(texts) else ""
 
 
 def _first(names: Sequence[str], wanted: Sequence[str]) -> str | None:

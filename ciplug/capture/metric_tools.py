@@ -25,9 +25,9 @@ _RAY_ABOUT = ("config", "pid", "node_ip", "hostname")
 
 def object_of(document: Any) -> dict[str, Any] | None:
     """Return the document of a known tool with the names of its metrics; None for any other."""
-    for known in (_catboost, _evaluation, _one_row, _kubeflow, _component, _benchmarks):
-        if found := known(document):
-            return found
+    for reader in (_catboost, _evaluation, _one_row, _kubeflow, _component, _benchmarks):
+        if entries := reader(document):
+            return entries
     return None
 
 
@@ -104,10 +104,10 @@ def _kubeflow(document: Any) -> dict[str, Any] | None:
     """The metrics of a step of Kubeflow Pipelines: {"metrics": [{"name": "accuracy-score", "numberValue": 0.9}]}."""
     if not isinstance(document, dict) or document.keys() != {"metrics"} or not _is_list(document["metrics"], dict):
         return None
-    found = document["metrics"]
-    if not all(isinstance(one.get("name"), str) and "numberValue" in one for one in found):
+    listed = document["metrics"]
+    if not all(isinstance(one.get("name"), str) and "numberValue" in one for one in listed):
         return None
-    return with_twice([(one["name"], one["numberValue"]) for one in found])
+    return with_twice([(one["name"], one["numberValue"]) for one in listed])
 
 
 def _component(document: Any) -> dict[str, Any] | None:
@@ -118,7 +118,7 @@ def _component(document: Any) -> dict[str, Any] | None:
     if not isinstance(document, dict) or not {"artifacts"} <= document.keys() <= {"artifacts", "parameterValues"}:
         return None
     try:
-        found = {
+        lists = {
             name: [
                 with_twice(
                     [*((key, value) for key, value in one.items() if key != "metadata"), *one["metadata"].items()]
@@ -130,9 +130,9 @@ def _component(document: Any) -> dict[str, Any] | None:
     except (TypeError, KeyError, AttributeError):
         return None
     values = document.get("parameterValues", {})
-    if not isinstance(values, dict) or not all(_is_list(each, dict) for each in found.values()):
+    if not isinstance(values, dict) or not all(_is_list(each, dict) for each in lists.values()):
         return None
-    return with_twice([*values.items(), *((name, each if each[1:] else each[0]) for name, each in found.items())])
+    return with_twice([*values.items(), *((name, each if each[1:] else each[0]) for name, each in lists.items())])
 
 
 def _benchmarks(document: Any) -> dict[str, Any] | None:

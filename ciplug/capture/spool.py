@@ -47,11 +47,11 @@ class Spool:
 
     def entries(self) -> list[Path]:
         """The folders of all entries, whatever state they are in."""
-        found = []
+        entries = []
         for top in self._folders():
             with contextlib.suppress(FileNotFoundError), os.scandir(top) as listed:
-                found += [Path(one.path) for one in listed if not one.name.startswith(".") and one.is_dir()]
-        return found
+                entries += [Path(one.path) for one in listed if not one.name.startswith(".") and one.is_dir()]
+        return entries
 
     def open_session(self, run_id: str) -> RunWriter | None:
         """Open what MLflow's client changes about a recorded run, or about what has no record."""

@@ -253,17 +253,17 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
     if args.hand_over:
         return _of_this_commit(session, Path(args.output_dir) / BUNDLE)
-    asked = options.bundle_for_run(args, session)
+    requested = options.bundle_for_run(args, session)
     if args.promote_to and session.to_archive:
         raise UsageError(f"--promote-to: {session.store_uri} has no registry", hint="see docs/jenkins.md")
-    if asked and args.promote_to and session.context.trusted:
+    if requested and args.promote_to and session.context.trusted:
         raise UsageError(
             "--promote-to cannot be used with --bundle: the run is not in the store yet",
             hint="promote it after `ciplug collect`",
         )
-    if asked is None and args.output_dir and not session.context.trusted:
+    if requested is None and args.output_dir and not session.context.trusted:
         return _of_this_commit(session, Path(args.output_dir) / BUNDLE)
-    return asked
+    return requested
 
 
 def _of_this_commit(session: Session, bundle: Path) -> Path:

@@ -9,47 +9,69 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import show_report, tell_problems
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, listed
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.run import Run
 from ciplug.reports.report import Report
+from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.compare import compare_runs
-from ciplug.steps.select import chosen_runs, resolve_base
+from ciplug.steps.named_run import HELP, chosen_runs, named_base
+from ciplug.steps.select import NamedBase
+from ciplug.steps.session import Session
+from ciplug.steps.unverified_runs import unverified_runs
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", metavar="BASE", nargs="?", help="commit, branch or tag (default: the merge base)")
+    parser.add_argument("base", metavar="BASE", nargs="?", help=f"{HELP} (default: the merge base)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("head", metavar="HEAD", nargs="?", help="commit, branch or tag (default: this commit)")
-    which.add_argument("--run", metavar="ID", help="compare this run, whether or not it counts for its commit")
-    parser.add_argument("--model", metavar="M", help="one model only")
+    which.add_argument("head", metavar="HEAD", nargs="?", help="what to compare, named likewise (default: this commit)")
+    which.add_argument("--run", metavar="RUN", help="compare this run, whether or not it counts for its commit")
+    parser.add_argument("--model", metavar="M", help="one model only (default: that of ciplug.yaml, if it ran)")
     parser.add_argument("--format", choices=("table", "markdown", "json", "csv"), default="table")
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = all_runs(session)
-    chosen = chosen_runs(session, runs, run=args.run, commit=args.head, model=args.model)
+    base = named_base(session, runs, args.base, args.model) if args.base else None
+    model = args.model or (base.run.model if isinstance(base, NamedBase) and not (args.head or args.run) else None)
+    chosen = _of_own_model(session, chosen_runs(session, runs, run=args.run, commit=args.head, model=model), args.model)
+    if isinstance(base, NamedBase) and base.run.id in {run.id for run in chosen}:
+        raise UsageError(f"'{args.base}' is run {base.run.id[:12]}, which would be compared with itself")
     if args.format == "csv" and len(chosen) > 1:
         raise UsageError(
             f"this commit has runs of {len(chosen)} models, and CSV holds one table",
             hint=f"choose one: --model {chosen[0].model}",
         )
-    sections = compare_runs(session, runs, chosen, resolve_base(session, args.base))
+    sections = compare_runs(session, runs, chosen, base)
     tell_problems(runs)
+    unverified = None if args.run else unverified_runs(session, runs, chosen[0].commit, sections, args.model)
     comparisons = [section.comparison for section in sections]
     if args.base:
         _need_baselines(comparisons)
     if args.format == "json":
         console.out(dumps({"schema": 1, "comparisons": [plain(c) for c in comparisons]}))
     elif args.format == "table":
-        show_report(Report(sections=tuple(sections), context=session.context))
+        show_report(Report(sections=tuple(sections), context=session.context, unverified=unverified))
     else:
         _print_tables(comparisons, args.format)
+        if unverified:
+            console.say(f"{unverified.title}. {unverified.words}")
     return 0
+
+
+def _of_own_model(session: Session, chosen: list[Run], asked: str | None) -> list[Run]:
+    """The run of the model of ciplug.yaml, where the commit has runs of others too and nobody named a model."""
+    own = [run for run in chosen if run.model == session.config.model]
+    if asked or not own or len(own) == len(chosen):
+        return chosen
+    others = listed([clean(run.model, 40) for run in chosen if run not in own])
+    console.say(f"this commit has runs of {others}, too: --model compares one of these")
+    return own
 
 
 def _need_baselines(comparisons: Sequence[Comparison]) -> None:

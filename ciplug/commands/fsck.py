@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from ciplug import console
 from ciplug.commands import options
@@ -18,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-registry", action="store_true", help="take the registry as it is now, whatever this clone has seen"
     )
+    parser.add_argument(
+        "--no-files", action="store_true", help="do not read the files of artifacts, only see that they are there"
+    )
     parser.add_argument("--json", action="store_true", help="the problems as JSON on stdout")
 
 
@@ -26,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
         session = options.session_of(args)
         for words in accept_registry(session):
             console.out(f"accepted: {words}")
-    checked = check(options.session_of(args), repair=args.repair, restore=args.restore_registry)
+    progress = None if args.no_files else partial(console.transfer, "files read")
+    checked = check(options.session_of(args), repair=args.repair, restore=args.restore_registry, progress=progress)
     for place, count in checked.unchecked.items():
         console.say(f"{count} artifacts are kept in {place}, which is not checked")
     for note in checked.notes:
@@ -35,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
         console.out(_as_json(checked))
     else:
         _show(checked)
-    found = checked.open_problems
-    console.say(f"{checked.runs} runs, {checked.models} models in the registry, {_counted(len(found))}")
-    if any(problem.repairable for problem in found):
+    problems = checked.open_problems
+    console.say(f"{checked.runs} runs, {checked.models} models in the registry, {_counted(len(problems))}")
+    if any(problem.repairable for problem in problems):
         console.say("some of these can be repaired: ciplug fsck --repair")
     if checked.kept:
         console.say("if these entries are genuine, put them back: ciplug fsck --restore-registry")
-    return 3 if found else 0
+    return 3 if problems else 0
 
 
 def _show(checked: Checked) -> None:

@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = queried_runs(args, session)
-    found = audit_gates(session, runs.catalog, args.model, args.branch)
+    audit = audit_gates(session, runs.catalog, args.model, args.branch)
     if args.format == "json":
         from ciplug.records.canonical import dumps, plain
 
-        console.out(dumps({"schema": 1, **plain(found)}))
+        console.out(dumps({"schema": 1, **plain(audit)}))
     else:
-        console.out(_table(found.gates, args.format))
-        _tell(found)
+        console.out(_table(audit.gates, args.format))
+        _tell(audit)
     runs.problems.update(runs.catalog.problems)
     tell_problems(runs)
     return 0
@@ -64,10 +64,10 @@ def _row(one: GateAudit) -> list[str]:
     ]
 
 
-def _tell(found: Audit) -> None:
-    branch = f" of {found.branch}" if found.branch else ""
-    console.say(f"{found.model}, by {found.policy}: {counted(found.runs, 'run')}, one a commit{branch}")
-    if found.not_replayed:
-        console.say(f"not replayed, as they judge more than one number a run: {listed(found.not_replayed, most=8)}")
-    if short := [one.gate for one in found.gates if one.noise is None and one.allowance is not None]:
+def _tell(audit: Audit) -> None:
+    branch = f" of {audit.branch}" if audit.branch else ""
+    console.say(f"{audit.model}, by {audit.policy}: {counted(audit.runs, 'run')}, one a commit{branch}")
+    if audit.not_replayed:
+        console.say(f"not replayed, as they judge more than one number a run: {listed(audit.not_replayed, most=8)}")
+    if short := [one.gate for one in audit.gates if one.noise is None and one.allowance is not None]:
         console.say(f"too few runs tell the noise of: {listed(short, most=8)}")

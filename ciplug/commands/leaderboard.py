@@ -108,15 +108,15 @@ def _as_json(board: Leaderboard) -> dict[str, object]:
 
 
 def _tell_left_out(board: Leaderboard) -> None:
-    metric, found = board.ranking.metric, board.found
+    metric, result = board.ranking.metric, board.result
     for count, why in (
         (board.barred.get(Reason.NOT_FINISHED, 0), "left out, not finished"),
         (board.barred.get(Reason.DIRTY, 0), "left out, dirty: tracked files differed from the commit"),
         (board.barred.get(Reason.FORK, 0), "left out, of a fork's job"),
-        (found.hidden, "left out, withdrawn, deleted or with an amendment that cannot be read"),
-        (found.left_out, "left out: a value compared in --where is NaN"),
-        (found.absent, f"left out, without {metric}"),
-        (found.undefined, f"ranked last, as {metric} is NaN"),
+        (result.hidden, "left out, withdrawn, deleted or with an amendment that cannot be read"),
+        (result.left_out, "left out: a value compared in --where is NaN"),
+        (result.absent, f"left out, without {metric}"),
+        (result.undefined, f"ranked last, as {metric} is NaN"),
     ):
         if count:
             console.say(f"{counted(count, 'run')} {why}")

@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(config: Config, asked: str | None) -> list[str]:
+def _models(config: Config, model: str | None) -> list[str]:
     """The models of a file, or the one that is asked for."""
-    return [asked] if asked else list(config.models) or [config.model or DEFAULT_MODEL]
+    return [model] if model else list(config.models) or [config.model or DEFAULT_MODEL]
 
 
 def _check(name: str, policy: Policy, source: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
+from ciplug.steps.named_run import HELP
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.stage_change import StageChange
@@ -17,17 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="STAGE", required=True, help="a stage of the policy, by default staging or production"
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--run", metavar="ID", help="the run to promote (default: the model's run of this commit)")
+    which.add_argument(
+        "--run", metavar="RUN", help=f"the run to promote: {HELP} (default: the model's run of this commit)"
+    )
     which.add_argument(
         "--version", metavar="N", type=options.version_number, help="promote this registered version instead of a run"
     )
-    parser.add_argument(
-        "--deployment",
-        metavar="ENVIRONMENT",
-        nargs="?",
-        const="",
-        help="record a deployment of the version's commit with the forge (default: the stage's name)",
-    )
+    options.add_deployment(parser)
     parser.add_argument("--release", action="store_true", help="publish a release MODEL@vN on the forge")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
 

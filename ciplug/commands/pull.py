@@ -15,7 +15,7 @@ from ciplug.steps import placing
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.evidence.offline import offline
 from ciplug.steps.fetch import Fetched, fetch
-from ciplug.steps.named_run import find_run
+from ciplug.steps.named_run import HELP, find_run
 from ciplug.steps.pull import LOCK, pull
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run's id or its beginning, a commit, MODEL@STAGE, MODEL@ALIAS, MODEL@vN, or models:/MODEL/VERSION",
+        help=f"{HELP}, MODEL@ALIAS, or models:/MODEL/VERSION",
     )
     parser.add_argument("path", metavar="PATH", nargs="*", help="artifacts, or files in them (default: all)")
     parser.add_argument("--model", metavar="M", help="which model's run of a commit (default: that of ciplug.yaml)")

@@ -102,19 +102,19 @@ def _history(session: Session, args: argparse.Namespace) -> int:
         _need(session, read_model(session, args.model), events=len(events))
         console.out(dumps(events))
         return 0
-    found = past.history(session, args.model, limit or None)
+    shown = past.history(session, args.model, limit or None)
     _tell_store(session)
-    _need(session, found.model, events=len(found.events))
-    _tell_notes(found.model)
+    _need(session, shown.model, events=len(shown.events))
+    _tell_notes(shown.model)
     if args.event:
-        chosen = next((one for one in found.events if one.event.seq == args.event), None)
+        chosen = next((one for one in shown.events if one.event.seq == args.event), None)
         if chosen is None:
-            raise NotFound(f"'{args.model}' has no event {args.event}", hint=f"events: 1 to {len(found.events)}")
+            raise NotFound(f"'{args.model}' has no event {args.event}", hint=f"events: 1 to {len(shown.events)}")
         console.out(dumps(chosen.event) if args.json else tables.event(chosen))
         return 0
-    console.out(tables.history(found.events))
-    if found.earlier:
-        console.say(f"{counted(found.earlier, 'earlier event')}: --limit 0 shows all")
+    console.out(tables.history(shown.events))
+    if shown.earlier:
+        console.say(f"{counted(shown.earlier, 'earlier event')}: --limit 0 shows all")
     return 0
 
 
@@ -153,11 +153,11 @@ def _verify(session: Session, args: argparse.Namespace) -> int:
         _need(session, Model(args.model))
     wrong = [check for check in checks if check.problems]
     if args.json:
-        found = [
+        facts = [
             {"model": c.model, "events": c.events, "problems": [{"where": p.where, "what": p.what} for p in c.problems]}
             for c in checks
         ]
-        console.out(dumps(found))
+        console.out(dumps(facts))
     for check in checks:
         if not check.problems:
             console.say(f"{untrusted.clean(check.model, 120)}: {counted(check.events, 'event')} verified")
@@ -165,10 +165,10 @@ def _verify(session: Session, args: argparse.Namespace) -> int:
 
 
 def _vouch(session: Session, args: argparse.Namespace) -> int:
-    found = past.history(session, args.model)
-    _need(session, found.model, events=len(found.events))
-    console.out(tables.history(found.events))
-    console.say(f"vouched for {len(found.events)} events, as event {vouch(session, args.model)}")
+    shown = past.history(session, args.model)
+    _need(session, shown.model, events=len(shown.events))
+    console.out(tables.history(shown.events))
+    console.say(f"vouched for {len(shown.events)} events, as event {vouch(session, args.model)}")
     return 0
 
 

@@ -12,10 +12,10 @@ from ciplug.reports import untrusted
 from ciplug.steps.history import PastEvent
 
 
-def models(found: Sequence[Model], config: Config) -> str:
+def models(models: Sequence[Model], config: Config) -> str:
     """All models, the version in each stage, and their aliases."""
     ladders = [section.policy.ladder for section in config.sections()]
-    stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in found)) for stage in group)
+    stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in models)) for stage in group)
     rows = [
         [
             untrusted.clean(model.name, 60),
@@ -23,7 +23,7 @@ def models(found: Sequence[Model], config: Config) -> str:
             *(_at(model, stage) for stage in stages),
             _listed(f"{name}=v{number}" for name, number in sorted(model.aliases.items())),
         ]
-        for model in found
+        for model in models
     ]
     return _draw_filled(["model", "versions", *map(str.lower, stages), "aliases"], rows)
 
@@ -53,8 +53,8 @@ def versions(model: Model) -> str:
 
 def words(model: Model) -> list[str]:
     """The description and the tags of a model itself, a line each."""
-    found = {"description": untrusted.clean(model.description or "", 400), "tags": _tags(model)}
-    return [untrusted.defuse(f"{name}: {text}") for name, text in found.items() if text]
+    texts = {"description": untrusted.clean(model.description or "", 400), "tags": _tags(model)}
+    return [untrusted.defuse(f"{name}: {text}") for name, text in texts.items() if text]
 
 
 def history(events: Iterable[PastEvent]) -> str:

@@ -15,6 +15,7 @@ from ciplug.errors import PermissionDenied, UsageError
 from ciplug.reports.formats import FORMATS, render
 from ciplug.steps import workflow_run
 from ciplug.steps.all_runs import all_runs
+from ciplug.steps.named_run import HELP, find_run
 from ciplug.steps.reporting import snapshot
 from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.select import resolve_commit
@@ -31,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_label(parser)
     parser.add_argument("--format", choices=FORMATS, default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file instead of stdout")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--run", metavar="RUN", help=f"report on one run: {HELP}")
+    which.add_argument(
         "--commit",
         metavar="SHA",
         help="the commit to report on (default: this one, or the one of the run that a workflow_run job follows)",
@@ -42,18 +45,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.post and args.model:
         raise UsageError("--model cannot be used with --post: the comment covers all models of the commit")
+    if args.post and args.run:
+        raise UsageError("--run cannot be used with --post: the comment is about the run that counts for the commit")
     if args.label and not args.post:
         raise UsageError("--label needs --post")
     session = options.session_of(args)
-    follows = None if args.commit else github_actions.triggering_run(session.env)
+    follows = None if args.commit or args.run else github_actions.triggering_run(session.env)
     if follows:
         session = workflow_run.about(session, follows)
-    commit = resolve_commit(session, args.commit)
+    runs = None
+    run = None
+    if args.run:
+        runs = all_runs(session)
+        run = find_run(session, runs, args.run, args.model, any_run=True).run
+    commit = (run.commit if run else None) or resolve_commit(session, args.commit)
     foreign = commit != session.context.commit
     if foreign:
         session = replace(session, context=replace(session.context, commit=commit, tag=None, pull_request=None))
-    runs = all_runs(session)
-    taken = snapshot.take(session, runs, commit, args.model)
+    runs = runs or all_runs(session)
+    taken = snapshot.take(session, runs, commit, args.model, run=run)
     tell_problems(runs)
     _write(args, session, taken.report)
     if not args.post:

@@ -11,6 +11,7 @@ from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
@@ -42,9 +43,11 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
     """Return all runs, with a catalog to search; if the store is not contacted, the age of the data is printed."""
     if not args.offline:
         return all_runs(session)
-    runs = session.runs(offline=True)
+    runs = judged_runs(session, offline=True)
     if moment := runs.catalog.as_of:
         console.complain(f"offline: {session.store_name} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+    if runs.catalog.changed and session.config.signers:
+        console.complain("warning: signatures are not read offline: amendments are shown that do not count")
     return runs
 
 
@@ -55,15 +58,15 @@ def tell_unknown(model: str, runs: Runs) -> None:
         console.say(f"no run is of a model named '{model}': {nearest(model, models)}")
 
 
-def tell_gaps(found: SearchResult, by: Sequence[Key]) -> None:
+def tell_gaps(result: SearchResult, by: Sequence[Key]) -> None:
     """Say where a number was missing that would have decided."""
     from ciplug.reports.untrusted import clean
 
     name = clean(str(by[0])) if by else ""
     for count, why in (
-        (found.left_out, "left out: a value compared in --where is NaN"),
-        (found.undefined, f"listed last, as {name} is NaN"),
-        (found.absent, f"listed last, without {name}"),
+        (result.left_out, "left out: a value compared in --where is NaN"),
+        (result.undefined, f"listed last, as {name} is NaN"),
+        (result.absent, f"listed last, without {name}"),
     ):
         if count:
             console.say(f"{counted(count, 'run')} {why}")

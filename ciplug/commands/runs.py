@@ -1,15 +1,15 @@
-"""List, show and amend recorded runs."""
+"""List, show, compare and amend recorded runs."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.commands import options
+from ciplug.commands import options, run_diff
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_details import CHILDREN_MOST, details
 from ciplug.commands.run_tables import (
@@ -31,7 +31,7 @@ from ciplug.commands.run_tables import (
 from ciplug.errors import UsageError, counted
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.changes import Changes, RefusedParam
-from ciplug.records.keys import parse_runs
+from ciplug.records.keys import RunKey, parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.amend import (
@@ -47,7 +47,7 @@ from ciplug.steps.amend import (
     view_of,
 )
 from ciplug.steps.erase import erase
-from ciplug.steps.named_run import find_run
+from ciplug.steps.named_run import HELP, find_key, find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
@@ -65,8 +65,19 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|tag|rename|withdraw|delete|restore")
-    adders = (_add_list, _add_show, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore)
+    words = "list|show|diff|tag|rename|withdraw|delete|restore|sign"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar=words)
+    adders = (
+        _add_list,
+        _add_show,
+        _add_diff,
+        _add_tag,
+        _add_rename,
+        _add_withdraw,
+        _add_delete,
+        _add_restore,
+        _add_sign,
+    )
     for verb in [add(verbs) for add in adders]:
         options.repeat_common(verb)
 
@@ -93,16 +104,23 @@ def _add_list(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_show(verbs: Verbs) -> argparse.ArgumentParser:
     showing = verbs.add_parser("show", help="show one run, and how it was amended", allow_abbrev=False)
-    words = "a run's id or its beginning, a commit, branch or tag, MODEL@STAGE or MODEL@vN"
-    showing.add_argument("id", metavar="RUN", help=words)
+    showing.add_argument("id", metavar="RUN", help=HELP)
     showing.add_argument("--model", metavar="M", help="which model's run of a commit (default: that of ciplug.yaml)")
     showing.add_argument("--json", action="store_true", help="as JSON on stdout")
     return showing
 
 
+def _add_diff(verbs: Verbs) -> argparse.ArgumentParser:
+    diffing = verbs.add_parser("diff", help="show what differs between runs", allow_abbrev=False)
+    run_diff.add_arguments(diffing)
+    return diffing
+
+
 def _add_tag(verbs: Verbs) -> argparse.ArgumentParser:
     tagging = verbs.add_parser("tag", help="set or remove tags of recorded runs", allow_abbrev=False)
-    tagging.add_argument("items", metavar="ID|KEY=VALUE", nargs="+", help="runs, and the tags to set on them")
+    tagging.add_argument(
+        "items", metavar="RUN|KEY=VALUE", nargs="+", help=f"runs, and the tags to set on them; a run: {HELP}"
+    )
     tagging.add_argument(
         "--remove", metavar="KEY", action="append", default=[], help="remove this tag; may be repeated"
     )
@@ -111,7 +129,7 @@ def _add_tag(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_rename(verbs: Verbs) -> argparse.ArgumentParser:
     renaming = verbs.add_parser("rename", help="give a recorded run another name", allow_abbrev=False)
-    renaming.add_argument("id", metavar="ID", help="a run's id, or the beginning of it")
+    renaming.add_argument("id", metavar="RUN", help=HELP)
     renaming.add_argument("name", metavar="NAME", help="the new name")
     return renaming
 
@@ -134,8 +152,15 @@ def _add_restore(verbs: Verbs) -> argparse.ArgumentParser:
     return _add_ids(verbs.add_parser("restore", help=words, allow_abbrev=False))
 
 
+def _add_sign(verbs: Verbs) -> argparse.ArgumentParser:
+    words = "sign runs as they are now, with the key of this job: those that were recorded before your team signed"
+    signing = verbs.add_parser("sign", help=words, allow_abbrev=False)
+    signing.add_argument("ids", metavar="RUN", nargs="+", help=HELP)
+    return signing
+
+
 def _add_ids(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("ids", metavar="ID", nargs="+", help="a run's id, or the beginning of it")
+    parser.add_argument("ids", metavar="RUN", nargs="+", help=HELP)
     parser.add_argument("--reason", metavar="TEXT", help="the reason, kept with the run; withdraw needs one")
     return parser
 
@@ -146,6 +171,10 @@ def run(args: argparse.Namespace) -> int:
         return _list(args, session)
     if args.verb == "show":
         return _show(args, session)
+    if args.verb == "sign":
+        return _sign(session, args.ids)
+    if args.verb == "diff":
+        return run_diff.show_diff(args, session)
     ids, change = _targets_and_change(args)
     if args.verb == "withdraw" and args.erase:
         _erase(session, ids, args.reason)
@@ -157,8 +186,9 @@ def run(args: argparse.Namespace) -> int:
 def _erase(session: Session, ids: list[str], reason: str) -> None:
     from ciplug.reports.untrusted import clean
 
-    targets = targets_of(View(session.runs()), ids)
-    erased = erase(session, targets, reason)
+    view = View(session.runs())
+    targets = targets_of(view, _keys_of(session, view, ids))
+    erased = erase(session, [target.key for target in targets], reason)
     for target in targets:
         console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
     console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")
@@ -170,9 +200,28 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
     )
 
 
+def _sign(session: Session, ids: list[str]) -> int:
+    from ciplug.reports.untrusted import clean
+    from ciplug.steps.sign_runs import sign_runs
+
+    for one in sign_runs(session, ids):
+        name = f"run {one.run.id[:12]} ({clean(one.run.model, 40)})"
+        numbers = _numbers(one.run.metrics)
+        if one.objects:
+            console.say(f"{name}: signed by {one.by}, {counted(one.objects, 'object')}; {numbers or 'no metrics'}")
+        else:
+            console.say(f"{name}: signed by {one.by} already")
+        if one.unsigned_parent:
+            console.complain(
+                f"warning: a run that started {one.run.id[:12]} is not signed, so neither counts as signed",
+                f"sign that one, too: ciplug runs sign {(one.run.parent or '')[:12]}",
+            )
+    return 0
+
+
 def _show(args: argparse.Namespace, session: Session) -> int:
     runs = all_runs(session)
-    shown_run = find_run(session, runs, args.id, args.model).run
+    shown_run = find_run(session, runs, args.id, args.model, any_run=True).run
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
     is_child = [Comparison(PARENT, "=", shown_run.id)]
     if args.json:
@@ -229,7 +278,7 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], RequestedC
         ids = [item for item in args.items if "=" not in item]
         tags = dict(item.split("=", 1) for item in args.items if "=" in item)
         if not ids:
-            raise UsageError("no run is named", hint="ciplug runs tag ID KEY=VALUE")
+            raise UsageError("no run is named", hint="ciplug runs tag RUN KEY=VALUE")
         if not (tags or args.remove):
             raise UsageError("no tag is named", hint=f"ciplug runs tag {ids[0]} KEY=VALUE, or --remove KEY")
         return ids, RequestedChange(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
@@ -243,13 +292,21 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], RequestedC
     return args.ids, replace(change, reason=args.reason)
 
 
+def _keys_of(session: Session, view: View, names: Sequence[str]) -> list[RunKey]:
+    """The runs that are named; what a person must know about them is printed."""
+    found = [find_key(session, view.runs, name, any_run=True) for name in names]
+    for note in dict.fromkeys(note for one in found for note in one.notes):
+        console.complain(note)
+    return [one.key for one in found]
+
+
 def _amend(session: Session, ids: list[str], change: RequestedChange) -> None:
     from ciplug.reports.untrusted import clean
 
     view = view_of(session)
     if view.offline:
         console.complain(f"warning: runs are looked up in the local cache: {view.offline.message}")
-    amended = amend(session, targets_of(view, ids), change)
+    amended = amend(session, targets_of(view, _keys_of(session, view, ids)), change)
     for done in amended:
         run_id, model = done.target.key.id[:12], clean(done.target.model, 40)
         console.say(f"run {run_id} ({model}): {clean(_outcome_of(done, change), 400)}")
@@ -374,8 +431,12 @@ def _children(count: int | None) -> list[str]:
 
 
 def _metrics(entry: Entry) -> str:
+    return _numbers(entry.metrics)
+
+
+def _numbers(metrics: Mapping[str, float]) -> str:
     from ciplug.reports import figures, untrusted
 
     return untrusted.clean(
-        "  ".join(f"{name}={figures.number(value)}" for name, value in sorted(entry.metrics.items())[:4]), 100
+        "  ".join(f"{name}={figures.number(value)}" for name, value in sorted(metrics.items())[:4]), 100
     )

@@ -37,9 +37,9 @@ def renamed(run: Run, names: Names) -> Run:
     )
 
 
-def _origins(known: Mapping[str, object], names: Names) -> Iterable[tuple[str, str]]:
+def _origins(metrics: Mapping[str, object], names: Names) -> Iterable[tuple[str, str]]:
     """Yield the present name and the recorded one of each."""
-    return present({name: name for name in known}, names).items()
+    return present({name: name for name in metrics}, names).items()
 
 
 def _named(one: LeftOut, name: str) -> LeftOut:

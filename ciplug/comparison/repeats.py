@@ -34,8 +34,8 @@ def group(run: Run, others: Sequence[Run], key: str, facts: Mapping[str, Facts],
         return (run,)
 
     alike = (one for one in others if settings(one, key) == settings(run, key))
-    found = {**_of_each_seed(run, alike, key, facts, rules), own: run}
-    return _by_seed(found)
+    by_seed = {**_of_each_seed(run, alike, key, facts, rules), own: run}
+    return _by_seed(by_seed)
 
 
 def failed(
@@ -81,8 +81,8 @@ def _of_each_seed(
     return {value: next(one for one in of_seed[value] if one.id == best) for value, best in chosen.items() if best}
 
 
-def _by_seed(found: Mapping[Scalar, Run]) -> tuple[Run, ...]:
-    return tuple(found[value] for value in sorted(found, key=lambda value: (len(str(value)), str(value))))
+def _by_seed(by_seed: Mapping[Scalar, Run]) -> tuple[Run, ...]:
+    return tuple(by_seed[value] for value in sorted(by_seed, key=lambda value: (len(str(value)), str(value))))
 
 
 def settings(run: Run, key: str) -> Mapping[str, Scalar]:

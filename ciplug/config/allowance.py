@@ -36,10 +36,10 @@ ALLOWANCE = Table(Allowance, "{rel: 10%, abs: 2}", _allowance, ({"type": "number
 
 def _improvement(value: Any) -> Allowance:
     """Read a gain: `20%` of the baseline's value, or an amount of the metric. Raises ValueError."""
-    found = Allowance(rel=values.fraction(value)) if isinstance(value, str) else Allowance(abs=values.number(value))
-    if not (found.rel or found.abs or 0) > 0:
+    allowance = Allowance(rel=values.fraction(value)) if isinstance(value, str) else Allowance(abs=values.number(value))
+    if not (allowance.rel or allowance.abs or 0) > 0:
         raise ValueError(f"an improvement above 0 is expected, like 20% or 5, not {values.shown(value)}")
-    return found
+    return allowance
 
 
 IMPROVEMENT = Scalar(_improvement, {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, kinds.PERCENT_FORM]})

@@ -8,9 +8,10 @@ fails when it is undecided.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from ciplug.config import strictness
 from ciplug.config.allowance import Allowance, TradeOff
 from ciplug.config.gate import (
     ACTIONS,
@@ -28,45 +29,12 @@ from ciplug.config.loosening import How, Loosening
 from ciplug.config.model import Section
 from ciplug.config.policy import Monitor, Policy, Samples, Seeds, Waiver
 from ciplug.config.stages import Approvals, Narrowing, Stage
+from ciplug.config.strictness import Compare, Scope
 
 _DEFAULTS = frozenset(keys_of(Defaults))
 _NOTHING = Narrowing()
 _NO_RULES = Stage()
 _WINDOW = Baseline().window
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a key is about."""
-
-    base: Policy
-    gates: Mapping[str, tuple[ResolvedGate, ResolvedGate]]
-    """The gates of the base that the key is about: as they were, and as they are."""
-    existed: bool = True
-    """Whether the table of the key was in the base."""
-    trading: Mapping[str, tuple[ResolvedGate, ResolvedGate]] = field(default_factory=dict)
-    """The gates that allow a larger loss for a gain of the metric of these gates."""
-
-    def may_be_open(self, at: Path, *actions: str) -> Iterator[Loosening]:
-        """The loosening by a key that may leave gates open, unless they fail then by their actions."""
-        for name, (before, after) in self.gates.items():
-            if before.severity == "error" and any(getattr(after, action) != "fail" for action in actions):
-                yield Loosening(at, How.LEFT_OPEN, actions, name)
-                return
-
-    @property
-    def comparing(self) -> Scope:
-        """The same for the gates that compare with a baseline."""
-        return replace(self, gates={name: pair for name, pair in self.gates.items() if pair[0].compares})
-
-    @property
-    def tested(self) -> Scope:
-        """The same for the gates that the tests of these gates decide: a trade-off asks for a gain of another gate."""
-        return replace(self, gates={**self.gates, **self.trading})
-
-
-Compare = Callable[[Any, Any, Path, Scope], Iterator[Loosening]]
-"""From the value of a key before and after, and its path."""
 
 
 def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Iterator[Mistake]:
@@ -76,8 +44,8 @@ def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Ite
         wrong: paths of what could not be read in `child`: nothing is concluded from them.
     """
     unread = {str(at[0]) for at in wrong if at}
-    found = (Mistake(one.at, one.words, None, (one.at,)) for one in _all(base, child, unread))
-    return (mistake for mistake in found if mistake.is_known(wrong))
+    mistakes = (Mistake(one.at, one.words, None, (one.at,)) for one in _all(base, child, unread))
+    return (mistake for mistake in mistakes if mistake.is_known(wrong))
 
 
 def section_loosenings(base: Section, child: Section) -> Iterator[Mistake]:
@@ -129,72 +97,6 @@ def _places(name: str, child: Policy) -> Callable[[str], Path]:
     return at
 
 
-# --- Values --------------------------------------------------------------------------------------------------------
-
-
-def _free(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    """Any value: it does not decide what passes."""
-    return iter(())
-
-
-def _of_gates(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    """Compared in each gate that takes it."""
-    return iter(())
-
-
-def _fixed(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    """A value without an order of strictness."""
-    if was != now:
-        yield Loosening(at, How.CHANGED, was, now)
-
-
-def _first(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    """A fixed value that may be given where there was none."""
-    if was is not None:
-        yield from _fixed(was, now, at, scope)
-
-
-def _first_evidence(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    """The same of a key that asks for more evidence, which a run may not have."""
-    yield from _first(was, now, at, scope)
-    if was is None and now is not None:
-        yield from scope.tested.may_be_open(at, "on_inconclusive")
-
-
-def _at_most(how: How) -> Compare:
-    """A number that may become smaller, but not larger."""
-
-    def compare(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-        if now > was:
-            yield Loosening(at, how, was, now)
-
-    return compare
-
-
-def _min(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    if was is not None and now is None:
-        yield Loosening(at, How.BOUND_REMOVED, was)
-    elif was is not None and now < was:
-        yield Loosening(at, How.BELOW, was, now)
-
-
-def _max(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    if was is not None and now is None:
-        yield Loosening(at, How.BOUND_REMOVED, was)
-    elif was is not None and now > was:
-        yield Loosening(at, How.ABOVE, was, now)
-
-
-def _severity(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    if was == "error" and now == "warning":
-        yield Loosening(at, How.LOWERED)
-
-
-def _action(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    if was == "fail" and now == "warn":
-        yield Loosening(at, How.SOFTENED)
-
-
 # --- Tables of a gate ----------------------------------------------------------------------------------------------
 
 
@@ -227,7 +129,7 @@ def _baseline(before: Baseline, after: Baseline, at: Path, scope: Scope) -> Iter
 
 
 def _last(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-    yield from _fixed(was or _WINDOW, now or _WINDOW, at, scope)
+    yield from strictness.fixed(was or _WINDOW, now or _WINDOW, at, scope)
 
 
 def _age(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
@@ -290,7 +192,7 @@ def _columns(was: Sequence[str], now: Sequence[str], at: Path, scope: Scope) -> 
 def _current(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
     """The samples are the current file where none is named: another one may be the reference itself."""
     if was is not None or scope.base.samples is not None:
-        yield from _fixed(was, now, at, scope)
+        yield from strictness.fixed(was, now, at, scope)
 
 
 # --- Keys of the policy --------------------------------------------------------------------------------------------
@@ -390,21 +292,6 @@ def _selection(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening
         yield Loosening(at, How.GATE_LEFT_OUT, lost[0])
 
 
-def _override(key: str, strict: str, lowered: How, removed: How) -> Compare:
-    """A setting of a stage or branch in the place of that of its gates."""
-
-    def compare(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
-        strict_before = was == strict or (
-            was is None and any(getattr(before, key) == strict for before, _ in scope.gates.values())
-        )
-        if now not in (None, strict) and strict_before:
-            yield Loosening(at, lowered)
-        elif was == strict and now is None:
-            yield Loosening(at, removed)
-
-    return compare
-
-
 def _approvals(before: Approvals, after: Approvals, at: Path, scope: Scope) -> Iterator[Loosening]:
     yield from _walk(Approvals, before, after, lambda key: (*at, key), scope)
 
@@ -432,8 +319,8 @@ def _require(was: Sequence[str], now: Sequence[str], at: Path, scope: Scope) -> 
 
 _OF_BRANCH: dict[str, Compare] = {
     "gates": _selection,
-    "severity": _override("severity", "error", How.LOWERED, How.SEVERITY_REMOVED),
-    **{key: _override(key, "fail", How.SOFTENED, How.SOFTENED_BY_DEFAULT) for key in ACTIONS},
+    "severity": strictness.override("severity", "error", How.LOWERED, How.SEVERITY_REMOVED),
+    **{key: strictness.override(key, "fail", How.SOFTENED, How.SOFTENED_BY_DEFAULT) for key in ACTIONS},
 }
 STRICTER: Mapping[type, Mapping[str, Compare]] = {
     Policy: {
@@ -442,60 +329,66 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "record": _record,
         "samples": _samples,
         "seeds": _seeds,
-        "baseline": _of_gates,
+        "baseline": strictness.of_gates,
         "defaults": _defaults,
-        "gates": _of_gates,
+        "gates": strictness.of_gates,
         "branches": _branches,
         "waivers": _waivers,
         "stages": _stages,
-        "monitor": _free,
-        "policy_tests": _free,
+        "monitor": strictness.free,
+        "policy_tests": strictness.free,
     },
-    Defaults: {**dict.fromkeys(keys_of(Defaults), _of_gates), "correction": _fixed},
+    Defaults: {**dict.fromkeys(keys_of(Defaults), strictness.of_gates), "correction": strictness.fixed},
     Gate: {
-        "kind": _fixed,
-        "metric": _fixed,
-        "higher_is_better": _first,
-        "min": _min,
-        "max": _max,
+        "kind": strictness.fixed,
+        "metric": strictness.fixed,
+        "higher_is_better": strictness.first,
+        "min": strictness.lower_bound,
+        "max": strictness.upper_bound,
         "max_regression": _allowance,
         "trade_off": _trade_off,
         "baseline": _baseline,
-        "test": _fixed,
-        "n": _first_evidence,
-        "history": _first_evidence,
+        "test": strictness.fixed,
+        "n": strictness.first_evidence,
+        "history": strictness.first_evidence,
         "trend": _trend,
         "slices": _slices,
-        "reference": _fixed,
+        "reference": strictness.fixed,
         "current": _current,
-        "columns": _fixed,
+        "columns": strictness.fixed,
         "min_effect": _least_effect,
-        "severity": _severity,
-        "on_missing": _action,
-        "on_no_baseline": _action,
-        "on_inconclusive": _action,
-        "atol": _at_most(How.MORE),
-        "alpha": _fixed,
+        "severity": strictness.severity,
+        "on_missing": strictness.action,
+        "on_no_baseline": strictness.action,
+        "on_inconclusive": strictness.action,
+        "atol": strictness.at_most(How.MORE),
+        "alpha": strictness.fixed,
     },
-    TradeOff: {"max_regression": _allowance, "gate": _fixed, "min_improvement": _improvement},
-    Trend: {"since": _fixed, "max_total": _allowance},
-    LeastEffect: dict.fromkeys(keys_of(LeastEffect), _at_most(How.MORE)),
+    TradeOff: {"max_regression": _allowance, "gate": strictness.fixed, "min_improvement": _improvement},
+    Trend: {"since": strictness.fixed, "max_total": _allowance},
+    LeastEffect: dict.fromkeys(keys_of(LeastEffect), strictness.at_most(How.MORE)),
     Allowance: {"abs": _absolute, "rel": _relative},
-    Baseline: {"ref": _fixed, "branch": _fixed, "last": _last, "source": _source, "max_age_days": _age},
-    History: dict.fromkeys(keys_of(History), _of_gates),
+    Baseline: {
+        "ref": strictness.fixed,
+        "branch": strictness.fixed,
+        "last": _last,
+        "source": _source,
+        "max_age_days": _age,
+    },
+    History: dict.fromkeys(keys_of(History), strictness.of_gates),
     Slices: {
         "by": _columns,
-        "min_samples": _at_most(How.FEWER_SLICES),
-        "min": _min,
-        "max": _max,
+        "min_samples": strictness.at_most(How.FEWER_SLICES),
+        "min": strictness.lower_bound,
+        "max": strictness.upper_bound,
         "max_regression": _allowance,
     },
     Seeds: {"key": _seed_key, "min_runs": _min_runs},
-    Samples: dict.fromkeys(keys_of(Samples), _of_gates),
-    Waiver: dict.fromkeys(keys_of(Waiver), _of_gates),
-    Monitor: dict.fromkeys(keys_of(Monitor), _free),
+    Samples: dict.fromkeys(keys_of(Samples), strictness.of_gates),
+    Waiver: dict.fromkeys(keys_of(Waiver), strictness.of_gates),
+    Monitor: dict.fromkeys(keys_of(Monitor), strictness.free),
     Narrowing: _OF_BRANCH,
     Stage: {**_OF_BRANCH, "approvals": _approvals, "clean_tree": _clean_tree, "require": _require},
     Approvals: {"environment": _environment, "not_author": _not_author},
 }
-"""Table → key → how it is compared. A table that is compared as a whole has `_of_gates` for its keys."""
+"""Table → key → how it is compared. A table that is compared as a whole has `strictness.of_gates` for its keys."""

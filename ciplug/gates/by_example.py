@@ -70,7 +70,7 @@ class ByExample:
     @cached_property
     def weights(self) -> Floats | None:
         """Those of the candidate's examples, in the order of `of_seeds`; None where all are alike. Needs numpy."""
-        from ciplug.stats.scores import weights_of
+        from ciplug.stats.score_columns import weights_of
 
         own = self.pair(None)
         return weights_of(own.candidate) if isinstance(own, paired_examples.Paired) else None
@@ -181,13 +181,13 @@ class ByExample:
                 questions.setdefault(side.run, {})[name, None, "max_regression"] = _question(gate, rule, None)
         if self._own is not None and gate.test != "point" and self.fits(gate):
             for key, bound in bounds(gate):
-                asked = _question(gate, bound_rule(gate, key), None, bound)
-                questions.setdefault(None, {})[name, None, key] = asked
+                question = _question(gate, bound_rule(gate, key), None, bound)
+                questions.setdefault(None, {})[name, None, key] = question
         if gate.slices:
             for part, rows in self._judged(None, gate):
                 for key, bound in bounds(gate.slices):
-                    asked = _question(gate, bound_rule(gate, key), rows, bound)
-                    questions.setdefault(None, {})[name, part, key] = asked
+                    question = _question(gate, bound_rule(gate, key), rows, bound)
+                    questions.setdefault(None, {})[name, part, key] = question
             run = self.slice_run(name)
             for part, rows in self._judged(run, gate) if run is not None else ():
                 if allowed := gate.slices.max_regression:
@@ -219,8 +219,8 @@ class ByExample:
         try:
             from ciplug.stats.paired_tests import answer
 
-            asked = [replace(question, joint=self._joint) for question in questions.values()]
-            self.answers.update(zip(questions, answer(pair, asked), strict=True))
+            joint = [replace(question, joint=self._joint) for question in questions.values()]
+            self.answers.update(zip(questions, answer(pair, joint), strict=True))
         except ModuleNotFoundError as missing:
             reason = Undecided(f"a test example by example needs {missing.name}: pip install 'ciplug[stats]'")
             self.answers.update(dict.fromkeys(questions, reason))

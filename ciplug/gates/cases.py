@@ -56,13 +56,13 @@ def read(data: Any, where: str, number: int) -> Case:
     def numbers(key: str, value: Any) -> Numbers:
         if not isinstance(value, dict):
             raise fail(key, "a mapping of metrics is expected, like {accuracy: 0.9}")
-        found = {}
-        for metric, said in value.items():
-            values = said if isinstance(said, list) else [said]
+        by_metric = {}
+        for metric, given in value.items():
+            values = given if isinstance(given, list) else [given]
             if not values or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
-                raise fail(f"{key}.{metric}", f"a number, or one for each seed, is expected, not {said!r}")
-            found[metric] = tuple(map(float, values))
-        return found
+                raise fail(f"{key}.{metric}", f"a number, or one for each seed, is expected, not {given!r}")
+            by_metric[metric] = tuple(map(float, values))
+        return by_metric
 
     def text(key: str) -> str | None:
         value = data.get(key)
@@ -94,10 +94,10 @@ def read(data: Any, where: str, number: int) -> Case:
     )
 
 
-def _expected(said: Any, fail: Any) -> dict[str, Outcome]:
-    expected = {"verdict": said} if isinstance(said, str) else said
+def _expected(given: Any, fail: Any) -> dict[str, Outcome]:
+    expected = {"verdict": given} if isinstance(given, str) else given
     if not isinstance(expected, dict) or not expected or any(o not in SEVERITY for o in expected.values()):
-        raise fail("expect", f"one of {', '.join(SEVERITY)} is expected, or a mapping of gates to them, not {said!r}")
+        raise fail("expect", f"one of {', '.join(SEVERITY)} is expected, or a mapping of gates to them, not {given!r}")
     return expected
 
 
@@ -112,14 +112,14 @@ def differences(policy: Policy, case: Case) -> list[str]:
     for name in (*case.expect, *case.baselines):
         if name != "verdict" and name not in policy.gates:
             raise ConfigError(f"{case.where}: there is no gate '{name}'", hint=nearest(name, list(policy.gates)))
-    asked = policy.for_branch(case.branch)
-    asked = asked.narrowed(policy.stages[case.stage]) if case.stage else asked
+    judged = policy.for_branch(case.branch)
+    judged = judged.narrowed(policy.stages[case.stage]) if case.stage else judged
     gates = {
         name: replace(gate, slices=None, trend=None)
-        for name, gate in asked.gates.items()
+        for name, gate in judged.gates.items()
         if gate.kind == "metric" and (gate.min, gate.max, gate.max_regression) != (None, None, None)
     }
-    asked = replace(asked, gates=gates)
+    judged = replace(judged, gates=gates)
     candidate = _side("candidate", case.metrics)
     evidence = Evidence(
         candidate=candidate,
@@ -128,11 +128,11 @@ def differences(policy: Policy, case: Case) -> list[str]:
         today=case.today or date.min,
     )
     run = Run(id="0" * 32, model=case.model or "", commit=case.commit, status="finished", started="", ended="")
-    verdict = evaluate(asked, evidence, run, created="", policy_source=PolicySource(file=case.where))
-    found = {"verdict": verdict.outcome, **outcomes_of(verdict)}
+    verdict = evaluate(judged, evidence, run, created="", policy_source=PolicySource(file=case.where))
+    outcomes = {"verdict": verdict.outcome, **outcomes_of(verdict)}
     wrong = []
     for name, due in case.expect.items():
-        got = found.get(name)
+        got = outcomes.get(name)
         if got != due:
             reasons = [g.reason for g in verdict.gates if g.outcome == got and name in ("verdict", g.gate)]
             why = f": {reasons[0]}" if reasons else ""

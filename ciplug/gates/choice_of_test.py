@@ -149,8 +149,8 @@ def test_of_bound(
         if past is not None:
             return Tested(means.of_run(value, bound, past, rule), notes)
     if gate.n and gate.test in ("auto", "newcombe"):
-        found = _successes(evidence.candidate, value, gate.n, "the run")
-        return Tested(found if isinstance(found, Undecided) else proportions.share(*found, bound, rule))
+        counts = _successes(evidence.candidate, value, gate.n, "the run")
+        return Tested(counts if isinstance(counts, Undecided) else proportions.share(*counts, bound, rule))
     return Tested(None)
 
 
@@ -216,15 +216,15 @@ def _passes_by_luck(pair: Pair, others: Sequence[float]) -> bool:
     return passes(pair.value) and not all(map(passes, others))
 
 
-def _past(gate: ResolvedGate, asked: History, evidence: Evidence) -> tuple[Sequence[float] | None, tuple[str, ...]]:
+def _past(gate: ResolvedGate, wanted: History, evidence: Evidence) -> tuple[Sequence[float] | None, tuple[str, ...]]:
     """The newest values of the history, or None where they are too few; and what the reader must know of them."""
     finite = [value for value in evidence.history.get(gate.metric, ()) if math.isfinite(value)]
     other = evidence.other_evaluations
     notes = (f"{counted(other, 'run')} of the history {'has' if other == 1 else 'have'} other evaluation data",)
-    newest = finite[-asked.window :]
-    if len(newest) >= asked.min_samples:
+    newest = finite[-wanted.window :]
+    if len(newest) >= wanted.min_samples:
         return newest, notes if other else ()
-    few = f"{counted(len(newest), 'run')} of the {asked.min_samples} that 'history' asks for"
+    few = f"{counted(len(newest), 'run')} of the {wanted.min_samples} that 'history' asks for"
     return None, (few, *(notes if other else ()))
 
 

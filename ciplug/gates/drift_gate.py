@@ -46,8 +46,8 @@ def _moved(name: str, gate: ResolvedGate, data: DataDrift) -> Check:
     """Holm's correction holds the error rate over all tests of all columns."""
     tested: dict[Key, Drift] = {}
     untested: dict[str, str] = {}
-    for column, found in data.columns.items():
-        tests = found.tests if isinstance(found, ColumnDrift) else (found,)
+    for column, result in data.columns.items():
+        tests = result.tests if isinstance(result, ColumnDrift) else (result,)
         for number, test in enumerate(tests):
             if isinstance(test, Drift):
                 tested[column, number] = test
@@ -59,7 +59,7 @@ def _moved(name: str, gate: ResolvedGate, data: DataDrift) -> Check:
         for key, drift in tested.items()
         if drift.drifted(alpha=gate.alpha, floor=floor(gate, drift.test), adjusted_p=adjusted[key])
     ]
-    columns = [found for found in data.columns.values() if isinstance(found, ColumnDrift)]
+    columns = [result for result in data.columns.values() if isinstance(result, ColumnDrift)]
     if moved:
         outcome, reason = failed(gate), reasons.drifted(moved, len(data.columns), tested, adjusted)
         advice = "look at where these columns come from, or train on newer data"
@@ -91,13 +91,13 @@ def _notes(data: DataDrift) -> Iterator[str]:
     yield from reasons.drift_kinds({name: one for name, one in data.columns.items() if isinstance(one, ColumnDrift)})
     if data.ids:
         yield reasons.drift_ids(data.ids)
-    for column, found in data.columns.items():
-        if isinstance(found, ColumnDrift):
-            new = [value for one in found.tests if isinstance(one, Drift) for value in one.new]
+    for column, result in data.columns.items():
+        if isinstance(result, ColumnDrift):
+            new = [value for one in result.tests if isinstance(one, Drift) for value in one.new]
             if new:
                 yield reasons.new_values(column, new)
-            if found.stray is not None:
-                yield reasons.stray_value(column, found.stray)
+            if result.stray is not None:
+                yield reasons.stray_value(column, result.stray)
 
 
 def _check(

@@ -199,14 +199,14 @@ def _worst_undecided(policy: Policy) -> Outcome:
 
 
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
-    asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
+    gated = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     # Many gates have one baseline.
     sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
-    known = {metric for side in sides.values() for metric in side.metrics}
-    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
+    recorded = {metric for side in sides.values() for metric in side.metrics}
+    if run.status == "finished" and recorded and gated and not gated & (recorded | evidence.left_out.keys()):
         raise ConfigError(
-            f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
-            f"{_some(sorted(known))}",
+            f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(gated))}, the run has "
+            f"{_some(sorted(recorded))}",
             hint="name the metric in the gate: 'metric: NAME'",
         )
 

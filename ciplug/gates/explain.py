@@ -103,12 +103,12 @@ def _outcomes(gate: ResolvedGate) -> Iterator[str]:
     if gate.severity == "warning":
         yield "A failure only warns."
     compares = gate.compares or gate.slices is not None or gate.trend is not None
-    said = [f"{'no file' if gate.kind == 'drift' else 'no such metric'}: {gate.on_missing}"]
+    clauses = [f"{'no file' if gate.kind == 'drift' else 'no such metric'}: {gate.on_missing}"]
     if gate.kind == "metric" and compares:
-        said.append(f"no baseline: {gate.on_no_baseline}")
+        clauses.append(f"no baseline: {gate.on_no_baseline}")
     if gate.kind == "drift" or compares:
-        said.append(f"undecided: {'inconclusive' if gate.on_inconclusive == 'warn' else 'fail'}")
-    yield "; ".join(said) + "; NaN or infinite: error."
+        clauses.append(f"undecided: {'inconclusive' if gate.on_inconclusive == 'warn' else 'fail'}")
+    yield "; ".join(clauses) + "; NaN or infinite: error."
 
 
 def _which(gates: tuple[str, ...] | None) -> str:
@@ -116,7 +116,7 @@ def _which(gates: tuple[str, ...] | None) -> str:
 
 
 def _narrowing(policy: Policy, part: Narrowing) -> str:
-    said = [
+    details = [
         f"{what}: {action}"
         for what, action in (
             ("no such metric", part.on_missing),
@@ -126,11 +126,11 @@ def _narrowing(policy: Policy, part: Narrowing) -> str:
         if action
     ]
     if part.severity:
-        said.insert(0, "each of them can fail" if part.severity == "error" else "a failure only warns")
+        details.insert(0, "each of them can fail" if part.severity == "error" else "a failure only warns")
     narrowed = policy.narrowed(part)
     if warning := [name for name in narrowed.gates if narrowed.resolved(name).severity == "warning"]:
-        said.append(f"{', '.join(warning)} only {'warns' if len(warning) == 1 else 'warn'}")
-    return f"{_which(part.gates)} asked" + (f" ({'; '.join(said)})" if said else "")
+        details.append(f"{', '.join(warning)} only {'warns' if len(warning) == 1 else 'warn'}")
+    return f"{_which(part.gates)} asked" + (f" ({'; '.join(details)})" if details else "")
 
 
 def _branch(policy: Policy, pattern: str, part: Narrowing) -> str:

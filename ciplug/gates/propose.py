@@ -184,16 +184,16 @@ def _meaning(name: str) -> _Meaning | None:
     splits = [_SPLITS[word] for word in words if word in _SPLITS]
     rest = tuple(word for word in words if word not in _SPLITS)
     # precision5 and rouge1 are known, and so are f1 and r2.
-    known = {part for word in rest for part in (word, word.rstrip("0123456789"))}
-    higher, lower = bool(known & (_PROPORTIONS | _HIGHER)), bool(known & _LOWER)
-    if higher == lower or known & _OTHERWISE:
+    parts = {part for word in rest for part in (word, word.rstrip("0123456789"))}
+    higher, lower = bool(parts & (_PROPORTIONS | _HIGHER)), bool(parts & _LOWER)
+    if higher == lower or parts & _OTHERWISE:
         return None
     # The scorers of scikit-learn: neg_mean_squared_error.
     negated = lower and rest[0] in ("neg", "negative")
     return _Meaning(
         higher_is_better=higher or negated,
-        proportion=bool(known & _PROPORTIONS),
-        machine=bool(known & _MACHINE),
+        proportion=bool(parts & _PROPORTIONS),
+        machine=bool(parts & _MACHINE),
         split=splits[0] if splits else _UNSAID,
         words=rest,
     )

@@ -89,9 +89,9 @@ def unfinished(notice: Notice) -> str:
 def missing(metric: str, *, runs: int, instead: Sequence[LeftOut], baseline: float | None) -> str:
     """Return the reason for a missing metric; `instead` is what the run has in its place, if anything."""
     who = "not every run of this candidate has the" if runs > 1 else "the run has no"
-    found = "".join(f", {'and' if one.why == 'file' else 'but'} {one.clause}" for one in instead)
+    clauses = "".join(f", {'and' if one.why == 'file' else 'but'} {one.clause}" for one in instead)
     lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
-    return f"{who} metric '{metric}'{found}{lost}"
+    return f"{who} metric '{metric}'{clauses}{lost}"
 
 
 def nothing_to_judge(refused: Sequence[LeftOut]) -> str:
@@ -229,7 +229,7 @@ def _rounded(ends: tuple[float, float], limit: float) -> tuple[float, ...]:
     return tuple(limit if abs(end - limit) <= 1e-9 * max(abs(end), abs(limit)) else end for end in ends)
 
 
-def settled_by(unit: Unit, more: int | None, found: float) -> str:
+def settled_by(unit: Unit, more: int | None, loss: float) -> str:
     """Advise on an undecided comparison: how much more data would decide it.
 
     Args:
@@ -239,12 +239,12 @@ def settled_by(unit: Unit, more: int | None, found: float) -> str:
     if unit == "run":
         return (
             "more history cannot decide it, since the noise is that of one run on each side: a loss is found from "
-            f"{found:.2g} on, a smaller one by several seeds on each side ('seeds') or by examples ('samples')"
+            f"{loss:.2g} on, a smaller one by several seeds on each side ('seeds') or by examples ('samples')"
         )
     if more:
         return f"about {more:,} more {_UNITS[unit]} would decide{_OR.get(unit, '')}"
     return (
-        f"it cannot be settled at this allowance: these data find a loss from {found:.2g} on, and the change is too "
+        f"it cannot be settled at this allowance: these data find a loss from {loss:.2g} on, and the change is too "
         "near to the limit to collect what it takes; raise the allowance, or accept the risk"
     )
 

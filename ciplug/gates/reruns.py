@@ -52,13 +52,13 @@ def with_reruns(verdict: Verdict, reruns: Reruns | None, gated: Collection[str])
 def objections(verdict: Verdict, reruns: Reruns, gated: Collection[str]) -> list[Notice]:
     """Return why the verdict cannot be a plain PASS."""
     before = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
-    found = [notice for notice in before if notice]
+    objections = [notice for notice in before if notice]
     weighing = {verdict.run, *verdict.runs, *(one.run for one in reruns.others if one.weighs)}
     for spread in reruns.spreads:
         of_gates = any(one.metric in gated for one in spread.metrics)
         if spread.flaky and of_gates and weighing.issuperset(spread.runs):
-            found.append(of_spread(spread))
-    return found
+            objections.append(of_spread(spread))
+    return objections
 
 
 def _result(notice: Notice) -> GateResult:

@@ -178,8 +178,8 @@ def _gain(name: str, trade_off: TradeOff, policy: Policy, evidence: Evidence, ex
     better = (value - before) * (1 if gate.higher_is_better else -1)
     if 0 < better <= policy.tolerance(trade_off.gate):
         return _Part("FAIL", 0.0, "the change is within its atol: it counts as unchanged")
-    found = _part(regression.check(other, gate, value, evidence, examples, policy.seeds))
-    return replace(found, clause=reasons.gained(trade_off, better, before))
+    part = _part(regression.check(other, gate, value, evidence, examples, policy.seeds))
+    return replace(part, clause=reasons.gained(trade_off, better, before))
 
 
 def _no_number(metric: str, side: Side, evidence: Evidence) -> str | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ciplug.gates import reasons, regression, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, tolerance, undecided
-from ciplug.records.verdict import GateResult
 from ciplug.stats.change_points import largest_fall, total
 from ciplug.stats.intervals import LARGEST, Interval, Rule
 
@@ -25,18 +24,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     """
     start = trail.start
     reference = start.metrics.get(gate.metric)
-    result = GateResult(
-        gate=name,
-        metric=gate.metric,
-        rule=rule_text.trend(trend),
-        outcome="ERROR",
-        reason="",
-        candidate=value,
-        baseline=reference,
-        baseline_run=start.run,
-        baseline_label=regression.label(start),
-        change=None if reference is None else value - reference,
-    )
+    result = regression.blank(name, gate, rule_text.trend(trend), value, start)
     if reference is None:
         return regression.without_baseline(gate, result, start)
     if not math.isfinite(reference):
@@ -57,14 +45,14 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
         alpha=gate.alpha,
         tolerance=tolerance(gate, value, reference),
     )
-    known = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
-    values = [reference, *(v for _, v in known), value]
+    points = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
+    values = [reference, *(v for _, v in points), value]
     result = replace(result, limit=limit, advice=regression.LOOK)
     result = replace(result, reason=reasons.comparison(result, rule))
     # The squares of larger numbers are beyond every float.
     computes = max(abs(reference), abs(value)) < LARGEST
     if computes:
-        result = replace(result, notes=_fell(values, known, start.commit, rule))
+        result = replace(result, notes=_fell(values, points, start.commit, rule))
     interval = total(values, rule) if computes else None
     if isinstance(interval, Interval):
         return Check(gate=gate, result=result, interval=interval)
@@ -85,10 +73,10 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     )
 
 
-def _fell(values: list[float], known: list[tuple[str, float]], start: str | None, rule: Rule) -> tuple[str, ...]:
+def _fell(values: list[float], points: list[tuple[str, float]], start: str | None, rule: Rule) -> tuple[str, ...]:
     """A note on where the level fell; none where it did not."""
     fall = largest_fall(values, rule.sign)
     if fall is None or (values[-1] - values[0]) * rule.sign >= 0:
         return ()
-    commits = [start, *(commit for commit, _ in known), None]
+    commits = [start, *(commit for commit, _ in points), None]
     return (reasons.fell(fall, commits[fall.at], len(values)),)

@@ -22,6 +22,14 @@ def commit_named(repository: Path, name: str) -> str | None:
     return done.stdout.decode().split()[-1] if done.returncode == 0 and done.stdout.strip() else None
 
 
+def ref_names(repository: Path) -> list[str]:
+    """Return the short names of the branches and tags of this repository."""
+    refs = ("refs/heads", "refs/tags", "refs/remotes/origin")
+    done = run_git("for-each-ref", "--format=%(refname:lstrip=2)", *refs, cwd=repository, check=False)
+    names = done.stdout.decode(errors="replace").splitlines()
+    return list(dict.fromkeys(name.removeprefix("origin/") for name in names))
+
+
 class HeadLog(NamedTuple):
     """The commits that HEAD of a work tree has been at, the last first."""
 

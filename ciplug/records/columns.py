@@ -206,15 +206,15 @@ def decode(data: bytes, name: str) -> Columns:
         columns.amendments = _amendments(value["amendments"])
 
         def sparse(kind: str) -> dict[str, Sparse]:
-            found = {}
+            cells = {}
             for key, column in value[kind].items():
                 values = column["values"]
                 if kind != "metrics":
                     values = _of_types(values, _SCALARS[kind])
                 elif set(map(type, values)) != {float}:
                     values = [NOT_FINITE[v] if isinstance(v, str) else float(v) for v in values]
-                found[_text(key)] = Sparse(column.get("rows", every), values)
-            return found
+                cells[_text(key)] = Sparse(column.get("rows", every), values)
+            return cells
 
         columns.metrics, columns.params, columns.tags = sparse("metrics"), sparse("params"), sparse("tags")
         columns.datasets = {name: column for name, column in sparse("datasets").items() if name in DATASETS}
@@ -256,7 +256,7 @@ def _text(value: object) -> str:
 
 
 def _of_types(values: Iterable[Any], types: set[type]) -> list[Any]:
-    found = list(values)
-    if not set(map(type, found)) <= types:
+    checked = list(values)
+    if not set(map(type, checked)) <= types:
         raise TypeError("a value of another type than its column's")
-    return found
+    return checked

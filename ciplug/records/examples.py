@@ -76,8 +76,8 @@ def _mean(column: Sequence[float], weights: Sequence[float] | None) -> float | N
         values = [value for value in column if not math.isnan(value)]
         total = float(len(values))
     else:
-        there = [(value, weight) for value, weight in zip(column, weights, strict=True) if not math.isnan(value)]
-        values, total = [value * weight for value, weight in there], math.fsum(weight for _, weight in there)
+        present = [(value, weight) for value, weight in zip(column, weights, strict=True) if not math.isnan(value)]
+        values, total = [value * weight for value, weight in present], math.fsum(weight for _, weight in present)
     if not values:
         return None
     if not all(map(math.isfinite, values)):

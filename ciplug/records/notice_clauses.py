@@ -133,8 +133,10 @@ def _failed_before(notice: Facts) -> str:
 def _no_number_before(notice: Facts) -> str:
     errors, them = ("was an error", "it") if len(notice.metrics) == 1 else ("were errors", "them")
     have = "has" if len(notice.runs) == 1 else "have"
-    found = f"{_quoted(notice.metrics)} {errors} on {_others(notice)} of this commit, which {have} no number for {them}"
-    return f"{found}, and did not fail on the judged run"
+    clause = (
+        f"{_quoted(notice.metrics)} {errors} on {_others(notice)} of this commit, which {have} no number for {them}"
+    )
+    return f"{clause}, and did not fail on the judged run"
 
 
 def _others(notice: Facts) -> str:
@@ -194,7 +196,7 @@ def _read_otherwise(notice: Facts) -> str:
     each = [
         f"{file} ({before} → {now})" for file, before, now in zip(notice.files, notice.before, notice.now, strict=True)
     ]
-    return f"this pull request takes its metrics otherwise than {notice.name}: {listed(each, separator='; ')}"
+    return f"this pull request reads its metrics differently from {notice.name}: {listed(each, separator='; ')}"
 
 
 def _renamed(notice: Facts) -> str:
@@ -209,10 +211,6 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
     Kind.END_UNKNOWN: _unfinished,
-    Kind.FORKS_ASIDE: lambda n: (
-        f"forks have recorded runs of {listed(n.differs, n.count)} on this commit, which decide nothing and are not "
-        "shown: nobody has verified them"
-    ),
     Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",

@@ -10,8 +10,8 @@ from ciplug.records.selection import Reason
 
 def remedy(notice: Facts) -> str | None:
     """What to do, as a clause; None where there is nothing to do."""
-    found = _OF_KIND.get(notice.kind)
-    return found(notice) if callable(found) else found
+    remedy = _OF_KIND.get(notice.kind)
+    return remedy(notice) if callable(remedy) else remedy
 
 
 _TRAINING = "look at the log of the training"
@@ -77,7 +77,6 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.FAILED: _of_failure,
     Kind.KILLED: _of_failure,
     Kind.END_UNKNOWN: _KNOWN_END,
-    Kind.FORKS_ASIDE: "see them: ciplug runs list --commit COMMIT",
     Kind.FORK: "to have verified numbers, train that code in a pipeline of this repository",
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.HEAD_MOVED: _CHECK_OUT_FIRST,

@@ -38,12 +38,12 @@ def read_run(data: bytes, key: str) -> Run:
     from ciplug.records.keys import misplaced
     from ciplug.records.run import METRIC_NAME
 
-    found = run(data, key)
-    if wrong := misplaced(key, found.commit, found.id):
+    record = run(data, key)
+    if wrong := misplaced(key, record.commit, record.id):
         raise RecordError(wrong)
-    if odd := [name for name in found.metrics if not METRIC_NAME.fullmatch(name)]:
+    if odd := [name for name in record.metrics if not METRIC_NAME.fullmatch(name)]:
         raise RecordError(f"{key}: {odd[0][:60]!r} cannot be the name of a metric")
-    return found
+    return record
 
 
 def amendment(data: bytes, key: str) -> Amendment:

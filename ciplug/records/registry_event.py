@@ -45,6 +45,8 @@ class RegistryEvent:
     """The address of the pipeline run."""
     ciplug: str | None = None
     """The version of ciplug that wrote it."""
+    state: str | None = None
+    """sha256 of the state of the model before this event, which the store keeps for new readers; few events have it."""
     signature: str | None = None
     """The ssh signature of the event without this field."""
     payload: Mapping[str, Any] = field(default_factory=dict)

@@ -43,12 +43,12 @@ def _before(kind: Kind, verdict: Verdict, bad_of: Mapping[str, Sequence[str]]) -
     Args:
         bad_of: run → the gates that are bad for it.
     """
-    found = {
+    by_gate = {
         gate: tuple(run for run, bad in bad_of.items() if gate in bad)
         for gate, outcome in outcomes_of(verdict).items()
         if outcome not in ("FAIL", "ERROR")
     }
-    gates = {gate: runs for gate, runs in found.items() if runs}
+    gates = {gate: runs for gate, runs in by_gate.items() if runs}
     if not gates:
         return None
     runs = tuple(dict.fromkeys(run for of_gate in gates.values() for run in of_gate))
@@ -56,21 +56,21 @@ def _before(kind: Kind, verdict: Verdict, bad_of: Mapping[str, Sequence[str]]) -
 
 
 def notices(
-    run: str, reruns: Reruns | None, verdict: Verdict | None, *, told: Collection[Notice] = (), counts: bool = True
+    run: str, reruns: Reruns | None, verdict: Verdict | None, *, shown: Collection[Notice] = (), counts: bool = True
 ) -> Iterator[Notice]:
     """Yield what a report says of the other runs of a commit.
 
     Args:
         run: the one that the report shows.
-        told: what gates of the verdict state.
+        shown: what gates of the verdict state.
         counts: whether that run counts for the commit.
     """
     if reruns is None:
         return
     if verdict:
-        found = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
-        yield from (_marked(notice, told) for notice in found if notice)
-    yield from (_marked(of_spread(spread), told) for spread in reruns.spreads)
+        of_gates = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
+        yield from (_marked(notice, shown) for notice in of_gates if notice)
+    yield from (_marked(of_spread(spread), shown) for spread in reruns.spreads)
     yield Notice(
         kind=Kind.RERUNS,
         run=run,
@@ -84,5 +84,5 @@ def notices(
     )
 
 
-def _marked(notice: Notice, told: Collection[Notice]) -> Notice:
-    return replace(notice, elsewhere=True) if notice in told else notice
+def _marked(notice: Notice, shown: Collection[Notice]) -> Notice:
+    return replace(notice, elsewhere=True) if notice in shown else notice

@@ -217,19 +217,19 @@ def _passed(verdict: Verdict, gates: Sequence[str] | None) -> bool:
     return bool(outcomes) and EFFECTS[worst(outcomes)].promotes
 
 
-def tag_faults(expected: Mapping[str, str], found: Mapping[str, str], *, every: bool) -> Iterator[tuple[Fault, str]]:
+def tag_faults(expected: Mapping[str, str], actual: Mapping[str, str], *, every: bool) -> Iterator[tuple[Fault, str]]:
     """Yield the tags that do not say what the log says, given tag → commit.
 
     Args:
         every: whether all tags are known; a clone may have fetched only some.
     """
-    for name, commit in found.items():
+    for name, commit in actual.items():
         if name not in expected:
             yield Fault.TAG_OF_NO_EVENT, name
         elif expected[name] != commit:
             yield Fault.TAG_ELSEWHERE, name
     if every:
-        yield from ((Fault.TAG_MISSING, name) for name in expected if name not in found)
+        yield from ((Fault.TAG_MISSING, name) for name in expected if name not in actual)
 
 
 class Scan(NamedTuple):

@@ -16,8 +16,8 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     Fault.BAD_SIGNATURE: ("{detail}", "do not use it"),
     Fault.BROKEN_LOG: ("{detail}", "compare the registry with another clone: ciplug registry history"),
     Fault.LOST_EVENTS: (
-        "the log has lost events that the store still keeps, or has others in their place",
-        "see them, and put them back: ciplug fsck",
+        "the log has lost events, or has others in their place, as the store itself shows",
+        "see them: ciplug fsck",
     ),
     Fault.BROKEN_RULE: ("event {event} {detail}", "find out who wrote it: ciplug registry history"),
     Fault.YANKED: ("it was yanked: {reason}", "use another version"),

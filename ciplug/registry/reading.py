@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ciplug.errors import BrokenLog, Cause, RecordError
 from ciplug.records.registry_event import RegistryEvent, Vouch
 from ciplug.records.registry_labels import MovedFrom, MovedTo
-from ciplug.registry import ledger
+from ciplug.registry import ledger, states
 from ciplug.registry.ledger import Ledger
 from ciplug.registry.model import Model
 from ciplug.registry.snapshots import EVERY, STALE, Snapshot, Snapshots
@@ -22,30 +22,50 @@ class Reading(NamedTuple):
     model: Model
     ledger: Ledger
     """Its head is that of the log; its events may be only the last ones."""
-    times: Sequence[str]
-    """When each event was made, first to last."""
+    times: Sequence[str] | None
+    """When each event was made, first to last; None where they were not asked for, and not all events were read."""
 
 
-def read(log: Log, name: str, is_signed: IsSigned | None = None, snapshots: Snapshots | None = None) -> Reading:
+def read(
+    log: Log,
+    name: str,
+    is_signed: IsSigned | None = None,
+    snapshots: Snapshots | None = None,
+    *,
+    signers: str | None = None,
+    with_times: bool = False,
+) -> Reading:
     """The state of a model in a store's logs; without versions where the registry does not have it.
 
-    The chain is verified from the last state that this clone keeps, or from its first event.
-    Raises BrokenLog for a log whose chain is broken.
+    The chain is verified from the last state that this clone keeps, else from the one that the store keeps, else from
+    the first event. Raises BrokenLog for a log whose chain is broken.
+
+    Args:
+        signers: changes with the signers whose events count; None: no state of the store is read.
+        with_times: when each event was made is asked for, so that no state of the store is enough.
     """
     start = snapshots.newest(name) if snapshots else None
-    if start is not None:
-        try:
-            tail = ledger.read(log, name, start.head)
-        except BrokenLog:
-            start = None
-        else:
-            # Who vouches for earlier events changes what they did.
-            if is_signed and any(event.type == Vouch.type for event in tail.events):
-                start = None
-    if start is None:
+    tail: Ledger | None = None
+    if start is not None and not (with_times and start.times is None):
+        tail = _tail(log, name, start, is_signed)
+    if tail is None and signers is not None and not with_times:
+        found = states.read(log, name, signers, is_signed)
+        if found is not None:
+            start, tail = Snapshot(found.model, found.head, None), found.tail
+    if start is None or tail is None:
         start, tail = Snapshot(Model(name), Head(0, "")), ledger.read(log, name)
     counts = counting(tail.events, is_signed)
     return _fold(start, tail, counts, origin_in(log, is_signed), snapshots)
+
+
+def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> Ledger | None:
+    """The events after a state of this clone; None where it is not to be read on from."""
+    try:
+        tail = ledger.read(log, name, start.head)
+    except BrokenLog:
+        return None
+    # Who vouches for earlier events changes what they did.
+    return None if is_signed and any(event.type == Vouch.type for event in tail.events) else tail
 
 
 def _fold(start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None) -> Reading:
@@ -57,7 +77,7 @@ def _fold(start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snaps
         model = after(model, event, counts=event.seq in counts, origin=origin)
         if snapshots and own and event.seq % EVERY == 0 and not model.awaits:
             snapshots.keep(Snapshot(model, Head(event.seq, own)), newest=False)
-    times = [*start.times, *(event.created for event in tail.events)]
+    times = None if start.times is None else [*start.times, *(event.created for event in tail.events)]
     # A renaming that is half written may still change what came before.
     if snapshots and tail.head and not model.awaits and len(tail.events) >= STALE:
         snapshots.keep(Snapshot(model, tail.head, times), newest=True)
@@ -124,10 +144,16 @@ def origin_in(log: Log, is_signed: IsSigned | None, above: frozenset[tuple[str, 
     return look_up
 
 
-def read_if_whole(log: Log, name: str, is_signed: IsSigned | None = None, snapshots: Snapshots | None = None) -> Model:
+def read_if_whole(
+    log: Log,
+    name: str,
+    is_signed: IsSigned | None = None,
+    snapshots: Snapshots | None = None,
+    signers: str | None = None,
+) -> Model:
     """The same for readers that go on without the registry: of a broken log, `Model.problem` says what is wrong."""
     try:
-        return read(log, name, is_signed, snapshots).model
+        return read(log, name, is_signed, snapshots, signers=signers).model
     except BrokenLog as broken:
         return Model(name, problem=broken.message)
     except RecordError as unreadable:

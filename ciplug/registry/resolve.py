@@ -30,7 +30,8 @@ def parse_version_name(name: str) -> VersionName | None:
     """
     if not name.startswith("models:"):
         model, at, selector = name.rpartition("@")
-        return VersionName(model, selector) if at else None
+        # HEAD@{1} is git's.
+        return VersionName(model, selector) if at and not selector.startswith("{") else None
     parts = _MLFLOW.fullmatch(name)
     if parts is None:
         raise UsageError(f"'{name}' does not name a version", hint="like models:/wine/3 or models:/wine/production")
@@ -56,8 +57,8 @@ def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
     if stage is None and selector in model.aliases:
         return model.version(model.aliases[selector])
     if stage is None:
-        known = [*(one.lower() for one in stages), *sorted(model.aliases)]
-        raise NotFound(f"'{model.name}' has no stage or alias '{selector}'", hint=nearest(selector, known))
+        selectors = [*(one.lower() for one in stages), *sorted(model.aliases)]
+        raise NotFound(f"'{model.name}' has no stage or alias '{selector}'", hint=nearest(selector, selectors))
     holder = model.holder(stage)
     if holder is None:
         raise NotFound(f"no version of '{model.name}' is in {stage}", hint=f"see: ciplug registry show '{model.name}'")

@@ -71,14 +71,14 @@ def _of_taken_over(model: Model, payload: labels.MovedFrom, gated: Collection[st
 
 def other_ladders(name: str, events: Iterable[RegistryEvent], ladder: Sequence[str]) -> list[str]:
     """Sentences on moves by other stages than today's: a team may have changed them, and so may a forger."""
-    found: dict[tuple[str, ...], int] = {}
+    ladders: dict[tuple[str, ...], int] = {}
     for event in events:
         payload = payload_of(event)
         if isinstance(payload, _BY_LADDER) and payload.ladder and payload.ladder != tuple(ladder):
-            found.setdefault(payload.ladder, event.seq)
+            ladders.setdefault(payload.ladder, event.seq)
     return [
         f"event {seq} of '{name}' was made when the stages were {', '.join(one)}; today they are {', '.join(ladder)}"
-        for one, seq in found.items()
+        for one, seq in ladders.items()
     ]
 
 

@@ -11,16 +11,14 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ciplug.records.canonical import digest
-from ciplug.registry.model import Model, SkippedEvent, Version
+from ciplug.registry.model import Model
+from ciplug.registry.model_values import model_from, model_value
 from ciplug.stores.base import Head
 
-FORMAT = 1
-"""Changes with the fields of a model and a version, and with the effect of an event."""
 EVERY = 256
 """Events between two states of the past that are kept, for questions about that time."""
 STALE = 32
@@ -32,8 +30,9 @@ class Snapshot(NamedTuple):
 
     model: Model
     head: Head
-    times: Sequence[str] = ()
-    """When each event was made, first to last; only the newest state has them."""
+    times: Sequence[str] | None = ()
+    """When each event was made, first to last; only the newest state has them. None: it began with a state that the
+    store keeps, so the events before were not read."""
 
 
 class Snapshots:
@@ -57,12 +56,12 @@ class Snapshots:
         after = -(-seq // EVERY) * EVERY
         return (self._read(model, str(before)) if before else None), self._head(model, str(after))
 
-    def keep(self, found: Snapshot, *, newest: bool) -> None:
+    def keep(self, snapshot: Snapshot, *, newest: bool) -> None:
         """Keep a state; a folder that cannot be written keeps nothing."""
-        name = "newest" if newest else str(found.head.seq)
-        data = _encode(found if newest else found._replace(times=()), self._key)
+        name = "newest" if newest else str(snapshot.head.seq)
+        data = _encode(snapshot if newest else snapshot._replace(times=()), self._key)
         with contextlib.suppress(OSError):
-            path = self._path(found.model.name, name)
+            path = self._path(snapshot.model.name, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{name}.{hashlib.sha256(data).hexdigest()[:12]}.part")
             part.write_bytes(data)
@@ -73,35 +72,21 @@ class Snapshots:
 
     def _head(self, model: str, name: str) -> Head | None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = _open(self._path(model, name).read_bytes(), self._key)
-            return found[0] if found else None
+            opened = _open(self._path(model, name).read_bytes(), self._key)
+            return opened[0] if opened else None
         return None
 
     def _read(self, model: str, name: str) -> Snapshot | None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-            found = _decode(self._path(model, name).read_bytes(), self._key)
-            return found if found and found.model.name == model else None
+            snapshot = _decode(self._path(model, name).read_bytes(), self._key)
+            return snapshot if snapshot and snapshot.model.name == model else None
         return None
 
 
-_VERSION = tuple(field.name for field in fields(Version))
-_MODEL = tuple(field.name for field in fields(Model) if field.name not in ("by_number", "skipped", "problem"))
-
-
-def _encode(found: Snapshot, key: str) -> bytes:
-    model = found.model
-    text = json.dumps(
-        {
-            "versions": [list(one.__dict__.values()) for one in model.by_number.values()],
-            "skipped": model.skipped and [[one.seq, one.type, one.newer_schema] for one in model.skipped],
-            "model": {name: getattr(model, name) for name in _MODEL},
-            "times": list(found.times),
-        },
-        default=dict,
-        separators=(",", ":"),
-    ).encode()
-    about = json.dumps({"key": key, "head": found.head})
-    content = about.encode() + b"\n" + zlib.compress(text, 1)
+def _encode(snapshot: Snapshot, key: str) -> bytes:
+    value = {**model_value(snapshot.model), "times": snapshot.times and list(snapshot.times)}
+    about = json.dumps({"key": key, "head": snapshot.head})
+    content = about.encode() + b"\n" + zlib.compress(json.dumps(value, default=dict, separators=(",", ":")).encode(), 1)
     # A damaged file is noticed, whatever it says.
     return digest(content).encode() + b"\n" + content
 
@@ -112,31 +97,17 @@ def _open(data: bytes, key: str) -> tuple[Head, bytes] | None:
     if mark.decode(errors="replace") != digest(content):
         return None
     about, _, packed = content.partition(b"\n")
-    found = json.loads(about)
-    if found["key"] != key:
+    facts = json.loads(about)
+    if facts["key"] != key:
         return None
-    seq, seen = found["head"]
+    seq, seen = facts["head"]
     return Head(int(seq), str(seen)), packed
 
 
 def _decode(data: bytes, key: str) -> Snapshot | None:
-    found = _open(data, key)
-    if found is None:
+    opened = _open(data, key)
+    if opened is None:
         return None
-    head, packed = found
+    head, packed = opened
     value: dict[str, Any] = json.loads(zlib.decompress(packed))
-    at = _VERSION.index("exemptions")
-    versions = {}
-    for row in value["versions"]:
-        row[at] = tuple(row[at])
-        # As `Version(*row)` makes it, in a third of the time.
-        version = object.__new__(Version)
-        version.__dict__.update(zip(_VERSION, row, strict=True))
-        versions[version.number] = version
-    own: dict[str, Any] = value["model"]
-    numbers = {name: {of: tuple(them) for of, them in own[name].items()} for name in ("in_stage", "held")}
-    model = replace(
-        Model(own.pop("name"), versions, tuple(SkippedEvent(*row) for row in value["skipped"])),
-        **{**own, **numbers, "unsigned": tuple(own["unsigned"])},
-    )
-    return Snapshot(model, head, value["times"])
+    return Snapshot(model_from(value), head, value["times"])

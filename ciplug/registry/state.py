@@ -85,10 +85,10 @@ def _registers(event: RegistryEvent) -> int:
 
 
 def _renamed(model: Model, event: RegistryEvent, payload: MovedFrom, origin: Origin | None) -> Model:
-    found = origin(model.name, payload) if origin else Renaming(None)
-    if found.model is None:
-        return replace(model, awaits=payload.other if found.pending else None)
-    return effects.take_over(model, found.model)
+    renaming = origin(model.name, payload) if origin else Renaming(None)
+    if renaming.model is None:
+        return replace(model, awaits=payload.other if renaming.pending else None)
+    return effects.take_over(model, renaming.model)
 
 
 def counting(events: Sequence[RegistryEvent], is_signed: IsSigned | None) -> set[int]:

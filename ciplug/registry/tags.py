@@ -43,9 +43,9 @@ def tags_of(before: Model, now: Model, seq: int) -> Iterator[Tag]:
     """
     if not can_be_mirrored(now.name):
         return
-    known = {version.number for version in before.versions}
+    numbers = {version.number for version in before.versions}
     for version in now.versions:
-        if version.number not in known and version.commit:
+        if version.number not in numbers and version.commit:
             yield Tag(f"{now.name}@v{version.number}", version.commit)
             if _is_first(now, version):
                 yield Tag(f"{now.name}@v{version.number}.0.0", version.commit)

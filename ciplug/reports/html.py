@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted, listed
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import charts, figures, text
+from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.pages import template
+from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import MetricDelta, Side
@@ -39,10 +40,18 @@ def render(report: Report) -> str:
         notes=report.notes,
         unrun=[(UNRUN[notice.kind], notice.line) for notice in report.unrun],
         policy_note=report.policy_note,
+        unverified=report.unverified,
+        unverified_headers=HEADERS,
+        unverified_rows=_unverified_rows(report),
         links=_links(single) if single else {},
         context=report.context,
         versions=", ".join(model.versions(report)),
     )
+
+
+def _unverified_rows(report: Report) -> list[list[str]]:
+    rows = report.unverified.rows if report.unverified else []
+    return [[untrusted.clean(cell, CELL_LIMIT) for cell in row] for row in rows]
 
 
 def _title(sections: Sequence[ModelSection]) -> str:

@@ -53,7 +53,7 @@ def crossed(new: Floats, old: Floats | float, rule: Rule, *, weights: Floats | N
     parts = [*seeds, (max(0.0, variance - of_seeds), alike - 1)]
     df = variance**2 / sum(part**2 / degrees for part, degrees in parts if part > 0) if variance > 0 else 1.0
     name = "Student's" if isinstance(old, float) else "Welch's"
-    found = student(
+    interval = student(
         rule.sign * estimate,
         math.sqrt(variance),
         df,
@@ -64,8 +64,8 @@ def crossed(new: Floats, old: Floats | float, rule: Rule, *, weights: Floats | N
     )
     if weights is not None:
         note = f"by their weights, {n:,} examples count as {math.floor(alike):,} of equal weight"
-        found = replace(found, notes=(*found.notes, note))
-    return rule.of_margin(found)
+        interval = replace(interval, notes=(*interval.notes, note))
+    return rule.of_margin(interval)
 
 
 def _rest(side: Floats) -> float:

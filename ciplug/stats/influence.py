@@ -120,20 +120,20 @@ def compare(
     k = rule.scale
     estimate = rule.sign * (new.value - k * base.value)
     each: Floats = rule.sign * (new.each - k * base.each)
-    unit: Unit = "rare example" if len(classes) > 1 or classes[0] < len(each) else "example"
+    unit: Unit = "rare example" if classes[0] < len(each) else "example"
     if clusters is not None:
         unit, each = "cluster", np.bincount(clusters, each).astype(np.float64)
         n = min(n, len(each))
         if n < FEWEST:
             return Undecided(f"{counted(len(each), 'cluster')}: too few for a test of this score")
-    found = from_influence(estimate, each, rule, unit=unit, method=method, effective=n)
+    interval = from_influence(estimate, each, rule, unit=unit, method=method, effective=n)
     if differing >= SEEN:
-        return found
+        return interval
     share = clopper_pearson(min(differing, math.floor(n)), math.floor(n), alpha=rule.alpha)[1]
-    low, high = min(found.low, -share), max(found.high, share)
+    low, high = min(interval.low, -share), max(interval.high, share)
     if isinstance(old, float):
-        low, high = min(found.low, found.estimate - share), max(found.high, found.estimate + share)
+        low, high = min(interval.low, interval.estimate - share), max(interval.high, interval.estimate + share)
     note = f"{counted(differing, 'example')} differ: too few to go by the score alone"
     if not differing:
         note = "the candidate and the baseline agree on every example"
-    return replace(found, low=low, high=high, p=max(found.p, 0.5), notes=(*found.notes, note))
+    return replace(interval, low=low, high=high, p=max(interval.p, 0.5), notes=(*interval.notes, note))

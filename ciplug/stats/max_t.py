@@ -40,8 +40,8 @@ DENSE = 20_000_000
 
 def influence_of(of: str, units: NDArray[np.int64], each: Floats) -> Contributions:
     """The influence of units, which may occur more than once."""
-    known, at = np.unique(units, return_inverse=True)
-    return Contributions(of, known, np.bincount(at, each, len(known)).astype(np.float64))
+    distinct, at = np.unique(units, return_inverse=True)
+    return Contributions(of, distinct, np.bincount(at, each, len(distinct)).astype(np.float64))
 
 
 def step_down(p_values: Mapping[K, float], influences: Mapping[K, Contributions]) -> dict[K, float]:
@@ -67,8 +67,8 @@ def step_down(p_values: Mapping[K, float], influences: Mapping[K, Contributions]
     for place, key in enumerate(ordered):
         p = p_of[key]
         value = normal_isf(p) if 0 < p < 1 else math.copysign(math.inf, 0.5 - p)
-        found = alone * p + sum(family.beyond(place, value) for family in families)
-        highest = max(highest, p, min(1.0, found))
+        sum_of_tails = alone * p + sum(family.beyond(place, value) for family in families)
+        highest = max(highest, p, min(1.0, sum_of_tails))
         adjusted[key] = min(highest, bonferroni[key])
         alone -= key not in together
     return adjusted

@@ -58,13 +58,13 @@ def skewed_mean(
         return too_few(n, unit, rule) if n < FEWEST else dominated(n, sizes, unit)
     influence = unbiased((sums - estimate * sizes) / total, sizes)
     method = "Student's t with Hall's correction for skewness" + (" of clusters" if unit == "cluster" else "")
-    found = from_influence(estimate, influence, rule, unit=unit, method=method, effective=alike)
+    interval = from_influence(estimate, influence, rule, unit=unit, method=method, effective=alike)
     # More units of the same kind have the same spread of weights.
-    found = replace(found, n=n, floor=math.ceil(found.floor * n / alike))
+    interval = replace(interval, n=n, floor=math.ceil(interval.floor * n / alike))
     common, usual = _most_common(plain)
     rare = len(plain) - common
     if rare * alike / n >= SEEN:
-        return found
+        return interval
     odd = np.abs(plain - usual) > 1e-12 * max(1.0, abs(usual))
     if groups is not None:
         rare = len(np.unique(groups[odd]))
@@ -75,12 +75,12 @@ def skewed_mean(
     else:
         share = clopper_pearson(math.ceil(rare * alike / n), math.floor(alike), alpha=rule.alpha)[1]
     unseen = (1 - rule.alpha ** (1 / alike)) * largest
-    low, high = min(found.low, usual - share * spread), max(found.high, found.estimate + unseen * spread)
-    p = found.p if high < rule.bound else max(found.p, 0.5)
+    low, high = min(interval.low, usual - share * spread), max(interval.high, interval.estimate + unseen * spread)
+    p = interval.p if high < rule.bound else max(interval.p, 0.5)
     note = f"{counted(rare, unit)} of {n:,} differ from the others: too few to go by their mean alone"
     if not rare and not usual:
         note = "the candidate and the baseline agree on every example"
-    return replace(found, low=low, high=high, p=p, notes=(note,))
+    return replace(interval, low=low, high=high, p=p, notes=(note,))
 
 
 def effective_size(sizes: Floats) -> float:
@@ -136,7 +136,7 @@ def from_influence(
 def constant(estimate: float, n: int, unit: Unit, rule: Rule, method: str) -> Interval:
     """The interval of values that are all the same."""
     margin = rule.margin
-    found = Interval(
+    interval = Interval(
         estimate=estimate,
         low=estimate,
         high=estimate,
@@ -147,7 +147,7 @@ def constant(estimate: float, n: int, unit: Unit, rule: Rule, method: str) -> In
         rule=margin,
         notes=("the difference is the same for every example: any change counts as real",) if estimate else (),
     )
-    return rule.of_margin(found)
+    return rule.of_margin(interval)
 
 
 def unchanged(n: int, rule: Rule) -> Interval:
@@ -170,6 +170,6 @@ def too_few(n: int, unit: Unit, rule: Rule) -> Undecided:
 
 
 def _most_common(values: Floats) -> tuple[int, float]:
-    found, counts = np.unique(values, return_counts=True)
+    distinct, counts = np.unique(values, return_counts=True)
     at = int(counts.argmax())
-    return int(counts[at]), float(found[at])
+    return int(counts[at]), float(distinct[at])

@@ -29,7 +29,7 @@ def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> 
     error = math.hypot(*(part for part, _ in parts))
     # Satterthwaite's degrees of freedom.
     df = 1 / sum((part / error) ** 4 / degrees for part, degrees in parts) if error > 0 else 1.0
-    found = student(
+    interval = student(
         estimate,
         error,
         df,
@@ -38,7 +38,7 @@ def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> 
         n=min(len(candidate), len(baseline)),
         unit="seed",
     )
-    return rule.of_margin(found)
+    return rule.of_margin(interval)
 
 
 def successive(
@@ -75,7 +75,7 @@ def successive(
         deviation = max(deviation, statistics.stdev(history))
     scale = rule.scale
     estimate = rule.sign * (candidate - scale * baseline)
-    found = student(
+    interval = student(
         estimate,
         deviation * math.sqrt(1 / repeated + scale * scale / averaged),
         2 * (len(steps)) ** 2 / (3 * len(steps) - 1),
@@ -85,8 +85,10 @@ def successive(
         unit="run",
     )
     if jumps:
-        found = replace(found, notes=(*found.notes, f"the history has {counted(jumps, 'jump')}, which is not noise"))
-    return rule.of_margin(found)
+        interval = replace(
+            interval, notes=(*interval.notes, f"the history has {counted(jumps, 'jump')}, which is not noise")
+        )
+    return rule.of_margin(interval)
 
 
 def noise(history: Sequence[float]) -> float:
@@ -137,10 +139,10 @@ def of_reruns(candidate: Sequence[float], baseline: float, rule: Rule) -> Interv
         return Undecided("noise between runs cannot be estimated from one run")
     estimate = rule.sign * (statistics.fmean(candidate) - rule.scale * baseline)
     error = statistics.stdev(candidate) * math.sqrt(1 / n + rule.scale * rule.scale)
-    found = student(
+    interval = student(
         estimate, error, n - 1, rule.margin, method=f"noise between {n} runs of the commit", n=n, unit="run"
     )
-    return rule.of_margin(found)
+    return rule.of_margin(interval)
 
 
 def of_seeds(values: Sequence[float], limit: float, rule: Rule) -> Interval | Undecided:

@@ -133,9 +133,9 @@ def completed(pair: Paired, metric: str, *, best: bool) -> Paired | Undecided:
     """
     side, lost = pair.candidate, set(pair.lost)
     if metric in side.scores:
-        known = [v for v in (*side.scores[metric], *pair.baseline.scores.get(metric, ())) if math.isfinite(v)]
-        within = known and min(known) >= 0 and max(known) <= 1
-        ends = (0.0, 1.0) if within else (min(known), max(known)) if known else (math.nan, math.nan)
+        finite = [v for v in (*side.scores[metric], *pair.baseline.scores.get(metric, ())) if math.isfinite(v)]
+        within = finite and min(finite) >= 0 and max(finite) <= 1
+        ends = (0.0, 1.0) if within else (min(finite), max(finite)) if finite else (math.nan, math.nan)
         column = [ends[best] if row in lost else value for row, value in enumerate(side.scores[metric])]
         return replace(pair, candidate=replace(side, scores={**side.scores, metric: column}), lost=())
     labels = pair.baseline.labels
@@ -143,8 +143,8 @@ def completed(pair: Paired, metric: str, *, best: bool) -> Paired | Undecided:
         return Undecided("the candidate lacks examples, and there is no label column")
     classes = [name for name, _ in Counter(labels).most_common(2)]
     if metric in ("auc", "roc_auc") and "score" in side.scores:
-        known = [v for v in side.scores["score"] if math.isfinite(v)] or [0.0]
-        ends = (min(known) - 1, max(known) + 1)
+        finite = [v for v in side.scores["score"] if math.isfinite(v)] or [0.0]
+        ends = (min(finite) - 1, max(finite) + 1)
         column = [
             ends[(labels[row] in ("1", "true")) == best] if row in lost else value
             for row, value in enumerate(side.scores["score"])

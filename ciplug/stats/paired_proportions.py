@@ -100,10 +100,10 @@ def _exact(losses: int, wins: int, n: int, delta: float, *, below: bool) -> floa
     least = max(0.0, delta)  # Losses are what delta leaves: their share is not below 0.
     top = min(max(most, least + 1 / n), (1 + delta) / 2)
     shares = least + np.append(0.0, np.geomspace(min(0.05 / n, (top - least) / 2), top - least, POINTS))
-    found = 0.0
+    largest = 0.0
     for share in shares.tolist():
-        found = max(found, _tail(n, share - delta, share, delta, extreme, below=below))
-    return min(1.0, found + UNLIKELY)
+        largest = max(largest, _tail(n, share - delta, share, delta, extreme, below=below))
+    return min(1.0, largest + UNLIKELY)
 
 
 def _tail(n: int, loss: float, win: float, delta: float, extreme: float, *, below: bool) -> float:

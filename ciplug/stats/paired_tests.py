@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from ciplug.errors import counted
-from ciplug.stats import scores
+from ciplug.stats import scores, smooth_scores
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
 from ciplug.stats.max_t import influence_of
 from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
@@ -37,13 +37,13 @@ from ciplug.stats.paired_examples import Paired, completed, present, take
 from ciplug.stats.paired_proportions import tango
 from ciplug.stats.proportions import mcnemar, newcombe_paired, share
 from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
+from ciplug.stats.score_columns import cluster_index, labels_and_predictions, positive_class, seed_of, weights_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ciplug.records.examples import Examples
-
-    Indices = NDArray[np.int64]
+    from ciplug.stats.score_columns import Indices
 
 Sides: TypeAlias = "tuple[Floats, Floats] | Undecided | None"
 """A column of candidate and baseline; None where the metric is not the mean of one."""
@@ -79,7 +79,7 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     if pair.lost:
         return _bounded(pair, questions)
     columns = {metric: _columns(pair, metric) for metric in {question.metric for question in questions}}
-    clusters = scores.cluster_index(pair.candidate)
+    clusters = cluster_index(pair.candidate)
     same = _same_answers(pair)
     name = _name_of(pair) if any(question.joint for question in questions) else ""
     by_rows: dict[int, list[int]] = {}
@@ -87,8 +87,8 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
         by_rows.setdefault(id(question.rows), []).append(number)
     answers: dict[int, Answer] = {}
     for numbers in by_rows.values():
-        asked = {number: questions[number] for number in numbers}
-        answers.update(_on_same_rows(pair, clusters, columns, asked, same=same, name=name))
+        of_name = {number: questions[number] for number in numbers}
+        answers.update(_on_same_rows(pair, clusters, columns, of_name, same=same, name=name))
     return [answers[number] for number in range(len(questions))]
 
 
@@ -97,52 +97,52 @@ def _bounded(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     questions = [replace(question, joint=False) for question in questions]
     lost = set(pair.lost)
     row_of = {row: at for at, row in enumerate(row for row in range(len(pair)) if row not in lost)}
-    there = present(pair)
+    recorded = present(pair)
     answers: dict[int, Answer] = {}
     by_metric: dict[str, list[int]] = {}
     for number, question in enumerate(questions):
         by_metric.setdefault(question.metric, []).append(number)
     for metric, numbers in by_metric.items():
-        asked = [questions[number] for number in numbers]
-        known = answer(
-            there,
-            [q if q.rows is None else replace(q, rows=[row_of[r] for r in q.rows if r in row_of]) for q in asked],
+        group = [questions[number] for number in numbers]
+        from_recorded = answer(
+            recorded,
+            [q if q.rows is None else replace(q, rows=[row_of[r] for r in q.rows if r in row_of]) for q in group],
         )
         ends = [completed(pair, metric, best=best) for best in (False, True)]
         if unknown := next((end for end in ends if isinstance(end, Undecided)), None):
-            found = [Answer(one.candidate, one.baseline, unknown) for one in known]
+            combined = [Answer(one.candidate, one.baseline, unknown) for one in from_recorded]
         else:
-            low, high = (answer(end, asked) for end in ends if isinstance(end, Paired))
-            found = [
+            low, high = (answer(end, group) for end in ends if isinstance(end, Paired))
+            combined = [
                 _between(one, worst, best, sum(row in lost for row in (pair.lost if q.rows is None else q.rows)))
-                for q, one, worst, best in zip(asked, known, low, high, strict=True)
+                for q, one, worst, best in zip(group, from_recorded, low, high, strict=True)
             ]
-        answers.update(zip(numbers, found, strict=True))
+        answers.update(zip(numbers, combined, strict=True))
     return [answers[number] for number in range(len(questions))]
 
 
-def _between(known: Answer, low: Answer, high: Answer, lost: int) -> Answer:
+def _between(recorded: Answer, low: Answer, high: Answer, lost: int) -> Answer:
     """One answer from those to the present rows, and to all rows with the lowest and with the highest metric."""
     if not lost:
-        return known
+        return recorded
     if not (
-        isinstance(known.result, Interval) and isinstance(low.result, Interval) and isinstance(high.result, Interval)
+        isinstance(recorded.result, Interval) and isinstance(low.result, Interval) and isinstance(high.result, Interval)
     ):
-        undecided = next(r for r in (known.result, low.result, high.result) if isinstance(r, Undecided))
-        return Answer(known.candidate, low.baseline, undecided)
+        undecided = next(r for r in (recorded.result, low.result, high.result) if isinstance(r, Undecided))
+        return Answer(recorded.candidate, low.baseline, undecided)
     best = high.result if high.result.estimate >= low.result.estimate else low.result
     note = (
         f"the run lacks {counted(lost, 'example')} of the baseline: the interval holds for the worst and for the "
         "best that it could have answered"
     )
     result = replace(
-        known.result,
+        recorded.result,
         low=min(low.result.low, high.result.low),
         high=max(low.result.high, high.result.high),
         p=best.p,
-        notes=(*known.result.notes, note),
+        notes=(*recorded.result.notes, note),
     )
-    return Answer(known.candidate, low.baseline, result)
+    return Answer(recorded.candidate, low.baseline, result)
 
 
 def _same_answers(pair: Paired) -> bool:
@@ -181,11 +181,11 @@ def _on_same_rows(
         elif sides is None:
             part = part or _part(pair, chosen)
             answers[number] = _score(part, question)
-            found = answers[number].result
-            if question.joint and isinstance(found, Interval) and (each := _influence(part, question)) is not None:
+            interval = answers[number].result
+            if question.joint and isinstance(interval, Interval) and (each := _influence(part, question)) is not None:
                 units = chosen if clusters is None else clusters[chosen]
-                found = replace(found, influence=influence_of(name, units, each))
-                answers[number] = replace(answers[number], result=found)
+                interval = replace(interval, influence=influence_of(name, units, each))
+                answers[number] = replace(answers[number], result=interval)
         else:
             means = _Means(pair, chosen, sides, clusters=clusters, question=question, name=name)
             if (result := means.test()) is None:
@@ -218,7 +218,7 @@ class _Means:
         self.question = question
         self.rows, self.new, self.old = rows[has], new[has], old[has]
         self._clusters = None if clusters is None else np.unique(clusters[self.rows], return_inverse=True)[1]
-        self.weights = scores.weights_of(pair.candidate, self.rows)
+        self.weights = weights_of(pair.candidate, self.rows)
         # A difference beyond every float is told by `test`.
         with np.errstate(over="ignore", invalid="ignore"):
             self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
@@ -285,8 +285,8 @@ class _Means:
         if test == "sign-flip":
             return None
         if test == "bootstrap":
-            found = bootstrap_mean(self.margins, rule.margin)
-            return found if isinstance(found, Undecided) else rule.of_margin(found)
+            interval = bootstrap_mean(self.margins, rule.margin)
+            return interval if isinstance(interval, Undecided) else rule.of_margin(interval)
         if test == "t":
             return self._by_t()
         losses, wins = int((self.new < self.old).sum()), int((self.new > self.old).sum())
@@ -334,11 +334,11 @@ def _flipped(pair: Paired, clusters: Indices | None, questions: dict[int, _Means
     sizes = np.bincount(groups, each).astype(np.float64)
     sums = [np.bincount(groups, each * means.margins, len(sizes)).astype(np.float64) for means in questions.values()]
     rules = [means.question.rule for means in questions.values()]
-    seed = scores.seed_of([pair.candidate.ids[row] for row in rows])
+    seed = seed_of([pair.candidate.ids[row] for row in rows])
     unit: Unit = "example" if clusters is None else "cluster"
-    found = sign_flip(np.stack(sums, axis=1), sizes, [rule.margin for rule in rules], seed=seed, unit=unit)
+    intervals = sign_flip(np.stack(sums, axis=1), sizes, [rule.margin for rule in rules], seed=seed, unit=unit)
     results = [
-        one if isinstance(one, Undecided) else rule.of_margin(one) for one, rule in zip(found, rules, strict=True)
+        one if isinstance(one, Undecided) else rule.of_margin(one) for one, rule in zip(intervals, rules, strict=True)
     ]
     return {number: means.answer(result) for (number, means), result in zip(questions.items(), results, strict=True)}
 
@@ -353,7 +353,7 @@ def _score(pair: Paired, question: Question) -> Answer:
 
 
 def _influence(pair: Paired, question: Question) -> Floats | None:
-    return scores.influence_of(pair, question.metric, question.rule, question.limit)
+    return smooth_scores.influence_of(pair, question.metric, question.rule, question.limit)
 
 
 def _name_of(pair: Paired) -> str:
@@ -388,13 +388,13 @@ def _columns(pair: Paired, metric: str) -> Sides:
         return Undecided(f"{lacks.source} has no column '{metric}', but {has.source} has")
     if metric not in ("accuracy", "recall"):
         return None
-    columns = scores.labels_and_predictions(pair)
+    columns = labels_and_predictions(pair)
     if isinstance(columns, Undecided):
         return columns
     labels, *predictions = columns
-    right = [(said == labels).astype(np.float64) for said in predictions]
+    right = [(predicted == labels).astype(np.float64) for predicted in predictions]
     if metric == "recall":
-        positive = scores.positive_class(metric, *columns)
+        positive = positive_class(metric, *columns)
         if isinstance(positive, Undecided):
             return positive
         # Of the other class, an example has no recall.

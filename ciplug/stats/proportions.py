@@ -160,8 +160,8 @@ def by_inversion(
     # The upper end falls as α grows; past ½ it is the lower end of 1 − α.
     p = root(lambda a: margin.bound - (oriented(a)[1] if a < 0.5 else oriented(1 - a)[0]), 1e-12, 1 - 1e-12)
     estimate = rule.sign * difference
-    found = Interval(estimate=estimate, low=low, high=high, p=p, method=method, n=n, unit=unit, rule=margin)
-    return rule.of_margin(found)
+    interval = Interval(estimate=estimate, low=low, high=high, p=p, method=method, n=n, unit=unit, rule=margin)
+    return rule.of_margin(interval)
 
 
 def mirrored(interval: Interval) -> Interval:

@@ -216,14 +216,14 @@ def bootstrap_score(
         draws: blocks of weights (`draw_units`, `draw_cells`).
         n: examples, or clusters: what is drawn, for which the tails are expanded as those of `bootstrap_mean`.
     """
-    asked, rule = rule, rule.margin
+    given, rule = rule, rule.margin
     new, old = score(whole)
-    estimate = rule.sign * float(new[0] - asked.scale * old[0])
+    estimate = rule.sign * float(new[0] - given.scale * old[0])
     if not math.isfinite(estimate):
         return Undecided("the score is undefined on these examples: are all of one class?")
     if n < 2 or _expanded(rule.alpha, n) < float(n) ** -n:
         return _too_few(n, unit, rule)
-    blocks = [rule.sign * (new - asked.scale * old) for new, old in map(score, draws)]
+    blocks = [rule.sign * (new - given.scale * old) for new, old in map(score, draws)]
     values = np.concatenate(blocks)
     undefined = int(np.isnan(values).sum())
     if undefined > len(values) // 100:
@@ -239,7 +239,7 @@ def bootstrap_score(
     p = _contracted((1 + beyond) / count, n)
     if beyond == 0:  # Holm's correction over many slices needs smaller p-values than the resamples can show
         p = min(p, t_sf((rule.bound - estimate) / float(values.std()), n - 1))
-    found = Interval(
+    interval = Interval(
         estimate=estimate,
         low=float(values[rank - 1]),
         high=float(values[-rank]),
@@ -250,7 +250,7 @@ def bootstrap_score(
         rule=rule,
         notes=(f"{undefined} resamples left the score undefined",) if undefined else (),
     )
-    return asked.of_margin(found)
+    return given.of_margin(interval)
 
 
 def draw_units(strata: Sequence[int], resamples: int, seed: int) -> Iterator[Floats]:

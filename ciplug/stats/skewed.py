@@ -49,7 +49,7 @@ def corrected_t(
         wide = math.sqrt((1 - rule.alpha) / rule.alpha) * error
         above, below = max(above, wide), min(below, -wide)
         p = max(p, 1 / (1 + t * t) if t < 0 else 1 / 2)
-    found = Interval(
+    interval = Interval(
         estimate=estimate,
         low=estimate - above,
         high=estimate - below,
@@ -64,7 +64,7 @@ def corrected_t(
         if n < least
         else (),
     )
-    return rule.of_margin(found)
+    return rule.of_margin(interval)
 
 
 def _transformed(t: float, skewness: float, n: int) -> float:

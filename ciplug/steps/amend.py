@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.capture.masking import Masks
-from ciplug.errors import NotFound, RecordError, StoreError, UsageError
+from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.records.amendment import LAST_SEQ, Amendment
 from ciplug.records.change import Change, same_param
 from ciplug.records.changes import Changes
 from ciplug.records.inputs import encode_texts
-from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
+from ciplug.records.keys import RunKey, amendment_object
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def amend(session: Session, targets: Sequence[Target], change: RequestedChange) 
             done.append(Amended(target, new, target.changes))
             continue
         check_number(target, new)
-        amendment = _amendment(session, target, new)
+        amendment = amendment_of(session, target, new)
         objects.update(objects_of(amendment, new.series, new.texts))
         done.append(Amended(target, new, target.changes.extended(amendment)))
     if objects:
@@ -154,12 +155,12 @@ def _check_restorable(target: Target, change: RequestedChange) -> None:
         )
 
 
-def check_params(run_id: str, known: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
+def check_params(run_id: str, recorded: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
     """Raise RecordError for a parameter with another value than the run has: a parameter never changes."""
     for name, value in new.items():
-        if name in known and not same_param(known[name], value):
+        if name in recorded and not same_param(recorded[name], value):
             raise RecordError(
-                f"the parameter '{name}' of run {run_id[:12]} is {known[name]!r}, and cannot become {value!r}",
+                f"the parameter '{name}' of run {run_id[:12]} is {recorded[name]!r}, and cannot become {value!r}",
                 hint="give it another name, or start a run of its own",
             )
 
@@ -175,7 +176,8 @@ def check_number(target: Target, new: Change) -> None:
         )
 
 
-def _amendment(session: Session, target: Target, change: RequestedChange) -> Amendment:
+def amendment_of(session: Session, target: Target, change: RequestedChange) -> Amendment:
+    """Return the amendment of this job that makes a change."""
     context = session.context
     return Amendment(
         **{part.name: getattr(change, part.name) for part in fields(Change)},
@@ -226,11 +228,11 @@ def view_of(session: Session) -> View:
 
     Raises StoreError where it was never asked on this machine.
     """
-    runs = session.runs()
+    runs = judged_runs(session)
     try:
         _ = runs.catalog
     except StoreError as unreachable:
-        offline = session.runs(offline=True)
+        offline = judged_runs(session, offline=True)
         try:
             _ = offline.catalog
         except UsageError:
@@ -239,27 +241,16 @@ def view_of(session: Session) -> View:
     return View(runs)
 
 
-def targets_of(view: View, ids: Iterable[str]) -> list[Target]:
-    """The runs of these ids, or beginnings of ids, each once. Raises NotFound naming the first that is none."""
-    keys = dict.fromkeys(_key_of(view.catalog, run_id) for run_id in ids)
-    return [_target(view.catalog, key) for key in keys]
+def targets_of(view: View, keys: Iterable[RunKey]) -> list[Target]:
+    """The runs of these keys, each once. Raises RecordError for one that cannot be read."""
+    return [_target(view.catalog, key) for key in dict.fromkeys(keys)]
 
 
-def _key_of(catalog: Catalog, run_id: str) -> str:
-    found = catalog.find(run_id) if run_id else []
-    if not found:
-        raise NotFound(f"no run '{run_id}'", hint="list them: ciplug runs list")
-    if len(found) > 1:
-        some = ", ".join(key.id[:12] for key in parse_runs(found)[:4])
-        raise NotFound(f"'{run_id}' is the beginning of {len(found)} runs: {some}", hint="give more of the id")
-    return found[0]
-
-
-def _target(catalog: Catalog, key: str) -> Target:
-    row, run = catalog.row_of(key), parse_run(key)
+def _target(catalog: Catalog, run: RunKey) -> Target:
+    row = catalog.row_of(run.key)
     entries = catalog.entries([row]) if row is not None else []
-    if not entries or run is None:
-        raise RecordError(f"{key} cannot be read", hint="see: ciplug fsck")
+    if not entries:
+        raise RecordError(f"{run.key} cannot be read", hint="see: ciplug fsck")
     entry = entries[0]
     named = entry.attributes.get("name")
-    return Target(run, entry.attributes["model"], named, entry.tags, entry.params, catalog.changes(key))
+    return Target(run, entry.attributes["model"], named, entry.tags, entry.params, catalog.changes(run.key))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ConfigError, NotFound, nearest
-from ciplug.git import history
 from ciplug.records.verdict import PolicySource
+from ciplug.steps.branches import target_branch
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.tracking.hidden import NOT_RANKED
@@ -50,8 +50,8 @@ def audit_gates(session: Session, catalog: Catalog, model: str | None, branch: s
     branch = branch or policy.baseline.branch or _branch(session)
     rows = _rows(catalog, name)
     if not rows:
-        known = sorted(map(str, catalog.values(MODEL)))
-        raise NotFound(f"no run of '{name}' that counts is recorded", hint=nearest(name, known) if known else None)
+        models = sorted(map(str, catalog.values(MODEL)))
+        raise NotFound(f"no run of '{name}' that counts is recorded", hint=nearest(name, models) if models else None)
     line = _line(catalog, rows, branch)
     again = _again(catalog, rows, policy.seeds.key if policy.seeds else "seed")
     gates = {one: policy.resolved(one) for one in policy.gates}
@@ -74,21 +74,14 @@ def audit_gates(session: Session, catalog: Catalog, model: str | None, branch: s
 def _branch(session: Session) -> str | None:
     if session.workspace is None:
         return session.context.branch
-    context = session.context
-    return history.target_branch(
-        session.workspace,
-        session.env,
-        asked=None,
-        context_target=context.target_branch,
-        context_default=context.default_branch,
-    )
+    return target_branch(session, session.workspace)
 
 
 def _rows(catalog: Catalog, model: str) -> list[Row]:
     """The runs of a model that may count for their commit, by the time at which they started."""
-    found = catalog.rows([Comparison(MODEL, "=", model)], hide=NOT_RANKED)
+    rows = catalog.rows([Comparison(MODEL, "=", model)], hide=NOT_RANKED)
     status, trusted, dirty, started = (_cells(catalog, key) for key in (STATUS, TRUSTED, DIRTY, STARTED))
-    fit = (row for row in found if status(row) == "finished" and trusted(row) != "false" and dirty(row) != "true")
+    fit = (row for row in rows if status(row) == "finished" and trusted(row) != "false" and dirty(row) != "true")
     return sorted(fit, key=lambda row: (started(row) or "", row))
 
 

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import nearest_run, repeats
-from ciplug.comparison.facts import with_facts
-from ciplug.comparison.renames import present, renamed
-from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, objection_to, select
-from ciplug.config.metrics import Metrics
+from ciplug.comparison.selection import baseline_rules, select
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
 from ciplug.git.commits import commit_named
-from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
-from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
-from ciplug.records.objection import newer_amendment, objection, unfinished_run
+from ciplug.records.notice import MISNAMED, Kind, Notice
 from ciplug.records.run import Run
-from ciplug.records.selection import PassedOver
-from ciplug.registry.model import Model
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
-from ciplug.steps.policy_in_force import PolicyInForce, read_policies
+from ciplug.steps.candidate import Candidate, dataset_digest
+from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.registered import read_if_whole
-from ciplug.steps.renames import Renames, renames_for
-from ciplug.steps.select import facts_on
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
@@ -37,97 +29,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineFinder:
+class BaselineFinder(Candidate):
     """Finds what one candidate is compared with. Each run is read once, when it is needed."""
 
-    session: Session
-    runs: Runs
-    given: Run
-    """The candidate as it is recorded."""
-    in_force: PolicyInForce | None
-    registered: Model
-    """The versions of the candidate's model."""
-    named: bool = False
-    """Whether somebody named the candidate by its id: then it need not be the run that counts for its commit."""
-    beside: Run | None = None
-    """The judged run, where the candidate is a re-run of it: both are compared with the same baseline."""
-    judged_as: str | None = None
-    """The registered name by whose gates the candidate is judged, where that is not its model."""
-
-    @property
-    def model(self) -> str:
-        """The model whose runs the candidate is compared with."""
-        return self.judged_as or self.given.model
-
     @cached_property
-    def policy(self) -> Policy | None:
-        """The policy, with its gates on the metrics by their present names."""
-        return self.in_force.policy.renamed(self.renames.names) if self.in_force else None
-
-    @property
-    def metrics(self) -> Metrics:
-        """The settings of the model's metrics."""
-        return self.in_force.metrics if self.in_force else read_policies(self.session).metrics(self.model)
-
-    @cached_property
-    def renames(self) -> Renames:
-        return renames_for(self.session, self.runs, self.given.commit, self.model, self.in_force)
-
-    @property
-    def gated(self) -> frozenset[str]:
-        """The metrics that gates look at."""
-        return self.policy.gated if self.policy else frozenset()
-
-    @cached_property
-    def run(self) -> Run:
-        """The candidate as it counts, with the facts that gates name among its metrics."""
-        return self._counted(self.given)
-
-    def _counted(self, run: Run) -> Run:
-        """A run with the numbers that count, by their present names: what was recorded, and what was added since."""
-        evidence, names = self.runs.evidence(run), self.renames.names
-        if evidence.changed:
-            now = {old: name for name, old in present({name: name for name in evidence.run.metrics}, names).items()}
-            self.changed[run.id] = {now.get(name, name): one for name, one in evidence.changed.items()}
-        return with_facts(renamed(evidence.run, names), self.gated)
-
-    @cached_property
-    def changed(self) -> dict[str, Mapping[str, Amendment]]:
-        """Run → metric → the amendment that gave it another value, of the runs that were read."""
+    def _branches(self) -> dict[str | None, BranchRuns]:
         return {}
 
-    def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
-        """The notice on a run that was withdrawn or deleted; None where it was not."""
-        return objection(run, self.runs.changes(run), of)
-
-    def newer_amendment(self, run: Run, of: Subject = "candidate") -> Notice | None:
-        """The notice on a run that a newer ciplug amended, and may have withdrawn; None where none did."""
-        return newer_amendment(run, self.runs.changes(run), of)
-
-    def unfinished(self, run: Run, seed: str | None = None) -> Notice | None:
-        """The notice on a run that did not finish, or that was started by one which did not; None: all of them did.
-
-        Args:
-            run: with the numbers that count.
-            seed: names the run where it is one of several.
-        """
-        if run.status != "finished":
-            return unfinished_run(run, self.runs.changes(run), seed)
-        for parent in self.runs.started_by(run):
-            ended = self.runs.evidence(parent).run
-            if ended.status != "finished":
-                notice = unfinished_run(ended, self.runs.changes(parent), seed)
-                return replace(notice, run=run.id, parent=parent.id)
-        return None
-
-    # --- which run counts
-
-    @cached_property
-    def rules(self) -> Rules:
-        """The rules for the run that counts for the candidate's commit."""
-        policy = self.policy
-        only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.model)
-        return Rules(pipelines_only=only, gated=self.gated)
+    def branch(self, name: str | None) -> BranchRuns:
+        """The runs toward a branch; None: the pull request's target, else the default branch."""
+        if name not in self._branches:
+            past = commits_around(self.session, self.given.commit or self.session.need_head(), name)
+            recorded = self.runs.recorded_on([past.head, *past.ancestors, *past.target_commits])
+            near = (*first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded))
+            self._branches[name] = BranchRuns(past, self.on([past.head, *near]))
+        return self._branches[name]
 
     def _pick(self, source: Source = "any", aside: Collection[str] | None = None) -> nearest_run.Pick:
         """Return the choice among the runs of one commit to compare with.
@@ -145,99 +61,7 @@ class BaselineFinder:
         )
         return lambda runs: select([self._facts[run.id] for run in runs], rules)
 
-    @cached_property
-    def selection(self) -> Selection:
-        """Which run counts for the candidate's commit; without one, it is nobody else's."""
-        if self.given.commit is None:
-            return Selection(chosen=self.given.id)
-        runs = self.on([self.given.commit]).get(self.given.commit, [])
-        return select([self._facts[run.id] for run in runs], self.rules)
-
-    @cached_property
-    def barred(self) -> PassedOver | None:
-        """The candidate with the reason why it counts for no commit, whichever other runs there are; None: it may."""
-        passed = next((one for one in self.selection.passed_over if one.run == self.given.id), None)
-        return passed if passed and objection_to(self._facts[passed.run], self.rules) else None
-
-    @property
-    def facts_on_commit(self) -> dict[str, Facts]:
-        """Run → the facts that decide whether it counts, of all runs of the candidate's model on its commit."""
-        runs = self.on([self.given.commit]).get(self.given.commit, []) if self.given.commit else []
-        return {run.id: self._facts[run.id] for run in (*runs, self.given)}
-
-    # --- runs
-
-    @cached_property
-    def _branches(self) -> dict[str | None, BranchRuns]:
-        return {}
-
-    def branch(self, name: str | None) -> BranchRuns:
-        """The runs toward a branch; None: the pull request's target, else the default branch."""
-        if name not in self._branches:
-            past = commits_around(self.session, self.given.commit or self.session.need_head(), name)
-            recorded = self.runs.recorded_on([past.head, *past.ancestors, *past.target_commits])
-            near = (*first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded))
-            self._branches[name] = BranchRuns(past, self.on([past.head, *near]))
-        return self._branches[name]
-
-    def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
-        """Commit → the runs of the model that are recorded on it; of the candidate's commit, also its re-runs."""
-        recorded = self.runs.of_commits(dict.fromkeys(commits))
-        for runs in recorded.values():
-            self._facts.update(facts_on(self.session, self.runs, runs, self.gated, self.renames.names))
-        beside = {self.model, self.given.model}
-        by_commit = {
-            commit: [
-                self._counted(run)
-                for run in runs
-                if run.model == self.model or (commit == self.given.commit and run.model in beside)
-            ]
-            for commit, runs in recorded.items()
-        }
-        self._read.update({run.id: run for runs in by_commit.values() for run in runs})
-        return by_commit
-
-    @cached_property
-    def _facts(self) -> dict[str, Facts]:
-        """Run → the facts that decide whether it counts, of all runs on the commits that were read."""
-        return facts_on(self.session, self.runs, [self.given], self.gated, self.renames.names)
-
-    @cached_property
-    def _read(self) -> dict[str, Run]:
-        """Every run that was read, by its id."""
-        return {}
-
-    def runs_of(self, side: Side) -> list[Run]:
-        """Return the runs that represent a side."""
-        ids = side.runs or ((side.run,) if side.run else ())
-        if side.commit and not all(run in self._read for run in ids):
-            self.on([side.commit])
-        return [self._read[run] for run in ids if run in self._read]
-
-    def record(self, side: Side) -> Run | None:
-        """Return the one run of a side."""
-        return next((run for run in self.runs_of(side) if run.id == side.run), None)
-
     # --- sides
-
-    @cached_property
-    def candidates(self) -> tuple[Run, ...]:
-        """The run, and with it those that differ in their seed only."""
-        policy = self.policy
-        if policy is None or policy.seeds is None or self.run.commit is None:
-            return (self.run,)
-        return self._with_other_seeds(self.run, self.on([self.run.commit]).get(self.run.commit, []), "any")
-
-    @cached_property
-    def failed_seeds(self) -> tuple[Run, ...]:
-        """The last run of each seed that none of the candidates has, as it did not finish."""
-        policy = self.policy
-        if policy is None or policy.seeds is None or self.run.commit is None:
-            return ()
-        others = self.on([self.run.commit]).get(self.run.commit, [])
-        return repeats.failed(
-            self.run, self.candidates, others, policy.seeds.key, self._facts, self._rules_of_seeds("any")
-        )
 
     def candidate(self) -> Side:
         side = nearest_run.side("candidate", "this commit", "the run under review", self.run, now())
@@ -299,12 +123,19 @@ class BaselineFinder:
     def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
         """The last runs on a branch without the candidate, the newest first, one a commit."""
         toward, pick = self.branch(branch), self._pick(source)
-        found = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
-        return [run for run in found if run is not None]
+        nearest = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
+        return [run for run in nearest if run is not None]
 
     def asked_for(self, label: str, commit: str) -> Side:
         """The run of a commit that a person named to see the difference: it may be another run of the same commit."""
         return self._of_commit(label, commit, "any", self._pick(aside=[run.id for run in self.candidates]))
+
+    def asked_for_run(self, label: str, run: Run) -> Side:
+        """The run that a person named to see the difference, whether or not it counts for its commit."""
+        counted = self._counted(run)
+        self._read[run.id] = counted
+        side = nearest_run.side("baseline", label, "as asked for", counted, now())
+        return replace(side, problem=self.objection(run, "baseline"))
 
     def _of_commit(self, label: str, commit: str, source: Source, pick: nearest_run.Pick) -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
@@ -348,15 +179,6 @@ class BaselineFinder:
             return side
         group = self._with_other_seeds(run, [one for one in runs if one.id not in aside], source)
         return repeats.together(side, group) if len(group) > 1 else side
-
-    def _with_other_seeds(self, run: Run, others: Sequence[Run], source: Source) -> tuple[Run, ...]:
-        """Return a run with the runs of its commit that differ from it in their seed only."""
-        key = self.policy.seeds.key if self.policy and self.policy.seeds else ""
-        return repeats.group(run, others, key, self._facts, self._rules_of_seeds(source))
-
-    def _rules_of_seeds(self, source: Source) -> Rules:
-        only = source == "ci" or self.rules.pipelines_only
-        return replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
 
     # --- the baselines of the policy
 
@@ -458,8 +280,8 @@ class BaselineFinder:
             day = side.recorded[:10] if side.recorded and side.age_days is not None else None
             return Notice(kind=Kind.STALE, of="baseline", run=side.run, day=day, max_age_days=max_age_days)
         for path in self.in_force.evaluation if self.in_force else ():
-            ours = {_digest(run, path) for run in self.candidates}
-            theirs = {_digest(run, path) for run in self.runs_of(side)}
+            ours = {dataset_digest(run, path) for run in self.candidates}
+            theirs = {dataset_digest(run, path) for run in self.runs_of(side)}
             if None in ours or len(ours) > 1:
                 return Notice(kind=Kind.NO_EVALUATION, run=self.run.id, path=path)
             if ours != theirs:
@@ -484,12 +306,3 @@ def baselines_of(
     """
     registered = read_if_whole(session, judged_as or run.model)
     return BaselineFinder(session, runs, run, in_force, registered, named, judged_as=judged_as)
-
-
-def same_evaluation(ours: Sequence[Run], other: Run, paths: Iterable[str]) -> bool:
-    """Whether a run was measured on the same datasets as all of ours, as far as those are named."""
-    return all(_digest(run, path) == _digest(other, path) for path in paths for run in ours)
-
-
-def _digest(run: Run, path: str) -> str | None:
-    return next((file.digest for file in run.datasets if file.path == path), None)

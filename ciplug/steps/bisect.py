@@ -21,7 +21,8 @@ from ciplug.stats.level_changes import LevelChange, level_changes
 from ciplug.steps.deliver import Delivered, deliver
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.metric_history import ALPHA, MetricHistory, metric_history, model_of, names_of, numbers_of
-from ciplug.steps.select import resolve_commit
+from ciplug.steps.named_run import meaning_of
+from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session, open_session
 from ciplug.steps.train import train
 
@@ -118,7 +119,7 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
         measured = sorted(known.values)
         good = known.commits[max(at for at in measured if at < change.candidates[0])]
         bad = bad or known.commits[min(at for at in measured if at >= change.candidates[-1])]
-    good, bad = resolve_commit(session, good), resolve_commit(session, bad)
+    good, bad = _commit_of(session, runs, good, model), _commit_of(session, runs, bad, model)
     line = list(reversed(history.first_parents(session.need_workspace(), session.need_head(), session.env)))
     if bad not in line:
         line = list(reversed(history.first_parents(session.need_workspace(), bad, session.env)))
@@ -142,6 +143,17 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
         links=request.links,
         values=_same_levels(values, start, end),
     )
+
+
+def _commit_of(session: Session, runs: Runs, name: str | None, model: str) -> str:
+    """The commit that a user names, by itself or by one of its runs; None is HEAD."""
+    if name is None:
+        return session.need_head()
+    named = meaning_of(session, runs, name, model)
+    commit = named.commit if isinstance(named, NamedCommit) else named.key.commit
+    if commit is None:
+        raise UsageError(f"run {name} is of no commit")
+    return commit
 
 
 def last_change(known: MetricHistory) -> LevelChange | None:

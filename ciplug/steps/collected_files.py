@@ -32,16 +32,16 @@ def keep_files(session: Session, bundles: Sequence[Bundle]) -> tuple[list[Bundle
         absent: dict[str, set[str]] = {}
         for one in bundles:
             try:
-                there = _on_disk(one, Path(scratch))
-                needed = set(_needed(one, there))
+                present = _on_disk(one, Path(scratch))
+                needed = set(_needed(one, present))
             except RecordError as problem:
                 refused.append(problem)
                 continue
-            absent[one.name] = needed - there.keys()
-            sending.update((digest, path) for digest, path in there.items() if digest in needed)
+            absent[one.name] = needed - present.keys()
+            sending.update((digest, path) for digest, path in present.items() if digest in needed)
             good.append(one)
-        asked = set().union(*absent.values())
-        lost = files.missing(asked) if asked else set()
+        unsent = set().union(*absent.values())
+        lost = files.missing(unsent) if unsent else set()
         for one in [one for one in good if absent[one.name] & lost]:
             good.remove(one)
             refused.append(_without(one, absent[one.name] & lost))
@@ -57,7 +57,7 @@ def _names_files(bundle: Bundle) -> bool:
 
 def _on_disk(bundle: Bundle, scratch: Path) -> dict[str, Path]:
     """The files beside a bundle. Raises RecordError for one whose bytes are not those of its digest."""
-    there = {}
+    present = {}
     for digest, content in bundle.files.items():
         path = content if isinstance(content, Path) else scratch / hex_of(digest)
         try:
@@ -70,11 +70,11 @@ def _on_disk(bundle: Bundle, scratch: Path) -> dict[str, Path]:
                     pass
         except FileChanged:
             raise RecordError(f"{bundle.name}: the file {digest[:_SHOWN]}… beside it has other bytes") from None
-        there[digest] = path
-    return there
+        present[digest] = path
+    return present
 
 
-def _needed(bundle: Bundle, there: Mapping[str, Path]) -> Iterator[str]:
+def _needed(bundle: Bundle, present: Mapping[str, Path]) -> Iterator[str]:
     """The digests of the files that the records of a bundle say are kept."""
     for run in bundle.runs:
         for artifact in run.artifacts:
@@ -82,8 +82,8 @@ def _needed(bundle: Bundle, there: Mapping[str, Path]) -> Iterator[str]:
                 continue
             yield artifact.digest
             # A folder whose list is in the store already had its files sent with that.
-            if artifact.kind == "folder" and artifact.digest in there:
-                listed = there[artifact.digest].read_bytes()
+            if artifact.kind == "folder" and artifact.digest in present:
+                listed = present[artifact.digest].read_bytes()
                 yield from members(listed, f"{bundle.name}: {artifact.path!r:.80}").values()
 
 

@@ -15,7 +15,7 @@ from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.provenance import MOST_FILES
 from ciplug.records.run import Run
-from ciplug.records.selection import REPORTED_REASONS
+from ciplug.records.selection import REPORTED_REASONS, Reason
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
@@ -23,7 +23,7 @@ from ciplug.steps.looks import looks
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
-from ciplug.steps.select import NamedCommit, aside
+from ciplug.steps.select import NamedBase, NamedCommit
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ HISTORY_MOST = 20
 """Runs on the target branch that a sparkline shows."""
 
 
-def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None) -> list[ModelSection]:
+def compare_runs(
+    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | NamedBase | None
+) -> list[ModelSection]:
     """Each run beside `base`, or beside the policy's baseline where none is named; no gate is asked.
 
     Raises ConfigError for a policy that is wrong.
@@ -47,19 +49,19 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
 
 def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
     """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
-    told: list[Notice] = []
+    already: list[Notice] = []
     if section.verdict and reruns:
         from ciplug.gates.reruns import objections
 
-        told = objections(section.verdict, reruns, section.gated)
+        already = objections(section.verdict, reruns, section.gated)
     counts = section.comparison.candidate.reason is None
-    found = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts))
-    named = {run for one in found if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
+    notices = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, shown=already, counts=counts))
+    named = {run for one in notices if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
     others = (
         replace(one, elsewhere=True) if one.kind is Kind.PASSED_OVER and one.run in named else one
         for one in section.comparison.notices
     )
-    comparison = replace(section.comparison, notices=(*found, *others))
+    comparison = replace(section.comparison, notices=(*notices, *others))
     return replace(section, reruns=reruns, comparison=comparison)
 
 
@@ -82,7 +84,7 @@ def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
     )
 
 
-def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparison:
+def compare(finder: BaselineFinder, base: NamedCommit | NamedBase | None = None) -> Comparison:
     """The comparison that is shown: with `base`, else with the policy's baseline, else with the merge base."""
     policy = finder.policy
     branch = policy.baseline.branch if policy else None
@@ -107,8 +109,10 @@ def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
     return replace(comparison, notices=(notice, *comparison.notices))
 
 
-def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
+def _before(finder: BaselineFinder, base: NamedCommit | NamedBase | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
+    if isinstance(base, NamedBase):
+        return finder.asked_for_run(base.name, base.run)
     if base:
         return finder.asked_for(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
@@ -138,7 +142,6 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from looks(finder)
     yield from past.notices
     yield from finder.registered.notices
-    yield from _aside(finder)
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
     yield from _newer(finder, before)
     yield from _amended(finder, before)
@@ -149,7 +152,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
 
 def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
     """Yield the runs that somebody may have expected to count, each once, and the number of those beyond the first."""
-    found: dict[str, Notice] = {}
+    by_run: dict[str, Notice] = {}
     for side in sides:
         of: Subject = "candidate" if side.role == "candidate" else "baseline"
         for one in side.passed_over:
@@ -162,9 +165,12 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
                     files=one.files,
                     detail=one.words,
                     settled=(side.run is not None and side.reason is None and one.commit == side.commit) or None,
+                    # Those of the candidate's own commit are in a section of their own.
+                    elsewhere=of == "candidate" and one.reason in (Reason.FORK, Reason.UNSIGNED),
                 )
-                found.setdefault(one.run, notice)
-    notices = list(found.values())
+                by_run.setdefault(one.run, notice)
+    yield from [notice for notice in by_run.values() if notice.elsewhere][:NAMED_MOST]
+    notices = [notice for notice in by_run.values() if not notice.elsewhere]
     yield from notices[:NAMED_MOST]
     if len(notices) > NAMED_MOST:
         yield Notice(kind=Kind.MORE_PASSED_OVER, count=len(notices) - NAMED_MOST)
@@ -208,19 +214,6 @@ def _left_out(run: Run) -> Iterator[Notice]:
     if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "elsewhere", "logged")]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
-
-
-def _aside(finder: BaselineFinder) -> Iterator[Notice]:
-    """Yield one notice on runs of forks of other models of the commit, with the first of the commit's own models."""
-    commit = finder.given.commit
-    if commit is None or not finder.given.provenance.context.trusted:
-        return
-    others = aside(finder.runs, commit)
-    own = {run.model for run in finder.runs.of_commits([commit]).get(commit, []) if run.provenance.context.trusted}
-    if others and finder.given.model == min(own, default=finder.given.model):
-        runs = tuple(run.id for run in others[:NAMED_MOST])
-        models = tuple(run.model for run in others[:NAMED_MOST])
-        yield Notice(kind=Kind.FORKS_ASIDE, runs=runs, differs=models, count=len(others))
 
 
 def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

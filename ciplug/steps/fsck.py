@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ciplug.git.credentials import redact
 from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, EVERY_VERDICT
 from ciplug.registry import ledger
+from ciplug.steps.fetch import Progress, silent
 from ciplug.steps.kept_entries import kept_entries, put_back
 from ciplug.steps.kept_files import KeptFile, read_folders
 from ciplug.steps.object_checks import ObjectChecks
@@ -16,9 +17,12 @@ from ciplug.steps.session import Session
 from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
-from ciplug.stores.files import OWN, ChecksItself
+from ciplug.stores.base import NotesHeads
+from ciplug.stores.files import OWN, ChecksItself, Files
 
 _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
+
+_MEND = "; in a bucket or folder, delete the object first; whoever has the file records it again"
 
 Kept = Mapping[str, Sequence[KeptFile]]
 """Place → the artifacts that are kept there."""
@@ -45,13 +49,14 @@ class Checked:
         return [problem for problem in self.problems if not problem.repaired]
 
 
-def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
-    """Read every record of the store.
+def check(session: Session, *, repair: bool, restore: bool = False, progress: Progress | None = silent) -> Checked:
+    """Read every record of the store, and every file of its runs.
 
     Raises ForkJob where a fork's job would repair.
 
     Args:
         restore: put back the entries that the registry has lost.
+        progress: sees the files that are read; None: no file is read, only looked up.
     """
     if repair or restore:
         need_trusted(session, hint="repair in the pipeline of a trusted branch")
@@ -73,7 +78,7 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
         problems = _set_aside(store, problems)
     files = objects.kept
     own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
-    problems += _of_files(session, {place: files[place] for place in sorted(own & files.keys())})
+    problems += _of_files(session, {place: files[place] for place in sorted(own & files.keys())}, progress)
     models = ledger.models(session.log)
     notes: list[str] = []
     for model in models:
@@ -92,23 +97,29 @@ def _set_aside(store: Store, problems: Sequence[Problem]) -> list[Problem]:
 
 
 def accept_registry(session: Session) -> list[str]:
-    """Take the logs as they are now; returns a sentence on each that went back behind what this clone has seen."""
+    """Take the logs as they are now; returns a sentence on each that went back behind what was seen or noted of it."""
     if session.witnessed is None:
         return []
-    changed = list(session.witnessed.changes().values())
+    changed = dict(session.witnessed.changes())
     session.witnessed.accept()
-    return changed
+    if isinstance(session.store, NotesHeads) and (logs := session.store.lost_logs()):
+        session.store.note_heads(*logs)
+        changed = {log: f"{log} is not as its last writer has noted it" for log in logs} | changed
+    return list(changed.values())
 
 
-def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
-    """Artifacts, and files of their folders, whose bytes are missing: of each run that names them."""
+def _of_files(session: Session, kept: Kept, progress: Progress | None) -> Iterator[Problem]:
+    """Artifacts, and files of their folders, whose bytes are missing or others: of each run that names them."""
     for place, artifacts in kept.items():
         files = session.files_at(place)
         missing = files.missing({file.digest for file in artifacts})
         if isinstance(files, ChecksItself):
             yield from files.check(lacks=bool(missing))
         lists, unread = read_folders(files, {file.digest for file in artifacts if file.is_folder} - missing)
-        missing |= files.missing({digest for members in lists.values() for digest in members.values()})
+        members = {digest for members in lists.values() for digest in members.values()}
+        missing |= files.missing(members)
+        single = {file.digest for file in artifacts if not file.is_folder} | members
+        damaged = _damaged(files, single - missing, progress) if progress else {}
         where = "the store" if place == OWN else place
         gone = (
             f"its bytes are missing from {where}: whoever has the file records it again, ciplug record --artifact PATH"
@@ -118,5 +129,17 @@ def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
                 yield Problem(str(file), gone)
             elif file.digest in unread:
                 yield Problem(str(file), f"the list of its files cannot be read: {unread[file.digest]}")
-            for path in sorted(path for path, digest in lists.get(file.digest, {}).items() if digest in missing):
-                yield Problem(f"{file}/{path}", gone)
+            elif file.digest in damaged:
+                yield Problem(str(file), f"{where} has other bytes: {damaged[file.digest]}{_MEND}")
+            for path, digest in sorted(lists.get(file.digest, {}).items()):
+                if digest in missing:
+                    yield Problem(f"{file}/{path}", gone)
+                elif digest in damaged:
+                    yield Problem(f"{file}/{path}", f"{where} has other bytes: {damaged[digest]}{_MEND}")
+
+
+def _damaged(files: Files, digests: Collection[str], progress: Progress) -> dict[str, str]:
+    if not digests:
+        return {}
+    with progress(len(digests), None) as tell:
+        return files.damaged(digests, tell)

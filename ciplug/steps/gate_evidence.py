@@ -14,7 +14,8 @@ from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 from ciplug.stats.looks import of_seeds
-from ciplug.steps.baselines import BaselineFinder, same_evaluation
+from ciplug.steps.baselines import BaselineFinder
+from ciplug.steps.candidate import same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.reruns import weighing_reruns
 from ciplug.steps.session import Session, now
@@ -74,7 +75,7 @@ def _left_out(
     A file that was refused, a line that cannot be read, and a column without a name may have held any metric that is
     not there.
     """
-    found: dict[str, tuple[LeftOut, ...]] = {}
+    by_metric: dict[str, tuple[LeftOut, ...]] = {}
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
@@ -82,9 +83,9 @@ def _left_out(
         noted = [one for one in named if one.name not in run.metrics or one.why in UNSURE]
         lines = [one for one in run.left_out if one.why in ("line", "header")]
         unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
-        found |= {name: unread for name in gated if name not in run.metrics and unread}
-        found |= {one.name: (one,) for one in noted}
-    return found
+        by_metric |= {name: unread for name in gated if name not in run.metrics and unread}
+        by_metric |= {one.name: (one,) for one in noted}
+    return by_metric
 
 
 def _look(finder: BaselineFinder) -> int:
@@ -96,8 +97,8 @@ def _look(finder: BaselineFinder) -> int:
 def _values(others: Iterable[Run], policy: Policy) -> dict[str, list[float]]:
     """Metric → its finite values in other runs of the commit, of the metrics that gates compare."""
     metrics = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.max_regression}
-    found = {m: [r.metrics[m] for r in others if math.isfinite(r.metrics.get(m, math.nan))] for m in metrics}
-    return {metric: values for metric, values in found.items() if values}
+    by_metric = {m: [r.metrics[m] for r in others if math.isfinite(r.metrics.get(m, math.nan))] for m in metrics}
+    return {metric: values for metric, values in by_metric.items() if values}
 
 
 def _history(finder: BaselineFinder, in_force: PolicyInForce) -> tuple[dict[str, list[float]], int]:
@@ -106,12 +107,12 @@ def _history(finder: BaselineFinder, in_force: PolicyInForce) -> tuple[dict[str,
     Runs that were measured on other data than the candidate are left out; how many is the second part.
     """
     policy = in_force.policy
-    asked = (name for name, gate in policy.gates.items() if gate.history or gate.max_regression)
-    metrics = {policy.metric_of(name) for name in asked}
+    names = (name for name, gate in policy.gates.items() if gate.history or gate.max_regression)
+    metrics = {policy.metric_of(name) for name in names}
     trail = finder.trail(policy.baseline.branch)[::-1] if metrics else []
     alike = [run for run in trail if same_evaluation(finder.candidates, run, in_force.evaluation)]
-    found = {metric: [r.metrics[metric] for r in alike if metric in r.metrics] for metric in metrics}
-    return found, len(trail) - len(alike)
+    values = {metric: [r.metrics[metric] for r in alike if metric in r.metrics] for metric in metrics}
+    return values, len(trail) - len(alike)
 
 
 def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> dict[str, Examples]:

@@ -48,19 +48,19 @@ def history(session: Session, name: str, most: int | None = None) -> History:
 
 def _outcomes(session: Session, events: Sequence[RegistryEvent]) -> dict[int, str]:
     """Number of an event → word of its verdict. What an older ciplug wrote does not name it: its verdict is read."""
-    found = {event.seq: word for event in events if isinstance(word := event.payload.get("outcome"), str)}
+    words = {event.seq: word for event in events if isinstance(word := event.payload.get("outcome"), str)}
     older = {
         event.seq: key
         for event in events
-        if event.seq not in found
+        if event.seq not in words
         and event.type == Promote.type
         and isinstance(key := event.payload.get("verdict"), str)
     }
     verdicts = session.store.read(older.values()) if older else {}
     for seq, key in older.items():
         with suppress(RecordError, KeyError):
-            found[seq] = read.verdict(verdicts[key], key).outcome
-    return found
+            words[seq] = read.verdict(verdicts[key], key).outcome
+    return words
 
 
 def stored(session: Session, name: str, most: int | None = None) -> list[Any]:
@@ -87,7 +87,8 @@ def state_at(session: Session, name: str, text: str) -> PastState:
     The order of the events decides, not their clocks: those before that event count, whatever time they carry.
     """
     until = stamp(time_of(text))
-    _, log, times = read_registry(session, name)
+    _, log, times = read_registry(session, name, with_times=True)
+    times = times or ()
     seq = next((number for number in range(len(times), 0, -1) if times[number - 1] <= until), 0)
     if not seq or log.head is None:
         return PastState(Model(name), 0, 0)
@@ -98,7 +99,7 @@ def state_at(session: Session, name: str, text: str) -> PastState:
 def time_of(text: str) -> datetime:
     """A time that a user gives: a date, or a date and a time; without an offset in UTC. Raises UsageError."""
     try:
-        found = moment.parse(text)
+        time = moment.parse(text)
     except ValueError:
         raise UsageError(f"'{text}' is not a time", hint="like 2026-11-23, or 2026-11-23T12:00:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)

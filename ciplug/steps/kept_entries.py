@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from ciplug.errors import CiplugError
 from ciplug.records.canonical import digest
-from ciplug.records.keys import model_of, parse_entry
+from ciplug.records.keys import log_of, model_of, parse_entry
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry.events import payload_of
 from ciplug.reports.untrusted import clean
 from ciplug.steps.session import Session
-from ciplug.stores.base import KeepsEntries
+from ciplug.stores.base import KeepsEntries, NoticesLoss
 
 
 class KeptEntry(NamedTuple):
@@ -32,10 +32,13 @@ def kept_entries(session: Session) -> list[KeptEntry]:
     return [KeptEntry(key, data, _words(key, data)) for key, data in store.kept_entries().items()]
 
 
-def lost_models(session: Session) -> list[str]:
-    """The models whose log has lost events that the store keeps, or has others in their place: it was moved back."""
+def lost_models(session: Session, *models: str) -> list[str]:
+    """Those of these models, or of all, whose log the store itself knows to have lost events, or to have other ones.
+
+    A git store keeps the entries, and a bucket notes the head.
+    """
     store = session.store
-    return [model_of(log) for log in store.lost_logs()] if isinstance(store, KeepsEntries) else []
+    return [model_of(log) for log in store.lost_logs(*map(log_of, models))] if isinstance(store, NoticesLoss) else []
 
 
 def put_back(session: Session, entries: Sequence[KeptEntry]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug.errors import CiplugError
-from ciplug.records.run import Run
+from ciplug.records.run import File
 from ciplug.steps import placing
 from ciplug.steps.fetch import MANIFEST_MOST
 from ciplug.stores.files import Files, hex_of
@@ -28,10 +28,10 @@ class KeptFile:
         return f"{self.run}: {self.path}"
 
 
-def kept_files(run: Run, key: str) -> dict[str, list[KeptFile]]:
-    """Place → the artifacts of a run that are kept there."""
+def kept_files(artifacts: Iterable[File], key: str) -> dict[str, list[KeptFile]]:
+    """Place → those of the artifacts of a run that are kept there."""
     places: dict[str, list[KeptFile]] = {}
-    for file in run.artifacts:
+    for file in artifacts:
         if file.store:
             kept = KeptFile(key, file.path, file.digest, file.kind == "folder")
             places.setdefault(file.store, []).append(kept)
@@ -40,7 +40,7 @@ def kept_files(run: Run, key: str) -> dict[str, list[KeptFile]]:
 
 def read_folders(files: Files, digests: Collection[str]) -> tuple[dict[str, Mapping[str, str]], dict[str, str]]:
     """Read the lists of folders: digest → path → digest of each file in it; and digest → why a list cannot be read."""
-    found: dict[str, Mapping[str, str]] = {}
+    folders: dict[str, Mapping[str, str]] = {}
     problems: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -54,7 +54,7 @@ def read_folders(files: Files, digests: Collection[str]) -> tuple[dict[str, Mapp
                     problems[digest] = problem.message
         for digest in set(digests) - problems.keys():
             try:
-                found[digest] = placing.members((folder / hex_of(digest)).read_bytes(), digest)
+                folders[digest] = placing.members((folder / hex_of(digest)).read_bytes(), digest)
             except CiplugError as problem:
                 problems[digest] = problem.message
-    return found, problems
+    return folders, problems

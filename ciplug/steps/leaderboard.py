@@ -53,7 +53,7 @@ class Leaderboard:
     ranking: Ranking
     entries: Sequence[Entry]
     """The best first; those whose metric is NaN are the last."""
-    found: SearchResult
+    result: SearchResult
     barred: Mapping[Reason, int]
     """Why runs that match are left out, and how many for each reason."""
     versions: Mapping[str, Version]
@@ -64,7 +64,11 @@ class Leaderboard:
     @property
     def total(self) -> int:
         """Runs that can be ranked, also those beyond the limit."""
-        return self.found.total - self.found.absent
+        return self.result.total - self.result.absent
+
+
+class NoDirection(UsageError):
+    """Nothing says whether higher or lower is better for a metric."""
 
 
 def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderboard:
@@ -83,17 +87,17 @@ def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderb
         catalog.need(key)
     order = Order(ranking.metric, ranking.higher_is_better)
     bars = _Bars(catalog, () if request.all else _reasons(where))
-    found = catalog.search(where, [order], request.limit, hide=NOT_RANKED, keep=bars.keep)
-    ranked = [entry for entry in found.entries if entry.get(ranking.metric) is not None]
+    result = catalog.search(where, [order], request.limit, hide=NOT_RANKED, keep=bars.keep)
+    ranked = [entry for entry in result.entries if entry.get(ranking.metric) is not None]
     versions, notes = _versions(session, model) if request.with_versions and ranked else ({}, ())
-    return Leaderboard(model, ranking, ranked, found, dict(bars.count), versions, notes)
+    return Leaderboard(model, ranking, ranked, result, dict(bars.count), versions, notes)
 
 
 def _reasons(where: Sequence[Comparison]) -> tuple[Reason, ...]:
     """What may be against a run: nothing that a condition chooses by."""
-    asked = {comparison.key for comparison in where}
+    compared = {comparison.key for comparison in where}
     keys = {Reason.FORK: TRUSTED, Reason.DIRTY: DIRTY, Reason.NOT_FINISHED: STATUS}
-    return tuple(reason for reason, key in keys.items() if key not in asked)
+    return tuple(reason for reason, key in keys.items() if key not in compared)
 
 
 class _Bars:
@@ -185,8 +189,8 @@ def _direction(metric: str, by_gate: bool | None, requested: bool | None, source
         )
     higher = requested if by_gate is None else by_gate
     if higher is None:
-        raise UsageError(
-            f"nothing says whether higher or lower is better for '{metric}'",
+        raise NoDirection(
+            f"it is not known whether higher or lower is better for '{metric}'",
             hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
         )
     return higher

@@ -135,13 +135,15 @@ def _old(
     if since is None:
         return []
     declared = absolute(job.cwd / path for path in inputs.outputs)
-    found = []
+    old_files = []
     for text in (one for one in dict.fromkeys(logged.artifacts) if not is_address(one)):
         path, name = job.cwd / text, logged.named.get(text)
         not_written = {*older_than(path, since), *(file for file in files_of(path) if file in of_commit)}
         if old := sorted(file for file in not_written if not is_in(file, declared)):
-            found.append(_Old(text, path, name or name_of(path, job.top), tuple(old), len(old) == len(files_of(path))))
-    return found
+            old_files.append(
+                _Old(text, path, name or name_of(path, job.top), tuple(old), len(old) == len(files_of(path)))
+            )
+    return old_files
 
 
 def since_of(entry: RunWriter) -> int | None:

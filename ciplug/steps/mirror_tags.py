@@ -56,9 +56,9 @@ class TagMirror:
         if event.type == MovedFrom.type:
             # The versions come from another log: --restore-tags makes their tags.
             return []
-        found = list(tags_of(self._model, after(self._model, event), event.seq))
+        tags = list(tags_of(self._model, after(self._model, event), event.seq))
         words = f"event {event.seq} of {self._model.name}"
-        return make_tags(self._session, self._model.name, dict(found), words, event.created)
+        return make_tags(self._session, self._model.name, dict(tags), words, event.created)
 
     def refused(self, tags: Sequence[str], words: str) -> None:
         """Tell that the event is accepted, and its tags are not."""
@@ -172,8 +172,8 @@ def restore_tags(session: Session, model: str) -> list[str]:
             "this registry is not mirrored as tags",
             hint="set 'mirror_tags: true' in ciplug.yaml; the store must be that of the code, git:",
         )
-    found = found_tags(session, model)
-    wrong = {name: at for name, at in expected_tags(session, model).items() if found.get(name, ("", ""))[1] != at}
+    actual = found_tags(session, model)
+    wrong = {name: at for name, at in expected_tags(session, model).items() if actual.get(name, ("", ""))[1] != at}
     created = {event.seq: event.created for event in ledger.read(session.log, model).events}
     tags = [
         tag
@@ -182,8 +182,8 @@ def restore_tags(session: Session, model: str) -> list[str]:
     ]
     if not tags:
         return []
-    there = {f"refs/tags/{name}": oid for name, (oid, _) in found.items()}
-    result = _git_store(session).restore_tags(TagMirror(session, Model(model)), tags, there)
+    present = {f"refs/tags/{name}": oid for name, (oid, _) in actual.items()}
+    result = _git_store(session).restore_tags(TagMirror(session, Model(model)), tags, present)
     if not result.ok:
         raise GitError(f"the tags were not made: {result.reason.words}", hint=result.reason.hint)
     return [tag.name for tag in tags]

@@ -83,9 +83,11 @@ class Watch:
         self._ledger.remember([path for path in params if self._before.has_written([path])])
         unwritten, same = self._old(()), self._addresses.unwritten()
         if not finished:
-            there = [*same, *self._addresses.unknown()]
-            inputs = _without(self._inputs, unwritten, there)
-            return AcceptedOutputs(inputs, notes=_left_out([one for one in unwritten if not one.is_superseded], there))
+            present = [*same, *self._addresses.unknown()]
+            inputs = _without(self._inputs, unwritten, present)
+            return AcceptedOutputs(
+                inputs, notes=_left_out([one for one in unwritten if not one.is_superseded], present)
+            )
         refused = self._old(self._allowed)
         refused_there = [one for one in same if one not in self._inputs.allow_unchanged]
         kept = [one for one in unwritten if one not in refused]
@@ -106,7 +108,7 @@ class Watch:
 
     def _old(self, allowed: Collection[Path]) -> list[StaleOutput]:
         """The outputs with files that the command did not write, apart from files that are allowed to be so."""
-        found = []
+        stale = []
         for path in dict.fromkeys(self._paths):
             full = self._session.cwd / path
             old = {*self._before.unwritten(full), *(self._as_committed(full) if path in self._inputs.artifacts else ())}
@@ -115,8 +117,8 @@ class Watch:
                 files = [file for file in files if not self._is_placeholder(file)]
                 present = [file for file in present if not self._is_placeholder(file)]
             if files:
-                found.append(StaleOutput(path, full, tuple(files), len(files) == len(present)))
-        return found
+                stale.append(StaleOutput(path, full, tuple(files), len(files) == len(present)))
+        return stale
 
     def _as_committed(self, artifact: Path) -> set[Path]:
         """The files of an artifact that have the content of the commit, whatever their times say."""
@@ -138,12 +140,12 @@ class Watch:
         )
 
     def _check_allowed(self) -> None:
-        known = absolute(self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params))
+        recorded = absolute(self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params))
         for path in (one for one in self._inputs.allow_unchanged if one not in self._inputs.addresses):
             (named,) = absolute([self._session.cwd / path])
             # What is there, the program may log; what is not, nobody can leave as it is.
             if not named.exists() and not any(
-                named == one or named in one.parents or one in named.parents for one in known
+                named == one or named in one.parents or one in named.parents for one in recorded
             ):
                 shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params, *self._inputs.addresses)]
                 raise UsageError(
@@ -165,15 +167,15 @@ def older_outputs(session: Session, inputs: Inputs) -> list[str]:
     if made is None or made > time.time():
         # By a clock that is ahead, every file is older.
         return []
-    found = []
+    names = []
     for path in dict.fromkeys(inputs.outputs):
         full = session.cwd / path
         stamps = [stamp for file in files_of(full) if (stamp := Stamp.of(file))]
         last = max((stamp.modified for stamp in stamps), default=0)
         is_older = _TRUSTED_SINCE * SECOND < last < made * SECOND - COARSEST
         if is_older and not is_tracked(session.need_workspace(), full):
-            found.append(name_of(full, session.top))
-    return found
+            names.append(name_of(full, session.top))
+    return names
 
 
 def _without(inputs: Inputs, old: Sequence[StaleOutput], addresses: Collection[str]) -> Inputs:
@@ -252,9 +254,9 @@ class _Ledger:
     def remember(self, files: Sequence[Path]) -> None:
         if not files:
             return
-        known = self._read()
-        mine = known.pop(self._command, {}) | {str(file): _state(file) for file in files}
-        kept = dict([*known.items()][-_COMMANDS_MOST:]) | {self._command: mine}
+        by_command = self._read()
+        mine = by_command.pop(self._command, {}) | {str(file): _state(file) for file in files}
+        kept = dict([*by_command.items()][-_COMMANDS_MOST:]) | {self._command: mine}
         # Without it, such a file counts as one that the training reads.
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -262,10 +264,10 @@ class _Ledger:
 
     def _read(self) -> dict[str, dict[str, list[int]]]:
         try:
-            known = json.loads(self._file.read_bytes())
+            by_command = json.loads(self._file.read_bytes())
         except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
+        return by_command if isinstance(by_command, dict) else {}
 
 
 def _state(file: Path) -> list[int] | None:

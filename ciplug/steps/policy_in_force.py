@@ -59,7 +59,7 @@ class Policies:
     """The base branch's settings; None outside of pull requests, and if the branch has no file."""
     base_source: PolicySource | None = None
     base_branch: str | None = None
-    _found: dict[tuple[int, str], PolicyInForce | None] = field(default_factory=dict, compare=False, repr=False)
+    _by_source: dict[tuple[int, str], PolicyInForce | None] = field(default_factory=dict, compare=False, repr=False)
     """What `in_force` has found in `own` and `base`: the digest of many gates takes time."""
 
     def metrics(self, model: str) -> Metrics:
@@ -129,8 +129,8 @@ class Policies:
         # A file outside the repository speaks of the whole of it.
         inside = config.path and not config.path.is_absolute()
         folder = config.path.parent.as_posix() if config.path and inside else "."
-        known = len(files) < MOST_IGNORED
-        return tuple(path for path in files if not (known and clean.ignores(posixpath.relpath(path, folder))))
+        all_listed = len(files) < MOST_IGNORED
+        return tuple(path for path in files if not (all_listed and clean.ignores(posixpath.relpath(path, folder))))
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
@@ -179,9 +179,9 @@ class Policies:
     def _remembered(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
         """The same as `in_force`, for `own` or `base`."""
         key = (id(config), model)
-        if key not in self._found:
-            self._found[key] = self.in_force(config, source, model)
-        return self._found[key]
+        if key not in self._by_source:
+            self._by_source[key] = self.in_force(config, source, model)
+        return self._by_source[key]
 
     def in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
         """The policy that some settings have for a model; None if they have no gate for it."""
@@ -233,10 +233,10 @@ def _read_policies(session: Session) -> Policies:
     if target is None or session.workspace is None or file is None:
         return Policies(own, source, target or session.context.branch)
     tree = tree_of_branch(session.workspace, target, session.env)
-    found = settings_in(tree, file, f"{target} ({tree.commit[:8]})")
-    if found is None:
+    settings = settings_in(tree, file, f"{target} ({tree.commit[:8]})")
+    if settings is None:
         return Policies(own, source, target, base_branch=target)
-    base, name = found
+    base, name = settings
     return Policies(own, source, target, base, PolicySource(file=name, branch=target, commit=tree.commit), target)
 
 
@@ -252,10 +252,10 @@ def is_changed_by(session: Session, model: str, began_from: Iterable[str]) -> bo
     proposed = policies.proposed(model)
     for commit in began_from:
         try:
-            found = settings_in(tree_of_commit(session.need_workspace(), commit, session.env), file, commit[:8])
+            settings = settings_in(tree_of_commit(session.need_workspace(), commit, session.env), file, commit[:8])
         except CiplugError:
             continue
-        before = policies.in_force(found[0], policies.own_source, model) if found else None
+        before = policies.in_force(settings[0], policies.own_source, model) if settings else None
         if (before and before.digest) == (proposed and proposed.digest):
             return False
     return True

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ciplug.errors import PromotionRefused, Refusal, StoreError, UsageError, listed
+from ciplug.errors import BrokenLog, Cause, PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
 from ciplug.records.canonical import digest
 from ciplug.records.keys import RunKey, log_of, model_of, parse_entry
@@ -21,6 +21,7 @@ from ciplug.registry.resolve import VersionName, find_version, parse_version_nam
 from ciplug.registry.rules import model_digest
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
+from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.placing import check_folder
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.version_files import run_of
@@ -29,6 +30,7 @@ from ciplug.steps.registered import read_registry
 from ciplug.steps.registry_checks import wrong_verdict
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import judged_runs
+from ciplug.stores.base import KeepsEntries
 
 LOCK = "ciplug.lock"
 _FORMAT = 1
@@ -85,12 +87,14 @@ def pull(
         locked: fetch exactly what the lock file says, whatever the name means now.
     """
     check_folder(folder)
-    known = _read(lock)
+    entries = _read(lock)
     key = f"{name.model}@{name.selector}"
+    if not locked:
+        _check_whole(session, name)
     model, ledger, _ = read_registry(session, name.model)
     notes = list(model.notes)
     if locked:
-        version = _locked_version(session, model, _entry(known, key, lock), lock)
+        version = _locked_version(session, model, _entry(entries, key, lock), lock)
         if version.yanked is not None:
             notes.append(
                 f"warning: version {version.number} of '{model.name}' was yanked: {clean(version.yanked, 200)}"
@@ -118,9 +122,29 @@ def pull(
             event=head.seq,
             head=head.digest,
         )
-        _write(lock, {**known, key: made})
+        _write(lock, {**entries, key: made})
     # Such as that the branch was moved back: a clone that has never read this log does not know otherwise.
     return Pulled(model.name, version, run, fetched, (*session.store.notes, *notes))
+
+
+def _check_whole(session: Session, name: VersionName) -> None:
+    """Raise BrokenLog where the store itself shows that a log was moved back: what a name means is not known then.
+
+    A lock file names an event, which the log must still have; so it needs no more than that.
+    """
+    if lost_models(session, name.model):
+        raise BrokenLog(
+            f"the registry of '{name.model}' has lost events, or has others in their place, as the store itself shows",
+            hint=f"see them: ciplug fsck; {_way_back(session)}; until then, fetch what was deployed before: "
+            f"ciplug pull {name.model}@{name.selector} --locked",
+            cause=Cause.LOST,
+        )
+
+
+def _way_back(session: Session) -> str:
+    if isinstance(session.store, KeepsEntries):
+        return "put them back: ciplug fsck --restore-registry"
+    return "if it is right as it is now: ciplug fsck --accept-registry"
 
 
 def version_name(text: str) -> VersionName:
@@ -182,17 +206,17 @@ def _digest(version: Version) -> str:
     return version.digest or model_digest(version.files)
 
 
-def _entry(known: dict[str, Locked], key: str, lock: Path) -> Locked:
-    if key not in known:
-        names = f"it has: {listed(sorted(known), most=20)}" if known else "it is written by a pull without --locked"
+def _entry(locked: dict[str, Locked], key: str, lock: Path) -> Locked:
+    if key not in locked:
+        names = f"it has: {listed(sorted(locked), most=20)}" if locked else "it is written by a pull without --locked"
         raise UsageError(f"{lock} does not have {key}", hint=names)
-    return known[key]
+    return locked[key]
 
 
 def _locked_version(session: Session, model: Model, entry: Locked, lock: Path) -> Version:
     """The version of a lock file, if the registry still has what it had then. Raises StoreError."""
-    found = session.log.entries(log_of(entry.model), entry.event - 1, entry.event)
-    if model.name != entry.model or [digest(one) for one in found] != [entry.head]:
+    event = session.log.entries(log_of(entry.model), entry.event - 1, entry.event)
+    if model.name != entry.model or [digest(one) for one in event] != [entry.head]:
         raise StoreError(
             f"event {entry.event} of '{entry.model}' is not the one that {lock} was written at: the registry was "
             "rewritten, or is another one",
@@ -221,18 +245,18 @@ def _read(lock: Path) -> dict[str, Locked]:
         value = json.loads(text)
         if value["lock"] != _FORMAT:
             raise UsageError(f"{lock} has format {value['lock']!r}, and this ciplug reads {_FORMAT}", hint=remedy)
-        found = {str(name): Locked(**entry) for name, entry in value["models"].items()}
+        locked = {str(name): Locked(**entry) for name, entry in value["models"].items()}
     except json.JSONDecodeError as problem:
         raise UsageError(f"{lock}:{problem.lineno}: not a lock file: {problem.msg}", hint=remedy) from None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UsageError(f"{lock}: not a lock file of ciplug: {problem}", hint=remedy) from None
-    for name, one in found.items():
+    for name, one in locked.items():
         texts = (one.model, one.digest, one.run, one.head)
         if not all(isinstance(text, str) for text in texts) or not (
             type(one.version) is int and type(one.event) is int and one.event > 0
         ):
             raise UsageError(f"{lock}: models.{name}: a value of a wrong type", hint=remedy)
-    return found
+    return locked
 
 
 def _write(lock: Path, entries: dict[str, Locked]) -> None:

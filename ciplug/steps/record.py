@@ -114,7 +114,7 @@ def begin(
     facts = facts_of(run, inputs, session, spooled_for, process, dirty)
     allowed = allowance(session, inputs) if command and process is None else {}
     facts |= {**allowed, _TO_WRITE: to_write, SINCE: since or time.time_ns()}
-    facts |= {REDACT: list(session.config.redact), _MASKED: list(masks.found)}
+    facts |= {REDACT: list(session.config.redact), _MASKED: list(masks.masked)}
     return session.spool.create(run.id, facts)
 
 
@@ -181,8 +181,8 @@ def _with_notebooks(workspace: Workspace, dirt: Dirt, outputs: Collection[Path])
     names = {name: path for path, name in inside.items() if path.is_file() and name not in dirt.ignored}
     if not names or workspace.head is None:
         return dirt
-    known = read_objects(workspace.top, [f"{workspace.head}:{name}" for name in names if name.isprintable()])
-    blobs = {name: known[key][1] for name in names if (key := f"{workspace.head}:{name}") in known}
+    objects = read_objects(workspace.top, [f"{workspace.head}:{name}" for name in names if name.isprintable()])
+    blobs = {name: objects[key][1] for name in names if (key := f"{workspace.head}:{name}") in objects}
     other = sorted(name for name, blob in blobs.items() if has_other_code(blob, names[name].read_bytes()))
     if not other:
         return dirt
@@ -196,8 +196,8 @@ def _with_notebooks(workspace: Workspace, dirt: Dirt, outputs: Collection[Path])
 
 def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
     """The paths that are not among the others, however either is written."""
-    known = absolute(others)
-    return [path for path in paths if not absolute([path]) <= known]
+    already = absolute(others)
+    return [path for path in paths if not absolute([path]) <= already]
 
 
 def _folder_of_config(session: Session) -> str:
@@ -279,7 +279,7 @@ def finish(
         input_problems: list[CiplugError] = []
         pointers: list[Note] = []
         values = read_values(job, inputs, logged, input_problems)
-        asked = _asked_seed(entry, logged)
+        seed = _asked_seed(entry, logged)
         own = take_logged(job, entry, inputs, logged, finished=complete)
         artifacts = read_artifacts(job, entry.folder, own.inputs, own.logged, input_problems)
         refused = (*values.refused, *own.lost, *artifacts.lost) if complete else ()
@@ -288,7 +288,7 @@ def finish(
             status=status,
             left_out=(*values.left_out, *refused),
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
-            params=_with_seed(values.params, asked, inputs.seed_key),
+            params=_with_seed(values.params, seed, inputs.seed_key),
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], input_problems, pointers),
             artifacts=artifacts.files,
             provenance=provenance.at_end(
@@ -315,7 +315,7 @@ def finish(
             *notes,
             *values.notes,
             *pointers,
-            *_other_seeds(asked, logged, values.params, inputs.seed_key),
+            *_other_seeds(seed, logged, values.params, inputs.seed_key),
         ]
         reported = [*problems, *own.problems, *(input_problems if complete else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
@@ -327,17 +327,17 @@ def finish(
 def masks_of(env: Mapping[str, str], entry: RunWriter) -> Masks:
     """The masks of an open run."""
     masks = Masks.of(env, [name for name in entry.facts.get(REDACT) or () if isinstance(name, str)])
-    masks.found.update(dict.fromkeys(map(str, entry.facts.get(_MASKED) or ())))
+    masks.masked.update(dict.fromkeys(map(str, entry.facts.get(_MASKED) or ())))
     return masks
 
 
 def masked_notes(masks: Masks) -> list[Note]:
     """Name what was masked."""
-    if not masks.found:
+    if not masks.masked:
         return []
     return [
         warning(
-            f"masked in the record, since it looks like a secret: {listed(list(masks.found), most=_MASKED_MOST)}",
+            f"masked in the record, since it looks like a secret: {listed(list(masks.masked), most=_MASKED_MOST)}",
             "give secrets to the training by variables of the job, not as parameters or options",
         )
     ]

@@ -46,9 +46,10 @@ class Recovered(NamedTuple):
 
 def recover(session: Session) -> Recovered:
     """Seal the runs that no process has open any more."""
-    found = [sealed for entry in session.spool.abandoned() if (sealed := _recovered(session, entry))]
+    all_sealed = [sealed for entry in session.spool.abandoned() if (sealed := _recovered(session, entry))]
     return Recovered(
-        [one for one in found if isinstance(one, Recorded)], [one for one in found if isinstance(one, Resumed)]
+        [one for one in all_sealed if isinstance(one, Recorded)],
+        [one for one in all_sealed if isinstance(one, Resumed)],
     )
 
 

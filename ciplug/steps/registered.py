@@ -7,10 +7,11 @@ import hashlib
 from ciplug._version import __version__
 from ciplug.git.cache import cache_folder
 from ciplug.records.canonical import dumps
-from ciplug.registry import reading
+from ciplug.registry import reading, states
 from ciplug.registry.model import Model
+from ciplug.registry.model_values import FORMAT
 from ciplug.registry.reading import Reading
-from ciplug.registry.snapshots import FORMAT, Snapshots
+from ciplug.registry.snapshots import Snapshots
 from ciplug.registry.state import IsSigned
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import signers_of
@@ -31,9 +32,25 @@ def snapshots_of(session: Session) -> Snapshots:
     return Snapshots(folder / hashlib.sha256(store.encode()).hexdigest()[:16], key)
 
 
-def read_registry(session: Session, name: str) -> Reading:
-    """The state of a model and the head of its log. Raises BrokenLog for a log whose chain is broken."""
-    return reading.read(session.log, name, is_signed(session), snapshots_of(session))
+def signers_key(session: Session) -> str:
+    """A text that changes with the signers of the policy in force."""
+    return states.key_of(signers_of(session).keys)
+
+
+def read_registry(session: Session, name: str, *, with_times: bool = False) -> Reading:
+    """The state of a model and the head of its log. Raises BrokenLog for a log whose chain is broken.
+
+    Args:
+        with_times: when each event was made is asked for, too.
+    """
+    return reading.read(
+        session.log,
+        name,
+        is_signed(session),
+        snapshots_of(session),
+        signers=signers_key(session),
+        with_times=with_times,
+    )
 
 
 def read_past(session: Session, name: str, seq: int, head: Head) -> Model:
@@ -48,4 +65,4 @@ def read_model(session: Session, name: str) -> Model:
 
 def read_if_whole(session: Session, name: str) -> Model:
     """The same for readers that go on without the registry: of a broken log, `Model.problem` says what is wrong."""
-    return reading.read_if_whole(session.log, name, is_signed(session), snapshots_of(session))
+    return reading.read_if_whole(session.log, name, is_signed(session), snapshots_of(session), signers_key(session))

@@ -10,17 +10,18 @@ from ciplug.records import canonical, read
 from ciplug.records.keys import RunKey, log_of
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.records.registry_labels import MovedFrom, MovedTo
-from ciplug.registry import ledger
+from ciplug.registry import ledger, states
 from ciplug.registry.events import payload_of
+from ciplug.registry.model import Model
 from ciplug.registry.reading import origin_in
 from ciplug.registry.rules import broken_rules, other_ladders
-from ciplug.registry.state import fold
+from ciplug.registry.state import counting, fold, fold_on
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.promotion.judging_section import judging_section
-from ciplug.steps.registered import is_signed
+from ciplug.steps.registered import is_signed, signers_key
 from ciplug.steps.session import Session
-from ciplug.stores.base import Log, Problem, Store
+from ciplug.stores.base import KeepsStates, Log, Problem, Store
 
 
 class ModelCheck(NamedTuple):
@@ -38,8 +39,8 @@ def check_model(session: Session, model: str) -> ModelCheck:
     """Read the whole log of a model: its chain, its rules, its verdicts, and the records of its versions."""
     problems: list[Problem] = []
     notes: list[str] = []
-    if model in lost_models(session):
-        words = f"the log of '{model}' has lost events that the store still keeps, or has others in their place"
+    if lost_models(session, model):
+        words = f"the log of '{model}' has lost events, or has others in their place, as the store itself shows"
         problems.append(Problem(log_of(model), words))
     try:
         events = ledger.read(session.log, model).events
@@ -50,6 +51,7 @@ def check_model(session: Session, model: str) -> ModelCheck:
         notes += other_ladders(model, events, ladder)
         for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
             problems.append(Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}"))
+        problems += _of_state(session, model, events)
         payloads = {event.seq: payload_of(event) for event in events}
         problems += _of_renamings(session.log, model, events, payloads)
     except CiplugError as problem:
@@ -57,6 +59,27 @@ def check_model(session: Session, model: str) -> ModelCheck:
     problems += _of_evidence(session.store, model, payloads)
     problems += _of_registered(session.store, model, payloads)
     return ModelCheck(model, len(events), problems, notes)
+
+
+def _of_state(session: Session, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
+    """A state beside the log that no event names, or that is not what the events up to it make."""
+    log = session.log
+    data = log.state(log_of(model)) if isinstance(log, KeepsStates) else None
+    if data is None:
+        return
+    if canonical.digest(data) not in {event.state for event in events}:
+        yield Problem(log_of(model), "the state that is kept beside this log is not one that an event of it names")
+        return
+    signed = is_signed(session)
+    found = states.read(log, model, signers_key(session), signed)
+    # Of other signers, or of another version of ciplug: nobody reads on from it here.
+    if found is None:
+        return
+    counts = counting(events, signed)
+    made = fold_on(Model(model), events[: found.head.seq], counts, origin_in(log, signed))
+    if made != found.model:
+        words = f"the state after event {found.head.seq} of '{model}' that the store keeps is not what its events make"
+        yield Problem(log_of(model), words)
 
 
 def _of_renamings(

@@ -81,7 +81,7 @@ def weighing_reruns(finder: BaselineFinder) -> list[Run]:
     facts, together = finder.facts_on_commit, {one.id for one in finder.candidates}
     recorded = {one.id: one for one in finder.on([run.commit]).get(run.commit, [])}
     key = finder.policy.seeds.key if finder.policy and finder.policy.seeds else "seed"
-    found = []
+    others = []
     for other in reruns.others_of(facts[run.id], facts.values(), finder.rules):
         if other.id in together:
             continue
@@ -92,8 +92,8 @@ def weighing_reruns(finder: BaselineFinder) -> list[Run]:
             if not name.startswith(MEASURED)
         )
         if differs and reruns.weighs(facts[run.id], other, same_settings=alike):
-            found.append(recorded[other.id])
-    return found
+            others.append(recorded[other.id])
+    return others
 
 
 MEASURED = ("run.", "artifacts.")

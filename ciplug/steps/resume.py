@@ -30,6 +30,7 @@ from ciplug.steps.read_artifacts import read_artifacts
 from ciplug.steps.record import REDACT, lines_left_out, masked_notes, masks_of, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 from ciplug.tracking.amended import NO_CHANGES, changes
 
@@ -85,7 +86,7 @@ def _waiting(session: Session, spools: Sequence[Spool], run_id: str) -> Target |
 
 
 def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
-    runs = session.runs()
+    runs = judged_runs(session)
     try:
         shown = runs.get(run_id, session.head)
         return _target(shown, runs.changes(shown))
@@ -96,7 +97,7 @@ def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
         if view.offline:
             session.tell(warning(f"run {run_id[:12]} is looked up in the local cache: {view.offline.message}"))
         try:
-            return targets_of(view, [run_id])[0]
+            return targets_of(view, [view.runs.key_of(run_id)])[0]
         except NotFound:
             raise _unknown(session, spools, run_id) from None
 
@@ -145,7 +146,7 @@ def seal(entry: RunWriter, logged: Logged, status: Status | None, ended: datetim
     facts = dict(entry.amends or {})
     if entry.by_client:
         status = _own_status(logged)
-    known: Mapping[str, Any] = facts.pop("params")
+    params: Mapping[str, Any] = facts.pop("params")
     known_points = {name: parse_point(point) for name, point in facts.pop("last").items()}
     masks = masks_of(os.environ, entry)
     problems: list[CiplugError] = []
@@ -164,7 +165,7 @@ def seal(entry: RunWriter, logged: Logged, status: Status | None, ended: datetim
         params={
             name: value
             for name, value in masks.mapping(logged.params, "parameter").items()
-            if not _is_known(known, name, value)
+            if not _is_known(params, name, value)
         },
         status=status,
         ended=_end_of(entry, logged, status, ended),
@@ -198,8 +199,8 @@ def _end_of(entry: RunWriter, logged: Logged, status: Status | None, ended: date
     return None if entry.by_client and status is None else stamp(ended)
 
 
-def _is_known(known: Mapping[str, Any], name: str, value: Any) -> bool:
-    return name in known and same_param(known[name], value)
+def _is_known(params: Mapping[str, Any], name: str, value: Any) -> bool:
+    return name in params and same_param(params[name], value)
 
 
 def leave(session: Session, entry: RunWriter, status: Status, around: str | None) -> Sequence[Note]:

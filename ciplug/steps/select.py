@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
-from ciplug.errors import NotFound, UsageError, counted, nearest
+from ciplug.errors import NotFound, counted, nearest
 from ciplug.git import names
 from ciplug.records.keys import runs_on
 from ciplug.records.run import Run
@@ -35,6 +35,13 @@ class NamedCommit(NamedTuple):
 
     name: str
     commit: str
+
+
+class NamedBase(NamedTuple):
+    """A run to compare with, and the name under which a user asked for it."""
+
+    name: str
+    run: Run
 
 
 def resolve_commit(session: Session, name: str | None) -> str:
@@ -71,7 +78,7 @@ def facts_on(
     """
     signers = signers_of(session)
     tomorrow = stamp(now() + timedelta(days=1))
-    found = []
+    all_facts = []
     for run in recorded:
         facts = facts_of(
             with_facts(renamed(runs.evidence(run).run, names or {}), gated),
@@ -80,8 +87,8 @@ def facts_on(
         )
         # A time that is still to come orders nothing: it is what the writer says.
         started = facts.started if facts.started < tomorrow else ""
-        found.append(replace(facts, started=started, signed=not signers or signers.of_run(runs, run) is not None))
-    return with_parents(found)
+        all_facts.append(replace(facts, started=started, signed=not signers or signers.of_run(runs, run) is not None))
+    return with_parents(all_facts)
 
 
 def set_aside(session: Session, run: Run, model: str | None = None) -> tuple[str, ...]:
@@ -144,8 +151,8 @@ def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
     """The run of each model to report on for a commit: the one that counts, else the one that comes nearest to it.
 
-    Where a trusted run speaks for the commit, a model that has only runs of forks is left out (see `aside`): whoever
-    opens a pull request from the same commit would decide about it.
+    Where a trusted run speaks for the commit, a model that has only runs of forks is left out (see `unverified_runs`):
+    whoever opens a pull request from the same commit would decide about it.
 
     Of the latter, a report and a gate say why it does not count. A model whose runs were all withdrawn or deleted is
     left out. Raises NotFound where nothing is left, naming who withdrew or deleted what was recorded.
@@ -154,9 +161,9 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     shown = [selection.chosen or _shown(selection) for selection in selections.values()]
     if not any(shown):
         raise _nothing_counts(runs, commit, model, selections)
-    found = [runs.at(commit, run) for run in shown if run]
-    trusted = [run for run in found if run.provenance.context.trusted]
-    return trusted or _bounded(session, found)
+    runs_shown = [runs.at(commit, run) for run in shown if run]
+    trusted = [run for run in runs_shown if run.provenance.context.trusted]
+    return trusted or _bounded(session, runs_shown)
 
 
 def _bounded(session: Session, of_forks: Sequence[Run]) -> list[Run]:
@@ -164,25 +171,6 @@ def _bounded(session: Session, of_forks: Sequence[Run]) -> list[Run]:
     gated = [run for run in of_forks if read_policies(session).find(run.model)]
     others = [run for run in of_forks if run not in gated]
     return gated[:_MODELS_OF_FORKS] + others[: max(0, _MODELS_OF_FORKS - len(gated))]
-
-
-def aside(runs: Runs, commit: str) -> list[Run]:
-    """Runs of forks that nothing judges or shows, since trusted runs speak for the commit: the last of each model."""
-    recorded = runs.of_commits([commit]).get(commit, [])
-    verified = {run.model for run in recorded if run.provenance.context.trusted}
-    if not verified:
-        return []
-    return list({run.model: run for run in recorded if run.model not in verified}.values())
-
-
-def chosen_runs(session: Session, runs: Runs, *, run: str | None, commit: str | None, model: str | None) -> list[Run]:
-    """The run of this id, or what `candidates` has of a commit by its name (None: the head). Raises UsageError."""
-    if not run:
-        return candidates(session, runs, resolve_commit(session, commit), model)
-    chosen = runs.get(run, session.head)
-    if model not in (None, chosen.model):
-        raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{model}'")
-    return [chosen]
 
 
 def counting(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:

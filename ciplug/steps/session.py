@@ -337,8 +337,8 @@ def open_session(
     identity = identity_of(env, workspace, keeps_own_runs=uri.partition("?")[0] == DEFAULT_URI)
     context = context_of(env, workspace, identity)
     if workspace and context.target_branch and path and options.settings is None:
-        asked = (store or env.get("CIPLUG_STORE"), artifact_store)
-        settings = _with_places_of(context.target_branch, workspace, env, cwd / path, settings, asked, listener)
+        given = (store or env.get("CIPLUG_STORE"), artifact_store)
+        settings = _with_places_of(context.target_branch, workspace, env, cwd / path, settings, given, listener)
         uri = store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI
     return Session(
         cwd=cwd,
@@ -365,7 +365,7 @@ def _with_places_of(
     env: Mapping[str, str],
     path: Path,
     own: config.Config,
-    asked: tuple[str | None, str | None],
+    explicit: tuple[str | None, str | None],
     listener: Listener | None,
 ) -> config.Config:
     """The settings of a pull request, with the stores of its target branch: a change of them counts once it is merged.
@@ -375,7 +375,7 @@ def _with_places_of(
     Args:
         asked: the stores that this command names itself.
     """
-    names = [name for name, given in zip(("store", "artifact_store"), asked, strict=True) if not given]
+    names = [name for name, given in zip(("store", "artifact_store"), explicit, strict=True) if not given]
     if not any(getattr(own, name) for name in names):
         return own
     from ciplug.git.branch_files import tree_of_branch
@@ -386,9 +386,9 @@ def _with_places_of(
         return own
     try:
         tree = tree_of_branch(workspace, branch, env)
-        found = settings_in(tree, file, f"{branch} ({tree.commit[:8]})")
+        target_settings = settings_in(tree, file, f"{branch} ({tree.commit[:8]})")
     except config.PolicyError as wrong:
-        found = (wrong.recording, file.as_posix())
+        target_settings = (wrong.recording, file.as_posix())
     except GitError as problem:
         raise GitError(
             f"the store of a pull request is that of its target branch '{branch}', whose {file} cannot be read: "
@@ -396,14 +396,18 @@ def _with_places_of(
             hint="let the job read that branch, or name the store in the job itself: CIPLUG_STORE, --artifact-store",
             kind=problem.kind,
         ) from None
-    if found is None:
+    if target_settings is None:
         return own
-    changed = {name: getattr(found[0], name) for name in names if getattr(found[0], name) != getattr(own, name)}
+    changed = {
+        name: getattr(target_settings[0], name)
+        for name in names
+        if getattr(target_settings[0], name) != getattr(own, name)
+    }
     if not changed:
         return own
     if listener:
         words = ", ".join(f"{name}: {redact(value or 'the default')}" for name, value in changed.items())
-        why = f"of {found[1]} in the target branch '{branch}', not the pull request's"
+        why = f"of {target_settings[1]} in the target branch '{branch}', not the pull request's"
         listener.tell([warning(f"this job uses {words}, {why}", "merge a change of a store before runs go there")])
     return replace(own, **changed)
 

@@ -23,12 +23,12 @@ _AT_ONCE = 200
 def unreadable(store: Store, keys: Iterable[str]) -> dict[str, str]:
     """Key → why it is damaged, of those objects that are there. What only a newer ciplug reads is not damaged."""
     wanted = sorted(keys)
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for at in range(0, len(wanted), _AT_ONCE):
         for key, data in store.read(wanted[at : at + _AT_ONCE]).items():
             if why := damage(key, data):
-                found[key] = why
-    return found
+                reasons[key] = why
+    return reasons
 
 
 def damage(key: str, data: bytes) -> str | None:

@@ -10,7 +10,7 @@ from ciplug.comparison import nearest_run
 from ciplug.config.gate import Baseline
 from ciplug.records.comparison import Side
 from ciplug.records.notice import Kind, Notice
-from ciplug.steps.baselines import same_evaluation
+from ciplug.steps.candidate import same_evaluation
 from ciplug.steps.session import now
 
 if TYPE_CHECKING:

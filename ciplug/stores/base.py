@@ -177,19 +177,49 @@ class Store(Objects, Columns, Protocol):
 
 
 @runtime_checkable
-class KeepsEntries(Protocol):
+class NoticesLoss(Protocol):
+    """A place that knows by itself, apart from its logs, how far each had come."""
+
+    def lost_logs(self, *logs: str) -> list[str]:
+        """Those of these logs, or of all, that have lost entries, or have other ones in their place."""
+        ...
+
+
+@runtime_checkable
+class KeepsEntries(NoticesLoss, Protocol):
     """A place that keeps what its logs were, so that entries which somebody took away can be put back."""
 
     def kept_entries(self) -> dict[str, bytes]:
         """Key → entry, of those that the logs have lost. They do not count, until they are put back."""
         ...
 
-    def lost_logs(self) -> list[str]:
-        """The logs that have lost such entries, or have other ones in their place."""
-        ...
-
     def restore_entries(self, entries: Mapping[str, bytes]) -> None:
         """Put back what `kept_entries` returned. Raises Conflict where that has changed since."""
+        ...
+
+
+@runtime_checkable
+class NotesHeads(NoticesLoss, Protocol):
+    """A place that notes the head of each log beside it, and keeps no entries."""
+
+    def note_heads(self, *logs: str) -> None:
+        """Take these logs as they are now."""
+        ...
+
+
+@runtime_checkable
+class KeepsStates(Protocol):
+    """A place that keeps one object beside each log: the last state that its entries make, for new readers.
+
+    Nothing shows by itself that it is right: an entry of the log names its digest.
+    """
+
+    def state(self, log: str) -> bytes | None:
+        """The state that was kept last; None: there is none."""
+        ...
+
+    def put_state(self, log: str, data: bytes) -> None:
+        """Keep a state, in place of the one before. Raises StoreError."""
         ...
 
 

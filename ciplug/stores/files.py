@@ -7,7 +7,7 @@ and is checked whenever it is read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
@@ -55,6 +55,14 @@ class Files(Protocol):
             most: bytes of the largest of them, as far as is known: one that is larger is refused.
 
         Raises StoreError when one is not here, is damaged, or the place cannot be reached.
+        """
+        ...
+
+    def damaged(self, digests: Collection[str], tell: Tell) -> dict[str, str]:
+        """Read files that are here, each once, in pieces, and keep none.
+
+        Returns digest → a clause, of those whose bytes are others or cannot be read.
+        Raises StoreError when the place cannot be reached.
         """
         ...
 
@@ -132,6 +140,17 @@ def checked(path: Path, digest: str, tell: Tell | None = None) -> Iterator[bytes
         raise FileChanged(f"{path}: its content has changed since the run was recorded", digest)
     if last:
         yield last
+
+
+def wrong_bytes(digest: str, chunks: Iterable[bytes], tell: Tell) -> str | None:
+    """Read all bytes of a file: a clause on what they are, where they are not those of the digest."""
+    content, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        content.update(chunk)
+        size += len(chunk)
+        tell(len(chunk))
+    found = content.hexdigest()
+    return None if found == hex_of(digest) else f"its {size:,} bytes have the digest sha256:{found[:12]}…"
 
 
 def receive(

@@ -15,7 +15,7 @@ from pathlib import Path
 from ciplug.errors import BrokenLog, Cause
 from ciplug.locking import held
 from ciplug.records.canonical import digest, dumps
-from ciplug.stores.base import Head, Log
+from ciplug.stores.base import Head, KeepsStates, Log
 
 
 class Memory:
@@ -69,9 +69,12 @@ class WitnessedLog:
 
     def head(self, log: str) -> Head | None:
         seen = self._seen.get(log)
-        after = seen.seq - 1 if seen else 0
-        entries = self.entries(log, after)
-        return Head(after + len(entries), digest(entries[-1])) if entries else None
+        if seen is None:
+            if head := self._log.head(log):
+                self._note(log, head)
+            return head
+        entries = self.entries(log, seen.seq - 1)
+        return Head(seen.seq - 1 + len(entries), digest(entries[-1])) if entries else None
 
     def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         if until is not None:
@@ -90,6 +93,13 @@ class WitnessedLog:
         if entries:
             self._note(log, Head(start + len(entries), digest(entries[-1])))
         return entries[after - start :]
+
+    def state(self, log: str) -> bytes | None:
+        return self._log.state(log) if isinstance(self._log, KeepsStates) else None
+
+    def put_state(self, log: str, data: bytes) -> None:
+        if isinstance(self._log, KeepsStates):
+            self._log.put_state(log, data)
 
     def logs(self, prefix: str) -> list[str]:
         """The logs that exist, and those that were seen: one that is gone must not look like one that never was."""

@@ -76,7 +76,7 @@ def runs_in(
     parts = list(parts)
     amendments = {key: record for part in parts for key, record in part.amendments.items()}
     changed = changes(amendments, problems={})
-    found = []
+    runs_kept = []
     for part in parts:
         at = part.attributes
         measured, in_windows = _measured(part, compared)
@@ -100,9 +100,9 @@ def runs_in(
             )
             for row, key in enumerate(part.keys)
         ]
-        found += sorted(rows, key=lambda run: (run.started, run.id))
-    by_id = {(run.commit, run.id): run for run in found}
-    return [_limited(run, by_id) if run.parent else run for run in found]
+        runs_kept += sorted(rows, key=lambda run: (run.started, run.id))
+    by_id = {(run.commit, run.id): run for run in runs_kept}
+    return [_limited(run, by_id) if run.parent else run for run in runs_kept]
 
 
 def _measured(part: Columns, compared: Callable[[str], Compared]) -> tuple[set[int], dict[int, set[str]]]:
@@ -139,10 +139,10 @@ def _limited(run: RetainedRun, by_id: Mapping[tuple[str | None, str], RetainedRu
 
 def _moment(text: str | None) -> datetime | None:
     try:
-        found = moment.parse(text or "")
+        time = moment.parse(text or "")
     except ValueError:
         return None
-    return found if found.tzinfo else None
+    return time if time.tzinfo else None
 
 
 def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ciplug.errors import NotFound, RecordError
+from ciplug.errors import NotFound, RecordError, listed
 from ciplug.records import keys as key_grammar
 from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
@@ -22,6 +22,7 @@ from ciplug.records.keys import (
     parse_late_inputs,
     parse_late_series,
     parse_runs,
+    record_beside,
     run_key,
     signature_key,
     stem_of,
@@ -30,7 +31,7 @@ from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.records.run_evidence import RunEvidence, evidence_of
 from ciplug.stores import Store, store_name
-from ciplug.tracking.amended import NO_CHANGES, foreign_notes, newer_notes
+from ciplug.tracking.amended import NO_CHANGES, foreign_notes, ignored_note, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CANDIDATES_MOST = 5
+"""Runs that an error names, where the beginning of an id fits several."""
 LOADED_MOST = 5_000
 """Runs that are kept in memory once they have been read."""
 
@@ -93,13 +96,18 @@ class Runs:
         self._amendment_keys: dict[RunKey, list[str]] = {}
         self._records: dict[RunKey, Run] = {}
         self._changes: dict[RunKey, Changes] = {}
-        self.amendment_counts: Callable[[RunKey, str], bool] = lambda run, key: True
-        """Whether an amendment of a run changes anything, by its key; asked for each one that is read."""
-        self.has_signers: Callable[[], bool] = lambda: False
-        """Whether that depends on signatures."""
+        self.ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] = lambda amendments: ()
+        """Which of the amendments of runs change nothing, by their keys; asked for all that are read."""
+        self.check_beside: Callable[[RunKey, str, bytes], None] = lambda run, key, data: None
+        """Raises RecordError for an object beside a record or an amendment that is not what was signed with it."""
         self._amendments: dict[RunKey, list[str]] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the catalog answers as it was left: the store is not asked."""
+        return self._offline
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -124,16 +132,18 @@ class Runs:
 
     def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(keys)
-        found = {key: self._unsent[key] for key in wanted if key in self._unsent}
-        rest = [key for key in wanted if key not in found]
-        return {**found, **(self._store.read(rest) if rest else {})}
+        unsent = {key: self._unsent[key] for key in wanted if key in self._unsent}
+        rest = [key for key in wanted if key not in unsent]
+        return {**unsent, **(self._store.read(rest) if rest else {})}
 
     @cached_property
     def catalog(self) -> Catalog:
         """All runs as columns, in the state of the store at the first access."""
         from ciplug.tracking.catalog import Catalog
 
-        return Catalog(self._store, self._cache, self._unsent, offline=self._offline)
+        return Catalog(
+            self._store, self._cache, self._unsent, offline=self._offline, ignored=lambda found: self.ignored(found)
+        )
 
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone. This lists the store."""
@@ -169,12 +179,12 @@ class Runs:
 
     def of_commits(self, commits: Iterable[str | None], model: str | None = None) -> dict[str, list[Run]]:
         """Commit → its runs, in the order of `commits`; those without a run are absent."""
-        keys = [key for found in self.recorded_on(commits).values() for key in found]
-        found: dict[str, list[Run]] = {}
+        keys = [key for by_commit in self.recorded_on(commits).values() for key in by_commit]
+        by_commit: dict[str, list[Run]] = {}
         for run in self.load(keys):
             if model is None or run.model == model:
-                found.setdefault(run.commit or NO_COMMIT, []).append(run)
-        return found
+                by_commit.setdefault(run.commit or NO_COMMIT, []).append(run)
+        return by_commit
 
     def at(self, commit: str | None, run_id: str) -> Run:
         """The run of this commit with this id. Raises RecordError when it is not there, or cannot be read."""
@@ -211,26 +221,22 @@ class Runs:
         unlisted = [run for run in runs if (run.commit or NO_COMMIT) not in self._of_commit]
         if "catalog" in self.__dict__:
             # It has read every amendment, for many runs at a lower price.
-            found = {run: self.catalog.changes(run.key) for run in unlisted}
-            amended = {run: changes for run, changes in found.items() if changes != NO_CHANGES}
-            if amended and self.has_signers():
-                # The catalog does not know what is signed.
-                self.recorded_on(run.commit for run in amended)
-            else:
-                self._changes.update(amended)
+            changes_of = {run: self.catalog.changes(run.key) for run in unlisted}
+            self._changes.update({run: changes for run, changes in changes_of.items() if changes != NO_CHANGES})
         else:
             self.recorded_on(run.commit for run in unlisted)
         return [key for run in runs if run not in self._changes for key in self._amendments_of(run)]
 
     def _amendments_of(self, run: RunKey) -> list[str]:
         """Keys of the amendments of a run that was listed, without those that do not count, which are named."""
+        if (run.commit or NO_COMMIT) not in self._of_commit:
+            # The catalog has told what changed about the run.
+            return []
         if run not in self._amendments:
             keys = [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
-            self._amendments[run] = [key for key in keys if self.amendment_counts(run, key)]
-            for key in sorted({*keys} - {*self._amendments[run]}):
-                self.problems[key] = (
-                    f"{key}: ignored: the run is signed, and no allowed signer has signed this amendment"
-                )
+            ignored = self.ignored({run: keys}) if keys else ()
+            self._amendments[run] = [key for key in keys if key not in ignored]
+            self.problems.update((key, ignored_note(key)) for key in sorted(ignored))
         return self._amendments[run]
 
     def _fold(self, runs: Iterable[RunKey], data: Mapping[str, bytes]) -> None:
@@ -251,12 +257,12 @@ class Runs:
             passed.add(above)
             parent = RunKey(run.commit, above)
             self._fold([parent], self._read(self._unread_amendments([parent])))
-            known = parent.key in self.problems
-            found = self.load([parent])  # Amendments that name another model than its own are set aside then.
+            had_problem = parent.key in self.problems
+            loaded = self.load([parent])  # Amendments that name another model than its own are set aside then.
             line.append(self._changes.get(parent, NO_CHANGES))
-            if not known:
+            if not had_problem:
                 self.problems.pop(parent.key, None)  # A parent that is gone is not a problem of its child.
-            above = found[0].parent if found else None
+            above = loaded[0].parent if loaded else None
         changes = line.pop()
         while line:
             changes = replace(line.pop(), parent=changes)
@@ -268,13 +274,13 @@ class Runs:
         while run.parent is not None and run.parent not in passed:
             passed.add(run.parent)
             above = RunKey(run.commit, run.parent)
-            known = above.key in self.problems
-            found = self.load([above])
-            if not known:
+            had_problem = above.key in self.problems
+            loaded = self.load([above])
+            if not had_problem:
                 self.problems.pop(above.key, None)  # A parent that is gone is not a problem of its child.
-            if not found:
+            if not loaded:
                 return
-            run = found[0]
+            run = loaded[0]
             yield run
 
     def refused_params(self, run: Run) -> tuple[RefusedParam, ...]:
@@ -313,6 +319,15 @@ class Runs:
         """The bytes of any object; None where it is not there."""
         return self._read([key]).get(key)
 
+    def objects(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Key → the bytes of any objects, without those that are not there."""
+        return self._read(keys)
+
+    def amendments_listed(self, run: RunKey) -> list[str]:
+        """The keys of all amendments of a run, whether they change anything or not."""
+        self.recorded_on([run.commit])
+        return [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
+
     def beside(self, run: RunKey) -> list[str]:
         """The keys of what is beside the record of a run: series, examples, schemas and profiles."""
         return [key for key in self._list(f"{stem_of(run.key)}.") if key != run.key and parse_beside(key)]
@@ -320,26 +335,44 @@ class Runs:
     def _note(self, key: str, problem: RecordError) -> None:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
-    def get(self, run_id: str, near: str | None = None) -> Run:
-        """The run of this id, or of this beginning of an id. Raises NotFound when there is not exactly one.
+    def beginning(self, text: str) -> list[RunKey]:
+        """Return the runs whose id begins so, in the order of their keys; the one whose id it is, if there is one."""
+        # What cannot be read answers no question, and is there all the same.
+        unread = (key for key in parse_runs(self.catalog.problems) if key.id.startswith(text))
+        return (parse_runs(self.catalog.find(text)) or list(unread)) if text else []
+
+    def key_of(self, run_id: str, near: str | None = None) -> RunKey:
+        """The key of the run of this id, or of this beginning of an id. Raises NotFound unless there is exactly one.
 
         A whole id is looked for on the commit `near` first, at a cost that does not grow with the store.
         """
         on_commit = self.recorded_on([near]).get(near, []) if near else []
-        matches = [key for key in on_commit if key.id == run_id]
-        if run_id and not matches:
-            matches = parse_runs(self.catalog.find(run_id))
-        if run_id and not matches:
-            # What cannot be read answers no question, and is there all the same.
-            matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
+        matches = [key for key in on_commit if key.id == run_id] or self.beginning(run_id)
         if not matches:
             raise NotFound(f"no run '{run_id}' in {store_name(self._store)}", hint="list them: ciplug runs list")
         if len(matches) > 1:
-            some = ", ".join(k.id[:12] for k in matches[:4])
-            raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
-        runs = self.load(matches)
+            named = listed([self.describe(key) for key in matches], most=_CANDIDATES_MOST)
+            raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {named}", hint="give more of the id")
+        return matches[0]
+
+    def describe(self, key: RunKey) -> str:
+        """A run in a few words, for errors that list several: `ab12cd34ef01 (wine, 2026-11-30 01:15)`."""
+        row = self.catalog.row_of(key.key)
+        entries = self.catalog.entries([row]) if row is not None else []
+        if not entries:
+            return key.id[:12]
+        facts = entries[0].attributes
+        return f"{key.id[:12]} ({facts.get('model', '-')}, {facts.get('started', '-')[:16].replace('T', ' ')})"
+
+    def get(self, run_id: str, near: str | None = None) -> Run:
+        """The run of this id, or of this beginning of an id, as `key_of` finds it."""
+        return self.of_key(self.key_of(run_id, near))
+
+    def of_key(self, key: RunKey) -> Run:
+        """The run of this key. Raises RecordError when it cannot be read."""
+        runs = self.load([key])
         if not runs:
-            raise RecordError(f"run {matches[0].id} cannot be read: {self.problems[matches[0].key]}")
+            raise RecordError(f"run {key.id} cannot be read: {self.problems[key.key]}")
         return runs[0]
 
     def series(self, run: Run) -> dict[str, Series]:
@@ -347,20 +380,20 @@ class Runs:
         from ciplug.records.series import decode, merge
 
         key = run_key(run)
-        self.recorded_on([run.commit])
-        late = sorted(filter(None, map(parse_late_series, self._amendment_keys.get(key, ()))), key=lambda k: k.order)
+        late = sorted(filter(None, map(parse_late_series, self.beside_amendments(key))), key=lambda k: k.order)
         keys = [key.series, *(one.series for one in late)]
         data = self._read(keys)
-        return merge([found for one in keys if one in data and (found := self._readable(decode, data[one], one))])
+        return merge(
+            [decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one, key))]
+        )
 
     def input_texts(self, run: Run) -> dict[str, str]:
         """Digest → schema or profile of an input, with those of inputs that were named late."""
         key = run_key(run)
-        self.recorded_on([run.commit])
-        keys = [key.inputs, *filter(parse_late_inputs, self._amendment_keys.get(key, ()))]
+        keys = [key.inputs, *filter(parse_late_inputs, self.beside_amendments(key))]
         data = self._read(keys)
-        found = [self._readable(decode_texts, data[one], one) or {} for one in keys if one in data]
-        return {name: text for texts in found for name, text in texts.items()}
+        by_object = [self._readable(decode_texts, data[one], one, key) or {} for one in keys if one in data]
+        return {name: text for texts in by_object for name, text in texts.items()}
 
     def examples(self, run: Run) -> Examples | None:
         """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""
@@ -368,11 +401,19 @@ class Runs:
 
         key = run_key(run).examples
         data = self._read([key]).get(key)
-        return None if data is None else self._readable(decode, data, key)
+        return None if data is None else self._readable(decode, data, key, run_key(run))
 
-    def _readable(self, decode: Callable[[bytes, str], T], data: bytes, key: str) -> T | None:
+    def beside_amendments(self, run: RunKey) -> list[str]:
+        """Keys of the series, schemas and profiles beside those amendments of a run that change anything."""
+        self.recorded_on([run.commit])
+        counted = set(self._amendments_of(run))
+        listed = self._amendment_keys.get(run, ())
+        return [key for key in listed if key not in counted and record_beside(key) in counted]
+
+    def _readable(self, decode: Callable[[bytes, str], T], data: bytes, key: str, run: RunKey) -> T | None:
         """What an object beside a record holds; what cannot be read is among the problems, and stops nothing else."""
         try:
+            self.check_beside(run, key, data)
             return decode(data, key)
         except RecordError as problem:
             self._note(key, problem)

@@ -74,11 +74,13 @@ def test_a_clone_that_saw_the_log_refuses_to_go_back(scene: Scene, change: Rewri
 
 @pytest.mark.parametrize("change", [cut_off, last_edited])
 def test_a_fresh_clone_hears_of_what_the_store_still_keeps(scene: Scene, change: Rewrite, tmp_path: Path) -> None:
-    """Only the branch was moved back. Who deploys is told, and whoever verifies finds the chain broken."""
+    """Only the branch was moved back. Nobody deploys by it, and whoever verifies finds the chain broken."""
     rewrite(scene.attacker, change, keep=False)
     git(tmp_path, "clone", "-q", git(scene.project.folder, "remote", "get-url", "origin"), "fresh")
     fresh = Project(tmp_path / "fresh")
-    assert "fsck" in fresh.ciplug("pull", "wine@v1", "--to", "got").stderr
+    refused = fresh.ciplug("pull", "wine@v1", "--to", "got", code=3).stderr
+    assert "lost events" in refused and "ciplug fsck --restore-registry" in refused
+    assert not (fresh.folder / "got").exists() and not (fresh.folder / "ciplug.lock").exists()
     assert "lost events" in fresh.ciplug("registry", "verify", code=3).stderr
     assert "BROKEN  version" in fresh.ciplug("verify", "wine@v1", "--fetch", "--no-files", code=3).stdout
 

@@ -47,7 +47,11 @@ def late(project: Project, run: str, **metrics: float) -> None:
     """Log metrics late, as a resumed run does."""
     session = open_session(cwd=project.folder)
     series = {name: Series((5,), (value,)) for name, value in metrics.items()}
-    amend(session, targets_of(view_of(session), [run]), RequestedChange(metrics=metrics, series=series))
+    amend(
+        session,
+        targets_of(view := view_of(session), [view.runs.key_of(run)]),
+        RequestedChange(metrics=metrics, series=series),
+    )
 
 
 def test_tags_and_name(project: Project) -> None:
@@ -220,7 +224,11 @@ def test_what_is_added_late_counts_and_what_is_changed_is_an_error(project: Proj
 def resumed(project: Project, run: str, **fields: Any) -> None:
     """Amend a run as one that is resumed and ends again does."""
     session = open_session(cwd=project.folder)
-    amend(session, targets_of(view_of(session), [run]), RequestedChange(ended="2026-12-01T00:00:00.000Z", **fields))
+    amend(
+        session,
+        targets_of(view := view_of(session), [view.runs.key_of(run)]),
+        RequestedChange(ended="2026-12-01T00:00:00.000Z", **fields),
+    )
 
 
 @pytest.mark.slow

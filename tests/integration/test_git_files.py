@@ -404,6 +404,7 @@ def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_
     with pytest.raises(StoreError, match="another digest"):
         fetch(open_(), [sha(right)], out)
     assert list(out.iterdir()) == []
+    assert "300,000 bytes have the digest" in open_().damaged([sha(right)], nothing)[sha(right)]
     with pytest.raises(StoreError, match="more than 1,000 bytes"):
         fetch(open_(), [sha(right)], out, most=1000)
     assert list(out.iterdir()) == []
@@ -421,6 +422,7 @@ def test_what_is_damaged_is_mended_by_who_has_it(served: tuple[GitServer, Open],
         open_().compact()
     open_().put(make(tmp_path / "in", right), nothing)
     assert fetch(open_(), [sha(right)], tmp_path / "out") == {sha(right): right}
+    assert open_().damaged([sha(right), sha(b"absent")], nothing) == {}
     open_().compact()
     assert fetch(open_(), [sha(right)], tmp_path / "again") == {sha(right): right}
     # Now that the right bytes are there, nothing is sent any more.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ciplug.errors import NotFound, StoreError, UsageError
-from ciplug.records.provenance import Provenance
+from ciplug.records.provenance import Context, Provenance
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
@@ -17,7 +18,7 @@ from ciplug.registry.events import wrap
 from ciplug.steps.named_run import NamedRun, find_run
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import run_objects
-from tests.project import Project
+from tests.project import Project, git
 
 STAMP = "2026-11-23T12:00:00.000Z"
 MODEL = File(path="model.bin", digest="sha256:" + "1" * 64, size=3)
@@ -29,11 +30,13 @@ def session(tmp_path: Path) -> Session:
     return open_session(cwd=project.folder, env={**os.environ, "CIPLUG_STORE": (tmp_path / "store").as_uri()})
 
 
-def record(session: Session, number: int = 1, model: str = "wine") -> Run:
-    run = Run(
-        id=f"{number:032x}", model=model, status="finished", started=STAMP, ended=STAMP, commit=session.head,
-        artifacts=(MODEL,), provenance=Provenance(dirty=False),
-    )  # fmt: skip
+def record(session: Session, number: int = 1, model: str = "wine", **other: Any) -> Run:
+    facts: dict[str, Any] = {
+        **{"id": f"{number:032x}", "started": STAMP, "ended": STAMP, "commit": session.head, "artifacts": (MODEL,)},
+        "provenance": Provenance(dirty=False),
+        **other,
+    }
+    run = Run(model=model, status="finished", **facts)
     session.store.add(run_objects(run))
     return run
 
@@ -77,6 +80,79 @@ def test_several_models_of_a_commit(session: Session) -> None:
     with pytest.raises(UsageError, match="'HEAD' has runs of 3 models") as caught:
         named(own, "HEAD")
     assert f"{cider.id[:12]} (cider)" in str(caught.value.hint)
+
+
+def test_the_last_and_the_best_run(session: Session) -> None:
+    at = "2026-11-23T12:00:0{}.000Z".format
+    fork = Provenance(dirty=False, context=Context(trusted=False))
+    first = record(session, 1, started=at(1), metrics={"accuracy": 0.9, "loss": 0.1})
+    last = record(session, 2, started=at(2), metrics={"accuracy": 0.8, "loss": 0.2})
+    beer = record(session, 3, "beer", started=at(3), metrics={"accuracy": 0.95, "loss": 0.3})
+    record(session, 4, started=at(4), parent=last.id, metrics={"accuracy": 0.7})
+    record(session, 5, started=at(5), provenance=fork, metrics={"accuracy": 1.0, "loss": 0.0})
+    record(session, 6, started="2999-01-01T00:00:00.000Z")
+    assert named(session, "last").run == last, "no child, no fork's run, none of another model or of a wrong clock"
+    assert named(session, "last", "beer").run == beer
+    assert named(session, "best:accuracy").run == first, "by the gate"
+    assert named(session, "best:loss:min").run == first
+    assert named(session, "best:loss:max").run == last
+    with pytest.raises(UsageError, match="higher or lower is better for 'loss'") as caught:
+        named(session, "best:loss")
+    assert "best:loss:max or best:loss:min" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="says that higher is better"):
+        named(session, "best:accuracy:min")
+    with pytest.raises(UsageError, match="no run has a metric 'accuray'") as caught:
+        named(session, "best:accuray:max")
+    assert caught.value.hint == "did you mean 'accuracy'?"
+
+
+def test_what_may_mean_several(session: Session) -> None:
+    runs = [record(session, id=f"abcd{n}".ljust(32, "0"), started=f"2026-11-2{n}T12:00:00.000Z") for n in (1, 2)]
+    with pytest.raises(NotFound, match=r"'abcd' is the beginning of 2 runs: abcd10000000 \(wine, 2026-11-21 12:00\)"):
+        named(session, "abcd")
+    assert named(session, "abcd2").run == runs[1]
+    git(session.need_workspace().top, "branch", "abcd2")
+    with pytest.raises(NotFound, match=f"'abcd2' may mean run abcd2.*, commit {session.head[:12]}") as caught:
+        named(session, "abcd2")
+    assert "refs/heads/NAME" in str(caught.value.hint)
+    git(session.need_workspace().top, "branch", "cafe")
+    record(session, 9, commit="cafe" + "0" * 36)
+    with pytest.raises(NotFound, match="'cafe' may mean commit"):
+        named(session, "cafe")
+    assert named(session, "cafe0").run.id == f"{9:032x}", "a commit that this clone has not"
+
+
+def test_an_unknown_name_has_the_nearest(session: Session) -> None:
+    register(session, record(session))
+    git(session.need_workspace().top, "tag", "v1.0")
+    for name, hint in (
+        ("mian", "did you mean 'main'?"),
+        ("v1.1", "did you mean 'v1.0'?"),
+        ("lats", "did you mean 'last'?"),
+        ("wien@production", "did you mean 'wine'?"),
+        ("wine@stagging", "did you mean 'staging'?"),
+        ("zzzz", "list runs: ciplug runs list"),
+    ):
+        with pytest.raises(NotFound) as caught:
+            named(session, name)
+        assert caught.value.hint == hint, name
+
+
+def test_a_branch_with_an_at_sign_and_the_log_of_git(session: Session) -> None:
+    run = record(session)
+    git(session.need_workspace().top, "branch", "try@2")
+    for name in ("try@2", "HEAD@{0}", "refs/heads/main"):
+        assert named(session, name).run == run, name
+
+
+def test_the_only_run_of_a_commit_that_does_not_count(session: Session) -> None:
+    run = record(session, provenance=Provenance(dirty=True))
+    with pytest.raises(NotFound, match="counts"):
+        named(session, "HEAD")
+    assert find_run(session, session.runs(), "HEAD", any_run=True).run == run
+    record(session, 2, provenance=Provenance(dirty=True))
+    with pytest.raises(NotFound, match="counts"):
+        find_run(session, session.runs(), "HEAD", any_run=True)
 
 
 @pytest.mark.parametrize("name", ["ffff", "wine@v2", "wine@production", "beer@1", "nowhere"])

@@ -88,6 +88,8 @@ def test_damaged_bytes_never_get_their_name(where: Where, tmp_path: Path) -> Non
     right = noise(LARGE, 1)
     where.damage(sha(right), right[:-1] + b"?")
     out = tmp_path / "out"
+    where.open().put(make(tmp_path / "in", b"sound"), nothing)
+    assert where.open().damaged([sha(right), sha(b"sound"), sha(b"absent")], nothing).keys() == {sha(right)}
     with pytest.raises(StoreError, match="another digest"):
         fetch(where.open(), [sha(right)], out)
     with pytest.raises(StoreError, match="more than 1,000 bytes"):

@@ -190,7 +190,9 @@ RULE = """\
 
 def test_a_key_of_a_gate(copy: Copy, project: Project) -> None:
     copy.insert("config/gate.py", KEY, before="    baseline: Baseline | None = key(BASELINE)\n")
-    copy.insert("config/tighten.py", '        "other_than": _fixed,\n', before='        "baseline": _baseline,\n')
+    copy.insert(
+        "config/tighten.py", '        "other_than": strictness.fixed,\n', before='        "baseline": _baseline,\n'
+    )
     copy.insert(
         "gates/evaluate.py",
         RULE,

@@ -264,7 +264,7 @@ def test_an_id_that_nobody_knows_is_refused_with_where_it_was_looked_for(run: st
 
 def test_a_deleted_run_is_restored_first(run: str) -> None:
     session = open_session()
-    amend(session, targets_of(view_of(session), [run]), DELETE)
+    amend(session, targets_of(view := view_of(session), [view.runs.key_of(run)]), DELETE)
     with pytest.raises(RecordError, match="was deleted by") as refused:
         ciplug.start_run(run_id=run)
     assert refused.value.hint == f"first: ciplug runs restore {run[:12]}"

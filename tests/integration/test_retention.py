@@ -19,11 +19,13 @@ from ciplug.registry.events import EVENT_TYPES, EventType, wrap
 from ciplug.steps.drop_old_runs import runs_to_drop
 from ciplug.steps.session import open_session
 from ciplug.stores.git import folding
-from ciplug.stores.git.objects import object_id
+from ciplug.stores.git.objects import BLOB, LooseObjects, object_id
+from tests.file_samples import sha
 from tests.project import CONFIG, Project, git, measured
 from tests.team import STAMP, team_in
 
 STAGED = "promote wine --to staging"
+ALLOWED = ("--allow-unchanged", "model.bin", "--allow-unchanged", "out")
 
 
 @pytest.fixture
@@ -291,7 +293,25 @@ def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) 
     assert "model.bin: its bytes are missing from the store" in project.ciplug("fsck", code=3).stdout
 
 
-@pytest.mark.slow
+def test_fsck_names_each_file_with_a_changed_byte(project: Project, tmp_path: Path) -> None:
+    remote = tmp_path / "remote.git"
+    contents = {"model.bin": b"M" * 3_000_000, "out/a.txt": b"words"}
+    for path, data in contents.items():
+        (project.folder / path).parent.mkdir(exist_ok=True)
+        (project.folder / path).write_bytes(data)
+    run = project.train("--artifact", "model.bin", "--artifact", "out", *ALLOWED)
+    assert "files read: 2 (3.0 MB" in project.ciplug("fsck").stderr
+    written = LooseObjects(remote, "sha1")
+    wrong = {sha(data)[7:]: (BLOB, written.blob(data[:-1] + b"?")) for data in contents.values()}
+    (ref,) = git(remote, "for-each-ref", "--format=%(refname)", "refs/ciplug/files").split()
+    entries = git(remote, "ls-tree", ref).splitlines()
+    others = {line.split("\t")[1]: (BLOB, line.split()[2]) for line in entries}
+    git(remote, "update-ref", ref, written.commit(written.tree({**others, **wrong}), (), "other bytes", 0))
+    found = project.ciplug("fsck", code=3).stdout
+    assert [f"{run}.json: {path}: the store has other bytes" in found for path in contents] == [True, True]
+    project.ciplug("fsck", "--no-files")
+
+
 def test_fsck_names_each_artifact_whose_bytes_are_gone(project: Project, tmp_path: Path) -> None:
     runs = [with_files(project, own=b"%d" % number, shared=b"shared") for number in range(2)]
     project.ciplug("compact")

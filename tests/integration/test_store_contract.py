@@ -21,7 +21,7 @@ from ciplug.errors import Cause, Conflict
 from ciplug.records import columns
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.columns import Columns
-from ciplug.stores.base import Head, Store
+from ciplug.stores.base import Head, KeepsStates, Store
 from tests.stores import Place, close_segments_at
 
 COMMITS = [digit * 40 for digit in "abc"]
@@ -336,6 +336,26 @@ def test_logs_that_begin_alike_are_apart(place: Place) -> None:
     assert place.open().logs("registry/") == ["registry/wine", "registry/wine-2"]
     assert place.open().logs("registry/wine-") == ["registry/wine-2"]
     assert place.open().logs("runs/") == []
+
+
+def test_a_state_is_kept_beside_its_log(place: Place) -> None:
+    store = place.open()
+    if not isinstance(store, KeepsStates):
+        pytest.skip("this place keeps none")
+    head = store.append("registry/m", None, b"event 1")
+    assert store.state("registry/m") is None
+    store.put_state("registry/m", b"one\n")
+    place.open().append("registry/m", head, b"event 2")
+    place.open().add(runs_of(range(3)))
+    place.open().compact()
+    reader = place.open()
+    assert isinstance(reader, KeepsStates)
+    assert (reader.state("registry/m"), reader.state("registry/n")) == (b"one\n", None)
+    reader.put_state("registry/m", b"two\n")
+    again = place.open()
+    assert isinstance(again, KeepsStates) and again.state("registry/m") == b"two\n"
+    assert again.logs("") == ["registry/m"] and len(again.entries("registry/m")) == 2
+    place.check()
 
 
 def test_exactly_one_of_racing_appends_wins(place: Place) -> None:

@@ -526,7 +526,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("runs", "delete", "abc", "--reson", "x"), 2, "did you mean '--reason'?"),
         (("run", "--metric", "m.json", "--", "true"), 2, "did you mean '--metrics'?"),
         (("compare",), 2, "no run is recorded on commit"),
-        (("compare", "no-such-branch"), 2, "no run is recorded on commit"),
+        (("compare", "no-such-branch"), 2, "no commit, branch or tag named"),
         (("gate", "--run", "zzz"), 2, "no run 'zzz'"),
         (("record",), 2, "metrics.json"),
         (("record", "--metrics", "none.json"), 2, "none.json"),

@@ -13,7 +13,7 @@ from ciplug.errors import Conflict, StoreError
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
 from ciplug.stores.base import Head, Problem, Trial, Visit
-from ciplug.stores.files import Tell, checked, hex_of, receive
+from ciplug.stores.files import Tell, checked, hex_of, receive, wrong_bytes
 
 SCHEME = "plain:"
 
@@ -112,6 +112,10 @@ class PlainFiles:
 
     def _read(self, one: str, start: int) -> Iterator[bytes]:
         yield self._path(one).read_bytes()[start:]
+
+    def damaged(self, digests: Collection[str], tell: Tell) -> dict[str, str]:
+        found = {one: wrong_bytes(one, self._read(one, 0), tell) for one in digests}
+        return {one: why for one, why in found.items() if why}
 
     def compact(self) -> int:
         return 0

@@ -22,7 +22,7 @@ RANDOM = "q7Xz9Lk2PwR4tY8u"
 def test_names_of_secrets(name: str) -> None:
     masks = Masks()
     assert masks.value(name, "short", "it") == MASK
-    assert list(masks.found) == ["it"]
+    assert list(masks.masked) == ["it"]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_names_of_secrets(name: str) -> None:
 def test_names_that_only_look_like_it(name: str, value: object) -> None:
     masks = Masks()
     assert masks.value(name, value, "it") == value
-    assert not masks.found
+    assert not masks.masked
 
 
 def test_a_token_by_its_value() -> None:
@@ -96,7 +96,7 @@ def test_the_working_directory_is_no_password() -> None:
     """A shell has it in PWD, and the one before it in OLDPWD: most commands name files below it."""
     masks = Masks.of({"PWD": "/home/ann/wine4", "OLDPWD": "/home/ann/beer4"})
     command = ("/home/ann/wine4/.venv/bin/python", "/home/ann/beer4/train.py")
-    assert masks.command(command) == command and not masks.found
+    assert masks.command(command) == command and not masks.masked
 
 
 def test_what_redact_names() -> None:
@@ -104,7 +104,7 @@ def test_what_redact_names() -> None:
     assert masks.mapping({"DB_HOST": "db1", "patient": "ann", "lr": 0.1}, "parameter") == {
         "DB_HOST": MASK, "patient": MASK, "lr": 0.1,
     }  # fmt: skip
-    assert list(masks.found) == ["parameter DB_HOST", "parameter patient"]
+    assert list(masks.masked) == ["parameter DB_HOST", "parameter patient"]
     assert masks.command(["--db-host", "x", "--db_host", "y"]) == ("--db-host", "x", "--db_host", MASK)
 
 

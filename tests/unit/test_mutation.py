@@ -1,4 +1,4 @@
-"""The sample of mutants by which the tests are measured: the same every time, and only changes that code can feel."""
+"""The measure of the tests by mutants: which tests a part has, and which changes code can feel."""
 
 from __future__ import annotations
 
@@ -6,35 +6,28 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("cosmic_ray")
-pytest.importorskip("coverage")
-
 from benchmarks import mutation
-from benchmarks.mutation import ROOT, sample
-
-MODULE = Path("ciplug/gates/waivers.py")
-
-
-def test_a_sample_is_fixed_and_has_one_mutant_a_place() -> None:
-    first = sample([MODULE], 8, seed=1)
-    assert first == sample([MODULE], 8, seed=1) != sample([MODULE], 8, seed=2)
-    assert len({mutant.code for mutant in first}) == 8
-    assert all(mutant.diff().count("\n    +") == 1 for mutant in first)
-
-
-def test_signatures_and_annotations_are_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = tmp_path / "module.py"
-    module.write_text("def f(a: int | None, *, b: int = 1) -> int | None:\n    c: int | None = a\n    return c\n")
-    monkeypatch.setattr("benchmarks.mutation.ROOT", tmp_path)
-    lines = {mutant.code.splitlines()[0] for mutant in sample([Path("module.py")], 99, seed=1)}
-    assert lines == {"def f(a: int | None, *, b: int = 2) -> int | None:"} or lines == {
-        "def f(a: int | None, *, b: int = 0) -> int | None:"
-    }
+from benchmarks.mutation import ROOT, TESTS, Mutant
 
 
 def test_every_listed_test_exists() -> None:
-    assert all(
-        (ROOT / test).is_file() for part in ("gates", "stats/holm", "stores/git") for test in mutation.tests_of(part)
-    )
+    assert all((ROOT / test).is_file() for part in (*TESTS, "stats/holm") for test in mutation.tests_of(part))
+    assert mutation.tests_of("stats/holm") == mutation.tests_of("stats")
     with pytest.raises(SystemExit, match="no tests are listed for 'reports'"):
         mutation.tests_of("reports")
+
+
+def test_annotations_and_the_order_of_parameters_have_no_meaning() -> None:
+    code = "def f(a: int, b: int | None = 1) -> int:\n    c: int = a\n    return c\n"
+    assert mutation._meaning(code) == mutation._meaning(code.replace("int | None", "str").replace("c: int", "c: str"))
+    assert mutation._meaning(code) != mutation._meaning(code.replace("= 1", "= 2"))
+    assert mutation._meaning("def f(") is None
+
+
+def test_the_tests_of_a_mutant_are_those_of_its_statement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "def f(a):\n    if (a and\n        not a):\n        return g(\n            a)\n    return 1\n"
+    )
+    monkeypatch.setattr("benchmarks.mutation.ROOT", tmp_path)
+    lines = [mutation._statement(Mutant(Path("m.py"), line, "")) for line in (3, 4, 6)]
+    assert lines == [range(2, 4), range(4, 6), range(6, 7)]

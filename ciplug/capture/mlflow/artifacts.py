@@ -36,15 +36,15 @@ def named(folder: Path | None, models: Sequence[tuple[str, str, Path]]) -> dict[
     Args:
         models: id, name and folder of each model. One whose name is taken is named by its id, too.
     """
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     if folder is not None and is_folder(folder):
-        found = {path.name: path for path in sorted(folder.iterdir()) if _has_files(path)}
+        folders = {path.name: path for path in sorted(folder.iterdir()) if _has_files(path)}
     counts: Mapping[str, int] = {name: sum(1 for one in models if one[1] == name) for _, name, _ in models}
     for model, name, path in models:
         if is_folder(path) and _has_files(path):
-            is_taken = counts[name] > 1 or name in found
-            found[model if not _is_plain(name) else f"{name}-{model}" if is_taken else name] = path
-    return found
+            is_taken = counts[name] > 1 or name in folders
+            folders[model if not _is_plain(name) else f"{name}-{model}" if is_taken else name] = path
+    return folders
 
 
 def is_folder(path: Path) -> bool:

@@ -146,8 +146,8 @@ def _meta(folder: Path) -> dict[str, Any]:
 
 def _values(folder: Path) -> dict[str, str]:
     """Name → content of all files below a folder. Names with `/` are folders."""
-    found = {path.relative_to(folder).as_posix(): _content(path) for path in _files(folder)}
-    return {name: value for name, value in found.items() if value is not None}
+    texts = {path.relative_to(folder).as_posix(): _content(path) for path in _files(folder)}
+    return {name: value for name, value in texts.items() if value is not None}
 
 
 def _files(folder: Path) -> list[Path]:

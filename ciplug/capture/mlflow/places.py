@@ -87,13 +87,13 @@ def path_of(uri: str, cwd: Path) -> Path | None:
 
 def stores_below(folder: Path) -> list[Path]:
     """Return the file stores and SQLite files of MLflow in a folder, and those with the usual names one level below."""
-    found = []
+    stores = []
     for path in _names(folder):
         if is_store(path):
-            found.append(path)
+            stores.append(path)
         elif path.is_dir() and not path.name.startswith("."):
-            found += [path / name for name in _DEFAULTS if is_store(path / name)]
-    return found
+            stores += [path / name for name in _DEFAULTS if is_store(path / name)]
+    return stores
 
 
 def is_store(path: Path) -> bool:
@@ -118,12 +118,12 @@ def _names(folder: Path) -> list[Path]:
 
 def uris_in(command: Sequence[str], cwd: Path) -> list[str]:
     """Return the addresses that the script of a command gives to `set_tracking_uri` or `MlflowClient` as plain text."""
-    found = []
+    uris = []
     for script in _scripts(command, cwd):
         with suppress(OSError, ValueError, SyntaxError, RecursionError):
             if script.stat().st_size <= _SCRIPT_MOST:
-                found += list(_uris(ast.parse(script.read_bytes())))
-    return list(dict.fromkeys(found))
+                uris += list(_uris(ast.parse(script.read_bytes())))
+    return list(dict.fromkeys(uris))
 
 
 def _scripts(command: Sequence[str], cwd: Path) -> Iterator[Path]:

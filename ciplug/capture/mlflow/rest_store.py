@@ -68,15 +68,15 @@ class RestStore:
     def _runs(self, marked: str | None) -> list[MlflowRun]:
         self._until = time.monotonic() + _ALL_SECONDS
         names = {one["experiment_id"]: one.get("name") for one in self._pages("experiments/search", "experiments")}
-        found: dict[str, dict[str, Any]] = {}
+        wanted: dict[str, dict[str, Any]] = {}
         new = self._search([*names], None if marked is None else f"tags.`{TAG}` = '{marked}'")
         while new:
-            found |= new
+            wanted |= new
             # With the tag come the runs of `start_run`; those that a client creates have none.
             below = {} if marked is None else self._below([*names], [*new])
-            new = {run: facts for run, facts in below.items() if run not in found}
-        deleted = {run for run, facts in found.items() if facts["info"].get("lifecycle_stage", "active") != "active"}
-        runs = (self._run(facts, names, deleted) for run, facts in found.items() if run not in deleted)
+            new = {run: facts for run, facts in below.items() if run not in wanted}
+        deleted = {run for run, facts in wanted.items() if facts["info"].get("lifecycle_stage", "active") != "active"}
+        runs = (self._run(facts, names, deleted) for run, facts in wanted.items() if run not in deleted)
         return sorted(runs, key=lambda run: (run.started or 0, run.id))
 
     def _search(self, experiments: list[str], condition: str | None) -> dict[str, dict[str, Any]]:
@@ -87,10 +87,10 @@ class RestStore:
         return {one["info"]["run_id"]: one for one in self._pages("runs/search", "runs", about)}
 
     def _below(self, experiments: list[str], parents: list[str]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
+        children: dict[str, dict[str, Any]] = {}
         for parent in parents:
-            found |= self._search(experiments, f"tags.`{PARENT}` = '{parent}'")
-        return found
+            children |= self._search(experiments, f"tags.`{PARENT}` = '{parent}'")
+        return children
 
     def _run(self, facts: dict[str, Any], experiments: Mapping[str, str | None], deleted: Collection[str]) -> MlflowRun:
         info, data = facts["info"], facts.get("data") or {}
@@ -131,7 +131,9 @@ class RestStore:
     def _output(self, made: dict[str, Any]) -> ModelOutput:
         """A logged model, with what the server tells of it."""
         model = str(made["model_id"])
-        about = self._known("GET", f"logged-models/{urllib.parse.quote(model, safe='')}", {}).get("model") or {}
+        about = (
+            self._ask_or_nothing("GET", f"logged-models/{urllib.parse.quote(model, safe='')}", {}).get("model") or {}
+        )
         info = about.get("info") or {}
         return model_output(
             model,
@@ -144,9 +146,12 @@ class RestStore:
 
     def _artifacts(self, run: str) -> list[str]:
         """The names of a run's artifacts at the top."""
-        return [str(one["path"]) for one in self._known("GET", "artifacts/list", {"run_id": run}).get("files") or []]
+        return [
+            str(one["path"])
+            for one in self._ask_or_nothing("GET", "artifacts/list", {"run_id": run}).get("files") or []
+        ]
 
-    def _known(self, method: str, path: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask_or_nothing(self, method: str, path: str, about: Mapping[str, Any]) -> dict[str, Any]:
         """What the server tells; nothing where it refuses: a run is read without it."""
         try:
             return self._ask(method, path, about)
@@ -160,20 +165,20 @@ class RestStore:
             try:
                 points.append(point(one.get("step") or 0, one["timestamp"], one["value"]))
             except (KeyError, TypeError, ValueError, OverflowError):
-                found = text(one.get("value"))[:40]
-                left_out.append(LeftOut(name=name, why="text", file=f"MLflow run {run[:8]}", found=found))
+                value = text(one.get("value"))[:40]
+                left_out.append(LeftOut(name=name, why="text", file=f"MLflow run {run[:8]}", found=value))
         return points, left_out
 
     def _pages(
         self, path: str, key: str, about: Mapping[str, Any] | None = None, *, method: str = "POST"
     ) -> Iterator[dict[str, Any]]:
-        asked = {"max_results": _PAGE, **(about or {})}
+        request = {"max_results": _PAGE, **(about or {})}
         while True:
-            answer = self._ask(method, path, asked)
+            answer = self._ask(method, path, request)
             yield from answer.get(key) or []
             if not (token := answer.get("next_page_token")):
                 return
-            asked = {**asked, "page_token": token}
+            request = {**request, "page_token": token}
 
     def _ask(self, method: str, path: str, about: Mapping[str, Any]) -> dict[str, Any]:
         url = f"{self._base}/api/2.0/mlflow/{path}"

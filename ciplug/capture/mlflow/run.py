@@ -92,10 +92,10 @@ def with_children(parents: Mapping[str, str | None], marked: set[str]) -> set[st
     Args:
         parents: id → id of the parent, of all runs.
     """
-    found = set(marked)
-    while more := {run for run, parent in parents.items() if parent in found and run not in found}:
-        found |= more
-    return found
+    family = set(marked)
+    while more := {run for run, parent in parents.items() if parent in family and run not in family}:
+        family |= more
+    return family
 
 
 def point(step: object, milliseconds: object, value: object) -> Point:

@@ -85,8 +85,8 @@ class _Reading:
             parents = {row["run_uuid"]: row["value"] for row in self._rows(of_tag, PARENT)} if own else {}
             kept = with_children(parents, own)
             ids = [run for run in ids if run in kept]
-        found = [run for some in _batches(ids) for run in self._batch(some)]
-        return sorted(found, key=lambda run: (run.started or 0, run.id))
+        runs = [run for some in _batches(ids) for run in self._batch(some)]
+        return sorted(runs, key=lambda run: (run.started or 0, run.id))
 
     def _batch(self, ids: Sequence[str]) -> Iterator[MlflowRun]:
         experiments = {row["experiment_id"]: text(row["name"]) for row in self._rows("SELECT * FROM experiments")}
@@ -125,8 +125,8 @@ class _Reading:
         about: dict[str, dict[str, str]] = {}
         for kind in ("param", "tag"):
             table = f"logged_model_{kind}s"
-            found = self._of_runs(table, "model_id", [model]) if self._has(table) else []
-            about[kind] = {text(one[f"{kind}_key"]): text(one[f"{kind}_value"]) for one in found}
+            rows = self._of_runs(table, "model_id", [model]) if self._has(table) else []
+            about[kind] = {text(one[f"{kind}_key"]): text(one[f"{kind}_value"]) for one in rows}
         return model_output(
             model,
             _step(row["step"]),
@@ -142,15 +142,15 @@ class _Reading:
                 yield text(one["model_id"]), text(one["name"]), path
 
     def _by_run(self, table: str, ids: Sequence[str]) -> defaultdict[str, dict[str, str]]:
-        found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        texts: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for row in self._of_runs(table, "run_uuid", ids):
-            found[row["run_uuid"]][text(row["key"])] = text(row["value"])
-        return found
+            texts[row["run_uuid"]][text(row["key"])] = text(row["value"])
+        return texts
 
     def _datasets(self, ids: Sequence[str]) -> defaultdict[str, list[Dataset]]:
-        found: defaultdict[str, list[Dataset]] = defaultdict(list)
+        datasets: defaultdict[str, list[Dataset]] = defaultdict(list)
         if not self._has("inputs"):
-            return found
+            return datasets
         tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for row in self._rows("SELECT * FROM input_tags"):
             tags[row["input_uuid"]][text(row["name"])] = text(row["value"])
@@ -164,27 +164,27 @@ class _Reading:
                 "schema": row["dataset_schema"],
                 "profile": row["dataset_profile"],
             }
-            found[row["destination_id"]].append(Dataset(facts=facts, tags=tags[row["input_uuid"]]))
-        return found
+            datasets[row["destination_id"]].append(Dataset(facts=facts, tags=tags[row["input_uuid"]]))
+        return datasets
 
     def _model_inputs(self, ids: Sequence[str]) -> defaultdict[str, list[str]]:
-        found: defaultdict[str, list[str]] = defaultdict(list)
+        inputs: defaultdict[str, list[str]] = defaultdict(list)
         if self._has("logged_models"):
             read = "SELECT * FROM inputs WHERE destination_type = 'MODEL_INPUT'"
             for row in self._of_runs(f"({read})", "source_id", ids):
-                found[row["source_id"]].append(row["destination_id"])
-        return found
+                inputs[row["source_id"]].append(row["destination_id"])
+        return inputs
 
     def _models(self, ids: Sequence[str]) -> defaultdict[str, list[sqlite3.Row]]:
-        found: defaultdict[str, list[Any]] = defaultdict(list)
+        outputs: defaultdict[str, list[Any]] = defaultdict(list)
         if self._has("logged_models"):
             made = (
                 "SELECT source_id, step, model_id, name, artifact_location FROM inputs"
                 " JOIN logged_models ON destination_id = model_id WHERE destination_type = 'MODEL_OUTPUT'"
             )
             for row in self._of_runs(f"({made})", "source_id", ids):
-                found[row["source_id"]].append(row)
-        return found
+                outputs[row["source_id"]].append(row)
+        return outputs
 
     def _has(self, table: str) -> bool:
         return bool(self._rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", table))
@@ -198,15 +198,15 @@ class _Reading:
 
 
 def _points(rows: Iterable[sqlite3.Row], where: str) -> tuple[dict[str, list[Point]], list[LeftOut]]:
-    found: defaultdict[str, list[Point]] = defaultdict(list)
+    points: defaultdict[str, list[Point]] = defaultdict(list)
     left_out = []
     for row in rows:
         try:
             value = math.nan if row["is_nan"] else row["value"]
-            found[text(row["key"])].append(point(row["step"] or 0, row["timestamp"], value))
+            points[text(row["key"])].append(point(row["step"] or 0, row["timestamp"], value))
         except (TypeError, ValueError, OverflowError):
             left_out.append(LeftOut(name=text(row["key"]), why="text", file=where, found=text(row["value"])[:40]))
-    return dict(found), left_out
+    return dict(points), left_out
 
 
 def _step(value: object) -> int:

@@ -57,13 +57,13 @@ def wrong_in_folder(folder: Path, files: Mapping[str, str]) -> Iterator[WrongFil
     for path, expected in sorted(files.items()):
         try:
             target = placing.below(folder, placing.parts(placing.own_place(path)))
-            found = digest_file(target) if target.is_file() else None
+            actual = digest_file(target) if target.is_file() else None
         except (InputError, RecordError):
-            found = None
-        if found is None:
+            actual = None
+        if actual is None:
             yield WrongFile(Fault.FILE_MISSING, path, expected)
-        elif found != expected:
-            yield WrongFile(Fault.OTHER_BYTES, path, expected, found)
+        elif actual != expected:
+            yield WrongFile(Fault.OTHER_BYTES, path, expected, actual)
 
 
 def wrong_in_store(session: Session, files: Mapping[str, str], artifacts: Mapping[str, File]) -> Iterator[WrongFile]:

@@ -29,9 +29,9 @@ def sign_files(folder: Path, files: Mapping[str, str], target: Path, env: Mappin
     """
     library = _library("signing")
     if wrong := next(wrong_in_folder(folder, files), None):
-        found = f"has {wrong.found}" if wrong.found else "is not there"
+        fault = f"has {wrong.found}" if wrong.found else "is not there"
         raise InputError(
-            f"{clean(wrong.path, 200)} of {folder} {found}, and the version has {wrong.expected}: nothing is signed",
+            f"{clean(wrong.path, 200)} of {folder} {fault}, and the version has {wrong.expected}: nothing is signed",
             hint="fetch the files of the version: ciplug pull",
         )
     with _key(env) as key, _only(folder, files) as alone:

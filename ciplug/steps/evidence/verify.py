@@ -11,7 +11,7 @@ from typing import Any
 
 from ciplug.attestation.documents import PROVENANCE, STATEMENTS
 from ciplug.config.stages import Stage
-from ciplug.errors import BrokenLog, Cause, CiplugError, RecordError, StoreError
+from ciplug.errors import BrokenLog, Cause, CiplugError, NotFound, RecordError, RemoteError, StoreError
 from ciplug.git.branch_files import Tree
 from ciplug.git.objects import read_objects
 from ciplug.git.run import run_git
@@ -41,7 +41,7 @@ from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import Signers, signers_of
+from ciplug.steps.signatures import Signers, judged_runs, signers_of
 from ciplug.tracking.runs import Runs
 
 
@@ -61,7 +61,7 @@ class Request:
     attestations: Path | None = None
     """A folder with the documents of `ciplug attest`."""
     fetch: bool = False
-    """Read the store itself, not what this clone fetched last."""
+    """Read the store itself, even where what this clone fetched last is enough."""
 
 
 class _Walk:
@@ -70,7 +70,7 @@ class _Walk:
     def __init__(self, session: Session, promoted: Promoted) -> None:
         self.session = session
         self.promoted = promoted
-        self.runs: Runs = session.runs()
+        self.runs: Runs = judged_runs(session)
         self.run: Run | None = None
         self.verdict: Verdict | None = None
         self.rules: Stage | None = None
@@ -95,15 +95,26 @@ def verify(session: Session, request: Request) -> Chain:
     Raises NotFound for a name of nothing, BrokenLog for a log whose chain is broken, StoreError where this clone lacks
     what the chain needs.
     """
-    session = session if request.fetch else offline(session)
+    if request.fetch:
+        return _verify(session, request)
+    # What this clone has fetched is enough for most, at once and without the network.
+    here = offline(session)
+    chain: Chain | None = None
+    lacking: CiplugError | None = None
+    try:
+        chain = _verify(here, request)
+        if not (chain.broken and chain.broken.fault is Fault.NO_BYTES):
+            return chain
+    except (NotFound, StoreError) as problem:
+        if isinstance(problem, BrokenLog) and problem.cause is not Cause.LOST:
+            raise
+        lacking = problem
     try:
         return _verify(session, request)
-    except BrokenLog as problem:
-        if session.offline and problem.cause is Cause.LOST:
-            raise not_here(session, problem) from None
-        raise
-    except StoreError as problem:
-        raise not_here(session, problem) from None
+    except RemoteError as unreachable:
+        if chain:
+            return chain
+        raise not_here(here, lacking or unreachable) from None
 
 
 def _verify(session: Session, request: Request) -> Chain:
@@ -153,7 +164,7 @@ def _load(walk: _Walk) -> Run | None:
         return None
 
 
-def _found(walk: _Walk, link: Link, faults: Iterator[Fault], **facts: Any) -> Finding:
+def _finding(walk: _Walk, link: Link, faults: Iterator[Fault], **facts: Any) -> Finding:
     return Finding(link=link, fault=next(faults, None), facts={**walk.facts, **facts})
 
 
@@ -169,7 +180,7 @@ def _bytes(walk: _Walk, request: Request) -> Finding:
         files = single_files(walk.session, version.files, artifacts)
     except CiplugError:
         path = next((path for path, file in artifacts.items() if file.kind == "folder"), "")
-        return _found(walk, Link.BYTES, iter([Fault.NO_BYTES]), path=path)
+        return _finding(walk, Link.BYTES, iter([Fault.NO_BYTES]), path=path)
     if request.files:
         wrong = next(wrong_in_folder(request.files, files), None)
     else:
@@ -177,10 +188,10 @@ def _bytes(walk: _Walk, request: Request) -> Finding:
     if wrong is None and request.files and request.signature and request.public_key:
         detail = signature_problem(request.files, files, request.signature, request.public_key)
         if detail:
-            return _found(walk, Link.BYTES, iter([Fault.BAD_SIGNATURE]), detail=detail)
+            return _finding(walk, Link.BYTES, iter([Fault.BAD_SIGNATURE]), detail=detail)
     where = str(request.files) if request.files else "in the store"
     facts = {"files": len(files), "where": where, **(_of_file(wrong) if wrong else {})}
-    return _found(walk, Link.BYTES, iter([wrong.fault] if wrong else []), **facts)
+    return _finding(walk, Link.BYTES, iter([wrong.fault] if wrong else []), **facts)
 
 
 def _of_file(wrong: WrongFile) -> dict[str, str | None]:
@@ -190,15 +201,15 @@ def _of_file(wrong: WrongFile) -> dict[str, str | None]:
 def _version(walk: _Walk) -> Finding:
     promoted, session = walk.promoted, walk.session
     facts = {"events": promoted.events, "event": promoted.last_event}
-    if promoted.model.name in lost_models(session):
-        return _found(walk, Link.VERSION, iter([Fault.LOST_EVENTS]), **facts)
+    if lost_models(session, promoted.model.name):
+        return _finding(walk, Link.VERSION, iter([Fault.LOST_EVENTS]), **facts)
     ladder = Ladder(session.config.ladder_of(promoted.model.name))
     for seq, words in broken_moves(promoted.version, promoted.own, ladder):
-        return _found(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
+        return _finding(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
     yanked = promoted.version.yanked
     if yanked is not None:
-        return _found(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
-    return _found(walk, Link.VERSION, iter(()), **facts)
+        return _finding(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
+    return _finding(walk, Link.VERSION, iter(()), **facts)
 
 
 def _run(walk: _Walk) -> Finding:
@@ -216,7 +227,7 @@ def _run(walk: _Walk) -> Finding:
             yield Fault.UNSIGNED
 
     detail = walk.runs.changes(run).objection if run else None
-    return _found(walk, Link.RUN, faults(), detail=detail)
+    return _finding(walk, Link.RUN, faults(), detail=detail)
 
 
 def _commit(walk: _Walk) -> Finding:
@@ -229,7 +240,7 @@ def _commit(walk: _Walk) -> Finding:
         if fault := _commit_in_clone(walk.session, run.commit or ""):
             yield fault
 
-    return _found(walk, Link.COMMIT, faults(run))
+    return _finding(walk, Link.COMMIT, faults(run))
 
 
 def _commit_in_clone(session: Session, commit: str) -> Fault | None:
@@ -237,12 +248,12 @@ def _commit_in_clone(session: Session, commit: str) -> Fault | None:
     if session.workspace is None:
         return Fault.COMMIT_NOT_HERE
     try:
-        found = read_objects(session.workspace.top, [commit]).get(commit)
+        read = read_objects(session.workspace.top, [commit]).get(commit)
     except CiplugError:
         return Fault.DAMAGED_COMMIT
-    if found is None or found[0] != "commit":
+    if read is None or read[0] != "commit":
         return Fault.COMMIT_NOT_HERE
-    data = b"commit %d\x00%b" % (len(found[1]), found[1])
+    data = b"commit %d\x00%b" % (len(read[1]), read[1])
     made = hashlib.sha256(data) if len(commit) == 64 else hashlib.sha1(data, usedforsecurity=False)
     return None if made.hexdigest() == commit else Fault.DAMAGED_COMMIT
 
@@ -250,7 +261,7 @@ def _commit_in_clone(session: Session, commit: str) -> Fault | None:
 def _verdict(walk: _Walk) -> Finding:
     promotion, run = walk.promoted.promotion, walk.run
     if promotion is None or run is None:
-        return _found(walk, Link.VERDICT, iter([Fault.NOT_PROMOTED]))
+        return _finding(walk, Link.VERDICT, iter([Fault.NOT_PROMOTED]))
     data = walk.runs.object(promotion.verdict) if promotion.verdict else None
     verdict = _verdict_in(data, promotion.verdict or "")
     walk.verdict = verdict
@@ -268,7 +279,7 @@ def _verdict(walk: _Walk) -> Finding:
 
     outcome = verdict.outcome if verdict else None
     count = len(outcomes_of(verdict)) if verdict else 0
-    finding = _found(walk, Link.VERDICT, faults(), verdict=promotion.verdict, outcome=outcome, gates=count)
+    finding = _finding(walk, Link.VERDICT, faults(), verdict=promotion.verdict, outcome=outcome, gates=count)
     if finding.fault in (Fault.OTHER_VERDICT, Fault.VERDICT_OF_OTHER_RUN):
         walk.verdict = None
     return finding
@@ -304,13 +315,13 @@ def _policy_of(walk: _Walk, verdict: Verdict) -> _Policy | None:
         return None
     tree = Tree(session.workspace, session.workspace.top, commit, session.env)
     try:
-        found = settings_in(tree, Path(verdict.policy_file), commit[:8])
+        settings = settings_in(tree, Path(verdict.policy_file), commit[:8])
         policies = read_policies(session)
-        if found is None:
+        if settings is None:
             return None
         name = event.model if (event := walk.promoted.event) else verdict.model
-        own = found[0].names(name) and found[0].gated_stages(name)
-        in_force = policies.in_force(found[0], verdict.policy_source, name if own else verdict.model)
+        own = settings[0].names(name) and settings[0].gated_stages(name)
+        in_force = policies.in_force(settings[0], verdict.policy_source, name if own else verdict.model)
     except CiplugError:
         return None
     if in_force is None:
@@ -337,7 +348,7 @@ def _policy(walk: _Walk) -> Finding:
             yield Fault.POLICY_CHANGED
 
     commit = (verdict.policy_commit or verdict.commit or "")[:12]
-    return _found(
+    return _finding(
         walk, Link.POLICY, faults(), policy=verdict.policy_digest, file=verdict.policy_file, commit=commit,
         verdict=promotion.verdict,
     )  # fmt: skip
@@ -354,8 +365,8 @@ def _approvals(walk: _Walk) -> Finding:
         if rules is None or approvals is None:
             return
         # Each requirement that was met is one of the event's approvals.
-        asked = len(rules.requirements) + (1 if approvals.environment or approvals.not_author else 0)
-        if given < asked:
+        required = len(rules.requirements) + (1 if approvals.environment or approvals.not_author else 0)
+        if given < required:
             yield Fault.NOT_APPROVED
         if approvals.not_author and not approvals.environment and not event.actor_confirmed:
             yield Fault.NOT_CONFIRMED
@@ -363,7 +374,7 @@ def _approvals(walk: _Walk) -> Finding:
             yield Fault.COMMIT_UNSIGNED
 
     words = "; ".join(promotion.approvals) or "none required"
-    return _found(
+    return _finding(
         walk, Link.APPROVALS, faults(), approvals=words, actor=event.actor, confirmed=event.actor_confirmed,
         stage=promotion.stage, trust=promotion.trust,
     )  # fmt: skip
@@ -372,15 +383,15 @@ def _approvals(walk: _Walk) -> Finding:
 def _tags(walk: _Walk) -> Finding:
     session, model = walk.session, walk.promoted.model.name
     expected = expected_tags(session, model)
-    found = {name: commit for name, (_, commit) in found_tags(session, model).items()}
-    wrong = next(tag_faults(expected, found, every=not session.offline), None)
+    tags = {name: commit for name, (_, commit) in found_tags(session, model).items()}
+    wrong = next(tag_faults(expected, tags, every=not session.offline), None)
     if wrong is None:
-        if not found:
+        if not tags:
             return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
-        return _found(walk, Link.TAGS, iter(()), tags=len(found))
+        return _finding(walk, Link.TAGS, iter(()), tags=len(tags))
     fault, tag = wrong
-    facts = {"tag": tag, "expected": expected.get(tag), "found": found.get(tag)}
-    return _found(walk, Link.TAGS, iter([fault]), **facts)
+    facts = {"tag": tag, "expected": expected.get(tag), "found": tags.get(tag)}
+    return _finding(walk, Link.TAGS, iter([fault]), **facts)
 
 
 def _documents(walk: _Walk, folder: Path) -> Finding:
@@ -393,12 +404,12 @@ def _documents(walk: _Walk, folder: Path) -> Finding:
     for name in names:
         signer = signer_of_document(folder / name, signers)
         if (subjects := _subjects_of(folder / name)) is None:
-            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_MISSING]), path=name)
+            return _finding(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_MISSING]), path=name)
         if signer is None:
-            return _found(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_UNSIGNED]), path=name)
+            return _finding(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_UNSIGNED]), path=name)
         if subjects != files:
-            return _found(walk, Link.DOCUMENTS, iter([Fault.OTHER_SUBJECT]), path=name)
-    return _found(walk, Link.DOCUMENTS, iter(()), path=", ".join(names), signer=signer)
+            return _finding(walk, Link.DOCUMENTS, iter([Fault.OTHER_SUBJECT]), path=name)
+    return _finding(walk, Link.DOCUMENTS, iter(()), path=", ".join(names), signer=signer)
 
 
 def _subjects_of(file: Path) -> dict[str, str] | None:

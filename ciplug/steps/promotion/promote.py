@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 
 from ciplug.errors import Conflict, NotFound, PromotionRefused, Refusal
-from ciplug.records.keys import run_key
+from ciplug.records.keys import RunKey, run_key
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import Run
 from ciplug.registry import ledger
@@ -15,8 +15,10 @@ from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
 from ciplug.steps.mirror_tags import mirror_next
+from ciplug.steps.named_run import find_key
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
+from ciplug.steps.promotion.append import append
 from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.judging_section import check_section, judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
@@ -33,7 +35,7 @@ from ciplug.steps.promotion.writing import (
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs, sign_event
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust_level import level_of
 from ciplug.tracking.runs import Runs
 
@@ -46,7 +48,7 @@ class PromotionRequest:
     stage: str
     """The stage, in upper or lower case."""
     run: str | None = None
-    """Id of the run, or its beginning; None, without a version either: the model's run of this commit."""
+    """A name of the run, see `steps.named_run`; None, without a version either: the model's run of this commit."""
     version: int | None = None
     """A version that is registered already."""
     reason: str | None = None
@@ -91,11 +93,13 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     if policies.names(request.model) and policies.gated_stages(request.model):
         Ladder(policies.ladder(request.model)).stage(request.stage)
     runs = judged_runs(session)
+    # Once: another run may be the last or the best one when the log is read again.
+    named = find_key(session, runs, request.run, request.model).key if request.run else None
     until = time.monotonic() + writing.PATIENCE
     for lost_races in itertools.count():
         model, log, _ = read_registry(session, request.model)
         check_readable(model)
-        run = _run_of(session, runs, model, request)
+        run = _run_of(session, runs, model, request.version, named)
         section = judging_section(session, policies, model, run.model)
         check_section(section, model, run)
         ladder = Ladder(policies.ladder(section))
@@ -121,9 +125,9 @@ def _left(session: Session, model: str, run: Run) -> str | None:
     return f"version {version.number} is registered for run {run.id[:12]}, and in no new stage" if version else None
 
 
-def _run_of(session: Session, runs: Runs, model: Model, request: PromotionRequest) -> Run:
-    if request.version is not None:
-        version = model.version(request.version)
+def _run_of(session: Session, runs: Runs, model: Model, number: int | None, named: RunKey | None) -> Run:
+    if number is not None:
+        version = model.version(number)
         if version.yanked is not None:
             raise yanked(model.name, version)
         if version.run is None:
@@ -133,8 +137,8 @@ def _run_of(session: Session, runs: Runs, model: Model, request: PromotionReques
                 hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
             )
         return runs.at(version.commit, version.run)
-    if request.run is not None:
-        return runs.get(request.run, session.head)
+    if named is not None:
+        return runs.of_key(named)
     head = session.need_head()
     try:
         return counting(session, runs, head, model.name)[0]
@@ -233,9 +237,7 @@ def _append(
         gates_of=section if section != model.name else None,
     )
     mirror_next(session, model)
-    appended = ledger.append(
-        session.log, log, event_of(session, model.name, payload, evidence.actor), sign_event(session)
-    )
+    appended = append(session, model, log, event_of(session, model.name, payload, evidence.actor))
     event = appended.events[-1]
     return Promotion(
         model.name,
@@ -267,6 +269,6 @@ def _registered(
     else:
         payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
     mirror_next(session, model)
-    log = ledger.append(session.log, log, event_of(session, model.name, payload, evidence.actor), sign_event(session))
+    log = append(session, model, log, event_of(session, model.name, payload, evidence.actor))
     model = after(model, log.events[-1])
     return log, model, model.version(payload.version)

@@ -116,8 +116,8 @@ def _check_actor(session: Session, name: str, authors: set[str]) -> Account:
     claimed, required = session.context.actor, f"{name} must be promoted by somebody other than the author"
     forge = _forge(session)
     actor = forge.actor(session.context.run_url, in_job=session.context.host != LOCAL) if forge else None
-    known = actor.known_as() if actor else {claimed.casefold()} if claimed else set()
-    if known & authors:
+    names = actor.known_as() if actor else {claimed.casefold()} if claimed else set()
+    if names & authors:
         raise PromotionRefused(
             Refusal.ACTOR_IS_AUTHOR,
             f"{required}: {actor.login if actor else claimed} wrote the commit or trained the run",

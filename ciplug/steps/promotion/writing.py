@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ciplug._version import __version__
 from ciplug.errors import Cause, Conflict, NotFound, PromotionRefused, Refusal, StoreError
 from ciplug.records.registry_event import Payload, RegistryEvent
-from ciplug.registry import events, ledger
+from ciplug.registry import events
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.mirror_tags import mirror_next
+from ciplug.steps.promotion.append import append
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered import read_registry
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import sign_event, signers_of, signs
+from ciplug.steps.signatures import signers_of, signs
 from ciplug.stores.base import NoLog
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def write(
             return Written(model, 0)
         mirror_next(session, model)
         try:
-            log = ledger.append(session.log, log, event_of(session, name, payload), sign_event(session))
+            log = append(session, model, log, event_of(session, name, payload))
         except Conflict:
             if time.monotonic() >= until:
                 raise gave_up(name, lost_races + 1) from None

@@ -28,6 +28,7 @@ from ciplug.stores import is_git
 if TYPE_CHECKING:
     from ciplug.ci.base import Level
     from ciplug.records.verdict import Verdict
+    from ciplug.reports.unverified import Unverified
     from ciplug.tracking.runs import Runs
 
 ANNOTATIONS_MOST = 10
@@ -35,22 +36,24 @@ ANNOTATIONS_MOST = 10
 
 
 def judged_for_report(
-    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None = None
+    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None = None, *, named: bool = False
 ) -> list[Judged]:
-    """Each run compared and judged, or with the verdict that its own job has recorded.
+    """Each run compared and judged, or with the verdict that its own job has recorded; `named`: somebody named them.
 
     A policy that cannot judge one model is a problem of that model. `base` takes the place of the policy's baseline in
     the comparison that is shown; the gates keep the policy's. Raises ConfigError for a policy that is wrong.
     """
     policies = read_policies(session)
-    return [_judged(session, runs, run, base, policies) for run in chosen]
+    return [_judged(session, runs, run, base, policies, named) for run in chosen]
 
 
-def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies) -> Judged:
+def _judged(
+    session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies, named: bool
+) -> Judged:
     in_force = policies.find(run.model)
     # Read first: a record that is left out is named in the comparison.
     verdict = _recorded_verdict(session, runs, run, in_force)
-    finder = baselines_of(session, runs, run, in_force)
+    finder = baselines_of(session, runs, run, in_force, named=named)
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
@@ -91,20 +94,28 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
 
 
 def report_of(
-    session: Session, judged: Sequence[Judged], notes: Sequence[str] = (), unrun: Sequence[Notice] = ()
+    session: Session,
+    judged: Sequence[Judged],
+    notes: Sequence[str] = (),
+    unrun: Sequence[Notice] = (),
+    unverified: Unverified | None = None,
 ) -> Report:
     """The report of these models. A comment is made of what the store holds; the rest is of this job."""
     linked = (replace(each.section, registry_url=_registry_page(session, each.section)) for each in judged)
-    return replace(report_without_links(session, judged, unrun), sections=tuple(linked), notes=tuple(notes))
+    report = report_without_links(session, judged, unrun, unverified)
+    return replace(report, sections=tuple(linked), notes=tuple(notes))
 
 
-def report_without_links(session: Session, judged: Sequence[Judged], unrun: Sequence[Notice] = ()) -> Report:
+def report_without_links(
+    session: Session, judged: Sequence[Judged], unrun: Sequence[Notice] = (), unverified: Unverified | None = None
+) -> Report:
     """The same for a terminal, which has no room for links."""
     return Report(
         sections=tuple(each.section for each in judged),
         context=session.context,
         policy_note=_policy_note(judged),
         unrun=tuple(unrun),
+        unverified=unverified,
     )
 
 

@@ -11,8 +11,10 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
 from ciplug.steps.unrun_models import unrun_models
+from ciplug.steps.unverified_runs import unverified_runs
 
 if TYPE_CHECKING:
+    from ciplug.records.run import Run
     from ciplug.tracking.runs import Runs
 
 
@@ -37,14 +39,22 @@ class Snapshot:
         return _recorded(session, self.commit) <= self.keys
 
 
-def take(session: Session, runs: Runs, commit: str, model: str | None = None) -> Snapshot:
-    """The report of a commit as the store holds it now; `model`: of one model only.
+def take(session: Session, runs: Runs, commit: str, model: str | None = None, *, run: Run | None = None) -> Snapshot:
+    """The report of a commit as the store holds it now.
+
+    Args:
+        model: report on one model only.
+        run: report on this run of the commit only, whether or not it counts for it.
 
     Raises UsageError where nothing is recorded, ConfigError for a policy that is wrong.
     """
-    judged = judged_for_report(session, runs, candidates(session, runs, commit, model))
+    chosen = [run] if run else candidates(session, runs, commit, model)
+    judged = judged_for_report(session, runs, chosen, named=run is not None)
+    if run is not None:
+        return Snapshot.of(session, commit, report_of(session, judged))
     unrun = unrun_models(session, runs, commit) if model is None else ()
-    return Snapshot.of(session, commit, report_of(session, judged, unrun=unrun))
+    unverified = unverified_runs(session, runs, commit, [each.section for each in judged], model)
+    return Snapshot.of(session, commit, report_of(session, judged, unrun=unrun, unverified=unverified))
 
 
 def _recorded(session: Session, commit: str) -> frozenset[str]:

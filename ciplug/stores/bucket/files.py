@@ -17,7 +17,7 @@ from ciplug.stores import threads
 from ciplug.stores.bucket.base import PART, Bucket, each
 from ciplug.stores.bucket.failures import library_error
 from ciplug.stores.bucket.opening import open_bucket
-from ciplug.stores.files import Tell, checked, hex_of, receive
+from ciplug.stores.files import Tell, checked, hex_of, receive, wrong_bytes
 
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
 """Prefixes of an external artifact's address."""
@@ -60,6 +60,25 @@ class ObjectFiles:
             receive(digest, folder, read, tell, most, self.uri)
 
         _at_once(one, digests, tell)
+
+    def damaged(self, digests: Collection[str], tell: Tell) -> dict[str, str]:
+        wrong: dict[str, str] = {}
+
+        def one(digest: str, tell: Tell) -> None:
+            size = self._bucket.size(_key(digest))
+            if size is None:
+                return
+            try:
+                found = wrong_bytes(digest, _read(self._bucket, _key(digest), size, 0), tell)
+            except StoreError as problem:
+                if problem.cause not in (Cause.DAMAGED, Cause.LOST):
+                    raise
+                found = f"it cannot be read: {problem.message}"
+            if found:
+                wrong[digest] = found
+
+        _at_once(one, digests, tell)
+        return wrong
 
     def compact(self) -> int:
         return 0

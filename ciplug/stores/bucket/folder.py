@@ -14,7 +14,7 @@ from ciplug.stores.bucket.failures import Access
 from ciplug.stores.bucket.obstore_bucket import ObstoreBucket
 
 ACCESS = Access("objects", "does it exist, and may this account write it?")
-_OURS = ("inbox", "index", "runs", "verdicts", "objects", "logs", "files")
+_OURS = ("inbox", "index", "runs", "verdicts", "objects", "logs", "heads", "states", "files")
 _MARKS = ("inbox", "index/*.claim", "logs/registry", "files/[0-9a-f][0-9a-f]")
 
 

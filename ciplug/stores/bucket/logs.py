@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 
 from ciplug.errors import Cause, Conflict, StoreError
-from ciplug.records.canonical import digest
+from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import EntryKey, parse_entry
 from ciplug.stores.base import Head
 from ciplug.stores.bucket.base import Bucket, get_many
 from ciplug.stores.bucket.folding import create
 
-_FOLDER = "logs/"
+_FOLDER, _HEAD = "logs/", ".json"
 
 
 class BucketLog:
@@ -33,12 +36,23 @@ class BucketLog:
             self._logs = None
             if (now := self.head(log)) != expected:
                 raise Conflict(f"{log} has moved on", head=now)
+        if self.lost_logs(log):
+            raise StoreError(
+                f"{log} has lost entries, or has others in their place: {_head_name(log)} notes another head, and "
+                "nothing is added before somebody has decided",
+                hint="compare with another clone: ciplug registry history; if it is right as it is now: "
+                "ciplug fsck --accept-registry",
+                cause=Cause.LOST,
+            )
         new = Head(1 if now is None else now.seq + 1, digest(entry))
         name = _entry_name(log, new.seq)
         # After a lost answer the entry may stand.
         if create(self._bucket, name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
             self._all_logs().setdefault(log, {})[new.seq] = name
             self._entries[name] = entry
+            # The entry stands, whatever comes of this.
+            with contextlib.suppress(StoreError):
+                self._bucket.put(_head_name(log), dumps({"seq": new.seq, "digest": new.digest}))
             return new
         self._logs = None
         raise Conflict(f"{log} has moved on", head=self.head(log))
@@ -54,6 +68,43 @@ class BucketLog:
     def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         sequence, last = self._all_logs().get(log, {}), sys.maxsize if until is None else until
         return self._read_entries([sequence[seq] for seq in sorted(sequence) if after < seq <= last])
+
+    def lost_logs(self, *logs: str) -> list[str]:
+        folder = "heads/"
+        listed = logs or [one.name[len(folder) : -len(_HEAD)] for one in self._bucket.list(folder.rstrip("/"))]
+        return sorted(log for log in listed if self._has_lost(log))
+
+    def _has_lost(self, log: str) -> bool:
+        data = self._bucket.get(_head_name(log))
+        if data is None:
+            return False
+        try:
+            noted = json.loads(data)
+            head = Head(int(noted["seq"]), str(noted["digest"]))
+        except (ValueError, KeyError, TypeError):
+            return True
+        if head.seq not in self._all_logs().get(log, {}):
+            # It was listed before the note was made.
+            self._logs = None
+        return [digest(one) for one in self.entries(log, head.seq - 1, head.seq)] != [head.digest]
+
+    def note_heads(self, *logs: str) -> None:
+        for log in logs:
+            if head := self.head(log):
+                self._bucket.put(_head_name(log), dumps({"seq": head.seq, "digest": head.digest}))
+            else:
+                self._bucket.delete(_head_name(log))
+
+    def state(self, log: str) -> bytes | None:
+        data = self._bucket.get(_state_name(log))
+        try:
+            return data and zlib.decompress(data)
+        except zlib.error:
+            return data
+
+    def put_state(self, log: str, data: bytes) -> None:
+        # Of two that are put at once either may stay: both are named by an entry.
+        self._bucket.put(_state_name(log), zlib.compress(data, 1))
 
     def logs(self, prefix: str) -> list[str]:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))
@@ -86,6 +137,14 @@ class BucketLog:
         if lost := [name for name in names if name not in self._entries]:
             raise StoreError(f"{self._bucket.address}: {lost[0]} is listed, and does not exist", cause=Cause.LOST)
         return [self._entries[name] for name in names]
+
+
+def _head_name(log: str) -> str:
+    return f"heads/{log}{_HEAD}"
+
+
+def _state_name(log: str) -> str:
+    return f"states/{log}.lines.z"
 
 
 def _entry_name(log: str, seq: int) -> str:

@@ -8,6 +8,8 @@ Layout (format 1)
                           segments: see `segment_files`
     objects/<key>         what has been folded and is not a row of a segment, as it is
     logs/<log>/<seq>.json entries of logs
+    heads/<log>.json      the head of a log, as its last writer has left it
+    states/<log>.lines.z  the state that is kept beside a log
 
 Every name is written once, by put-if-absent where writers could race, so nobody waits for anybody. A claim says all
 that its fold does, so any number of processes may carry it out, and be killed while they do: the next one finishes it.
@@ -112,6 +114,18 @@ class ObjectStore:
 
     def logs(self, prefix: str) -> list[str]:
         return self._log.logs(prefix)
+
+    def lost_logs(self, *logs: str) -> list[str]:
+        return self._log.lost_logs(*logs)
+
+    def note_heads(self, *logs: str) -> None:
+        self._log.note_heads(*logs)
+
+    def state(self, log: str) -> bytes | None:
+        return self._log.state(log)
+
+    def put_state(self, log: str, data: bytes) -> None:
+        self._log.put_state(log, data)
 
     # Reading
 

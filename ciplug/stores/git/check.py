@@ -47,11 +47,12 @@ def find_problems(remote: CachedRemote, refs: Refs, view: View, visit: Visit) ->
                 f"{', '.join(claims)}; delete the wrong one: git push REMOTE :REF")
         for key, claims in view.contested.items()
     ]  # fmt: skip
-    named = (content.segments, content.columns, view.objects, content.logs)
+    named = (content.segments, content.columns, view.objects, content.logs, content.states)
     remote.bring([*content.indexes, *(oid for part in named for oid in part.values())])
     lost = "the record is lost or damaged on the remote"
     unread = list(_read(remote, content.new, lost, visit))
     of_logs = [*_read(remote, content.logs, "the entry is lost or damaged on the remote"), *_gaps(content)]
+    of_logs += _read(remote, content.states, "the state beside this log is lost or damaged on the remote")
     claimed = {key for _, files in view.pending.values() for key in files}
     held = check_segments(remote, content, claimed, visit)
     findings.index, findings.columns, in_segments = held.index, held.columns, held.claimed

@@ -12,8 +12,8 @@ from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.segments import INDEX, NAME
 
 FORMAT = b"ciplug git store 1\n"
-NEW, SEGMENTS = "new", "segments"
-_LINES, _COLUMNS = ".ndjson", ".columns.json"
+NEW, SEGMENTS, STATES = "new", "segments", "states"
+_LINES, _COLUMNS, _STATE = ".ndjson", ".columns.json", ".lines"
 DEEPEST, WRITE_MOST = 8, 20_000
 """Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 
@@ -34,11 +34,20 @@ class Content:
     """Blobs of the INDEX: two where two branches are seen as one."""
     logs: dict[str, str] = field(default_factory=dict)
     """Path → blob of each entry."""
+    states: dict[str, str] = field(default_factory=dict)
+    """Log → blob of the state that is kept beside it."""
     _sequences: dict[str, tuple[int, list[int]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def copy(self) -> Content:
         """One that can be changed while a view still shows this."""
-        return Content(dict(self.new), dict(self.segments), dict(self.columns), list(self.indexes), dict(self.logs))
+        return Content(
+            dict(self.new),
+            dict(self.segments),
+            dict(self.columns),
+            list(self.indexes),
+            dict(self.logs),
+            dict(self.states),
+        )
 
     def sequence(self, log: str) -> list[int]:
         """The numbers of a log's entries, in order."""
@@ -78,6 +87,8 @@ def read_content(remote: CachedRemote, files: Files, branch: str) -> Content:
                 content.segments[rest.removesuffix(_LINES)] = oid
             elif rest.endswith(_COLUMNS):
                 content.columns[rest.removesuffix(_COLUMNS)] = oid
+        elif top == STATES:
+            content.states[rest.removesuffix(_STATE)] = oid
         elif path != "FORMAT":
             content.logs[path] = oid
     return content
@@ -108,6 +119,7 @@ def root_tree(written: LooseObjects, content: Content, index: bytes) -> str:
     files.update({f"{NEW}/{key}": oid for key, oid in content.new.items()})
     files.update({f"{SEGMENTS}/{name}{_LINES}": oid for name, oid in content.segments.items()})
     files.update({f"{SEGMENTS}/{name}{_COLUMNS}": oid for name, oid in content.columns.items()})
+    files.update({f"{STATES}/{log}{_STATE}": oid for log, oid in content.states.items()})
     if content.segments:
         files[f"{SEGMENTS}/{INDEX}"] = written.blob(index)
     return written.nested_tree(files)

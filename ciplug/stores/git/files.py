@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 
 from ciplug.errors import Cause, FileChanged, GitError, GitKind, StoreError
+from ciplug.git.blobs import BlobStream
 from ciplug.git.objects import present
 from ciplug.git.run import stream_blob
 from ciplug.stores import threads
 from ciplug.stores.base import Problem
-from ciplug.stores.files import DroppedFiles, Tell, checked, hex_of, receive
+from ciplug.stores.files import DroppedFiles, Tell, checked, hex_of, receive, wrong_bytes
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.file_drops import drop_files, due_files, waiting_files
 from ciplug.stores.git.file_folds import fold_files
@@ -177,6 +178,24 @@ class GitFiles:
             some = absent[at : at + _FETCH_FILES]
             if failure := self._remote.fetch(oids=some):
                 raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
+
+    def damaged(self, digests: Collection[str], tell: Tell) -> dict[str, str]:
+        wrong: dict[str, str] = {}
+        with self._remote.locked():
+            # Of several that claim a digest, readers take the one that is right.
+            claims = [(oid, digest) for digest, oids in self._find(self._look(), digests).items() for oid in oids]
+            right: set[str] = set()
+            for at in range(0, len(claims), _FETCH_FILES):
+                some = claims[at : at + _FETCH_FILES]
+                self._remote.bring(oid for oid, _ in some)
+                with BlobStream(self._remote.repository, [oid for oid, _ in some]) as blobs:
+                    for (_, digest), chunks in zip(some, blobs, strict=True):
+                        found = "the remote has lost it" if chunks is None else wrong_bytes(digest, chunks, tell)
+                        if found:
+                            wrong[digest] = found
+                        else:
+                            right.add(digest)
+        return {digest: why for digest, why in wrong.items() if digest not in right}
 
     def check(self, *, lacks: bool) -> list[Problem]:
         with self._remote.locked():

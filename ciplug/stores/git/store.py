@@ -6,7 +6,7 @@ Layout (format 1)
     refs/heads/<branch>-inbox/<commit>, refs/heads/<branch>-keep/tip
                                     the same, on a host that refuses refs outside refs/heads
     refs/heads/<branch>             FORMAT, new/<key> (folded writes), segments/ (see `segments`), and
-                                    <log>/<seq>.json (logs, by compare-and-swap)
+                                    <log>/<seq>.json (logs, by compare-and-swap), states/<log>.lines
     refs/heads/<branch>-series      what is not a line of JSON, once its write is in a segment: <segment>/<key>
 
 Writers do not wait for each other, so any number may record at once; only logs and folds move the branch.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ciplug.stores.git.tags import Mirror, NewTag
     from ciplug.stores.git.view import View
 
-_LOG_TRIES = 30
+_LOG_TRIES, _STATE_TRIES = 30, 3
 _NAMED_MOST = 5
 
 
@@ -176,9 +176,9 @@ class GitStore:
             blobs = self._remote.blobs(kept.values())
             return {path: blobs[oid] for path, oid in sorted(kept.items())}
 
-    def lost_logs(self) -> list[str]:
+    def lost_logs(self, *logs: str) -> list[str]:
         with self._snapshot() as snapshot:
-            return snapshot.view.kept_logs.logs
+            return [log for log in snapshot.view.kept_logs.logs if not logs or log in logs]
 
     def restore_entries(self, entries: Mapping[str, bytes]) -> None:
         from ciplug.stores.git.tip import Change, push_tip
@@ -217,6 +217,29 @@ class GitStore:
             if pushed[0].ok:
                 mirror.refused([ref.removeprefix("refs/tags/") for ref in tags], why)
         return pushed
+
+    def state(self, log: str) -> bytes | None:
+        with self._snapshot() as snapshot:
+            oid = snapshot.view.content.states.get(log)
+            return self._remote.sound_blobs([oid]).get(oid) if oid else None
+
+    def put_state(self, log: str, data: bytes) -> None:
+        from ciplug.stores.git.tip import Change, push_tip
+
+        for attempt in range(_STATE_TRIES):
+            with self._remote.locked():
+                snapshot = (None if attempt else self._seen) or self._fetch()
+                written = LooseObjects(self._remote.repository, self._remote.format)
+                content = snapshot.view.content.copy()
+                content.states[log] = written.blob(data)
+                result, view = push_tip(
+                    self._remote, self._refs, snapshot, written, Change(content, f"ciplug: state of {log}")
+                )
+                self._seen = snapshot.with_entry(view) if result.ok else None
+            if result.ok or not (result.lost_race or result.network):
+                break
+        if not result.ok:
+            raise self._remote.refused(result, self._refs.push_hint)
 
     def restore_tags(self, mirror: Mirror, tags: Sequence[NewTag], found: Mapping[str, str]) -> PushResult:
         """Put tags where they belong; those of `found`, ref → object, are moved if they are still there."""
