@@ -11,6 +11,7 @@ from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
@@ -42,9 +43,11 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
     """Return all runs, with a catalog to search; if the store is not contacted, the age of the data is printed."""
     if not args.offline:
         return all_runs(session)
-    runs = session.runs(offline=True)
+    runs = judged_runs(session, offline=True)
     if moment := runs.catalog.as_of:
         console.complain(f"offline: {session.store_name} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+    if runs.catalog.changed and session.config.signers:
+        console.complain("warning: signatures are not read offline: amendments are shown that do not count")
     return runs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,10 +65,19 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="list|show|diff|tag|rename|withdraw|delete|restore"
+    words = "list|show|diff|tag|rename|withdraw|delete|restore|sign"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar=words)
+    adders = (
+        _add_list,
+        _add_show,
+        _add_diff,
+        _add_tag,
+        _add_rename,
+        _add_withdraw,
+        _add_delete,
+        _add_restore,
+        _add_sign,
     )
-    adders = (_add_list, _add_show, _add_diff, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore)
     for verb in [add(verbs) for add in adders]:
         options.repeat_common(verb)
 
@@ -143,6 +152,13 @@ def _add_restore(verbs: Verbs) -> argparse.ArgumentParser:
     return _add_ids(verbs.add_parser("restore", help=words, allow_abbrev=False))
 
 
+def _add_sign(verbs: Verbs) -> argparse.ArgumentParser:
+    words = "sign runs as they are now, with the key of this job: those that were recorded before your team signed"
+    signing = verbs.add_parser("sign", help=words, allow_abbrev=False)
+    signing.add_argument("ids", metavar="RUN", nargs="+", help=HELP)
+    return signing
+
+
 def _add_ids(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("ids", metavar="RUN", nargs="+", help=HELP)
     parser.add_argument("--reason", metavar="TEXT", help="the reason, kept with the run; withdraw needs one")
@@ -155,6 +171,8 @@ def run(args: argparse.Namespace) -> int:
         return _list(args, session)
     if args.verb == "show":
         return _show(args, session)
+    if args.verb == "sign":
+        return _sign(session, args.ids)
     if args.verb == "diff":
         return run_diff.show_diff(args, session)
     ids, change = _targets_and_change(args)
@@ -170,7 +188,7 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
 
     view = View(session.runs())
     targets = targets_of(view, _keys_of(session, view, ids))
-    erased = erase(session, targets, reason)
+    erased = erase(session, [target.key for target in targets], reason)
     for target in targets:
         console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
     console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")
@@ -180,6 +198,25 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
         "warning: other clones, comments and reports may still show them, and the host keeps old objects for a while",
         "change a secret that was recorded: it counts as known; ask the host to remove unreachable objects",
     )
+
+
+def _sign(session: Session, ids: list[str]) -> int:
+    from ciplug.reports.untrusted import clean
+    from ciplug.steps.sign_runs import sign_runs
+
+    for one in sign_runs(session, ids):
+        name = f"run {one.run.id[:12]} ({clean(one.run.model, 40)})"
+        numbers = _numbers(one.run.metrics)
+        if one.objects:
+            console.say(f"{name}: signed by {one.by}, {counted(one.objects, 'object')}; {numbers or 'no metrics'}")
+        else:
+            console.say(f"{name}: signed by {one.by} already")
+        if one.unsigned_parent:
+            console.complain(
+                f"warning: a run that started {one.run.id[:12]} is not signed, so neither counts as signed",
+                f"sign that one, too: ciplug runs sign {(one.run.parent or '')[:12]}",
+            )
+    return 0
 
 
 def _show(args: argparse.Namespace, session: Session) -> int:
@@ -394,8 +431,12 @@ def _children(count: int | None) -> list[str]:
 
 
 def _metrics(entry: Entry) -> str:
+    return _numbers(entry.metrics)
+
+
+def _numbers(metrics: Mapping[str, float]) -> str:
     from ciplug.reports import figures, untrusted
 
     return untrusted.clean(
-        "  ".join(f"{name}={figures.number(value)}" for name, value in sorted(entry.metrics.items())[:4]), 100
+        "  ".join(f"{name}={figures.number(value)}" for name, value in sorted(metrics.items())[:4]), 100
     )

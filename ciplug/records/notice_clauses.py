@@ -211,10 +211,6 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
     Kind.END_UNKNOWN: _unfinished,
-    Kind.FORKS_ASIDE: lambda n: (
-        f"forks have recorded runs of {listed(n.differs, n.count)} on this commit, which decide nothing and are not "
-        "shown: nobody has verified them"
-    ),
     Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",

@@ -20,6 +20,7 @@ from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.select import counting_on
 from ciplug.steps.session import Session, now
+from ciplug.steps.signatures import by_signatures
 from ciplug.stores import Store
 from ciplug.tracking import retention
 from ciplug.tracking.retention import Compared, RetainedRun
@@ -91,7 +92,7 @@ def _with_counting(
     session: Session, runs: Sequence[RetainedRun], old: Collection[str], needed: Collection[str]
 ) -> set[str]:
     """The needed runs, those that count for the commits that keep a run of their model, and their families."""
-    recorded = Runs(session.store)
+    recorded = by_signatures(session, Runs(session.store))
     counting: dict[str, dict[str, set[str]]] = {}
     protected = retention.with_families(needed, runs)
     while True:
