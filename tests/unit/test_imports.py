@@ -83,12 +83,12 @@ COMMAND_HELPERS = {
     *(
         f"commands.{name}"
         for name in (
-            "asking",
-            "collected",
+            "collect_output",
             "metric_changes",
             "options",
             "output",
-            "recording",
+            "prompts",
+            "record_output",
             "registry_changes",
             "registry_tables",
             "run_details",
