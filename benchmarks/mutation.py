@@ -42,8 +42,8 @@ TESTS = {
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
-        test_change_points.py test_crossed.py test_looks.py test_selection_cost.py test_weights.py test_gates.py
-        test_gates_with_evidence.py test_calibration.py
+        test_change_points.py test_crossed.py test_looks.py test_max_t.py test_selection_cost.py test_weights.py
+        test_gates.py test_gates_with_evidence.py test_calibration.py
     """,
     "registry": "test_registry_*.py integration/test_registry_of_the_future.py",
     "steps/promotion": """
@@ -279,6 +279,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="mutants for each part (default: 100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most", type=int, default=400, help="run at most this many of the tests that come by a line")
+    parser.add_argument("--only", type=int, nargs="+", help="test only these mutants of the sample, by their numbers")
     parser.add_argument("--tests", nargs="+", help="test files to run in place of those in TESTS")
     args = parser.parse_args()
     for library in LIBRARIES:
@@ -287,11 +288,12 @@ def main() -> None:
     for part in args.part:
         base = ROOT / "ciplug" / part
         files = sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
-        chosen = sample([path.relative_to(ROOT) for path in files], args.count, args.seed)
+        numbered = list(enumerate(sample([path.relative_to(ROOT) for path in files], args.count, args.seed), 1))
+        chosen = [(number, mutant) for number, mutant in numbered if not args.only or number in args.only]
         with tempfile.TemporaryDirectory(prefix="ciplug-mutants-") as folder:
             copy = Copy(Path(folder), args.tests or tests_of(part), args.most)
             survivors = []
-            for number, mutant in enumerate(chosen, 1):
+            for number, mutant in chosen:
                 if not copy.kills(mutant):
                     survivors.append(mutant)
                     print(f"{number}. {mutant.path}:{mutant.line} survives\n{mutant.diff()}", flush=True)

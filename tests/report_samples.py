@@ -9,9 +9,11 @@ from ciplug.records.comparison import Comparison, DatasetDelta, MetricDelta, Par
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import File, Run
+from ciplug.records.selection import Reason
 from ciplug.records.series import Series
 from ciplug.records.verdict import GateResult, Verdict, Waived, worst
 from ciplug.reports.report import ModelSection, Report
+from ciplug.reports.unverified import Unverified, UnverifiedRun
 
 MARKER = "<!-- ciplug:report -->"
 LIMIT = 65_000
@@ -384,7 +386,24 @@ def untrusted() -> Report:
     strange = context(981, trusted=False, report_url="https://evil.example/report.html")
     fork = run(provenance=replace(run().provenance, context=strange))
     noted = comparison(notices=(Notice(kind=Kind.FORK),))
-    return Report(sections=(section(noted, verdict(), fork),))
+    return Report(sections=(section(noted, verdict(), fork),), unverified=unverified(("wine-quality", "other"), 12))
+
+
+def unverified(words: tuple[str, ...], count: int) -> Unverified:
+    """Runs beside the report's, with these words wherever a stranger chooses them."""
+    rows = tuple(
+        UnverifiedRun(
+            run=f"{number:x}" * 32,
+            model=word,
+            host="github_actions",
+            actor=word,
+            reason=Reason.UNSIGNED if number % 2 else Reason.FORK,
+            status="finished",
+            metrics={"accuracy": 0.99, word: math.nan},
+        )
+        for number, word in enumerate(words)
+    )
+    return Unverified(runs=rows, count=count, commit=HEAD)
 
 
 def without_gates() -> Report:
@@ -495,6 +514,7 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         context=Context(repository=t(0), branch=t(1)),
         notes=tuple(texts),
         policy_note=t(2),
+        unverified=unverified(texts, 300),
     )
 
 

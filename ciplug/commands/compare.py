@@ -19,6 +19,7 @@ from ciplug.steps.compare import compare_runs
 from ciplug.steps.named_run import HELP, chosen_runs, named_base
 from ciplug.steps.select import NamedBase
 from ciplug.steps.session import Session
+from ciplug.steps.unverified_runs import unverified_runs
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison
@@ -48,15 +49,18 @@ def run(args: argparse.Namespace) -> int:
         )
     sections = compare_runs(session, runs, chosen, base)
     tell_problems(runs)
+    unverified = None if args.run else unverified_runs(session, runs, chosen[0].commit, sections, args.model)
     comparisons = [section.comparison for section in sections]
     if args.base:
         _need_baselines(comparisons)
     if args.format == "json":
         console.out(dumps({"schema": 1, "comparisons": [plain(c) for c in comparisons]}))
     elif args.format == "table":
-        show_report(Report(sections=tuple(sections), context=session.context))
+        show_report(Report(sections=tuple(sections), context=session.context, unverified=unverified))
     else:
         _print_tables(comparisons, args.format)
+        if unverified:
+            console.say(f"{unverified.title}. {unverified.words}")
     return 0
 
 

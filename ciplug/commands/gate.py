@@ -16,6 +16,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reporting.report import job_annotations, report_without_links
 from ciplug.steps.session import Session
 from ciplug.steps.unrun_models import unrun_models
+from ciplug.steps.unverified_runs import unverified_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     tell_problems(runs)
     # Whoever names a model or a run asks about that one alone.
     unrun = () if args.run or args.model else unrun_models(session, runs, chosen[0].commit)
-    report = report_without_links(session, judged, unrun)
+    sections = [each.section for each in judged]
+    unverified = None if args.run else unverified_runs(session, runs, chosen[0].commit, sections, args.model)
+    report = report_without_links(session, judged, unrun, unverified)
     verdicts = [each.verdict for each in judged if each.verdict]
     if args.junit:
         from ciplug.reports import junit

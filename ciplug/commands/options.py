@@ -111,6 +111,16 @@ def add_label(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_deployment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--deployment",
+        metavar="ENVIRONMENT",
+        nargs="?",
+        const="",
+        help="record a deployment of the version's commit with the forge (default: the stage's name)",
+    )
+
+
 def add_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD…", help="the training command")
 

@@ -24,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--version", metavar="N", type=options.version_number, help="promote this registered version instead of a run"
     )
-    parser.add_argument(
-        "--deployment",
-        metavar="ENVIRONMENT",
-        nargs="?",
-        const="",
-        help="record a deployment of the version's commit with the forge (default: the stage's name)",
-    )
+    options.add_deployment(parser)
     parser.add_argument("--release", action="store_true", help="publish a release MODEL@vN on the forge")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
 

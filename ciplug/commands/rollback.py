@@ -22,13 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=options.version_number,
         help="a version that was promoted to the stage before (default: the one that held it before)",
     )
-    parser.add_argument(
-        "--deployment",
-        metavar="ENVIRONMENT",
-        nargs="?",
-        const="",
-        help="record a deployment of the version's commit with the forge (default: the stage's name)",
-    )
+    options.add_deployment(parser)
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for the audit trail")
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ciplug.errors import counted
 from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import plain
 from ciplug.records.changes import Changes, RefusedParam
@@ -242,5 +243,7 @@ def _parts(one: Amendment) -> Iterator[str]:
     yield from (f"output {model.id}" for model in one.outputs)
     if one.status is not None:
         yield f"resumed, and {one.status}"
+    if one.signs:
+        yield f"signed as it was then: {counted(len(one.signs), 'object')}"
     if one.is_newer:
         yield f"written by a newer ciplug (schema {one.schema}), and this ciplug understands only a part of it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ciplug import console
@@ -19,6 +19,7 @@ from ciplug.commands.run_tables import (
     drawn,
     facts_of,
     marks_of,
+    metrics_line,
     origin_of,
     queried_runs,
     shown,
@@ -39,9 +40,7 @@ from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
     from ciplug.tracking.catalog import SearchResult
-    from ciplug.tracking.entries import Entry
 
-_METRICS_MOST = 4
 _SPARED = ("by", "branch", "model", "started (UTC)")
 """Columns that a narrow terminal does without, the first of them first."""
 _WHOLE = ("run", "commit", "status", "started (UTC)")
@@ -135,18 +134,11 @@ def _drawn(session: Session, listed: SearchResult, columns: Sequence[Key], form:
         table = zip(*columns_of(facts, form), *beside, *values, strict=True)
         return drawn([*headers, *map(str, columns)], table, form, spared=_SPARED, whole=_WHOLE)
     gated = {model: gated_metrics(session, model) for model in {e.attributes.get("model", "") for e in entries}}
-    metrics = [_metrics(entry, gated[entry.attributes.get("model", "")]) for entry in entries]
+    orders = (gated_order(entry.metrics, gated[entry.attributes.get("model", "")]) for entry in entries)
+    metrics = [metrics_line(entry.metrics, order) for entry, order in zip(entries, orders, strict=True)]
     table = zip(*columns_of(facts, form), *beside, metrics, strict=True)
     return drawn([*headers, "metrics"], table, form, spared=_SPARED, whole=_WHOLE)
 
 
 def _children(count: int | None) -> list[str]:
     return [f"+{count:,} {'child' if count == 1 else 'children'}"] if count else []
-
-
-def _metrics(entry: Entry, gated: Mapping[str, int]) -> str:
-    """The first metrics of a run, those that gates look at before the others."""
-    from ciplug.reports import figures, untrusted
-
-    first = gated_order(entry.metrics, gated)[:_METRICS_MOST]
-    return untrusted.clean("  ".join(f"{name}={figures.number(entry.metrics[name])}" for name in first), 100)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug import console
@@ -11,6 +11,7 @@ from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
@@ -42,9 +43,11 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
     """Return all runs, with a catalog to search; if the store is not contacted, the age of the data is printed."""
     if not args.offline:
         return all_runs(session)
-    runs = session.runs(offline=True)
+    runs = judged_runs(session, offline=True)
     if moment := runs.catalog.as_of:
         console.complain(f"offline: {session.store_name} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+    if runs.catalog.changed and session.config.signers:
+        console.complain("warning: signatures are not read offline: amendments are shown that do not count")
     return runs
 
 
@@ -142,6 +145,17 @@ def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
     if key.kind == "metric":
         return figures.numbers(values)
     return [untrusted.clean(text.scalar(value), 60) for value in values]
+
+
+_METRICS_MOST = 4
+
+
+def metrics_line(metrics: Mapping[str, float], order: Sequence[str] | None = None) -> str:
+    """The first metrics of a run in one line; `order`: all names, the first to be shown first."""
+    from ciplug.reports import figures, untrusted
+
+    first = (sorted(metrics) if order is None else order)[:_METRICS_MOST]
+    return untrusted.clean("  ".join(f"{name}={figures.number(metrics[name])}" for name in first), 100)
 
 
 def drawn(

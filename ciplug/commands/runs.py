@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.commands import options, run_diff, run_list, run_sweep
 from ciplug.commands.run_details import CHILDREN_MOST, as_json, details, verdict_json
+from ciplug.commands.run_tables import metrics_line
 from ciplug.errors import UsageError, counted
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import RunKey
@@ -43,11 +44,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="list|show|diff|sweep|tag|rename|withdraw|delete|restore"
-    )
+    words = "list|show|diff|sweep|tag|rename|withdraw|delete|restore|sign"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar=words)
     looking = (_add_list, _add_show, _add_diff, _add_sweep)
-    adders = (*looking, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore)
+    adders = (*looking, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore, _add_sign)
     for verb in [add(verbs) for add in adders]:
         options.repeat_common(verb)
 
@@ -114,6 +114,13 @@ def _add_restore(verbs: Verbs) -> argparse.ArgumentParser:
     return _add_ids(verbs.add_parser("restore", help=words, allow_abbrev=False))
 
 
+def _add_sign(verbs: Verbs) -> argparse.ArgumentParser:
+    words = "sign runs as they are now, with the key of this job: those that were recorded before your team signed"
+    signing = verbs.add_parser("sign", help=words, allow_abbrev=False)
+    signing.add_argument("ids", metavar="RUN", nargs="+", help=HELP)
+    return signing
+
+
 def _add_ids(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("ids", metavar="RUN", nargs="+", help=HELP)
     parser.add_argument("--reason", metavar="TEXT", help="the reason, kept with the run; withdraw needs one")
@@ -128,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
         return _show(args, session)
     if args.verb == "sweep":
         return run_sweep.show_sweep(args, session)
+    if args.verb == "sign":
+        return _sign(session, args.ids)
     if args.verb == "diff":
         return run_diff.show_diff(args, session)
     ids, change = _targets_and_change(args)
@@ -143,7 +152,7 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
 
     view = View(session.runs())
     targets = targets_of(view, _keys_of(session, view, ids))
-    erased = erase(session, targets, reason)
+    erased = erase(session, [target.key for target in targets], reason)
     for target in targets:
         console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
     console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")
@@ -153,6 +162,25 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
         "warning: other clones, comments and reports may still show them, and the host keeps old objects for a while",
         "change a secret that was recorded: it counts as known; ask the host to remove unreachable objects",
     )
+
+
+def _sign(session: Session, ids: list[str]) -> int:
+    from ciplug.reports.untrusted import clean
+    from ciplug.steps.sign_runs import sign_runs
+
+    for one in sign_runs(session, ids):
+        name = f"run {one.run.id[:12]} ({clean(one.run.model, 40)})"
+        numbers = metrics_line(one.run.metrics)
+        if one.objects:
+            console.say(f"{name}: signed by {one.by}, {counted(one.objects, 'object')}; {numbers or 'no metrics'}")
+        else:
+            console.say(f"{name}: signed by {one.by} already")
+        if one.unsigned_parent:
+            console.complain(
+                f"warning: a run that started {one.run.id[:12]} is not signed, so neither counts as signed",
+                f"sign that one, too: ciplug runs sign {(one.run.parent or '')[:12]}",
+            )
+    return 0
 
 
 def _show(args: argparse.Namespace, session: Session) -> int:

@@ -24,7 +24,9 @@ def others_of(run: Facts, recorded: Iterable[Facts], rules: Rules) -> list[Facts
     if objection_to(run, rules) is not None:
         return []
     others = [one for one in recorded if one.id != run.id and objection_to(one, rules) is None]
-    alike = [one for one in others if (one.trusted, one.parent is None) == (run.trusted, run.parent is None)]
+    # Whoever may push records runs: unless they are as trusted as the one that counts, they take no part.
+    own = run.trusted, run.signed, run.parent is None
+    alike = [one for one in others if (one.trusted, one.signed, one.parent is None) == own]
     return sorted(alike, key=lambda one: (one.started, one.id), reverse=True)
 
 

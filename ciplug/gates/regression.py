@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from ciplug.records.comparison import Side
 
 
-def blank(name: str, gate: ResolvedGate, allowed: Allowance, value: float | None, side: Side) -> GateResult:
+def blank(name: str, gate: ResolvedGate, rule: str, value: float | None, side: Side) -> GateResult:
     """The result before anything is compared."""
     reference = side.metrics.get(gate.metric)
     both = value is not None and reference is not None
     return GateResult(
         gate=name,
         metric=gate.metric,
-        rule=rule_text.regression(allowed),
+        rule=rule,
         outcome="ERROR",
         reason="",
         candidate=value,
@@ -61,7 +61,7 @@ def check(
     side, allowed = evidence.baselines[name], gate.max_regression
     if allowed is None:
         raise ValueError(f"the gate '{name}' compares nothing")
-    result = blank(name, gate, allowed, value, side)
+    result = blank(name, gate, rule_text.regression(allowed), value, side)
     if result.baseline is None:
         return without_baseline(gate, result, side)
     compared = compare(

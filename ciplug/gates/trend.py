@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ciplug.gates import reasons, regression, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, tolerance, undecided
-from ciplug.records.verdict import GateResult
 from ciplug.stats.change_points import largest_fall, total
 from ciplug.stats.intervals import LARGEST, Interval, Rule
 
@@ -25,18 +24,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     """
     start = trail.start
     reference = start.metrics.get(gate.metric)
-    result = GateResult(
-        gate=name,
-        metric=gate.metric,
-        rule=rule_text.trend(trend),
-        outcome="ERROR",
-        reason="",
-        candidate=value,
-        baseline=reference,
-        baseline_run=start.run,
-        baseline_label=regression.label(start),
-        change=None if reference is None else value - reference,
-    )
+    result = regression.blank(name, gate, rule_text.trend(trend), value, start)
     if reference is None:
         return regression.without_baseline(gate, result, start)
     if not math.isfinite(reference):

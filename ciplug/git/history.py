@@ -48,20 +48,11 @@ class History:
         return next((one for one in self.notices if one.kind in UNSEEN), None)
 
 
-def target_branch(
-    workspace: Workspace,
-    env: Mapping[str, str],
-    *,
-    requested: str | None,
-    context_target: str | None,
-    context_default: str | None,
-) -> str | None:
-    """Return the branch to compare with: the requested one, else the pull request's target, else the default branch.
+def default_branch(workspace: Workspace, env: Mapping[str, str]) -> str | None:
+    """Return the name of the default branch.
 
-    A clone of one branch does not know the default branch, so then the remote is asked; None without an answer.
+    A clone of one branch does not know it, so then the remote is asked; None without an answer.
     """
-    if requested or context_target or context_default:
-        return requested or context_target or context_default
     for remote in ("origin", *workspace.remotes):
         done = run_git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", cwd=workspace.top, check=False)
         if done.returncode == 0:

@@ -15,6 +15,7 @@ from ciplug.git.remote import why_unreachable
 from ciplug.git.workspace import push_place
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
+from ciplug.steps.branches import target_branch
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import FORK, Session, now
 from ciplug.stores import is_git
@@ -197,18 +198,12 @@ def store_url(session: Session) -> str | None:
 
 
 def history(session: Session, before: Examined) -> str:
-    workspace, context = session.workspace, session.context
+    workspace = session.workspace
     if workspace is None or session.head is None:
         raise skipped("there is no commit")
     if before["remote"].state == "failure":
         raise skipped("the remote cannot be read")
-    target = commits.target_branch(
-        workspace,
-        session.env,
-        requested=None,
-        context_target=context.target_branch,
-        context_default=context.default_branch,
-    )
+    target = target_branch(session, workspace)
     snapshot = commits.history_of(workspace, session.head, target, session.env)
     readable = before["policy"].state in ("ok", "warning")
     for branch in read_policies(session).baseline_branches if readable else ():
@@ -220,7 +215,7 @@ def history(session: Session, before: Examined) -> str:
     if snapshot.notices:
         raise warning(
             "; ".join(one.clause for one in snapshot.notices),
-            remedies.history(context.host) if workspace.shallow else "",
+            remedies.history(session.context.host) if workspace.shallow else "",
         )
     seen = f"{counted(len(snapshot.target_commits), 'commit')} of {target}"
     if workspace.shallow:

@@ -98,11 +98,12 @@ class Base:
         self.generation += 1
 
     def _opened(self) -> Catalog:
+        from ciplug.steps.signatures import judged_runs
         from ciplug.tracking.catalog import Catalog
 
         store, folder = self._session.store, self._session.catalogs
         try:
-            return Catalog(store, folder)
+            return Catalog(store, folder, ignored=judged_runs(self._session).ignored)
         except StoreError as unreachable:
             try:
                 left = Catalog(store, folder, offline=True)

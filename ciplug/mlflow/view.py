@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +81,12 @@ class View:
             self.base.refresh((SERVER_AGE if self.is_server else CLIENT_AGE) if max_age is None else max_age)
             return local
 
+    def forget(self, ids: Collection[str]) -> None:
+        """Take note that these runs, experiments and logged models were removed from the store."""
+        with self.lock:
+            self.journals.drop(ids)
+            self.base.refresh(0.0)
+
     def run(self, run_id: str) -> RunState | None:
         with self.lock:
             local = self.journals.read()
@@ -129,9 +135,10 @@ class View:
         return self._series[key][1]
 
     def _runs(self, own: Local | None) -> Runs:
+        from ciplug.steps.signatures import by_signatures
         from ciplug.tracking.runs import Runs
 
-        return Runs(self.session.store, own.objects if own else {})
+        return by_signatures(self.session, Runs(self.session.store, own.objects if own else {}))
 
     def texts(self, run_id: str) -> dict[str, str]:
         """Return digest → schema or profile of the inputs of a run."""

@@ -41,6 +41,9 @@ class Amendment(Change):
     context: Context = field(default_factory=Context)
     """The job that amended; `context.trusted` is False in a fork's pull request."""
     ciplug: str | None = None
+    signs: Mapping[str, str] = field(default_factory=dict)
+    """Key → sha256 of what its writer signs of a run that was recorded without a signature: the record, what is beside
+    it, and the amendments until then. It counts where an allowed signer has signed this amendment."""
     schema: int = SCHEMA
 
     @property
@@ -59,7 +62,7 @@ _REQUIRED = ("run", "model", "seq", "created")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("run", "model", "created", "commit", "name", "lifecycle", "reason", "by", "ciplug"), str),
     **dict.fromkeys(("status", "ended"), str),
-    **dict.fromkeys(("tags", "metrics", "last", "params", "context"), dict),
+    **dict.fromkeys(("tags", "metrics", "last", "params", "context", "signs"), dict),
     **dict.fromkeys(("untag", "inputs", "model_inputs", "outputs", "artifacts"), list),
     **dict.fromkeys(("seq", "schema"), int),
     "withdrawn": bool,
@@ -82,6 +85,8 @@ def parse(value: object) -> Amendment:
         raise ValueError(f"{missing[0]}: it is missing")
     if "tags" in fields:
         _check_texts("tags", fields["tags"].values())
+    if "signs" in fields:
+        _check_texts("signs", fields["signs"].values())
     if "untag" in fields:
         _check_texts("untag", fields["untag"])
         fields["untag"] = tuple(fields["untag"])

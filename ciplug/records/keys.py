@@ -241,6 +241,11 @@ def parse_late_inputs(key: str) -> AmendmentKey | None:
     return _amendment_of(key, INPUTS)
 
 
+def parse_amendment_signature(key: str) -> AmendmentKey | None:
+    """Return the amendment whose signature has this key; None for any other key."""
+    return _amendment_of(key, SIGNATURE)
+
+
 def _amendment_of(key: str, ending: str) -> AmendmentKey | None:
     match = _AMENDMENT.fullmatch(key.removesuffix(ending)) if key.endswith(ending) else None
     return match and AmendmentKey(_commit(match["commit"]), match["run"], int(match["seq"]), match["digest"])
@@ -254,7 +259,7 @@ def amended_run(key: str) -> RunKey | None:
     A key among the amendments of a run that is not in the grammar counts: what the object says is not known.
     """
     match = _AMONG_AMENDMENTS.match(key)
-    beside = parse_late_series(key) or parse_late_inputs(key) or _amendment_of(key, SIGNATURE)
+    beside = parse_late_series(key) or parse_late_inputs(key) or parse_amendment_signature(key)
     return RunKey(_commit(match["commit"]), match["run"]) if match and not beside else None
 
 

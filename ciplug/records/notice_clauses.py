@@ -196,7 +196,7 @@ def _read_otherwise(notice: Facts) -> str:
     each = [
         f"{file} ({before} → {now})" for file, before, now in zip(notice.files, notice.before, notice.now, strict=True)
     ]
-    return f"this pull request takes its metrics otherwise than {notice.name}: {listed(each, separator='; ')}"
+    return f"this pull request reads its metrics differently from {notice.name}: {listed(each, separator='; ')}"
 
 
 def _renamed(notice: Facts) -> str:
@@ -211,10 +211,6 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
     Kind.END_UNKNOWN: _unfinished,
-    Kind.FORKS_ASIDE: lambda n: (
-        f"forks have recorded runs of {listed(n.differs, n.count)} on this commit, which decide nothing and are not "
-        "shown: nobody has verified them"
-    ),
     Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",

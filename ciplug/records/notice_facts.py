@@ -24,8 +24,6 @@ class Kind(str, Enum):
     """The program of the run ended with an exit code that nobody knows."""
     FORK = "fork"
     """The run was recorded by a fork's job."""
-    FORKS_ASIDE = "forks_aside"
-    """Forks have recorded runs of other models on the commit: nothing judges them."""
     DIRTY = "dirty"
     HEAD_MOVED = "head_moved"
     """The command of the run checked out another commit, so the run counts as dirty."""
@@ -173,7 +171,7 @@ class Facts:
     values: tuple[tuple[float, float], ...] = ()
     """For each of `metrics`, the least and the largest value."""
     differs: tuple[str, ...] = ()
-    """What was not the same for several runs: "Python (3.11.9, 3.12.3)"; or the models of runs of forks."""
+    """What was not the same for several runs: "Python (3.11.9, 3.12.3)"."""
     outcomes: tuple[str, ...] = ()
     """The outcome of each of several runs."""
     count: int | None = None

@@ -77,7 +77,6 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.FAILED: _of_failure,
     Kind.KILLED: _of_failure,
     Kind.END_UNKNOWN: _KNOWN_END,
-    Kind.FORKS_ASIDE: "see them: ciplug runs list --commit COMMIT",
     Kind.FORK: "to have verified numbers, train that code in a pipeline of this repository",
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.HEAD_MOVED: _CHECK_OUT_FIRST,

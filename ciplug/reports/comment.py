@@ -13,6 +13,7 @@ from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
 from ciplug.reports.markdown_style import Paint, table
+from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Side
@@ -58,6 +59,7 @@ def render(report: Report, limit: int = NO_LIMIT, *, html: bool = True) -> str:
     else:
         blocks = [Block(_HEAD, _overall(report, sections)), *_unrun(report), *_policy(report), *_many(sections, paint)]
         blocks.append(Block(_FOOT, paint.small(made_by)))
+    blocks += _unverified(report, paint)
     return fit(marker(html=html), blocks, limit)
 
 
@@ -68,6 +70,17 @@ def _unrun(report: Report) -> list[Block]:
     """The models that the target branch gates, and that have no run."""
     rows = [f"> {text.OUTCOME_ICONS[UNRUN[one.kind]]} {untrusted.escape_markdown(one.line)}" for one in report.unrun]
     return [Block(_OVERVIEW, "\n>\n".join(rows))] if rows else []
+
+
+def _unverified(report: Report, paint: Paint) -> list[Block]:
+    """The runs of the commit that nobody has verified, folded: what gives way first."""
+    found = report.unverified
+    if found is None:
+        return []
+    cells = [[paint.code(row[0]), *(untrusted.escape_markdown(c, CELL_LIMIT) for c in row[1:])] for row in found.rows]
+    head, lines = table(HEADERS, cells)
+    head, tail = paint.fold(f"⚪ {found.title}", f"{untrusted.escape_markdown(found.words)}\n\n{head}")
+    return [Block(_FOLDED + QUIET, head, lines, tail, "run")]
 
 
 def _policy(report: Report) -> list[Block]:

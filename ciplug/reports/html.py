@@ -12,6 +12,7 @@ from ciplug.errors import counted, listed
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
+from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -41,10 +42,18 @@ def render(report: Report) -> str:
         notes=report.notes,
         unrun=[(UNRUN[notice.kind], notice.line) for notice in report.unrun],
         policy_note=report.policy_note,
+        unverified=report.unverified,
+        unverified_headers=HEADERS,
+        unverified_rows=_unverified_rows(report),
         links=_links(single) if single else {},
         context=report.context,
         versions=", ".join(model.versions(report)),
     )
+
+
+def _unverified_rows(report: Report) -> list[list[str]]:
+    rows = report.unverified.rows if report.unverified else []
+    return [[untrusted.clean(cell, CELL_LIMIT) for cell in row] for row in rows]
 
 
 @functools.cache

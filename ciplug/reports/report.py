@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ciplug.records.run import File, Run
     from ciplug.records.series import Series
     from ciplug.records.verdict import GateResult, Reruns, Verdict
+    from ciplug.reports.unverified import Unverified
 
 SCHEMA = 1
 
@@ -88,8 +89,8 @@ class ModelSection:
 class Report:
     """One report: pure data, from which each rendering is a pure function.
 
-    Jobs that race must write the same comment, so that is made of `sections`, `unrun` and `policy_note` only: of what
-    the store holds for a commit, whoever reads it and when.
+    Jobs that race must write the same comment, so that is made of `sections`, `unrun`, `policy_note` and `unverified`
+    only: of what the store holds for a commit, whoever reads it and when.
     """
 
     sections: tuple[ModelSection, ...]
@@ -102,6 +103,8 @@ class Report:
 
     unrun: tuple[Notice, ...] = ()
     """The models that the target branch gates, and that have no run on the commit."""
+    unverified: Unverified | None = None
+    """Runs of the commit that nobody has verified: they decide nothing."""
     pictures: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
     """Model → its images, for the page alone."""
 

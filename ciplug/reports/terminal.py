@@ -13,6 +13,7 @@ from ciplug.records import canonical
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
+from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side
@@ -49,6 +50,11 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
         parts.append(ink(words, _OUTCOME_COLOURS[UNRUN[notice.kind]]))
     if report.policy_note:
         parts.append(_wrap(f"policy: {untrusted.clean(report.policy_note)}", width))
+    if found := report.unverified:
+        cells = [[untrusted.clean(cell, CELL_LIMIT) for cell in row] for row in found.rows]
+        parts.append(ink(found.title, _BOLD))
+        parts.append(_draw(HEADERS, cells, ["left"] * len(HEADERS), "simple"))
+        parts.append(ink(_wrap(found.words, width), _DIM))
     parts += [_note(note, ink, width) for note in report.notes]
     return untrusted.defuse("\n\n".join(parts)) + "\n"
 

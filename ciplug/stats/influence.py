@@ -120,7 +120,7 @@ def compare(
     k = rule.scale
     estimate = rule.sign * (new.value - k * base.value)
     each: Floats = rule.sign * (new.each - k * base.each)
-    unit: Unit = "rare example" if len(classes) > 1 or classes[0] < len(each) else "example"
+    unit: Unit = "rare example" if classes[0] < len(each) else "example"
     if clusters is not None:
         unit, each = "cluster", np.bincount(clusters, each).astype(np.float64)
         n = min(n, len(each))

@@ -22,6 +22,7 @@ from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def amend(session: Session, targets: Sequence[Target], change: RequestedChange) 
             done.append(Amended(target, new, target.changes))
             continue
         check_number(target, new)
-        amendment = _amendment(session, target, new)
+        amendment = amendment_of(session, target, new)
         objects.update(objects_of(amendment, new.series, new.texts))
         done.append(Amended(target, new, target.changes.extended(amendment)))
     if objects:
@@ -175,7 +176,8 @@ def check_number(target: Target, new: Change) -> None:
         )
 
 
-def _amendment(session: Session, target: Target, change: RequestedChange) -> Amendment:
+def amendment_of(session: Session, target: Target, change: RequestedChange) -> Amendment:
+    """Return the amendment of this job that makes a change."""
     context = session.context
     return Amendment(
         **{part.name: getattr(change, part.name) for part in fields(Change)},
@@ -226,11 +228,11 @@ def view_of(session: Session) -> View:
 
     Raises StoreError where it was never asked on this machine.
     """
-    runs = session.runs()
+    runs = judged_runs(session)
     try:
         _ = runs.catalog
     except StoreError as unreachable:
-        offline = session.runs(offline=True)
+        offline = judged_runs(session, offline=True)
         try:
             _ = offline.catalog
         except UsageError:

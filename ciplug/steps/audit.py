@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ConfigError, NotFound, nearest
-from ciplug.git import history
 from ciplug.records.verdict import PolicySource
+from ciplug.steps.branches import target_branch
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.tracking.hidden import NOT_RANKED
@@ -74,14 +74,7 @@ def audit_gates(session: Session, catalog: Catalog, model: str | None, branch: s
 def _branch(session: Session) -> str | None:
     if session.workspace is None:
         return session.context.branch
-    context = session.context
-    return history.target_branch(
-        session.workspace,
-        session.env,
-        requested=None,
-        context_target=context.target_branch,
-        context_default=context.default_branch,
-    )
+    return target_branch(session, session.workspace)
 
 
 def _rows(catalog: Catalog, model: str) -> list[Row]:

@@ -13,6 +13,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
+    from ciplug.git.workspace import Workspace
     from ciplug.tracking.runs import Runs
 
 RECORDED_MOST = 50
@@ -44,15 +45,14 @@ def commits_around(session: Session, commit: str, branch: str | None) -> history
 
 
 def _commits_around(session: Session, commit: str, branch: str | None) -> history.History:
-    workspace, context = session.need_workspace(), session.context
-    target = history.target_branch(
-        workspace,
-        session.env,
-        requested=branch,
-        context_target=context.target_branch,
-        context_default=context.default_branch,
-    )
-    return history.history_of(workspace, commit, target, session.env)
+    workspace = session.need_workspace()
+    return history.history_of(workspace, commit, branch or target_branch(session, workspace), session.env)
+
+
+def target_branch(session: Session, workspace: Workspace) -> str | None:
+    """Return the branch to compare with: the pull request's target, else the default branch; None if not known."""
+    context = session.context
+    return context.target_branch or context.default_branch or history.default_branch(workspace, session.env)
 
 
 def read_ahead(session: Session, runs: Runs, commit: str) -> None:

@@ -15,7 +15,7 @@ from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.provenance import MOST_FILES
 from ciplug.records.run import Run
-from ciplug.records.selection import REPORTED_REASONS
+from ciplug.records.selection import REPORTED_REASONS, Reason
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
@@ -23,7 +23,7 @@ from ciplug.steps.looks import looks
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
-from ciplug.steps.select import NamedBase, NamedCommit, aside
+from ciplug.steps.select import NamedBase, NamedCommit
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -142,7 +142,6 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from looks(finder)
     yield from past.notices
     yield from finder.registered.notices
-    yield from _aside(finder)
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
     yield from _newer(finder, before)
     yield from _amended(finder, before)
@@ -166,9 +165,12 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
                     files=one.files,
                     detail=one.words,
                     settled=(side.run is not None and side.reason is None and one.commit == side.commit) or None,
+                    # Those of the candidate's own commit are in a section of their own.
+                    elsewhere=of == "candidate" and one.reason in (Reason.FORK, Reason.UNSIGNED),
                 )
                 by_run.setdefault(one.run, notice)
-    notices = list(by_run.values())
+    yield from [notice for notice in by_run.values() if notice.elsewhere][:NAMED_MOST]
+    notices = [notice for notice in by_run.values() if not notice.elsewhere]
     yield from notices[:NAMED_MOST]
     if len(notices) > NAMED_MOST:
         yield Notice(kind=Kind.MORE_PASSED_OVER, count=len(notices) - NAMED_MOST)
@@ -212,19 +214,6 @@ def _left_out(run: Run) -> Iterator[Notice]:
     if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "elsewhere", "logged")]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
-
-
-def _aside(finder: BaselineFinder) -> Iterator[Notice]:
-    """Yield one notice on runs of forks of other models of the commit, with the first of the commit's own models."""
-    commit = finder.given.commit
-    if commit is None or not finder.given.provenance.context.trusted:
-        return
-    others = aside(finder.runs, commit)
-    own = {run.model for run in finder.runs.of_commits([commit]).get(commit, []) if run.provenance.context.trusted}
-    if others and finder.given.model == min(own, default=finder.given.model):
-        runs = tuple(run.id for run in others[:NAMED_MOST])
-        models = tuple(run.model for run in others[:NAMED_MOST])
-        yield Notice(kind=Kind.FORKS_ASIDE, runs=runs, differs=models, count=len(others))
 
 
 def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

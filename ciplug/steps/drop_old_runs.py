@@ -20,6 +20,7 @@ from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.select import counting_on
 from ciplug.steps.session import Session, now
+from ciplug.steps.signatures import by_signatures
 from ciplug.stores import Store
 from ciplug.tracking import retention
 from ciplug.tracking.retention import Compared, RetainedRun
@@ -91,7 +92,7 @@ def _with_counting(
     session: Session, runs: Sequence[RetainedRun], old: Collection[str], needed: Collection[str]
 ) -> set[str]:
     """The needed runs, those that count for the commits that keep a run of their model, and their families."""
-    recorded = Runs(session.store)
+    recorded = by_signatures(session, Runs(session.store))
     counting: dict[str, dict[str, set[str]]] = {}
     protected = retention.with_families(needed, runs)
     while True:
@@ -140,9 +141,5 @@ def _target_branches(session: Session) -> set[str]:
     """Branches whose last runs are baselines."""
     branches = {*read_policies(session).baseline_branches, session.context.default_branch, "main", "master"}
     if session.workspace:
-        branches.add(
-            history.target_branch(
-                session.workspace, session.env, requested=None, context_target=None, context_default=None
-            )
-        )
+        branches.add(history.default_branch(session.workspace, session.env))
     return {name for name in branches if name}

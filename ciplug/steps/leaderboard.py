@@ -229,7 +229,7 @@ def _direction(metric: str, by_gate: bool | None, requested: bool | None, source
     higher = requested if by_gate is None else by_gate
     if higher is None:
         raise NoDirection(
-            f"nothing says whether higher or lower is better for '{metric}'",
+            f"it is not known whether higher or lower is better for '{metric}'",
             hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
         )
     return higher

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ciplug.errors import RecordError
 from ciplug.records import beside, read
@@ -12,10 +12,12 @@ from ciplug.records.keys import (
     amended_run,
     is_described,
     parse_amendment,
+    parse_amendment_signature,
     parse_late_inputs,
     parse_late_series,
     parse_run,
 )
+from ciplug.records.run import File
 from ciplug.steps.kept_files import KeptFile, kept_files
 from ciplug.steps.set_aside import damage
 from ciplug.stores.base import Problem
@@ -54,7 +56,7 @@ class ObjectChecks:
                     self._of_beside[key] = problem.message.removeprefix(f"{key}: ")
             elif parse_amendment(key):
                 try:
-                    read.amendment(data, key)
+                    self._note_files(key, read.amendment(data, key).artifacts)
                 except RecordError as problem:
                     self._of_amendments[key] = _words(problem)
             elif key.startswith(EVERY_VERDICT) and (why := damage(key, data)):
@@ -67,7 +69,10 @@ class ObjectChecks:
             self._of_runs[key] = _words(problem)
             return
         self.runs += 1
-        for place, files in kept_files(run, key).items():
+        self._note_files(key, run.artifacts)
+
+    def _note_files(self, key: str, artifacts: Iterable[File]) -> None:
+        for place, files in kept_files(artifacts, key).items():
             self._kept.setdefault(place, []).extend(files)
 
     def problems(self, reported: Collection[str]) -> Iterator[Problem]:
@@ -90,7 +95,8 @@ class ObjectChecks:
 def _without_run(keys: Collection[str]) -> Iterator[Problem]:
     """Amendments whose run does not exist, and what is beside an amendment that does not."""
     for key in sorted(key for key in keys if key.startswith(EVERY_AMENDMENT)):
-        amendment = parse_amendment(key) or parse_late_series(key) or parse_late_inputs(key)
+        parsers = (parse_amendment, parse_late_series, parse_late_inputs, parse_amendment_signature)
+        amendment = next(filter(None, (parse(key) for parse in parsers)), None)
         if amendment is None:
             yield Problem(key, "not the key of an amendment")
         elif amendment.key not in keys:

@@ -91,7 +91,7 @@ def _of_this_job(session: Session) -> Source:
         return OfGitLab(pipeline)
     if host == "jenkins" and session.context.run_url is not None:
         return OfJenkins(session.context.run_url)
-    raise UsageError("nothing says where the bundles are", hint="name files or folders, or see --help")
+    raise UsageError("the place of the bundles is not known", hint="name files or folders, or see --help")
 
 
 @contextmanager

@@ -151,8 +151,8 @@ def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
     """The run of each model to report on for a commit: the one that counts, else the one that comes nearest to it.
 
-    Where a trusted run speaks for the commit, a model that has only runs of forks is left out (see `aside`): whoever
-    opens a pull request from the same commit would decide about it.
+    Where a trusted run speaks for the commit, a model that has only runs of forks is left out (see `unverified_runs`):
+    whoever opens a pull request from the same commit would decide about it.
 
     Of the latter, a report and a gate say why it does not count. A model whose runs were all withdrawn or deleted is
     left out. Raises NotFound where nothing is left, naming who withdrew or deleted what was recorded.
@@ -171,15 +171,6 @@ def _bounded(session: Session, of_forks: Sequence[Run]) -> list[Run]:
     gated = [run for run in of_forks if read_policies(session).find(run.model)]
     others = [run for run in of_forks if run not in gated]
     return gated[:_MODELS_OF_FORKS] + others[: max(0, _MODELS_OF_FORKS - len(gated))]
-
-
-def aside(runs: Runs, commit: str) -> list[Run]:
-    """Runs of forks that nothing judges or shows, since trusted runs speak for the commit: the last of each model."""
-    recorded = runs.of_commits([commit]).get(commit, [])
-    verified = {run.model for run in recorded if run.provenance.context.trusted}
-    if not verified:
-        return []
-    return list({run.model: run for run in recorded if run.model not in verified}.values())
 
 
 def counting(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:

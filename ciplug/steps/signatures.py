@@ -5,7 +5,8 @@ Where the policy in force names `signers:`, a run, a verdict or an event counts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from ciplug import signing
 from ciplug.errors import CiplugError, RecordError
 from ciplug.records import signature as signatures
 from ciplug.records.canonical import digest, dumps
-from ciplug.records.keys import RunKey, run_key, signature_key
+from ciplug.records.keys import RunKey, parse_amendments, record_beside, run_key, signature_key
+from ciplug.records.read import amendment
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
 from ciplug.steps.policy_in_force import read_policies
@@ -21,6 +23,12 @@ from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
+
+Read = Callable[[str], "bytes | None"]
+"""The bytes of an object by its key."""
+SignedLater = Mapping[tuple[str, str], str]
+"""Key and sha256 of an object → who signed it later."""
+NOTHING: SignedLater = {}
 
 
 def sign_event(session: Session) -> Callable[[RegistryEvent], RegistryEvent] | None:
@@ -65,26 +73,60 @@ class Signers:
         Of its amendments, only those count that an allowed signer has signed, too.
         """
         key = run_key(run)
+        later = self.later(runs.object, runs.amendments_listed(key))
         names = []
         for one, content in runs.digests([run]).items():
-            name = self._of(runs, {one: content}, runs.beside(key) if one == key.key else ())
+            beside = runs.beside(key) if one == key.key else ()
+            name = self._of(runs.object, {one: content}, beside)
+            if name is None and all(any(b == signed for signed, _ in later) for b in beside):
+                name = later.get((one, content))
             if name is None:
                 return None
             names.append(name)
         return ", ".join(sorted(set(names))) or None
 
-    def of_object(self, runs: Runs, key: str) -> str | None:
-        """Who signed an object by itself, such as an amendment; None where no allowed signer did."""
-        data = runs.object(key)
-        return None if data is None else self._of(runs, {key: digest(data)}, ())
+    def of_object(self, read: Read, key: str, later: SignedLater = NOTHING) -> str | None:
+        """Who signed an object, such as an amendment, by itself or later; None where no allowed signer did."""
+        data = read(key)
+        if data is None:
+            return None
+        content = digest(data)
+        return self._of(read, {key: content}) or later.get((key, content))
 
     def of_verdict(self, runs: Runs, key: str, content: str) -> str | None:
         """Who signed a verdict; None where no allowed signer did."""
-        return self._of(runs, {key: content}, ())
+        return self._of(runs.object, {key: content})
 
-    def _of(self, runs: Runs, objects: Mapping[str, str], names: Sequence[str]) -> str | None:
+    def later(self, read: Read, amendments: Iterable[str]) -> SignedLater:
+        """What allowed signers have signed of a run after it was recorded, by amendments that they have signed."""
+        found: dict[tuple[str, str], str] = {}
+        for key in parse_amendments(amendments):
+            name = self.of_object(read, key.key)
+            if name is None:
+                continue
+            with suppress(RecordError):
+                signs = amendment(read(key.key) or b"", key.key).signs
+                found.update(((one, content), name) for one, content in signs.items())
+        return found
+
+    def covers(self, read: Read, key: str, data: bytes, later: SignedLater) -> bool:
+        """Whether an object beside a record is as it was when that was signed; so it is where nobody has signed that.
+
+        Args:
+            later: what was signed later of the run.
+        """
+        record = record_beside(key)
+        if self.of_object(read, record, later) is None:
+            return True
+        content, of_record = digest(data), digest(read(record) or b"")
+        if self._of(read, {record: of_record, key: content}):
+            return True
+        return (record, of_record) in later and (key, content) in later
+
+    def _of(self, read: Read, objects: Mapping[str, str], names: Sequence[str] = ()) -> str | None:
+        """Who signed these objects (key → sha256) by the signature beside them, and others of these names with them."""
         key = signature_key(next(iter(objects)))
-        data = runs.object(key)
+        data = read(key)
         if data is None:
             return None
         try:
@@ -108,12 +150,16 @@ def signers_of(session: Session) -> Signers:
     return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))
 
 
-def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None) -> Runs:
+def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
     """All runs, of which those that are signed take only amendments that are signed, too.
 
-    Otherwise whoever may push could withdraw a run that counts.
+    Otherwise whoever may push could withdraw a run that counts. Without the network nothing tells what is signed.
     """
-    runs = session.runs(handed_over)
+    return by_signatures(session, session.runs(handed_over, offline=offline))
+
+
+def by_signatures(session: Session, runs: Runs) -> Runs:
+    """The same runs, with what no allowed signer has added to a signed run left out, and named."""
 
     def keys() -> Signers | None:
         try:
@@ -122,10 +168,31 @@ def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None
             # Without a policy nothing is judged; a list of runs is shown all the same.
             return None
 
-    def counts(run: RunKey, key: str) -> bool:
-        signers = keys()
-        return not signers or signers.of_object(runs, run.key) is None or signers.of_object(runs, key) is not None
+    def ignored(amendments: Mapping[RunKey, Sequence[str]]) -> set[str]:
+        signers = keys() if amendments else None
+        return _ignored(signers, runs, amendments) if signers else set()
 
-    runs.amendment_counts = counts
-    runs.has_signers = lambda: bool(keys())
+    def check_beside(run: RunKey, key: str, data: bytes) -> None:
+        signers = keys()
+        if signers and not signers.covers(
+            runs.object, key, data, signers.later(runs.object, runs.amendments_listed(run))
+        ):
+            raise RecordError(f"{key}: it is not what was signed with its record", hint="record another run")
+
+    runs.ignored = ignored
+    runs.check_beside = check_beside
     return runs
+
+
+def _ignored(signers: Signers, runs: Runs, amendments: Mapping[RunKey, Sequence[str]]) -> set[str]:
+    """Return the amendments of signed runs that no allowed signer has signed."""
+    wanted = {run: [run.key, *keys] for run, keys in amendments.items()}
+    data = runs.objects(signature_key(key) for keys in wanted.values() for key in keys)
+    may_be_signed = {run: keys for run, keys in wanted.items() if any(signature_key(key) in data for key in keys)}
+    data.update(runs.objects(key for keys in may_be_signed.values() for key in keys))
+    found: set[str] = set()
+    for run, keys in may_be_signed.items():
+        later = signers.later(data.get, amendments[run])
+        if signers.of_object(data.get, run.key, later):
+            found.update(key for key in keys if signers.of_object(data.get, key, later) is None)
+    return found

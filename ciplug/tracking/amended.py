@@ -95,6 +95,11 @@ def newer_notes(newer: Sequence[Amendment]) -> list[str]:
     ]
 
 
+def ignored_note(key: str) -> str:
+    """Return the sentence on an amendment that changes nothing where the policy names signers."""
+    return f"{key}: ignored: the run is signed, and no allowed signer has signed this amendment"
+
+
 def foreign_notes(changed: Iterable[Changes]) -> list[str]:
     """Return a sentence for each run with amendments that name another model."""
     return [_foreign_note(changes.foreign) for changes in changed if changes.foreign]

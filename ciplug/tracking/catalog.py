@@ -61,12 +61,14 @@ class Catalog:
         unsent: Mapping[str, bytes] | None = None,
         *,
         offline: bool = False,
+        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] = lambda amendments: (),
     ) -> None:
         """
         Args:
             folder: where the cache is kept, a file a store; None: in memory.
             unsent: objects that count as if the store had them.
             offline: answer from the cache, and do not ask the store.
+            ignored: which of the amendments of runs change nothing. It reads the store, so it is not asked offline.
 
         Raises StoreError when the store cannot be reached, UsageError when there is no cache to be offline with.
         """
@@ -79,7 +81,7 @@ class Catalog:
             file, self.as_of = self._as_left(path)
         else:
             file = CatalogFile(path)
-        self._rows = CatalogRows(store, file, dict(unsent or {}), offline=offline)
+        self._rows = CatalogRows(store, file, dict(unsent or {}), offline=offline, ignored=ignored)
         self._answer(self._rows.load)
 
     @property

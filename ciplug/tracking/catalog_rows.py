@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -34,7 +34,15 @@ class _Segment(NamedTuple):
 class CatalogRows:
     """What a catalog answers from. A method that reads the file raises what `catalog_file.DAMAGE` lists."""
 
-    def __init__(self, store: Store, file: CatalogFile, unsent: dict[str, bytes], *, offline: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        file: CatalogFile,
+        unsent: dict[str, bytes],
+        *,
+        offline: bool,
+        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]],
+    ) -> None:
         self.file = file
         self.unsent = unsent
         """Objects that count as if the store had them, after the next `load`."""
@@ -42,6 +50,7 @@ class CatalogRows:
         """Key → why the record there is left out."""
         self._store = store
         self._offline = offline
+        self._ignored = ignored
 
     def load(self) -> None:
         """Ask the store, unless offline. Raises StoreError; the rows are then as they were."""
@@ -63,7 +72,7 @@ class CatalogRows:
         objects = {**loose, **self.unsent}
         self._rest = self._beside(objects)
         self.count += len(self._rest)
-        self.changes = amended.changes(self._amendments(names, objects), self.problems)
+        self.changes = amended.changes(self._counting(self._amendments(names, objects)), self.problems)
         for name in ("changed", "changed_rows", "parents"):
             self.__dict__.pop(name, None)
 
@@ -72,6 +81,16 @@ class CatalogRows:
         listed = set(names)
         recorded = {key: record for segment, key, record in self.file.amendments() if segment in listed}
         return {**recorded, **{key: data for key, data in objects.items() if amended_run(key)}}
+
+    def _counting(self, amendments: dict[str, Any]) -> dict[str, Any]:
+        """The amendments without those that change nothing, which are named."""
+        of_run: dict[RunKey, list[str]] = {}
+        for key in () if self._offline else sorted(amendments):
+            if run := amended_run(key):
+                of_run.setdefault(run, []).append(key)
+        ignored = self._ignored(of_run) if of_run else ()
+        self.problems.update((key, amended.ignored_note(key)) for key in sorted(ignored))
+        return {key: record for key, record in amendments.items() if key not in ignored}
 
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
         """Fetch what the cache lacks, and note what is gone; returns the segments, and the objects in none."""

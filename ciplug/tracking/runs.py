@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from ciplug.records.keys import (
     parse_late_inputs,
     parse_late_series,
     parse_runs,
+    record_beside,
     run_key,
     signature_key,
     stem_of,
@@ -30,7 +31,7 @@ from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.records.run_evidence import RunEvidence, evidence_of
 from ciplug.stores import Store, store_name
-from ciplug.tracking.amended import NO_CHANGES, foreign_notes, newer_notes
+from ciplug.tracking.amended import NO_CHANGES, foreign_notes, ignored_note, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ class Runs:
         self._amendment_keys: dict[RunKey, list[str]] = {}
         self._records: dict[RunKey, Run] = {}
         self._changes: dict[RunKey, Changes] = {}
-        self.amendment_counts: Callable[[RunKey, str], bool] = lambda run, key: True
-        """Whether an amendment of a run changes anything, by its key; asked for each one that is read."""
-        self.has_signers: Callable[[], bool] = lambda: False
-        """Whether that depends on signatures."""
+        self.ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] = lambda amendments: ()
+        """Which of the amendments of runs change nothing, by their keys; asked for all that are read."""
+        self.check_beside: Callable[[RunKey, str, bytes], None] = lambda run, key, data: None
+        """Raises RecordError for an object beside a record or an amendment that is not what was signed with it."""
         self._amendments: dict[RunKey, list[str]] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
@@ -140,7 +141,9 @@ class Runs:
         """All runs as columns, in the state of the store at the first access."""
         from ciplug.tracking.catalog import Catalog
 
-        return Catalog(self._store, self._cache, self._unsent, offline=self._offline)
+        return Catalog(
+            self._store, self._cache, self._unsent, offline=self._offline, ignored=lambda found: self.ignored(found)
+        )
 
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone. This lists the store."""
@@ -219,25 +222,21 @@ class Runs:
         if "catalog" in self.__dict__:
             # It has read every amendment, for many runs at a lower price.
             changes_of = {run: self.catalog.changes(run.key) for run in unlisted}
-            amended = {run: changes for run, changes in changes_of.items() if changes != NO_CHANGES}
-            if amended and self.has_signers():
-                # The catalog does not know what is signed.
-                self.recorded_on(run.commit for run in amended)
-            else:
-                self._changes.update(amended)
+            self._changes.update({run: changes for run, changes in changes_of.items() if changes != NO_CHANGES})
         else:
             self.recorded_on(run.commit for run in unlisted)
         return [key for run in runs if run not in self._changes for key in self._amendments_of(run)]
 
     def _amendments_of(self, run: RunKey) -> list[str]:
         """Keys of the amendments of a run that was listed, without those that do not count, which are named."""
+        if (run.commit or NO_COMMIT) not in self._of_commit:
+            # The catalog has told what changed about the run.
+            return []
         if run not in self._amendments:
             keys = [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
-            self._amendments[run] = [key for key in keys if self.amendment_counts(run, key)]
-            for key in sorted({*keys} - {*self._amendments[run]}):
-                self.problems[key] = (
-                    f"{key}: ignored: the run is signed, and no allowed signer has signed this amendment"
-                )
+            ignored = self.ignored({run: keys}) if keys else ()
+            self._amendments[run] = [key for key in keys if key not in ignored]
+            self.problems.update((key, ignored_note(key)) for key in sorted(ignored))
         return self._amendments[run]
 
     def _fold(self, runs: Iterable[RunKey], data: Mapping[str, bytes]) -> None:
@@ -320,6 +319,15 @@ class Runs:
         """The bytes of any object; None where it is not there."""
         return self._read([key]).get(key)
 
+    def objects(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Key → the bytes of any objects, without those that are not there."""
+        return self._read(keys)
+
+    def amendments_listed(self, run: RunKey) -> list[str]:
+        """The keys of all amendments of a run, whether they change anything or not."""
+        self.recorded_on([run.commit])
+        return [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
+
     def beside(self, run: RunKey) -> list[str]:
         """The keys of what is beside the record of a run: series, examples, schemas and profiles."""
         return [key for key in self._list(f"{stem_of(run.key)}.") if key != run.key and parse_beside(key)]
@@ -372,19 +380,19 @@ class Runs:
         from ciplug.records.series import decode, merge
 
         key = run_key(run)
-        self.recorded_on([run.commit])
-        late = sorted(filter(None, map(parse_late_series, self._amendment_keys.get(key, ()))), key=lambda k: k.order)
+        late = sorted(filter(None, map(parse_late_series, self.beside_amendments(key))), key=lambda k: k.order)
         keys = [key.series, *(one.series for one in late)]
         data = self._read(keys)
-        return merge([decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one))])
+        return merge(
+            [decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one, key))]
+        )
 
     def input_texts(self, run: Run) -> dict[str, str]:
         """Digest → schema or profile of an input, with those of inputs that were named late."""
         key = run_key(run)
-        self.recorded_on([run.commit])
-        keys = [key.inputs, *filter(parse_late_inputs, self._amendment_keys.get(key, ()))]
+        keys = [key.inputs, *filter(parse_late_inputs, self.beside_amendments(key))]
         data = self._read(keys)
-        by_object = [self._readable(decode_texts, data[one], one) or {} for one in keys if one in data]
+        by_object = [self._readable(decode_texts, data[one], one, key) or {} for one in keys if one in data]
         return {name: text for texts in by_object for name, text in texts.items()}
 
     def examples(self, run: Run) -> Examples | None:
@@ -393,11 +401,19 @@ class Runs:
 
         key = run_key(run).examples
         data = self._read([key]).get(key)
-        return None if data is None else self._readable(decode, data, key)
+        return None if data is None else self._readable(decode, data, key, run_key(run))
 
-    def _readable(self, decode: Callable[[bytes, str], T], data: bytes, key: str) -> T | None:
+    def beside_amendments(self, run: RunKey) -> list[str]:
+        """Keys of the series, schemas and profiles beside those amendments of a run that change anything."""
+        self.recorded_on([run.commit])
+        counted = set(self._amendments_of(run))
+        listed = self._amendment_keys.get(run, ())
+        return [key for key in listed if key not in counted and record_beside(key) in counted]
+
+    def _readable(self, decode: Callable[[bytes, str], T], data: bytes, key: str, run: RunKey) -> T | None:
         """What an object beside a record holds; what cannot be read is among the problems, and stops nothing else."""
         try:
+            self.check_beside(run, key, data)
             return decode(data, key)
         except RecordError as problem:
             self._note(key, problem)

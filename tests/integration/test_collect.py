@@ -242,7 +242,7 @@ def test_no_bundle_is_not_a_success(project: Project, ciplug: Call, tmp_path: Pa
         assert said.code == 2, said
         assert f"{source}: no bundle" in said.err
     said = ciplug("collect")
-    assert said.code == 2 and "nothing says where the bundles are" in said.err
+    assert said.code == 2 and "the place of the bundles is not known" in said.err
     (tmp_path / "bundle.ndjson").write_bytes(bundle.pack({}))
     said = ciplug("collect", tmp_path / "bundle.ndjson")
     assert said.code == 3 and "it has no run" in said.err

@@ -12,7 +12,7 @@ import pytest
 
 from ciplug.errors import GitError
 from ciplug.git.branch_files import tree_of_branch
-from ciplug.git.history import target_branch
+from ciplug.git.history import default_branch
 from ciplug.git.names import tagged
 from ciplug.git.workspace import discover
 from tests.project import CONFIG, Project, git
@@ -367,7 +367,7 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
     assert workspace
     assert tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
     assert tagged(workspace, "v1", {}) == project.head
-    assert target_branch(workspace, {}, requested=None, context_target=None, context_default=None) == "main"
+    assert default_branch(workspace, {}) == "main"
     git_server.token = "another"
     with pytest.raises(GitError, match="cannot be read from the remote"):
         tree_of_branch(workspace, "main", {})

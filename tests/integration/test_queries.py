@@ -143,7 +143,7 @@ def test_a_leaderboard_goes_the_way_of_the_gate(project: Project, ids: list[str]
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--metric", "speed"), "nothing says whether higher or lower is better for 'speed'"),
+        (("--metric", "speed"), "it is not known whether higher or lower is better for 'speed'"),
         (("--metric", "spede", "--lower-is-better"), "no run has a metric 'spede'"),
         (("--lower-is-better",), "ciplug.yaml says that higher is better for 'accuracy'"),
         (("--model", "whine"), "no run of 'whine' is recorded"),

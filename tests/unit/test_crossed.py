@@ -95,3 +95,10 @@ def test_a_gate_with_seeds_takes_their_examples_into_account() -> None:
         "INCONCLUSIVE",
         "Welch's t-test on seed means, with the noise of the examples",
     )
+
+
+def test_sides_that_never_differ_have_no_noise() -> None:
+    same = np.full((3, 20), 0.9)
+    result = crossed(same, same, RULE)
+    assert isinstance(result, Interval) and result.estimate == 0
+    assert decide(result) == "PASS"

@@ -81,3 +81,14 @@ def test_beta(stats: Any, x: float, a: float, b: float) -> None:
 def test_root_of_functions_that_do_not_cross() -> None:
     assert ours.root(lambda x: x + 1, 0.0, 1.0) == 0.0
     assert ours.root(lambda x: x - 0.25, 0.0, 1.0) == pytest.approx(0.25, rel=1e-15)
+
+
+def test_at_least_nothing_is_certain() -> None:
+    assert ours.binomial_sf(0, 5, 0.3) == ours.binomial_sf(-1, 5, 0.3) == 1
+
+
+@pytest.mark.parametrize(("a", "b"), [(16.5, 17.0), (20.0, 18.0), (40.0, 31.0)])
+def test_beta_has_all_digits_where_stirling_begins(a: float, b: float) -> None:
+    from scipy import special
+
+    assert math.isclose(ours.beta_cdf(0.45, a, b), special.betainc(a, b, 0.45), rel_tol=2e-12)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ciplug.config.gate import LeastEffect
 from ciplug.stats.drift_tests import (
     Drift,
+    _share_p,
     categorical,
     fisher,
     kolmogorov_sf,
@@ -185,6 +186,23 @@ def test_categories_that_are_all_replaced_have_drifted_however_rare_they_are() -
     assert drift(new_categories(here, here)).p == 1
     ids = (Counter({f"{side}{i}": 1 for i in range(400)}) for side in "ab")
     assert isinstance(new_categories(*ids), Undecided)
+
+
+def test_new_categories_know_the_noise_of_the_reference() -> None:
+    """What is new is compared with what was alone, and its noise counts what occurred twice."""
+    from scipy import stats
+
+    here = Counter({"common": 900, **{f"alone{i}": 1 for i in range(40)}, **{f"twice{i}": 2 for i in range(30)}})
+    now = Counter({"common": 930, **{f"new{i}": 1 for i in range(70)}})
+    pooled = (40 + 70) / 2000
+    spread = math.sqrt(pooled * (1 - pooled) / 1000 + (40 + 2 * 30) / 1000**2)
+    assert drift(new_categories(here, now)).p == pytest.approx(stats.norm.sf(0.03 / spread))
+
+
+def test_a_share_has_risen_or_fallen() -> None:
+    rise, fall = (_share_p(a, 100, 100 - a, 100, more=True) for a in (40, 60))
+    assert rise + fall == pytest.approx(1)
+    assert rise == pytest.approx(_share_p(40, 100, 60, 100) / 2)
 
 
 @pytest.mark.parametrize("size", [200, 1000])

@@ -84,6 +84,18 @@ def test_many_tests_are_drawn_one_by_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert step_down(tests, influences)[0] == pytest.approx(whole[0], abs=0.01)
 
 
+def test_many_examples_are_drawn_a_row_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("DENSE", 0), ("BLOCK", 10), ("WORK", 400 * 150), ("LEAST", 50)):
+        monkeypatch.setattr(max_t, name, value)
+    ones = influence(np.ones(100))
+    assert max_t._drawn([ones, ones, ones], np.random.default_rng(1)).shape == (150, 3)
+
+
+def test_a_test_that_shows_nothing_has_a_p_of_one() -> None:
+    each = influence(np.random.default_rng(3).normal(0, 1, 30))
+    assert step_down({"a": 1.0, "b": math.nan}, {"a": each, "b": each}) == {"a": 1, "b": 1}
+
+
 def test_clusters_move_together() -> None:
     found = influence_of(ONE, np.array([3, 1, 3]), np.array([1.0, 5.0, 2.0]))
     assert (found.units.tolist(), found.each.tolist()) == ([1, 3], [5.0, 3.0])

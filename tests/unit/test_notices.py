@@ -83,7 +83,6 @@ EXAMPLES = [
     Notice(kind=Kind.NO_EVALUATION, run=RUN, path="test.csv"),
     Notice(kind=Kind.BASE_ASKED, of="baseline", name="v1"),
     Notice(kind=Kind.UNREADABLE, of="baseline", path="runs/x", detail="runs/x: not a JSON record"),
-    Notice(kind=Kind.FORKS_ASIDE, runs=("1", "2"), differs=("other", "wine"), count=7),
     Notice(kind=Kind.UNSIGNED_EVENTS, model="wine", event=3, count=2),
     Notice(kind=Kind.BROKEN_LOG, of="production", model="wine", detail="it went back"),
     Notice(kind=Kind.SKIPPED_EVENT, model="wine", event=3, type="freeze"),

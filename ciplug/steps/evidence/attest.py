@@ -23,6 +23,7 @@ from ciplug.steps.evidence.files import single_files
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import Promoted, find_promoted
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import judged_runs
 from ciplug.tracking.runs import Runs
 
 
@@ -57,7 +58,7 @@ def attest(session: Session, name: str, *, task: str = TASK) -> Attestation:
             f"{broken.link.value}: {clean(words(broken), 300)}",
             remedy(broken),
         )
-    facts = facts_of(session, session.runs(), find_promoted(session, name))
+    facts = facts_of(session, judged_runs(session), find_promoted(session, name))
     documents = {
         PROVENANCE: to_json(provenance(facts)),
         BOM: to_json(bom(facts)),

@@ -9,7 +9,7 @@ from ciplug import config as configuration
 from ciplug.config import Config
 from ciplug.errors import ConfigError, GitError, GitKind
 from ciplug.git.branch_files import Tree, has_branches, tree_of_branch, tree_of_default_branch
-from ciplug.git.history import target_branch
+from ciplug.git.history import default_branch
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.committed_settings import inside, settings_in
 from ciplug.steps.policy_in_force import Policies, read_policies
@@ -65,7 +65,7 @@ def _default_branch(session: Session) -> tuple[str, Tree]:
 
 def _local_branch(session: Session) -> tuple[str, Tree]:
     workspace = session.need_workspace()
-    branch = target_branch(workspace, session.env, requested=None, context_target=None, context_default=None)
+    branch = default_branch(workspace, session.env)
     if branch is None:
         raise GitError("a promotion goes by the policy of the default branch, and this repository has no branch")
     return branch, tree_of_branch(workspace, branch, session.env)

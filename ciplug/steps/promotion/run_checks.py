@@ -43,7 +43,7 @@ def _check_signed(session: Session, runs: Runs, run: Run) -> None:
         raise PromotionRefused(
             Refusal.UNSIGNED_RUN,
             f"no allowed signer has signed run {run.id[:12]} and what was added to it",
-            hint=f"train it in a job that has the key ({SIGNING_KEY}), and promote the run of that job",
+            hint=f"train it in a job with the key ({SIGNING_KEY}); or, if it is right: ciplug runs sign {run.id[:12]}",
         )
     check_key(session)
 

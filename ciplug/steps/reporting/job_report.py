@@ -19,6 +19,7 @@ from ciplug.steps.select import NamedCommit, candidates
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import judged_runs
 from ciplug.steps.unrun_models import unrun_models
+from ciplug.steps.unverified_runs import unverified_runs
 
 if TYPE_CHECKING:
     from ciplug.records.verdict import Verdict
@@ -92,15 +93,16 @@ def report_on(session: Session, job: JobRun) -> JobReport:
     unrun = unrun_models(session, runs, commit)
     shown = [each for each in judged if each.run.id in {run.id for run in speaking}]
     of_model = next((each.section for each in shown if each.run.model == own.run.model), None)
+    unverified = unverified_runs(session, runs, commit, [each.section for each in judged])
     speaks = Speaks(of_model.run.id, of_model.comparison.candidate.reason is None) if of_model else None
     return JobReport(
         runs=runs,
         own=own,
         also=also,
         report=report_of(
-            session, [own, *also, *(each for each in judged if each.run.model not in models)], notes, unrun
+            session, [own, *also, *(each for each in judged if each.run.model not in models)], notes, unrun, unverified
         ),
-        snapshot=Snapshot.of(session, commit, report_of(session, shown, unrun=unrun)),
+        snapshot=Snapshot.of(session, commit, report_of(session, shown, unrun=unrun, unverified=unverified)),
         speaks=speaks,
         unjudged=unjudged,
     )

@@ -28,6 +28,7 @@ from ciplug.stores import is_git
 if TYPE_CHECKING:
     from ciplug.ci.base import Level
     from ciplug.records.verdict import Verdict
+    from ciplug.reports.unverified import Unverified
     from ciplug.tracking.runs import Runs
 
 ANNOTATIONS_MOST = 10
@@ -93,20 +94,28 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
 
 
 def report_of(
-    session: Session, judged: Sequence[Judged], notes: Sequence[str] = (), unrun: Sequence[Notice] = ()
+    session: Session,
+    judged: Sequence[Judged],
+    notes: Sequence[str] = (),
+    unrun: Sequence[Notice] = (),
+    unverified: Unverified | None = None,
 ) -> Report:
     """The report of these models. A comment is made of what the store holds; the rest is of this job."""
     linked = (replace(each.section, registry_url=_registry_page(session, each.section)) for each in judged)
-    return replace(report_without_links(session, judged, unrun), sections=tuple(linked), notes=tuple(notes))
+    report = report_without_links(session, judged, unrun, unverified)
+    return replace(report, sections=tuple(linked), notes=tuple(notes))
 
 
-def report_without_links(session: Session, judged: Sequence[Judged], unrun: Sequence[Notice] = ()) -> Report:
+def report_without_links(
+    session: Session, judged: Sequence[Judged], unrun: Sequence[Notice] = (), unverified: Unverified | None = None
+) -> Report:
     """The same for a terminal, which has no room for links."""
     return Report(
         sections=tuple(each.section for each in judged),
         context=session.context,
         policy_note=_policy_note(judged),
         unrun=tuple(unrun),
+        unverified=unverified,
     )
 
 

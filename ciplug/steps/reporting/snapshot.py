@@ -11,6 +11,7 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
 from ciplug.steps.unrun_models import unrun_models
+from ciplug.steps.unverified_runs import unverified_runs
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run
@@ -49,8 +50,11 @@ def take(session: Session, runs: Runs, commit: str, model: str | None = None, *,
     """
     chosen = [run] if run else candidates(session, runs, commit, model)
     judged = judged_for_report(session, runs, chosen, named=run is not None)
-    unrun = unrun_models(session, runs, commit) if model is None and run is None else ()
-    return Snapshot.of(session, commit, report_of(session, judged, unrun=unrun))
+    if run is not None:
+        return Snapshot.of(session, commit, report_of(session, judged))
+    unrun = unrun_models(session, runs, commit) if model is None else ()
+    unverified = unverified_runs(session, runs, commit, [each.section for each in judged], model)
+    return Snapshot.of(session, commit, report_of(session, judged, unrun=unrun, unverified=unverified))
 
 
 def _recorded(session: Session, commit: str) -> frozenset[str]:
