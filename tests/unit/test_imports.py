@@ -83,11 +83,11 @@ COMMAND_HELPERS = {
     *(
         f"commands.{name}"
         for name in (
-            "asking",
-            "collected",
+            "collect_output",
             "options",
             "output",
-            "recording",
+            "prompts",
+            "record_output",
             "registry_changes",
             "registry_tables",
             "run_details",
