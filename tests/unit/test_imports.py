@@ -93,6 +93,8 @@ COMMAND_HELPERS = {
             "registry_tables",
             "run_details",
             "run_diff",
+            "run_list",
+            "run_sweep",
             "run_tables",
         )
     ),
