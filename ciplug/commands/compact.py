@@ -8,6 +8,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.config import Keep
 from ciplug.errors import counted
+from ciplug.records.keys import RunKey
 from ciplug.steps.drop_old_files import FilesToDrop, drop_files, files_to_drop
 from ciplug.steps.drop_old_runs import RunsToDrop, drop_runs, runs_to_drop
 from ciplug.steps.fold import fold
@@ -39,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
 def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
     old = runs_to_drop(session, keep)
     _show(old, keep, "would drop" if dry_run else "drops")
-    files = files_to_drop(session, old.runs)
+    files = files_to_drop(session, [RunKey(run.commit, run.id) for run in old.runs])
     if dry_run:
-        if files and files.unneeded:
-            console.say(f"would set {counted(len(files.unneeded), 'file')} aside that only these runs name")
+        if files and files.count:
+            console.say(f"would set {counted(files.count, 'file')} aside that only these runs name")
         return
     # Before the runs: without their records nobody knows what their files were.
     if files:

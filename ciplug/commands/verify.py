@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--attestations", metavar="DIR", help="the folder of 'ciplug attest': its statements are verified, too"
     )
     parser.add_argument(
-        "--fetch", action="store_true", help="read the store; default: what this clone has fetched of it before"
+        "--fetch",
+        action="store_true",
+        help="read the store, even if what this clone has fetched before is enough",
     )
     parser.add_argument(
         "--restore-tags", action="store_true", help="first make the tags of the model that are missing or elsewhere"

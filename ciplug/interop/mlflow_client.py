@@ -32,9 +32,7 @@ def open_client(uri: str, cwd: Path, *, for_reading: bool) -> Any:
     if importlib.util.find_spec("mlflow") is None:
         raise UsageError("MLflow is not installed here", hint="pip install 'ciplug[mlflow]'")
     if uri.partition(":")[0] == "ciplug":
-        raise UsageError(
-            f"{uri} is a store of ciplug", hint="to copy one, see `ciplug runs push --from` and docs/store.md"
-        )
+        raise UsageError(f"{uri} is a store of ciplug", hint="git copies it: docs/store.md")
     path = places.path_of(uri, cwd)
     if for_reading and path is not None:
         _check_store(path)

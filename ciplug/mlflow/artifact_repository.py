@@ -17,6 +17,8 @@ from ciplug.mlflow.place import Place, place_of
 from ciplug.mlflow.view import SCHEME
 
 ARTIFACTS = "ciplug-artifacts:"
+_ARTIFACTS = "artifacts"
+"""The folder of a run, or of a logged model, with its files."""
 
 
 class ArtifactRepository(Base):  # type: ignore[misc, unused-ignore]
@@ -54,14 +56,17 @@ class ArtifactRepository(Base):  # type: ignore[misc, unused-ignore]
 
     @translated
     def list_artifacts(self, path: str | None = None) -> list[Any]:
-        here = self._subject().path
-        wanted = self._subject(path).path
+        above = f"{path.strip('/')}/" if path and path.strip("/") else ""
+        if files.is_owner(f"{self._top}/{above}"):
+            below = self._subject(f"{above}{_ARTIFACTS}")
+            return [FileInfo(f"{above}{_ARTIFACTS}", True, None)] if files.listed(self._place, below) else []
+        subject = self._subject(path)
         found: dict[str, FileInfo] = {}
-        for name, kept in files.listed(self._place, self._subject()).items():
-            if not (below := _below(name, wanted)):
+        for name, kept in files.listed(self._place, subject).items():
+            if not (below_it := _below(name, subject.path)):
                 continue
-            first, slash, _ = below.partition("/")
-            shown = _below(f"{wanted}/{first}" if wanted else first, here)
+            first, slash, _ = below_it.partition("/")
+            shown = above + first
             found[shown] = FileInfo(shown, True, None) if slash else FileInfo(shown, False, kept.size)
         return sorted(found.values(), key=lambda info: info.path)
 

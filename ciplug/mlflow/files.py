@@ -21,7 +21,8 @@ from ciplug.stores.files import hex_of
 if TYPE_CHECKING:
     from ciplug.mlflow.place import Place
 
-_PATH = re.compile(r"(?:[^/]+/)?(?:models/(?P<model>m-[0-9a-f]{32})|(?P<run>[0-9a-f]{32}))/artifacts(?:/(?P<path>.*))?")
+_OWNER = r"(?:[^/]+/)?(?:models/(?P<model>m-[0-9a-f]{32})|(?P<run>[0-9a-f]{32}))"
+_PATH = re.compile(_OWNER + r"/artifacts(?:/(?P<path>.*))?")
 MODELS = "models"
 """The folder of the files of logged models among the artifacts of their run."""
 _MANIFEST_MOST = 256 * 1024 * 1024
@@ -48,6 +49,11 @@ def parse_path(path: str) -> Subject:
     if match["model"]:
         return Subject(state.model_key(match["model"]).id, match["model"], below)
     return Subject(match["run"], None, below)
+
+
+def is_owner(path: str) -> bool:
+    """Whether a path names a run or a logged model itself: the folder above its artifacts."""
+    return re.fullmatch(_OWNER, path.strip("/")) is not None
 
 
 def _checked(path: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,10 @@ class Journals:
     def forget(self, folders: list[Path]) -> None:
         """Take note that this process has sent these entries."""
         self._own.update(folders)
+
+    def drop(self, ids: Collection[str]) -> None:
+        """Forget what this process has sent of these: it was removed from the store."""
+        self.sent = {key: data for key, data in self.sent.items() if subject_of(key) not in ids}
 
     def _take_sealed(self, folder: Path, found: dict[str, Local]) -> None:
         if folder not in self._sealed:

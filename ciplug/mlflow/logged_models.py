@@ -106,12 +106,6 @@ class LoggedModels:
         self._model(model_id)
         self._change_model(model_id, {"lifecycle": "deleted"})
 
-    def _get_deleted_logged_models(self, older_than: int = 0) -> list[str]:
-        until = _now() - older_than
-        with self.place.lock:
-            every = self.place.base.logged_models(self.place.look())
-        return [one.id for one in every.values() if one.deleted and one.updated <= until]
-
     def _log_model_metric(self, run_id: str, metric: Any) -> None:
         """Keep a metric of a run that is about a logged model with the model, too."""
         kept = state.ModelMetric(

@@ -9,9 +9,12 @@ from mlflow.entities.model_registry.model_version_stages import (
     DEFAULT_STAGES_FOR_GET_LATEST_VERSIONS as ACTIVE_STAGES,
 )
 from mlflow.entities.model_registry.model_version_stages import get_canonical_stage as canonical_stage
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.artifact.utils.models import _parse_model_uri as parse_model_uri
 from mlflow.store.model_registry.abstract_store import AbstractStore as AbstractRegistryStore
 from mlflow.store.tracking.abstract_store import AbstractStore as AbstractTrackingStore
+from mlflow.utils import validation
 from mlflow.utils.name_utils import _generate_random_name as random_name
 from mlflow.utils.search_utils import (
     SearchExperimentsUtils,
@@ -21,9 +24,6 @@ from mlflow.utils.search_utils import (
     SearchUtils,
 )
 from mlflow.utils.uri import append_to_uri_path, resolve_uri_if_local
-from mlflow.utils.validation import (
-    _parse_experiment_id as parse_experiment_id,
-)
 from mlflow.utils.validation import (
     _validate_batch_log_data as validate_batch_data,
 )
@@ -47,12 +47,6 @@ from mlflow.utils.validation import (
 )
 from mlflow.utils.validation import (
     _validate_metric as validate_metric,
-)
-from mlflow.utils.validation import (
-    _validate_model_alias_name as validate_model_alias_name,
-)
-from mlflow.utils.validation import (
-    _validate_model_alias_name_reserved as validate_model_alias_name_reserved,
 )
 from mlflow.utils.validation import (
     _validate_model_name as validate_model_name,
@@ -124,6 +118,28 @@ __all__ = [
     "validate_tag_name",
     "without_prompts",
 ]
+
+
+def _either(*names: str) -> Any:
+    """The validator that has one of these names, the newest first. Raises ImportError."""
+    for name in names:
+        if hasattr(validation, name):
+            return getattr(validation, name)
+    raise ImportError(f"ciplug does not know this version of MLflow: its validation has no {names[0]}")
+
+
+validate_model_alias_name = _either("_validate_alias_name", "_validate_model_alias_name")
+validate_model_alias_name_reserved = _either("_validate_alias_name_reserved", "_validate_model_alias_name_reserved")
+
+
+def parse_experiment_id(value: str | int) -> int:
+    """Return the number of an experiment. Raises MlflowException for what cannot be one."""
+    try:
+        return int(value)
+    except (ValueError, TypeError):
+        raise MlflowException(
+            f"Invalid experiment ID '{value}': must be a valid integer.", INVALID_PARAMETER_VALUE
+        ) from None
 
 
 def model_conditions(filter_string: str | None) -> list[Any]:

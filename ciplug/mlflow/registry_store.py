@@ -68,10 +68,11 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
         return model
 
     def _version(self, name: str, version: str | int, *, fresh: bool = False) -> tuple[Model, Version]:
-        number = mlflow_names.validate_model_version(version)
+        # It returns the number since 3.14.
+        mlflow_names.validate_model_version(version)
         mlflow_names.validate_model_name(name)
         model = self._view.model(name, fresh=fresh)
-        found = model.by_number.get(int(number)) if model.exists else None
+        found = model.by_number.get(int(version)) if model.exists else None
         if found is None or found.hidden:
             raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
         return model, found

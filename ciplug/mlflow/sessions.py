@@ -360,6 +360,11 @@ class Sessions:
         except CiplugError as problem:
             console.tell([problem_note(problem)])
 
+    def seal(self, subject: str) -> None:
+        """Seal what this process has changed about a run, an experiment or a logged model."""
+        with self._place.lock:
+            self._seal_change(subject, last=True)
+
     def seal_changes(self, quiet: float = 0.0, *, last: bool = False) -> None:
         """Seal all changes to which nothing was added for so many seconds."""
         with self._place.lock:

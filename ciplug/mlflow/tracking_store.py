@@ -26,6 +26,7 @@ from ciplug.mlflow.errors import translated
 from ciplug.mlflow.logged_models import LoggedModels
 from ciplug.mlflow.metric_history import MetricHistory
 from ciplug.mlflow.place import place_of
+from ciplug.mlflow.removal import Removal
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.unsupported import Unsupported
 
@@ -33,7 +34,7 @@ _DATASETS_MOST = 1_000
 _PAGE_MOST = 50_000
 
 
-class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.AbstractTrackingStore):
+class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_names.AbstractTrackingStore):
     """The store of a checkout. Nothing is opened, or fetched, before it is used."""
 
     DEFAULT_EXPERIMENT_ID = state.DEFAULT_ID
@@ -246,12 +247,6 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, mlflow_names.Abstr
         self._run(run_id)
         self.place.sessions.log(run_id, {"lifecycle": "active"})
         self.place.sessions.reset_active()
-
-    def _get_deleted_runs(self, older_than: int = 0) -> list[str]:
-        experiments = self._known_experiments()
-        every = Table(self.place.base, self.place.look()).search(experiments, (), {"deleted"}, (), (), 0, None)
-        until = _now() - older_than
-        return [run.id for run in every.runs if (run.end or run.start or 0) <= until]
 
     # Logging
 

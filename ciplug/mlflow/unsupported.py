@@ -110,18 +110,21 @@ IMPLEMENTED_REGISTRY = frozenset(
     }
 )
 """What the registry's store does itself."""
-_WEBHOOKS = frozenset({"create_webhook", "get_webhook", "update_webhook", "delete_webhook", "test_webhook"})
-
-
-def inherited_registry() -> set[str]:
-    """MLflow's own code does these by means of the other methods: copies, and prompts, which are registered models."""
-    every = public_methods(mlflow_names.AbstractRegistryStore)
-    return every - IMPLEMENTED_REGISTRY - EMPTY_REGISTRY.keys() - _WEBHOOKS
-
+INHERITED_REGISTRY = frozenset(
+    {
+        "copy_model_version",
+        *("create_prompt", "get_prompt", "search_prompts", "delete_prompt", "set_prompt_tag", "delete_prompt_tag"),
+        *("create_prompt_version", "get_prompt_version", "get_prompt_version_by_alias", "search_prompt_versions"),
+        *("delete_prompt_version", "set_prompt_version_tag", "delete_prompt_version_tag"),
+        *("set_prompt_alias", "delete_prompt_alias"),
+        *("link_prompt_version_to_model", "link_prompt_version_to_run", "link_prompts_to_trace"),
+    }
+)
+"""MLflow's own code does these by means of the other methods: copies, and prompts, which are registered models."""
 
 UnsupportedRegistry: Any = type(
     "UnsupportedRegistry",
     (),
-    _unsupported(mlflow_names.AbstractRegistryStore, IMPLEMENTED_REGISTRY | inherited_registry(), EMPTY_REGISTRY),
+    _unsupported(mlflow_names.AbstractRegistryStore, IMPLEMENTED_REGISTRY | INHERITED_REGISTRY, EMPTY_REGISTRY),
 )
 """The same for the registry."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -80,6 +80,12 @@ class View:
             local = self.journals.read()
             self.base.refresh((SERVER_AGE if self.is_server else CLIENT_AGE) if max_age is None else max_age)
             return local
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Take note that these runs, experiments and logged models were removed from the store."""
+        with self.lock:
+            self.journals.drop(ids)
+            self.base.refresh(0.0)
 
     def run(self, run_id: str) -> RunState | None:
         with self.lock:

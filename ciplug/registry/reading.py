@@ -46,17 +46,16 @@ def read(
     """
     start = snapshots.newest(name) if snapshots else None
     tail: Ledger | None = None
-    stated = False
     if start is not None and not (with_times and start.times is None):
         tail = _tail(log, name, start, is_signed)
     if tail is None and signers is not None and not with_times:
         found = states.read(log, name, signers, is_signed)
         if found is not None:
-            start, tail, stated = Snapshot(found.model, found.head, None), found.tail, True
+            start, tail = Snapshot(found.model, found.head, None), found.tail
     if start is None or tail is None:
         start, tail = Snapshot(Model(name), Head(0, "")), ledger.read(log, name)
     counts = counting(tail.events, is_signed)
-    return _fold(start, tail, counts, origin_in(log, is_signed), snapshots, keep=stated)
+    return _fold(start, tail, counts, origin_in(log, is_signed), snapshots)
 
 
 def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> Ledger | None:
@@ -69,10 +68,8 @@ def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> L
     return None if is_signed and any(event.type == Vouch.type for event in tail.events) else tail
 
 
-def _fold(
-    start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None, *, keep: bool
-) -> Reading:
-    """Fold the events after a state, and keep the states of the way that are worth it, or with `keep` the last."""
+def _fold(start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None) -> Reading:
+    """Fold the events after a state, and keep the states of the way that are worth it."""
     model = start.model
     end = tail.head.digest if tail.head else None
     digests = [*(event.previous for event in tail.events[1:]), end]
@@ -82,7 +79,7 @@ def _fold(
             snapshots.keep(Snapshot(model, Head(event.seq, own)), newest=False)
     times = None if start.times is None else [*start.times, *(event.created for event in tail.events)]
     # A renaming that is half written may still change what came before.
-    if snapshots and tail.head and not model.awaits and (keep or len(tail.events) >= STALE):
+    if snapshots and tail.head and not model.awaits and len(tail.events) >= STALE:
         snapshots.keep(Snapshot(model, tail.head, times), newest=True)
     return Reading(model, tail, times)
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ciplug import ci
 from ciplug.ci.base import Checkout
 from ciplug.ci.identity import Identity, identify
 from ciplug.git import commits, published
-from ciplug.git.workspace import Workspace
+from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context, PublishedAt
+
+
+def job_in(cwd: Path, env: Mapping[str, str]) -> Context:
+    """The facts about the job of this environment and folder. Raises GitError for a repository that git refuses."""
+    workspace = discover(cwd, ci.workspace_of(env))
+    return context_of(env, workspace, identity_of(env, workspace, keeps_own_runs=True))
 
 
 def identity_of(env: Mapping[str, str], workspace: Workspace | None, *, keeps_own_runs: bool) -> Identity | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug.errors import CiplugError
-from ciplug.records.run import Run
+from ciplug.records.run import File
 from ciplug.steps import placing
 from ciplug.steps.fetch import MANIFEST_MOST
 from ciplug.stores.files import Files, hex_of
@@ -28,10 +28,10 @@ class KeptFile:
         return f"{self.run}: {self.path}"
 
 
-def kept_files(run: Run, key: str) -> dict[str, list[KeptFile]]:
-    """Place → the artifacts of a run that are kept there."""
+def kept_files(artifacts: Iterable[File], key: str) -> dict[str, list[KeptFile]]:
+    """Place → those of the artifacts of a run that are kept there."""
     places: dict[str, list[KeptFile]] = {}
-    for file in run.artifacts:
+    for file in artifacts:
         if file.store:
             kept = KeptFile(key, file.path, file.digest, file.kind == "folder")
             places.setdefault(file.store, []).append(kept)

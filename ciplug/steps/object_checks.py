@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from ciplug.errors import RecordError
 from ciplug.records import beside, read
@@ -17,6 +17,7 @@ from ciplug.records.keys import (
     parse_late_series,
     parse_run,
 )
+from ciplug.records.run import File
 from ciplug.steps.kept_files import KeptFile, kept_files
 from ciplug.steps.set_aside import damage
 from ciplug.stores.base import Problem
@@ -55,7 +56,7 @@ class ObjectChecks:
                     self._of_beside[key] = problem.message.removeprefix(f"{key}: ")
             elif parse_amendment(key):
                 try:
-                    read.amendment(data, key)
+                    self._note_files(key, read.amendment(data, key).artifacts)
                 except RecordError as problem:
                     self._of_amendments[key] = _words(problem)
             elif key.startswith(EVERY_VERDICT) and (why := damage(key, data)):
@@ -68,7 +69,10 @@ class ObjectChecks:
             self._of_runs[key] = _words(problem)
             return
         self.runs += 1
-        for place, files in kept_files(run, key).items():
+        self._note_files(key, run.artifacts)
+
+    def _note_files(self, key: str, artifacts: Iterable[File]) -> None:
+        for place, files in kept_files(artifacts, key).items():
             self._kept.setdefault(place, []).extend(files)
 
     def problems(self, reported: Collection[str]) -> Iterator[Problem]:

@@ -35,6 +35,9 @@ MLFLOWS = {
     # With ciplug beside it: MLflow's client and server use a ciplug store, where that is asked for.
     "newest": ["mlflow==3.17.2", "psutil", "xgboost-cpu", "lightgbm", "-e", str(ROOT)],
     "skinny": ["mlflow-skinny==3.17.2"],
+    # The ends of what the extras allow.
+    "first": ["mlflow-skinny==3.13.0", "-e", str(ROOT)],
+    "last": ["mlflow-skinny==3.17.2", "-e", str(ROOT)],
     # The oldest of the major version 2. It imports pkg_resources.
     "oldest": ["mlflow-skinny==2.0.1", "setuptools<80"],
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ciplug.errors import StoreError
+from ciplug.errors import CiplugError, StoreError
 from ciplug.steps.session import Session
 from ciplug.stores import is_git
 
@@ -14,12 +14,12 @@ def offline(session: Session) -> Session:
     return replace(session, offline=True, context=replace(session.context, target_branch=None))
 
 
-def not_here(session: Session, problem: StoreError) -> StoreError:
+def not_here(session: Session, problem: CiplugError) -> CiplugError:
     """The error for what the cache does not have; any other one as it is."""
-    if not session.offline or not is_git(session.store_uri):
+    if not isinstance(problem, StoreError) or not session.offline or not is_git(session.store_uri):
         return problem
     return StoreError(
         f"the cache of this clone lacks something that the chain needs: {problem.message}",
-        hint="read the store itself: add --fetch",
+        hint="it is in the store, which cannot be read: see why with --fetch",
         cause=problem.cause,
     )

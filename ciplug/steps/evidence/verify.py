@@ -11,7 +11,7 @@ from typing import Any
 
 from ciplug.attestation.documents import PROVENANCE, STATEMENTS
 from ciplug.config.stages import Stage
-from ciplug.errors import BrokenLog, Cause, CiplugError, RecordError, StoreError
+from ciplug.errors import BrokenLog, Cause, CiplugError, NotFound, RecordError, RemoteError, StoreError
 from ciplug.git.branch_files import Tree
 from ciplug.git.objects import read_objects
 from ciplug.git.run import run_git
@@ -61,7 +61,7 @@ class Request:
     attestations: Path | None = None
     """A folder with the documents of `ciplug attest`."""
     fetch: bool = False
-    """Read the store itself, not what this clone fetched last."""
+    """Read the store itself, even where what this clone fetched last is enough."""
 
 
 class _Walk:
@@ -95,15 +95,26 @@ def verify(session: Session, request: Request) -> Chain:
     Raises NotFound for a name of nothing, BrokenLog for a log whose chain is broken, StoreError where this clone lacks
     what the chain needs.
     """
-    session = session if request.fetch else offline(session)
+    if request.fetch:
+        return _verify(session, request)
+    # What this clone has fetched is enough for most, at once and without the network.
+    here = offline(session)
+    chain: Chain | None = None
+    lacking: CiplugError | None = None
+    try:
+        chain = _verify(here, request)
+        if not (chain.broken and chain.broken.fault is Fault.NO_BYTES):
+            return chain
+    except (NotFound, StoreError) as problem:
+        if isinstance(problem, BrokenLog) and problem.cause is not Cause.LOST:
+            raise
+        lacking = problem
     try:
         return _verify(session, request)
-    except BrokenLog as problem:
-        if session.offline and problem.cause is Cause.LOST:
-            raise not_here(session, problem) from None
-        raise
-    except StoreError as problem:
-        raise not_here(session, problem) from None
+    except RemoteError as unreachable:
+        if chain:
+            return chain
+        raise not_here(here, lacking or unreachable) from None
 
 
 def _verify(session: Session, request: Request) -> Chain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 
 from ciplug.errors import Cause, Conflict, StoreError
@@ -95,11 +96,15 @@ class BucketLog:
                 self._bucket.delete(_head_name(log))
 
     def state(self, log: str) -> bytes | None:
-        return self._bucket.get(_state_name(log))
+        data = self._bucket.get(_state_name(log))
+        try:
+            return data and zlib.decompress(data)
+        except zlib.error:
+            return data
 
     def put_state(self, log: str, data: bytes) -> None:
         # Of two that are put at once either may stay: both are named by an entry.
-        self._bucket.put(_state_name(log), data)
+        self._bucket.put(_state_name(log), zlib.compress(data, 1))
 
     def logs(self, prefix: str) -> list[str]:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))
@@ -139,7 +144,7 @@ def _head_name(log: str) -> str:
 
 
 def _state_name(log: str) -> str:
-    return f"states/{log}.lines"
+    return f"states/{log}.lines.z"
 
 
 def _entry_name(log: str, seq: int) -> str:

@@ -9,7 +9,7 @@ Layout (format 1)
     objects/<key>         what has been folded and is not a row of a segment, as it is
     logs/<log>/<seq>.json entries of logs
     heads/<log>.json      the head of a log, as its last writer has left it
-    states/<log>.lines    the state that is kept beside a log
+    states/<log>.lines.z  the state that is kept beside a log
 
 Every name is written once, by put-if-absent where writers could race, so nobody waits for anybody. A claim says all
 that its fold does, so any number of processes may carry it out, and be killed while they do: the next one finishes it.

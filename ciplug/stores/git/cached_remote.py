@@ -61,6 +61,10 @@ class CachedRemote(GitRemote):
         ).stdout.decode()
         return {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
 
+    def point(self, ref: str, oid: str) -> None:
+        """Set one of our own refs, as a fetch would."""
+        run_git("update-ref", ref, oid, cwd=self.repository, env=self.env, check=False)
+
     def forget(self, ref: str) -> None:
         """Take away one of our own refs."""
         run_git("update-ref", "-d", ref, cwd=self.repository, env=self.env, check=False)

@@ -12,7 +12,7 @@ from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, root_tree
 from ciplug.stores.git.moves import move_refs
 from ciplug.stores.git.objects import LooseObjects
-from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.refs import OUR_TIP, Refs
 from ciplug.stores.git.series import SeriesMove
 from ciplug.stores.git.snapshot import Snapshot
 from ciplug.stores.git.view import View
@@ -57,6 +57,9 @@ def push_tip(
     moves.update({ref: (None, oid) for ref, oid in change.tags.items()})
     spare = dict([refs.keep]) if before is None else None
     result = move_refs(remote, moves, first=first, spare=spare)
+    if result.ok:
+        # What this clone has written it can read without a fetch.
+        remote.point(OUR_TIP, commit)
     return result, replace(view, tip=commit, keep=keep, content=content, parents=(commit,))
 
 
