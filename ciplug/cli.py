@@ -28,6 +28,9 @@ COMMANDS = {
     "collect": "record the runs that other jobs hand over in bundles",
     "runs": "list, show, compare and amend recorded runs",
     "leaderboard": "the best runs by a metric",
+    "history": "a metric over the commits of a branch, and the commits that moved it",
+    "blame": "which commit moved a metric, and how sure that is",
+    "bisect": "find the commit that moved a metric by training those between",
     "compare": "compare the run of a commit with its baseline",
     "report": "write or post the report of a commit",
     "gate": "judge a run by the gates of ciplug.yaml",
@@ -122,7 +125,11 @@ def _run(argv: list[str]) -> int:
         return 2
     command = import_module(f"ciplug.commands.{module_of(name)}")
     made = parser(name)
-    arguments, unknown = made.parse_known_args(argv[1:])
+    own, trailing = argv[1:], []
+    if getattr(command, "COMMAND_AFTER_DASHES", False) and "--" in own:
+        # argparse would take options after a positional argument for words of the command.
+        own, trailing = own[: own.index("--")], own[own.index("--") + 1 :]
+    arguments, unknown = made.parse_known_args(own)
     if unknown:
         made.print_usage(sys.stderr)
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
@@ -132,6 +139,7 @@ def _run(argv: list[str]) -> int:
         hint = f"did you mean '{meant}'?" if meant else f"see: ciplug {name} --help"
         console.complain(f"unrecognized arguments: {' '.join(unknown)}", hint)
         return 2
+    arguments.trailing = trailing
     console.set_level(quiet=arguments.quiet, verbose=arguments.verbose)
     return int(command.run(arguments))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,10 @@ from ciplug.errors import counted, listed
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
+from ciplug.reports.pages import template
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from ciplug.records.comparison import MetricDelta, Side
     from ciplug.records.run import Run
     from ciplug.records.series import Series
@@ -33,7 +31,7 @@ def render(report: Report) -> str:
     sections = model.by_verdict(report)
     single = sections[0] if len(sections) == 1 else None
     outcome = report.outcome
-    return _template().render(
+    return template("report.html.jinja").render(
         title=_title(sections),
         outcome=outcome,
         words=_overall(report),
@@ -54,25 +52,6 @@ def render(report: Report) -> str:
 def _unverified_rows(report: Report) -> list[list[str]]:
     rows = report.unverified.rows if report.unverified else []
     return [[untrusted.clean(cell, CELL_LIMIT) for cell in row] for row in rows]
-
-
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def visible(value: Any) -> Any:
-        return untrusted.clean(value, 2000) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("ciplug.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja")
 
 
 def _title(sections: Sequence[ModelSection]) -> str:
