@@ -271,7 +271,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
 
     from ciplug.reports.untrusted import clean
 
-    for model, version in held_stages(session, [(target.model, target.key.id) for target in targets]):
+    for model, version in held_stages(session, {target.key.id for target in targets}):
         stage, name, run = version.stage.lower(), clean(model, 120), (version.run or "")[:12]
         console.complain(
             f"warning: version {version.number} of '{name}' comes from run {run} and stays in {stage}",
