@@ -107,3 +107,9 @@ def test_what_was_before_a_loss_are_the_runs_before_the_two_that_were_compared()
     lucky = [*level(20, 0.85, 0.001), 0.9, *level(20, 0.85, 0.001, 2)]
     found = audited(Past(branch=lucky), higher_is_better=True, max_regression=0.02)
     assert (found.catches, found.false_fails) == (0, 1)
+
+
+def test_a_loss_of_which_less_than_half_stays_was_noise() -> None:
+    partly = [*level(20, 0.9, 0.001), 0.8, *level(20, 0.87, 0.001, 2)]
+    found = audited(Past(branch=partly), higher_is_better=True, max_regression=0.05)
+    assert (found.catches, found.false_fails) == (0, 1)

@@ -302,3 +302,8 @@ def test_many_slices_are_shortened() -> None:
     assert shown[10].reason == "2 more slices: fail, the worst is f10"
     assert shown[11].reason == "3 slices: pass, the worst is p2" and shown[11].notes == ("n2", "n1", "n0")
     assert [found.slice for found in slices.shortened(passed[:1])] == ["p0"]
+
+
+def test_a_baseline_of_zero_is_a_number() -> None:
+    facts = result(candidate=0.25, baseline=0.0, limit=0.0)
+    assert reasons.comparison(facts, Rule(higher_is_better=True)) == "0.25 is 0.25 better than the baseline's 0"
