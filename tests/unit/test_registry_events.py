@@ -19,7 +19,7 @@ from ciplug.registry.events import wrap
 from ciplug.registry.model import Model
 from ciplug.registry.reading import read_model
 from ciplug.registry.rules import broken_rules
-from ciplug.registry.state import fold
+from ciplug.registry.state import Renaming, fold
 from ciplug.stores.base import Head
 from tests.registry_samples import STAMP, event
 
@@ -213,6 +213,30 @@ def test_a_yanked_version_is_neither_promoted_nor_brought_back_nor_named() -> No
 def test_a_free_move_is_found_only_where_a_policy_gates_the_stage() -> None:
     move = moves.MoveFreely(version=1, stage="Production", from_stage="Archived")
     assert wrong(move, gated=()) == []
+
+
+def test_the_stages_in_force_then_decide() -> None:
+    own = replace(promoted(2, "qa", "Archived"), ladder=("qa", "live"))
+    assert wrong(own) == []
+    assert any("not one of the stages Staging, Production" in words for words in wrong(replace(own, ladder=())))
+
+
+def test_a_renaming_brings_no_stage_without_evidence() -> None:
+    event = made([labels.MovedFrom(other="red", until=1, digest="d")])
+    taken = after(labels.SetAlias(alias="Staging", version=1), labels.SetAlias(alias="champion", version=2))
+    found = broken_rules("wine", event, LADDER, gated=LADDER, origin=lambda name, payload: Renaming(taken))
+    assert [words for _, words in found] == [
+        "takes over a version of 'red' in Production without evidence",
+        "takes over the name of the stage Staging as an alias",
+    ]
+
+
+def test_a_version_holds_a_stage_once_the_last_holder_last() -> None:
+    model = after()
+    assert model.held["Production"] == (1, 2, 3)
+    assert model.with_holder("Production", 1).held["Production"] == (2, 3, 1)
+    assert model.with_holder("Production", 1, without=3).held["Production"] == (2, 1)
+    assert model.with_holder("Production", 9) is model
 
 
 # Renaming: two logs
