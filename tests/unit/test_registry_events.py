@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from ciplug.registry.model import Model
 from ciplug.registry.reading import read_model
 from ciplug.registry.rules import broken_rules
 from ciplug.registry.state import Renaming, fold
+from ciplug.registry.tags import tags_of
 from ciplug.stores.base import Head
 from tests.registry_samples import STAMP, event
 
@@ -237,6 +239,30 @@ def test_a_version_holds_a_stage_once_the_last_holder_last() -> None:
     assert model.with_holder("Production", 1).held["Production"] == (2, 3, 1)
     assert model.with_holder("Production", 1, without=3).held["Production"] == (2, 1)
     assert model.with_holder("Production", 9) is model
+
+
+def test_a_version_that_comes_and_one_that_leaves_have_their_tags() -> None:
+    first, second = "a" * 40, "b" * 40
+    log: list[Payload] = [
+        Register(version=1, run="run-1", commit=first),
+        promoted(1, "Staging", "None"),
+        Register(version=2, run="run-2", commit=second),
+        promoted(2, "Staging", "None", 1),
+        labels.DeleteVersion(version=2),
+        Register(version=3, run="run-3", commit=first),
+        promoted(3, "Staging", "None"),
+    ]
+    states = [fold("wine", made(log[:count])) for count in range(len(log) + 1)]
+    tags = [tags_of(before, now, seq) for seq, (before, now) in enumerate(pairwise(states), 1)]
+    assert [[(tag.name, tag.commit[0]) for tag in one] for one in tags] == [
+        [("wine@v1", "a"), ("wine@v1.0.0", "a")],
+        [("wine#staging#2", "a")],
+        [("wine@v2", "b"), ("wine@v2.0.0", "b")],
+        [("wine#staging#4", "b"), ("wine#staging!#4", "a")],
+        [("wine#staging!#5", "b")],
+        [("wine@v3", "a")],
+        [],
+    ]
 
 
 # Renaming: two logs
