@@ -64,6 +64,10 @@ class ModelSection:
     """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its values step by step."""
+    compared_series: Mapping[str, Series] = field(default_factory=dict)
+    """The same of the baseline's run."""
+    bounds: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    """Metric → what gates allow, as `min` or `max` and the number."""
     gated: tuple[str, ...] = ()
     """The metrics that gates look at."""
     show: tuple[str, ...] = ()

@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold", "attestation", "interop"),
+        *("reports", "stats", "steps", "health", "scaffold", "attestation", "interop"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.
@@ -84,6 +84,7 @@ COMMAND_HELPERS = {
         f"commands.{name}"
         for name in (
             "collect_output",
+            "metric_changes",
             "options",
             "output",
             "prompts",
@@ -92,6 +93,8 @@ COMMAND_HELPERS = {
             "registry_tables",
             "run_details",
             "run_diff",
+            "run_list",
+            "run_sweep",
             "run_tables",
         )
     ),
