@@ -22,7 +22,6 @@ from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:
@@ -236,6 +235,8 @@ def view_of(session: Session) -> View:
 
     Raises StoreError where it was never asked on this machine.
     """
+    from ciplug.steps.signatures import judged_runs  # a training that resumes nothing reads no policy
+
     runs = judged_runs(session)
     try:
         _ = runs.catalog
