@@ -377,12 +377,21 @@ class Runs:
 
     def series(self, run: Run) -> dict[str, Series]:
         """Step series by metric, with what was logged late; empty where the run logged none."""
+        return self.series_of([run])[0]
+
+    def series_of(self, runs: Sequence[Run]) -> list[dict[str, Series]]:
+        """What `series` returns of each of these runs, in one read."""
+        keys = [self._series_keys(run_key(run)) for run in runs]
+        data = self._read([key for of in keys for key in of])
+        return [self._merged_series(run_key(run), of, data) for run, of in zip(runs, keys, strict=True)]
+
+    def _series_keys(self, key: RunKey) -> list[str]:
+        late = sorted(filter(None, map(parse_late_series, self.beside_amendments(key))), key=lambda k: k.order)
+        return [key.series, *(one.series for one in late)]
+
+    def _merged_series(self, key: RunKey, keys: Iterable[str], data: Mapping[str, bytes]) -> dict[str, Series]:
         from ciplug.records.series import decode, merge
 
-        key = run_key(run)
-        late = sorted(filter(None, map(parse_late_series, self.beside_amendments(key))), key=lambda k: k.order)
-        keys = [key.series, *(one.series for one in late)]
-        data = self._read(keys)
         return merge(
             [decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one, key))]
         )

@@ -483,6 +483,15 @@ def test_one_slice_that_falls_fails_though_the_whole_does_not() -> None:
     assert relative.gates[1].limit == pytest.approx(0.05 * (worst.baseline or 0))
 
 
+def test_a_percentage_of_a_slice_is_of_the_slice() -> None:
+    italian = [n for n, country in enumerate(WHERE) if country == "it" and RIGHT[n]]
+    right = [ok and n not in italian[:8] for n, ok in enumerate(RIGHT)]
+    base, new = table(RIGHT, country=WHERE), table(right, country=WHERE)
+    assert sliced(new, base, max_regression="20%").outcome == "PASS"
+    assert sliced(new, base, max_regression={"abs": 0.001, "rel": "20%"}).outcome == "PASS"
+    assert sliced(new, base, max_regression=0.001).outcome != "PASS"
+
+
 def test_bounds_of_slices_need_no_baseline() -> None:
     verdict = sliced(table(RIGHT, country=WHERE), None, min=0.99)
     assert [g.outcome for g in verdict.gates] == ["PASS", *["FAIL"] * 4]

@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold", "attestation", "interop"),
+        *("reports", "stats", "steps", "health", "scaffold", "attestation", "interop"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.
@@ -83,15 +83,18 @@ COMMAND_HELPERS = {
     *(
         f"commands.{name}"
         for name in (
-            "asking",
-            "collected",
+            "collect_output",
+            "metric_changes",
             "options",
             "output",
-            "recording",
+            "prompts",
+            "record_output",
             "registry_changes",
             "registry_tables",
             "run_details",
             "run_diff",
+            "run_list",
+            "run_sweep",
             "run_tables",
         )
     ),
