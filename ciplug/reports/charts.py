@@ -21,8 +21,17 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Line:
+    """A further line of a chart."""
+
+    kind: str
+    """Classes of the style sheet: `baseline`, `second`, or both."""
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One line over x. A y that is not finite is a gap, and so are points whose x is not."""
+    """A line over x, and others beside it. A y that is not finite is a gap, and so are points whose x is not."""
 
     title: str
     description: str
@@ -39,6 +48,8 @@ class Chart:
     """Draws a horizontal line at each y, with a word: what gates allow."""
     marks: Sequence[tuple[float, str]] = ()
     """Draws a vertical line at each x, with a word: what happened there."""
+    others: Sequence[Line] = ()
+    """Drawn under the first line."""
     width: int = WIDTH
 
 
@@ -51,13 +62,15 @@ def svg(chart: Chart, ident: str) -> str:
     finite = [p for p in points if math.isfinite(p[1])]
     if not finite:
         return ""
-    levels = [y for _, y in finite]
+    others = [(line, _thin([p for p in line.points if math.isfinite(p[0])])) for line in chart.others]
+    levels = [y for each in (points, *(drawn for _, drawn in others)) for _, y in each if math.isfinite(y)]
     if chart.reference is not None and math.isfinite(chart.reference):
         levels.append(chart.reference)
     levels += [y for y, _ in chart.bounds]
     y_ticks = ticks(min(levels), max(levels))
     low, high = min(y_ticks[0], *levels), max(y_ticks[-1], *levels)
-    first, last = min(x for x, _ in points), max(x for x, _ in points)
+    places = [x for each in (points, *(drawn for _, drawn in others)) for x, _ in each]
+    first, last = min(places), max(places)
 
     def x_at(x: float) -> float:
         return _LEFT + (chart.width - _LEFT - _RIGHT) * (0.5 if first == last else figures.share(x, first, last))
@@ -86,6 +99,8 @@ def svg(chart: Chart, ident: str) -> str:
         parts.append(
             _word(x + 3, _TOP + 8, word, "start") if x < chart.width / 2 else _word(x - 3, _TOP + 8, word, "end")
         )
+    for line, drawn in others:
+        parts += _line([(x_at(x), y_at(y) if math.isfinite(y) else math.nan) for x, y in drawn], f"line {line.kind}")
     parts += _line([(x_at(x), y_at(y) if math.isfinite(y) else math.nan) for x, y in points])
     if chart.last_only and math.isfinite(points[-1][1]):
         parts.append(_dot(x_at(points[-1][0]), y_at(points[-1][1]), 3.5))
@@ -141,7 +156,7 @@ def _x_axis(first: float, last: float, chart: Chart) -> list[str]:
     return parts
 
 
-def _line(places: Sequence[Point]) -> list[str]:
+def _line(places: Sequence[Point], name: str = "line") -> list[str]:
     """One polyline for each stretch without a gap; a single point between two gaps is a dot."""
     stretches: list[list[Point]] = [[]]
     for place in places:
@@ -155,7 +170,7 @@ def _line(places: Sequence[Point]) -> list[str]:
             parts.append(_dot(*stretch[0], 2.2))
         elif stretch:
             joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in stretch)
-            parts.append(f'<polyline class="line" points="{joined}"/>')
+            parts.append(f'<polyline class="{name}" points="{joined}"/>')
     return parts
 
 

@@ -318,7 +318,8 @@ def finish(
             *_other_seeds(seed, logged, values.params, inputs.seed_key),
         ]
         reported = [*problems, *own.problems, *(input_problems if complete else [])]
-        objects = objects_of(run, values.series, reported, values.examples, logged.texts)
+        series = masks.names(values.series, "metric")
+        objects = objects_of(run, series, reported, values.examples, logged.texts)
         objects = signed(job.env, objects, trusted=run.provenance.context.trusted)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
         return Recorded(run, sealed, tuple(reported), tuple(notes))

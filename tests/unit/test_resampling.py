@@ -47,6 +47,22 @@ def test_a_difference_that_is_always_the_same(value: float, p: float) -> None:
     assert (result.low, result.high, result.p) == pytest.approx((value, value, p))
 
 
+def test_the_bounds_of_a_mean_are_the_last_that_the_tail_reaches() -> None:
+    """All sums of ten draws, counted out."""
+    from scipy import stats
+
+    differences = np.array([1, 0, -1, 0, 1, 2, -2, 0, 1, 0])
+    chances = np.array([1.0])
+    for _ in differences:
+        chances = np.convolve(chances, np.bincount(differences + 2) / 10)
+    below = np.cumsum(chances) - chances
+    tail = stats.norm.sf(stats.t.isf(0.05, 9) * math.sqrt(10 / 9))
+    result = resampling.bootstrap_mean(differences.astype(np.float64), UP)
+    assert isinstance(result, Interval)
+    assert result.low * 10 == pytest.approx(np.flatnonzero(below <= tail)[-1] - 20)
+    assert result.high * 10 == pytest.approx(np.flatnonzero(below + chances >= 1 - tail)[0] - 20)
+
+
 def test_the_bounds_of_a_score_are_percentiles_of_its_resamples() -> None:
     from scipy import stats
 
