@@ -30,7 +30,6 @@ from ciplug.steps.read_artifacts import read_artifacts
 from ciplug.steps.record import REDACT, lines_left_out, masked_notes, masks_of, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 from ciplug.tracking.amended import NO_CHANGES, changes
 
@@ -86,6 +85,8 @@ def _waiting(session: Session, spools: Sequence[Spool], run_id: str) -> Target |
 
 
 def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
+    from ciplug.steps.signatures import judged_runs  # a run that is not resumed reads no policy
+
     runs = judged_runs(session)
     try:
         shown = runs.get(run_id, session.head)

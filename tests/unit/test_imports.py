@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *RECORDS,
         *("gates", "git", "strict_yaml", "capture", "config", "console", "forges", "steps", "stores"),
     },
-    "api": {*RECORDS, "console", "capture", "steps"},
+    "api": {*RECORDS, "console", "capture", "registry", "steps", "tracking"},
     "mlflow": {
         *RECORDS,
         *("capture", "config", "console", "loading", "registry", "steps", "stores", "tracking"),
