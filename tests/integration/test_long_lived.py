@@ -181,6 +181,6 @@ def test_no_cache_lives_longer_than_its_session() -> None:
         "mlflow/base.py",
         "records/canonical.py",
         "records/read.py",
-        "reports/html.py",
+        "reports/pages.py",
         "stats/paired_proportions.py",
     }
