@@ -180,6 +180,7 @@ def by_signatures(session: Session, runs: Runs) -> Runs:
             raise RecordError(f"{key}: it is not what was signed with its record", hint="record another run")
 
     runs.ignored = ignored
+    runs.needs_signatures = lambda: bool(keys())
     runs.check_beside = check_beside
     return runs
 

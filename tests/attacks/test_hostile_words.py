@@ -38,6 +38,8 @@ COMMANDS = [
     ["runs", "show", START],
     ["runs", "tag", "{run}", f"{START}={EVIL}"],
     ["runs", "rename", "{run}", EVIL],
+    ["runs", "sign", "{run}"],
+    ["runs", "sign", START],
     ["runs", "withdraw", "{other}", "--reason", EVIL],
     ["runs", "restore", "{other}"],
     ["runs", "withdraw", "{last}", "--reason", EVIL, "--erase"],
@@ -143,10 +145,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.slow
-def test_no_command_shows_it_as_it_is(project: Project) -> None:
+@pytest.mark.parametrize("number", range(len(COMMANDS)))
+def test_no_command_shows_it_as_it_is(project: Project, number: int) -> None:
     ids = {"run": f"{2:032x}", "other": f"{3:032x}", "last": f"{1:032x}"}
-    for command in COMMANDS:
-        _check(project, [word.format(**ids) if word.startswith("{") else word for word in command])
+    _check(project, [word.format(**ids) if word.startswith("{") else word for word in COMMANDS[number]])
 
 
 def test_a_few_commands(project: Project) -> None:

@@ -417,6 +417,14 @@ def test_two_numbers_are_compared_with_how_often_that_errs() -> None:
     assert "fails an unchanged candidate in 31% of cases" in result.notes[0]
 
 
+def test_a_baseline_whose_value_was_changed_after_its_end_compares_with_nothing() -> None:
+    sides = side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9})
+    changed = {"b" * 32: {"a": "mallory"}}
+    compared = one(judge({"gates": {"a": {**UP, "max_regression": 0.1}}}, *sides, changed=changed))
+    assert compared.outcome == "ERROR" and "the baseline's 'a'" in compared.reason
+    assert judge({"gates": {"a": {**UP, "min": 0.5}}}, *sides, changed=changed).outcome == "PASS"
+
+
 def test_proportions() -> None:
     gate = {"gates": {"a": {**UP, "max_regression": 0.01, "n": "rows"}}}
 
@@ -441,6 +449,18 @@ def test_a_baseline_that_is_too_old_decides_nothing() -> None:
     ]
     broken = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": float("nan")}, problem=stale))
     assert broken.outcome == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "outcome"), [(0.9, 1000, "PASS"), (0.8, 1000, "FAIL"), (0.85, 40, "INCONCLUSIVE")]
+)
+def test_a_bound_on_a_proportion_is_exact(value: float, rows: int, outcome: Outcome) -> None:
+    policy = {"gates": {"a": {**UP, "min": 0.84, "n": "rows"}}}
+    nothing = Side(role="baseline", label="", how="no run")
+    result = one(judge(policy, side("candidate", {"a": value, "rows": rows}), nothing))
+    assert (result.outcome, result.method) == (outcome, "exact interval of a proportion")
+    missing = one(judge(policy, side("candidate", {"a": value}), nothing))
+    assert missing.outcome == "INCONCLUSIVE" and "the run has no metric 'rows'" in missing.reason
 
 
 # --- slices
