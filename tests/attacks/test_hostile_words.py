@@ -38,6 +38,8 @@ COMMANDS = [
     ["runs", "show", START],
     ["runs", "tag", "{run}", f"{START}={EVIL}"],
     ["runs", "rename", "{run}", EVIL],
+    ["runs", "sign", "{run}"],
+    ["runs", "sign", START],
     ["runs", "withdraw", "{other}", "--reason", EVIL],
     ["runs", "restore", "{other}"],
     ["runs", "withdraw", "{last}", "--reason", EVIL, "--erase"],
