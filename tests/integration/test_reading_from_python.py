@@ -32,8 +32,7 @@ with ciplug.start_run():
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A run on main whose version is in staging, and one of a branch, with a child run and steps."""
     folder = tmp_path_factory.mktemp("reading")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(folder / "work", remote=folder / "remote.git")
+    project = Project.with_remote(folder)
     project.train(env=measured({"accuracy": 0.9}))
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
