@@ -28,6 +28,9 @@ COMMANDS = {
     "collect": "record the runs that other jobs hand over in bundles",
     "runs": "list, show, compare and amend recorded runs",
     "leaderboard": "the best runs by a metric",
+    "history": "a metric over the commits of a branch, and the commits that moved it",
+    "blame": "which commit moved a metric, and how sure that is",
+    "bisect": "find the commit that moved a metric by training those between",
     "compare": "compare the run of a commit with its baseline",
     "report": "write or post the report of a commit",
     "gate": "judge a run by the gates of ciplug.yaml",
@@ -49,6 +52,16 @@ COMMANDS = {
     "demo": "try every step on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`, and `import_` that of `import`."""
+
+
+BUILT_IN = {
+    "log": "the same as `ciplug runs list`",
+    "help": "show the options of a command: `ciplug help runs list`",
+    "completion": "print the script that completes commands and options in your shell",
+}
+"""What is not a module of its own → one line of help."""
+_SHORT_FOR = {"log": ("runs", "list")}
+SHELLS = ("bash", "zsh", "tcsh", "fish")
 
 
 def module_of(command: str) -> str:
@@ -93,6 +106,8 @@ def _run(argv: list[str]) -> int:
     if argv in (["--version"], ["-V"]):
         console.out(f"ciplug {__version__}")
         return 0
+    if argv[:1] == ["help"] and len(argv) > 1:
+        argv = [*argv[1:], "--help"]
     name = next((word for word in argv if not word.startswith("-")), None)
     if name is None or argv[0] in ("-h", "--help", "help"):
         console.out(_overview())
@@ -100,12 +115,21 @@ def _run(argv: list[str]) -> int:
     if argv[0] != name:
         console.complain(f"'{argv[0]}' must come after the command", f"write: ciplug {name} {argv[0]} …")
         return 2
+    if name in _SHORT_FOR:
+        name, *rest = _SHORT_FOR[name]
+        argv = [name, *rest, *argv[1:]]
+    if name == "completion":
+        return _completion(argv[1:])
     if name not in COMMANDS:
-        console.complain(f"unknown command '{name}'", nearest(name, list(COMMANDS)))
+        console.complain(f"unknown command '{name}'", nearest(name, [*COMMANDS, *BUILT_IN]))
         return 2
     command = import_module(f"ciplug.commands.{module_of(name)}")
     made = parser(name)
-    arguments, unknown = made.parse_known_args(argv[1:])
+    own, trailing = argv[1:], []
+    if getattr(command, "COMMAND_AFTER_DASHES", False) and "--" in own:
+        # argparse would take options after a positional argument for words of the command.
+        own, trailing = own[: own.index("--")], own[own.index("--") + 1 :]
+    arguments, unknown = made.parse_known_args(own)
     if unknown:
         made.print_usage(sys.stderr)
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
@@ -115,25 +139,39 @@ def _run(argv: list[str]) -> int:
         hint = f"did you mean '{meant}'?" if meant else f"see: ciplug {name} --help"
         console.complain(f"unrecognized arguments: {' '.join(unknown)}", hint)
         return 2
+    arguments.trailing = trailing
     console.set_level(quiet=arguments.quiet, verbose=arguments.verbose)
     return int(command.run(arguments))
 
 
 def parser(name: str) -> argparse.ArgumentParser:
     """The argument parser of one command."""
+    made = _parser_class()(prog=f"ciplug {name}", allow_abbrev=False)
+    _fill(made, name)
+    return made
+
+
+def _parser_class() -> type[argparse.ArgumentParser]:
     import argparse
 
-    command = import_module(f"ciplug.commands.{module_of(name)}")
-
     class Parser(argparse.ArgumentParser):
-        """It names wrong arguments in a way that starts no command of a CI host."""
+        """It names wrong arguments in a way that starts no command of a CI host, and what was probably meant."""
 
         def _print_message(self, message: str, file: Any = None) -> None:
             super()._print_message(console.safe(message or ""), file)
 
-    parser = Parser(
-        prog=f"ciplug {name}", description=(command.__doc__ or "").strip().partition("\n")[0], allow_abbrev=False
-    )
+        def _check_value(self, action: argparse.Action, value: Any) -> None:
+            if action.choices is not None and value not in action.choices:
+                hint = nearest(str(value), list(map(str, action.choices)))
+                raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
+
+    return Parser
+
+
+def _fill(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of a command."""
+    command = import_module(f"ciplug.commands.{module_of(name)}")
+    parser.description = (command.__doc__ or "").strip().partition("\n")[0]
     command.add_arguments(parser)
     common = parser.add_argument_group("everywhere")
     common.add_argument("--store", metavar="URI", help="where runs are kept (default: git:, this repository's origin)")
@@ -141,7 +179,36 @@ def parser(name: str) -> argparse.ArgumentParser:
     volume = common.add_mutually_exclusive_group()
     volume.add_argument("--quiet", action="store_true", help="print only results and errors")
     volume.add_argument("--verbose", action="store_true", help="print more")
-    return parser
+
+
+def _completion(words: list[str]) -> int:
+    """Print the completion script of a shell, which knows all commands and options, and starts no ciplug."""
+    shell = words[0] if words else ""
+    if shell in ("-h", "--help"):
+        console.out(f"usage: ciplug completion {'|'.join(SHELLS)}\n\n{BUILT_IN['completion']}")
+        return 0
+    if shell not in SHELLS or words[1:]:
+        hint = f"ciplug completion {'|'.join(SHELLS)}"
+        console.complain(f"unknown shell '{shell}'" if shell else "name your shell", hint)
+        return 2
+    try:
+        import shtab
+    except ImportError:
+        console.complain("the script is made by shtab, which is not installed", "pip install 'ciplug[completion]'")
+        return 2
+    root = _parser_class()(prog="ciplug", allow_abbrev=False)
+    root.add_argument("--version", action="store_true", help="print the version")
+    verbs = root.add_subparsers(dest="command", metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        _fill(verbs.add_parser(name, help=what, allow_abbrev=False), name)
+    for name, what in BUILT_IN.items():
+        short = verbs.add_parser(name, help=what, allow_abbrev=False)
+        if name == "completion":
+            short.add_argument("shell", choices=SHELLS)
+        elif name == "help":
+            short.add_argument("topic", choices=list(COMMANDS))
+    console.out(shtab.complete(root, shell=shell).encode())
+    return 0
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -155,7 +222,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:<{width}}  {what}" for name, what in [*COMMANDS.items(), *BUILT_IN.items()]]
     return "\n".join(
         [
             "usage: ciplug COMMAND [options]   (more: ciplug COMMAND --help)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from ciplug.api.runs import ActiveRun, log, with_run
+from ciplug.api.active_runs import ActiveRun, log, with_run
 from ciplug.api.warn_once import tell_left_out
 from ciplug.capture import events
 from ciplug.errors import CiplugError, UsageError

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ciplug.api.runs import log
+from ciplug.api.active_runs import log
 from ciplug.api.warn_once import is_taken, tell_left_out
 from ciplug.capture import events
 from ciplug.capture.events import seconds

@@ -4,21 +4,21 @@ Three signs show a secret: its name (`--token=…`, a parameter `db_password`, w
 well-known services, a private key, a password in an address), and that it is the value of a variable of this job with
 such a name. In machine learning many harmless names end in `token` (`pad_token`, `max_tokens`): such a name counts only
 with a value that looks like a token.
-
-Sources of the forms: the services' documentation of their token formats; RFC 7519 (JWT), RFC 7468 (private keys),
-RFC 3986, 3.2.1 (passwords in addresses).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
+from ciplug.capture.secret_forms import FORMS, PRIVATE_KEY
 from ciplug.records.inputs import DatasetInput
-from ciplug.records.run import Run
+from ciplug.records.run import File, Run
+
+T = TypeVar("T")
 
 MASK = "***"
 _FOLDERS = ("PWD", "OLDPWD")
@@ -27,50 +27,30 @@ _LEAST = 8
 """Characters of a variable's value that is masked wherever it stands: a shorter one may be any word."""
 _PIECE = 1 << 16
 """Characters that are searched at once."""
+_ENDS = " \n\t,;&\"'{}"
+"""Where a text is parted for that: no secret goes on behind them."""
 _SECRET = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "credential", "credentials", "apikey"}
 _WITH = {
     "token": {"access", "api", "auth", "bearer", "bot", "deploy", "hf", "github", "gitlab", "hub", "id", "job", "push"}
-    | {"read", "refresh", "session", "slack", "use", "wandb", "write"},
+    | {"read", "refresh", "security", "session", "slack", "use", "wandb", "write"},
     "key": {"access", "account", "api", "auth", "encryption", "private", "secret", "signing", "ssh", "wandb"},
 }
 """Last word of a name → words before it that make it that of a secret."""
+_LAST = {*_SECRET, *_WITH}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _RANDOM = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w+/=.:~-]{16,}")
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"\bgh[pousr]_[A-Za-z0-9]{20,255}",
-        r"\bgithub_pat_\w{22,255}",
-        r"\bgl(?:pat|ptt|dt|rt|soat|cbt|agent|ft|imt|oas|ffct)-[\w-]{16,255}",
-        r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",
-        r"\bAIza[\w-]{35}",
-        r"\bya29\.[\w-]{20,}",
-        r"\bGOCSPX-[\w-]{20,}",
-        r"\bxox[abeoprs]-[\w-]{10,}",
-        r"\bhooks\.slack\.com/services/[\w/]{20,}",
-        r"\bhf_[A-Za-z0-9]{30,}",
-        r"\bsk-(?:proj-|ant-|svcacct-|admin-)?[\w-]{20,}",
-        r"\b[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}",
-        r"\bnpm_[A-Za-z0-9]{36}",
-        r"\bpypi-[\w-]{50,}",
-        r"\bdo[opr]_v1_[a-f0-9]{64}",
-        r"\bSG\.[\w-]{20,}\.[\w-]{20,}",
-        r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}",
-        r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]*(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
-        r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
-        r"(?i)(?<=bearer )[\w.=+/~-]{8,}",
-        r"(?i)(?<=basic )[A-Za-z0-9+/]{12,}={0,2}",
-        r"(?i)(?<=accountkey=)[A-Za-z0-9+/]{40,}={0,2}",
-        r"(?i)(?<=[?&]sig=)[\w%+/=-]{16,}",
-        r"(?i)(?<=[?&]x-amz-signature=)[0-9a-f]{32,}",
-    )
-)
+_RANDOM_WORD = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])\S{8,}")
 _REFERENCE = re.compile(r"\$\{?\w+\}?|\$\(.*\)|\$\{\{.*\}\}|<[^>]*>|\*+|None|null")
 _VALUE = r"""(?P<value>[^\s,;&'"}]+)"""
 _ASSIGNED = re.compile(
     r"""(?:^|(?<=[\s;,&?'"{]))(?P<name>-{0,2}[A-Za-z][\w.-]{0,80})(?P<sign>\s?[=:]\s?['"]?)""" + _VALUE
 )
 """`NAME=VALUE`, `--name=value` and `name: value` in a text, such as a line for a shell."""
+_IN_TEXT = re.compile(
+    r"""(?:^|(?<=[\s;,&?'"{=]))(?P<name>-{0,2}[A-Za-z][\w.-]{0,80})(?P<sign>=|['"]?\s?[=:]\s?['"]|: )(?=[^\s,;&'"}])"""
+)
+"""The names of values in a text for people, such as a line of JSON or YAML."""
+_VALUE_THERE = re.compile(_VALUE)
 _OPTION = re.compile(r"""(?:^|(?<=\s))(?P<name>--[A-Za-z][\w-]{0,80})(?P<sign>\s['"]?)(?!-)""" + _VALUE)
 """`--name value` in such a line."""
 
@@ -99,16 +79,36 @@ class Masks:
 
     def text(self, text: str, where: str) -> str:
         """Mask what has the form of a secret, or is the value of a secret variable."""
-        if len(text) > _PIECE:
-            return "".join(self.text(text[at : at + _PIECE], where) for at in range(0, len(text), _PIECE))
         masked = text
         for value in self.values:
             masked = masked.replace(value, MASK)
-        for form in _FORMS:
-            masked = form.sub(MASK, masked)
+        masked = "".join(map(self._piece, _pieces(PRIVATE_KEY.sub(MASK, masked))))
         if masked != text:
             self.masked[where] = None
         return masked
+
+    def _piece(self, text: str) -> str:
+        for form in FORMS:
+            text = form.sub(MASK, text)
+        return self._assigned_in(text)
+
+    def _assigned_in(self, text: str) -> str:
+        """Mask what a text for people gives the name of a secret: `a=password: x` has it behind another name."""
+        parts, done, at = [], 0, 0
+        while match := _IN_TEXT.search(text, at):
+            name, at = match["name"], match.end()
+            if not (self.is_named(name) or _last_word(name) in _LAST):
+                continue
+            value = _VALUE_THERE.match(text, at)
+            if value and self._is_secret(name, match["sign"], value[0]):
+                parts += [text[done:at], MASK]
+                done = at = value.end()
+        return "".join([*parts, text[done:]])
+
+    def _is_secret(self, name: str, sign: str, value: str) -> bool:
+        """Whether a value is a secret; "token: x" is a sentence, unless x looks like one."""
+        surely = self.is_named(name) or (is_secret_name(name, value) and not _is_no_secret(value))
+        return surely and (sign != ": " or _RANDOM_WORD.fullmatch(value) is not None)
 
     def value(self, name: str, value: Any, where: str) -> Any:
         """Mask the value of a parameter, tag or option."""
@@ -121,7 +121,14 @@ class Masks:
 
     def mapping(self, values: Mapping[str, Any], kind: str) -> dict[str, Any]:
         """Mask the values of parameters or tags."""
-        return {name: self.value(name, value, f"{kind} {name}") for name, value in values.items()}
+        return {
+            self.text(name, f"a name of a {kind}"): self.value(name, value, f"{kind} {self.text(name, kind)}")
+            for name, value in values.items()
+        }
+
+    def names(self, values: Mapping[str, T], kind: str) -> dict[str, T]:
+        """Mask the names of metrics."""
+        return {self.text(name, f"a name of a {kind}"): value for name, value in values.items()}
 
     def command(self, words: Sequence[str]) -> tuple[str, ...]:
         """Mask `--token=…`, `--token …`, `TOKEN=…`, also in a line for a shell, which is one word."""
@@ -148,13 +155,32 @@ class Masks:
             name=None if run.name is None else self.text(run.name, "the name"),
             params=self.mapping(run.params, "parameter"),
             tags=self.mapping(run.tags, "tag"),
-            inputs=tuple(map(self._input, run.inputs)),
+            metrics=self.names(run.metrics, "metric"),
+            last=self.names(run.last, "metric"),
+            datasets=tuple(map(self._dataset, run.datasets)),
+            inputs=self.inputs(run.inputs),
             provenance=replace(run.provenance, command=self.command(run.provenance.command)),
         )
 
+    def inputs(self, inputs: Iterable[DatasetInput]) -> tuple[DatasetInput, ...]:
+        """Datasets that were logged, with their names, addresses and tags masked."""
+        return tuple(map(self._input, inputs))
+
     def _input(self, one: DatasetInput) -> DatasetInput:
-        where = f"dataset {one.name}"
-        return replace(one, source=self.text(one.source, where), tags=self.mapping(one.tags, f"{where}, tag"))
+        name = self.text(one.name, "a name of a dataset")
+        where = f"dataset {name}"
+        return replace(
+            one, name=name, source=self.text(one.source, where), tags=self.mapping(one.tags, f"{where}, tag")
+        )
+
+    def _dataset(self, one: File) -> File:
+        path = self.text(one.path, "a name of a dataset")
+        return replace(one, path=path, store=one.store and self.text(one.store, f"dataset {path}"))
+
+
+def _last_word(name: str) -> str:
+    words = _WORDS.findall(name)
+    return words[-1].casefold() if words else ""
 
 
 def is_secret_name(name: str, value: object) -> bool:
@@ -175,3 +201,13 @@ def is_secret_name(name: str, value: object) -> bool:
 def _is_no_secret(value: object) -> bool:
     """Whether a value only tells where a secret is: the name of a variable, a path, a reference."""
     return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Part a long text where no secret is cut."""
+    while len(text) > _PIECE:
+        end = max(text.rfind(mark, 0, _PIECE) for mark in _ENDS)
+        end = end if end > 0 else _PIECE
+        yield text[:end]
+        text = text[end:]
+    yield text

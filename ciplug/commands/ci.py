@@ -13,9 +13,9 @@ from ciplug import ci, console
 from ciplug.capture.spool import read_bundle
 from ciplug.ci import github_actions
 from ciplug.commands import options
-from ciplug.commands.collected import tell_collected
+from ciplug.commands.collect_output import tell_collected
 from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
-from ciplug.commands.recording import tell_recorded, tell_recovered
+from ciplug.commands.record_output import tell_recorded, tell_recovered
 from ciplug.errors import CiplugError, ConfigError, RecordError, UsageError
 from ciplug.records.keys import parse_runs
 from ciplug.registry.ladder import Ladder

@@ -7,7 +7,7 @@ import argparse
 from ciplug.bundles.github import ARTIFACTS
 from ciplug.bundles.source import PATTERN
 from ciplug.commands import options
-from ciplug.commands.collected import tell_collected
+from ciplug.commands.collect_output import tell_collected
 from ciplug.errors import UsageError
 from ciplug.steps.collect import CollectRequest, collect
 from ciplug.steps.open_bundles import BundleFilter, OfFiles, OfGitHub, OfGitLab, OfJenkins, Source

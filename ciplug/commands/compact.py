@@ -42,8 +42,8 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
     _show(old, keep, "would drop" if dry_run else "drops")
     files = files_to_drop(session, [RunKey(run.commit, run.id) for run in old.runs])
     if dry_run:
-        if files and files.unneeded:
-            console.say(f"would set {counted(len(files.unneeded), 'file')} aside that only these runs name")
+        if files and files.count:
+            console.say(f"would set {counted(files.count, 'file')} aside that only these runs name")
         return
     # Before the runs: without their records nobody knows what their files were.
     if files:

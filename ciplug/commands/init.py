@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ciplug import config, console
-from ciplug.commands.asking import Asker
+from ciplug.commands.prompts import Asker
 from ciplug.errors import UsageError
 from ciplug.git.workspace import Workspace
 from ciplug.scaffold import pipelines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.recording import tell_recorded, tell_recovered
+from ciplug.commands.record_output import tell_recorded, tell_recovered
 from ciplug.errors import UsageError
 from ciplug.steps.deliver import deliver
 from ciplug.steps.session import Session

@@ -6,7 +6,7 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.recording import tell_recorded, tell_recovered
+from ciplug.commands.record_output import tell_recorded, tell_recovered
 from ciplug.steps.deliver import deliver
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.train import train

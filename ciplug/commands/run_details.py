@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted
 from ciplug.records.amendment import Amendment
@@ -12,21 +12,37 @@ from ciplug.records.canonical import plain
 from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
-from ciplug.records.run import Run
+from ciplug.records.run import File, Run
+from ciplug.records.verdict import Verdict, outcomes_of
+from ciplug.reports.report import is_picture
 
 if TYPE_CHECKING:
+    from ciplug.records.series import Series
     from ciplug.tracking.entries import Entry
 
 CHILDREN_MOST = 50
 """Child runs that the outline has."""
+_VERDICTS_MOST = 5
+"""Earlier verdicts that the outline has."""
 
 
 def details(
-    run: Run, changes: Changes, refused: Sequence[RefusedParam] = (), children: Sequence[Entry] = (), more: int = 0
+    run: Run,
+    changes: Changes,
+    refused: Sequence[RefusedParam] = (),
+    *,
+    verdicts: Sequence[Verdict] = (),
+    series: Mapping[str, Series] | None = None,
+    signed: str | None = None,
+    children: Sequence[Entry] = (),
+    more: int = 0,
 ) -> str:
     """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them.
 
     Args:
+        verdicts: those that were recorded on the run, the latest first.
+        series: metric → its steps.
+        signed: the allowed signers who have signed it; empty: none has; None: nothing needs a signature.
         children: the runs that this one started.
         more: the number of those beyond them.
     """
@@ -44,6 +60,10 @@ def details(
         facts["inputs"] = [_input(one) for one in run.inputs]
     if run.outputs:
         facts["outputs"] = [_output(one) for one in run.outputs]
+    if series:
+        facts = _with_series(facts, series)
+    if images := [file for file in run.artifacts if file.kind is None and is_picture(file.path)]:
+        facts["images"] = [f"{file.path} ({_kept(file)}): ciplug pull {run.id[:12]} {file.path}" for file in images]
     lines: list[str] = []
 
     def write(name: str, value: object, depth: int) -> None:
@@ -60,12 +80,21 @@ def details(
         else:
             lines.append(f"{pad}{untrusted.clean(name)}: {untrusted.clean(str(value), 400)}")
 
+    if signed is not None:
+        write("signed by", signed or "nobody who is allowed to", 0)
     if changes.objection:
         write("not counted" if changes.state == "active" else changes.state, changes.objection, 0)
     for name in ("id", "name", "model", "status", "commit", "started", "ended"):
         if name in facts:
             write(name, facts.pop(name), 0)
     facts.pop("schema", None)
+    if verdicts:
+        latest, *earlier = verdicts
+        write("verdict", _verdict(latest), 0)
+        for gate, outcome in outcomes_of(latest).items():
+            write(gate, outcome, 1)
+        if earlier:
+            write("earlier verdicts", [_verdict(one) for one in earlier[:_VERDICTS_MOST]], 0)
     for name, value in facts.items():
         write(name, value, 0)
     if children:
@@ -82,6 +111,74 @@ def details(
         lines.append("refused, because a parameter never changes:")
         lines += [f"  - {untrusted.clean(_refusal_line(one), 400)}" for one in refused]
     return untrusted.defuse("\n".join(lines))
+
+
+def _with_series(facts: dict[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
+    """The facts with the steps of metrics after the metrics."""
+    from ciplug.records.run_diff import SeriesSummary
+    from ciplug.reports import figures
+    from ciplug.reports.run_diff import series_words
+
+    lines = {
+        name: f"{figures.sparkline(one.values)} {series_words(SeriesSummary.of(one))}".strip()
+        for name, one in sorted(series.items())
+        if one.steps
+    }
+    placed: dict[str, Any] = {}
+    for name, value in facts.items():
+        placed[name] = value
+        if name == "metrics":
+            placed["series"] = lines
+    return placed if "metrics" in facts else {**placed, "series": lines}
+
+
+def _kept(file: File) -> str:
+    from ciplug.reports import figures
+
+    return figures.size(file.size) or "" if file.store else "its bytes were not kept"
+
+
+def _verdict(verdict: Verdict) -> str:
+    """A verdict in one line: its outcome, when it was made, by which policy, and what it is for."""
+    where = f"{verdict.policy_file} of {verdict.policy_branch}" if verdict.policy_branch else verdict.policy_file
+    about = [f"{verdict.created[:16].replace('T', ' ')}", f"by {where}"]
+    about += [f"for {verdict.stage}"] if verdict.stage else []
+    about += ["dry run"] if verdict.dry_run else []
+    return f"{verdict.outcome} ({', '.join(about)})"
+
+
+def verdict_json(verdict: Verdict) -> dict[str, object]:
+    """The outcome of a recorded verdict, and of each gate."""
+    return {
+        "outcome": verdict.outcome,
+        "created": verdict.created,
+        "stage": verdict.stage,
+        "dry_run": verdict.dry_run,
+        "policy": plain(verdict.policy_source),
+        "gates": outcomes_of(verdict),
+    }
+
+
+def as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
+    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
+
+    It always has `metrics` and `children`, so that a script needs no case for a run without.
+    """
+    unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
+    amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
+    if changes.amendments or changes.effective != "active":
+        amended["lifecycle"] = changes.effective
+    attempts = [
+        {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
+        for one in refused
+    ]
+    return {
+        "metrics": {},
+        **plain(shown_run),
+        **amended,
+        **unread,
+        **({"refused_params": attempts} if attempts else {}),
+    }
 
 
 def _step(run: Run, metric: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug import console
@@ -12,7 +12,7 @@ from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import judged_runs
-from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Key
+from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
@@ -31,11 +31,11 @@ def add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="use only the local cache, which may be out of date")
 
 
-def conditions_of(args: argparse.Namespace) -> list[Comparison]:
+def conditions_of(args: argparse.Namespace) -> list[Condition]:
     """Return the conditions of --where and --model; checks --limit, too."""
     if args.limit < 0:
         raise UsageError("--limit takes a number from 0 up")
-    where = [] if args.where is None else list(parse(args.where))
+    where: list[Condition] = [] if args.where is None else list(parse(args.where))
     return [*where, Comparison(MODEL, "=", args.model)] if args.model else where
 
 
@@ -147,8 +147,31 @@ def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
     return [untrusted.clean(text.scalar(value), 60) for value in values]
 
 
-def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> str:
-    """A table as `form` has it; on a terminal, one for the eye is as narrow as the terminal."""
+_METRICS_MOST = 4
+
+
+def metrics_line(metrics: Mapping[str, float], order: Sequence[str] | None = None) -> str:
+    """The first metrics of a run in one line; `order`: all names, the first to be shown first."""
+    from ciplug.reports import figures, untrusted
+
+    first = (sorted(metrics) if order is None else order)[:_METRICS_MOST]
+    return untrusted.clean("  ".join(f"{name}={figures.number(metrics[name])}" for name in first), 100)
+
+
+def drawn(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    form: str,
+    *,
+    spared: Sequence[str] = (),
+    whole: Sequence[str] = (),
+) -> str:
+    """A table as `form` has it; on a terminal, one for the eye is as narrow as the terminal.
+
+    Args:
+        spared: headers of columns that a narrow terminal does without, the first of them first.
+        whole: headers of columns that are not shortened.
+    """
     from ciplug.reports import untrusted
 
     if form == "csv":
@@ -167,7 +190,8 @@ def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> s
     titles = [untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers]
     body = [list(row) for row in rows]
     if width := console.width():
-        from ciplug.reports.narrow import narrowed
+        from ciplug.reports.narrow import narrowed, without
 
-        titles, *body = narrowed(titles, body, width)
+        titles, *body = without(titles, body, width, spared, whole)
+        titles, *body = narrowed(titles, body, width, whole)
     return untrusted.defuse(tabulate(body, titles, tablefmt="simple", disable_numparse=True))

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.commands import options, run_diff
-from ciplug.commands.output import tell_problems
-from ciplug.commands.run_details import CHILDREN_MOST, details
-from ciplug.commands.run_tables import (
-    FORMATS,
-    ORIGIN,
-    add_query,
-    columns_of,
-    conditions_of,
-    drawn,
-    facts_of,
-    marks_of,
-    origin_of,
-    queried_runs,
-    shown,
-    starter_of,
-    tell_gaps,
-    tell_unknown,
-)
+from ciplug.commands import options, run_diff, run_list, run_sweep
+from ciplug.commands.run_details import CHILDREN_MOST, as_json, details, verdict_json
+from ciplug.commands.run_tables import metrics_line
 from ciplug.errors import UsageError, counted
 from ciplug.records.canonical import dumps, plain
-from ciplug.records.changes import Changes, RefusedParam
-from ciplug.records.keys import RunKey, parse_runs
-from ciplug.records.run import Run
+from ciplug.records.keys import RunKey
+from ciplug.records.run_diff import SeriesSummary
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.amend import (
     DELETE,
@@ -49,57 +31,38 @@ from ciplug.steps.amend import (
 from ciplug.steps.erase import erase
 from ciplug.steps.named_run import HELP, find_key, find_run
 from ciplug.steps.promotion.held_stages import held_stages
-from ciplug.steps.select import resolve_commit
+from ciplug.steps.recorded_verdicts import verdicts_on
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import signed_by
 from ciplug.tracking.amended import newer_notes
 from ciplug.tracking.entries import Entry
-from ciplug.tracking.hidden import hidden_states
-from ciplug.tracking.query import COMMIT, PARENT, Comparison, Key
-from ciplug.tracking.query_language import parse_keys, parse_order
+from ciplug.tracking.query import PARENT, Comparison
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    words = "list|show|diff|tag|rename|withdraw|delete|restore|sign"
+    words = "list|show|diff|sweep|tag|rename|withdraw|delete|restore|sign"
     verbs = parser.add_subparsers(dest="verb", required=True, metavar=words)
-    adders = (
-        _add_list,
-        _add_show,
-        _add_diff,
-        _add_tag,
-        _add_rename,
-        _add_withdraw,
-        _add_delete,
-        _add_restore,
-        _add_sign,
-    )
+    looking = (_add_list, _add_show, _add_diff, _add_sweep)
+    adders = (*looking, _add_tag, _add_rename, _add_withdraw, _add_delete, _add_restore, _add_sign)
     for verb in [add(verbs) for add in adders]:
         options.repeat_common(verb)
 
 
 def _add_list(verbs: Verbs) -> argparse.ArgumentParser:
     listing = verbs.add_parser("list", help="list runs, the latest first", allow_abbrev=False)
-    listing.add_argument("--model", metavar="M", help="runs of this model only")
-    listing.add_argument("--commit", metavar="SHA", help="a commit, branch or tag, or the beginning of a commit id")
-    add_query(listing)
-    listing.add_argument("--all", action="store_true", help="list deleted runs too")
-    listing.add_argument(
-        "--children",
-        action="store_true",
-        help="list child runs, too; with --where, csv and json they are always listed",
-    )
-    listing.add_argument(
-        "--order-by", metavar="KEY", action="append", help="like 'metrics.accuracy DESC'; may be repeated"
-    )
-    form = listing.add_mutually_exclusive_group()
-    form.add_argument("--format", choices=FORMATS, default="table", help="json: the whole records")
-    form.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    run_list.add_arguments(listing)
     return listing
+
+
+def _add_sweep(verbs: Verbs) -> argparse.ArgumentParser:
+    sweeping = verbs.add_parser("sweep", help="show the child runs of a run as one table", allow_abbrev=False)
+    run_sweep.add_arguments(sweeping)
+    return sweeping
 
 
 def _add_show(verbs: Verbs) -> argparse.ArgumentParser:
@@ -168,9 +131,11 @@ def _add_ids(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.verb == "list":
-        return _list(args, session)
+        return run_list.show_list(args, session)
     if args.verb == "show":
         return _show(args, session)
+    if args.verb == "sweep":
+        return run_sweep.show_sweep(args, session)
     if args.verb == "sign":
         return _sign(session, args.ids)
     if args.verb == "diff":
@@ -206,7 +171,7 @@ def _sign(session: Session, ids: list[str]) -> int:
 
     for one in sign_runs(session, ids):
         name = f"run {one.run.id[:12]} ({clean(one.run.model, 40)})"
-        numbers = _numbers(one.run.metrics)
+        numbers = metrics_line(one.run.metrics)
         if one.objects:
             console.say(f"{name}: signed by {one.by}, {counted(one.objects, 'object')}; {numbers or 'no metrics'}")
         else:
@@ -224,13 +189,31 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     shown_run = find_run(session, runs, args.id, args.model, any_run=True).run
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
     is_child = [Comparison(PARENT, "=", shown_run.id)]
+    verdicts, series = verdicts_on(session, runs, shown_run), runs.series(shown_run)
+    signed = signed_by(session, runs, shown_run)
     if args.json:
         children = runs.catalog.search(is_child).entries
-        console.out(dumps({**_as_json(shown_run, changes, refused), "children": list(map(_child, children))}))
+        beside = {
+            **({} if signed is None else {"signed_by": signed or None}),
+            "verdicts": list(map(verdict_json, verdicts)),
+            "series": {name: plain(SeriesSummary.of(one)) for name, one in series.items() if one.steps},
+            "children": list(map(_child, children)),
+        }
+        console.out(dumps({**as_json(shown_run, changes, refused), **beside}))
     else:
         below = runs.catalog.search(is_child, limit=CHILDREN_MOST)
         more = below.total - len(below.entries)
-        console.out(details(shown_run, changes, refused, below.entries, more))
+        outline = details(
+            shown_run,
+            changes,
+            refused,
+            verdicts=verdicts,
+            series=series,
+            signed=signed,
+            children=below.entries,
+            more=more,
+        )
+        console.out(outline)
     for note in newer_notes(changes.newer):
         console.complain(f"warning: {note}")
     return 0
@@ -245,28 +228,6 @@ def _child(entry: Entry) -> dict[str, object]:
         "status": status,
         **({"lifecycle": entry.state} if entry.state != "active" else {}),
         "metrics": plain(entry.metrics),
-    }
-
-
-def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
-    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
-
-    It always has `metrics` and `children`, so that a script needs no case for a run without.
-    """
-    unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
-    amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
-    if changes.amendments or changes.effective != "active":
-        amended["lifecycle"] = changes.effective
-    attempts = [
-        {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
-        for one in refused
-    ]
-    return {
-        "metrics": {},
-        **plain(shown_run),
-        **amended,
-        **unread,
-        **({"refused_params": attempts} if attempts else {}),
     }
 
 
@@ -320,7 +281,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
 
     from ciplug.reports.untrusted import clean
 
-    for model, version in held_stages(session, [(target.model, target.key.id) for target in targets]):
+    for model, version in held_stages(session, {target.key.id for target in targets}):
         stage, name, run = version.stage.lower(), clean(model, 120), (version.run or "")[:12]
         console.complain(
             f"warning: version {version.number} of '{name}' comes from run {run} and stays in {stage}",
@@ -359,84 +320,3 @@ def _restored(done: Amended) -> str:
 
 def _was(value: str | None) -> str:
     return f" (was {value})" if value is not None else ""
-
-
-def _list(args: argparse.Namespace, session: Session) -> int:
-    where = conditions_of(args)
-    order_by = [parse_order(text) for text in args.order_by or ()]
-    columns = parse_keys(args.columns) if args.columns else ()
-    if args.offline and args.format == "json":
-        raise UsageError("the cache does not hold complete records", hint="without --offline, or with --format csv")
-    if args.commit:
-        where.append(_on_commit(session, args.commit))
-    runs = queried_runs(args, session)
-    for key in columns:
-        runs.catalog.need(key)
-    hide = () if args.all else hidden_states(where)
-    fold = not args.children and args.where is None and args.format in ("table", "markdown")
-    listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide, fold=fold)
-    if args.format == "json":
-        records = runs.load(parse_runs(entry.key for entry in listed.entries))
-        console.out(dumps([_as_json(record, runs.changes(record), runs.refused_params(record)) for record in records]))
-    elif listed.entries or args.format == "csv":
-        console.out(_drawn(listed, columns, args.format))
-    elif not len(runs.catalog):
-        console.say(f"no run is recorded in {session.store_name}")
-    else:
-        console.say(f"none of {len(runs.catalog):,} runs matches")
-    if args.model and not listed.entries:
-        tell_unknown(args.model, runs)
-    runs.problems.update(runs.catalog.problems)
-    tell_problems(runs)
-    tell_gaps(listed, [order.key for order in order_by[:1]])
-    if listed.folded:
-        console.say(f"{counted(listed.folded, 'child run')} not listed: --children lists them too")
-    if listed.hidden:
-        console.say(f"{listed.hidden:,} deleted: --all lists them too")
-    if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):
-        console.say(f"{listed.total - args.limit:,} more: --limit 0 lists all")
-    return 0
-
-
-def _on_commit(session: Session, name: str) -> Comparison:
-    if not re.fullmatch(r"[0-9a-f]{4,64}", name):
-        name = resolve_commit(session, name)
-    return Comparison(COMMIT, "LIKE", f"{name}%")
-
-
-def _drawn(listed: SearchResult, columns: Sequence[Key], form: str) -> str:
-    entries = listed.entries
-    headers = ["run", "model", "commit", "branch", "status", "started" if form == "csv" else "started (UTC)"]
-    facts = [facts_of(entry) for entry in entries]
-    if form == "csv":
-        headers += ORIGIN
-        beside = origin_of(entries)
-    else:
-        headers.append("by")
-        beside = [[starter_of(entry) for entry in entries]]
-        for entry, cells in zip(entries, facts, strict=True):
-            cells[4] = ", ".join([cells[4] or "unknown", *marks_of(entry), *_children(listed.children.get(entry.key))])
-    if form == "csv" and not columns:
-        columns = [Key("metric", name) for name in sorted({name for e in entries for name in e.metrics})]
-    if form == "csv" or columns:
-        values = [shown(entries, key, form) for key in columns]
-        table = zip(*columns_of(facts, form), *beside, *values, strict=True)
-        return drawn([*headers, *map(str, columns)], table, form)
-    table = zip(*columns_of(facts, form), *beside, map(_metrics, entries), strict=True)
-    return drawn([*headers, "metrics"], table, form)
-
-
-def _children(count: int | None) -> list[str]:
-    return [f"+{count:,} {'child' if count == 1 else 'children'}"] if count else []
-
-
-def _metrics(entry: Entry) -> str:
-    return _numbers(entry.metrics)
-
-
-def _numbers(metrics: Mapping[str, float]) -> str:
-    from ciplug.reports import figures, untrusted
-
-    return untrusted.clean(
-        "  ".join(f"{name}={figures.number(value)}" for name, value in sorted(metrics.items())[:4]), 100
-    )

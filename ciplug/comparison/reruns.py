@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from ciplug.comparison.commands import PLACE_OR_TIME, experiment
+from ciplug.comparison.command_lines import PLACE_OR_TIME, experiment
 from ciplug.comparison.diff import RTOL
 from ciplug.comparison.facts import facts
 from ciplug.comparison.repeats import seed, settings

@@ -40,14 +40,6 @@ def diff(
     return RunDiff(tuple(names), tuple(runs), parts, same, tuple(code))
 
 
-def summary(series: Series) -> SeriesSummary:
-    """The steps of a metric in a few numbers. The series has at least one point."""
-    last_step = max(series.steps)
-    last = next(value for step, value in zip(series.steps[::-1], series.values[::-1], strict=True) if step == last_step)
-    numbers = [value for value in series.values if not math.isnan(value)] or [math.nan]
-    return SeriesSummary(len(series.steps), last_step, last, min(numbers), max(numbers))
-
-
 def _rows(facts: Sequence[Mapping[str, Value]]) -> dict[str, tuple[Value | None, ...]]:
     names = dict.fromkeys(name for one in facts for name in one)
     return {name: tuple(one.get(name) for one in facts) for name in names}
@@ -88,7 +80,7 @@ def _parts(run: Run, series: Mapping[str, Series]) -> Iterator[tuple[Part, Mappi
     yield "run", _present(about)
     yield "params", dict(sorted(run.params.items()))
     yield "metrics", dict(sorted(run.metrics.items()))
-    yield "series", {name: summary(one) for name, one in sorted(series.items()) if one.steps}
+    yield "series", {name: SeriesSummary.of(one) for name, one in sorted(series.items()) if one.steps}
     machine = origin.hardware
     environment: dict[str, Value | None] = {
         "python": origin.python,

@@ -24,6 +24,8 @@ class Keep:
     """This many runs of each model, by the order in which the store accepted them."""
     days: float | None = key(kinds.AMOUNT)
     """Runs that ended in the last days."""
+    artifact_store: bool = key(kinds.FLAG, default=False)
+    """Whether the files of dropped runs are dropped from the `artifact_store`, too, which no other store uses."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if (self.last, self.days) == (None, None):

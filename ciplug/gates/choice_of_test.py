@@ -161,7 +161,7 @@ def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
     if seeds and len(theirs) < seeds.min_runs:
         reason = f"the baseline has {counted(len(theirs), 'run')} of the {seeds.min_runs} that 'seeds' asks for"
         return Tested(Undecided(reason))
-    if pair.gate.test == "auto" and len(ours) > 1 and len(theirs) > 1 and pair.has_single_baseline:
+    if pair.gate.test == "auto" and len(ours) > 1 and len(theirs) > 1:
         new = examples.of_seeds(evidence.candidate.runs, pair.metric)
         old = None if new is None else examples.of_seeds(side.runs, pair.metric)
         if new is not None and old is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ciplug.errors import GitKind
 from ciplug.git.commits import (
@@ -144,3 +145,37 @@ def first_parents(workspace: Workspace, commit: str, env: Mapping[str, str]) -> 
     if (workspace.shallow or not own) and fetched.exists():
         own = max(own, first_parents_in(fetched, commit, git_environment()), key=len)
     return own or (commit,)
+
+
+class CommitText(NamedTuple):
+    """What a commit says of itself; a person wrote it, and it may hold anything."""
+
+    subject: str
+    author: str
+    date: str
+    """YYYY-MM-DD, by its author's clock."""
+
+
+def describe(workspace: Workspace, commits: Collection[str], env: Mapping[str, str]) -> dict[str, CommitText]:
+    """Return commit → subject, author and day. Commits that neither this clone nor what was fetched has are absent."""
+    described: dict[str, CommitText] = {}
+    for repository in (workspace.top, side_repository(workspace, env)):
+        missing = [commit for commit in commits if commit not in described]
+        if missing and repository.exists():
+            described |= _describe(repository, missing)
+    return described
+
+
+def _describe(repository: Path, commits: Collection[str]) -> dict[str, CommitText]:
+    done = run_git(
+        *("log", "--no-walk=unsorted", "--ignore-missing", "--no-show-signature", "--no-color", "--stdin"),
+        "--format=%x1e%H%x1f%an%x1f%as%x1f%s",
+        cwd=repository,
+        input="\n".join(commits).encode(),
+        check=False,
+    )
+    described = {}
+    for entry in done.stdout.decode(errors="replace").split("\x1e")[1:]:
+        commit, author, date, *subject = entry.rstrip("\n").split("\x1f")
+        described[commit] = CommitText("\x1f".join(subject), author, date)
+    return described

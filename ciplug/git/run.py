@@ -1,6 +1,6 @@
 """Run git: argument lists, never a shell; LC_ALL=C, so that its output can be read; no prompt.
 
-Nothing of the user's configuration is written, and no command of ciplug touches a work tree, an index or a HEAD.
+Nothing of the user's configuration is written, and no command of ciplug touches the user's work tree, index or HEAD.
 """
 
 from __future__ import annotations

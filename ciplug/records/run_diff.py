@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ciplug.records.run import Run, Scalar
+
+if TYPE_CHECKING:
+    from ciplug.records.series import Series
 
 Part = Literal["run", "params", "metrics", "series", "environment", "packages", "datasets", "artifacts", "tags"]
 
@@ -23,6 +27,15 @@ class SeriesSummary:
     min: float
     max: float
     """NaN values are passed over, unless there are no others."""
+
+    @classmethod
+    def of(cls, series: Series) -> SeriesSummary:
+        """Sum up a series, which has at least one point."""
+        points = zip(series.steps[::-1], series.values[::-1], strict=True)
+        last_step = max(series.steps)
+        last = next(value for step, value in points if step == last_step)
+        numbers = [value for value in series.values if not math.isnan(value)] or [math.nan]
+        return cls(len(series.steps), last_step, last, min(numbers), max(numbers))
 
 
 @dataclass(frozen=True)

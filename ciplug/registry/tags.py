@@ -75,10 +75,16 @@ def every_tag(
     name: str, events: Iterable[RegistryEvent], counts: set[int], origin: Origin | None = None
 ) -> dict[str, str]:
     """Tag → commit, of all events of a model that count."""
+    return {tag.name: tag.commit for tag, _ in tags_by_event(name, events, counts, origin)}
+
+
+def tags_by_event(
+    name: str, events: Iterable[RegistryEvent], counts: set[int], origin: Origin | None = None
+) -> Iterator[tuple[Tag, RegistryEvent]]:
+    """Yield each tag with its event, of all events of a model that count."""
     model = Model(name)
-    tags: dict[str, str] = {}
     for event in events:
         now = after(model, event, counts=event.seq in counts, origin=origin)
-        tags.update(tags_of(model, now, event.seq))
+        for tag in tags_of(model, now, event.seq):
+            yield tag, event
         model = now
-    return tags

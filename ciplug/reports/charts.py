@@ -1,6 +1,6 @@
 """Small line charts as inline SVG: pure functions, no script, coloured by the page's style sheet.
 
-The classes are `chart`, `grid`, `tick`, `line`, `dot` and `reference`.
+The classes are `chart`, `grid`, `tick`, `line`, `dot`, `reference`, `bound` and `mark`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,17 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Line:
+    """A further line of a chart."""
+
+    kind: str
+    """Classes of the style sheet: `baseline`, `second`, or both."""
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One line over x. A y that is not finite is a gap, and so are points whose x is not."""
+    """A line over x, and others beside it. A y that is not finite is a gap, and so are points whose x is not."""
 
     title: str
     description: str
@@ -35,6 +44,13 @@ class Chart:
     x_label: str = ""
     x_ends: tuple[str, str] | None = None
     """Words at the ends of the x axis, in place of the numbers."""
+    bounds: Sequence[tuple[float, str]] = ()
+    """Draws a horizontal line at each y, with a word: what gates allow."""
+    marks: Sequence[tuple[float, str]] = ()
+    """Draws a vertical line at each x, with a word: what happened there."""
+    others: Sequence[Line] = ()
+    """Drawn under the first line."""
+    width: int = WIDTH
 
 
 def svg(chart: Chart, ident: str) -> str:
@@ -46,32 +62,45 @@ def svg(chart: Chart, ident: str) -> str:
     finite = [p for p in points if math.isfinite(p[1])]
     if not finite:
         return ""
-    levels = [y for _, y in finite]
+    others = [(line, _thin([p for p in line.points if math.isfinite(p[0])])) for line in chart.others]
+    levels = [y for each in (points, *(drawn for _, drawn in others)) for _, y in each if math.isfinite(y)]
     if chart.reference is not None and math.isfinite(chart.reference):
         levels.append(chart.reference)
+    levels += [y for y, _ in chart.bounds]
     y_ticks = ticks(min(levels), max(levels))
     low, high = min(y_ticks[0], *levels), max(y_ticks[-1], *levels)
-    first, last = min(x for x, _ in points), max(x for x, _ in points)
+    places = [x for each in (points, *(drawn for _, drawn in others)) for x, _ in each]
+    first, last = min(places), max(places)
 
     def x_at(x: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (0.5 if first == last else figures.share(x, first, last))
+        return _LEFT + (chart.width - _LEFT - _RIGHT) * (0.5 if first == last else figures.share(x, first, last))
 
     def y_at(y: float) -> float:
         return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (0.5 if low == high else figures.share(y, low, high))
 
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{ident}-t {ident}-d">',
+        f'<svg class="chart" viewBox="0 0 {chart.width} {HEIGHT}" role="img" aria-labelledby="{ident}-t {ident}-d">',
         f'<title id="{ident}-t">{escape(untrusted.clean(chart.title))}</title>',
         f'<desc id="{ident}-d">{escape(untrusted.clean(chart.description))}</desc>',
     ]
     for tick, label in zip(y_ticks, tick_labels(y_ticks), strict=True):
         y = y_at(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_across("grid", chart, y))
         parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{label}</text>')
     parts += _x_axis(first, last, chart)
     if chart.reference is not None and math.isfinite(chart.reference):
-        y = y_at(chart.reference)
-        parts.append(f'<line class="reference" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_across("reference", chart, y_at(chart.reference)))
+    for bound, word in chart.bounds:
+        parts.append(_across("bound", chart, y_at(bound)))
+        parts.append(_word(chart.width - _RIGHT, y_at(bound) - 3, word, "end"))
+    for at, word in chart.marks:
+        x = x_at(at)
+        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
+        parts.append(
+            _word(x + 3, _TOP + 8, word, "start") if x < chart.width / 2 else _word(x - 3, _TOP + 8, word, "end")
+        )
+    for line, drawn in others:
+        parts += _line([(x_at(x), y_at(y) if math.isfinite(y) else math.nan) for x, y in drawn], f"line {line.kind}")
     parts += _line([(x_at(x), y_at(y) if math.isfinite(y) else math.nan) for x, y in points])
     if chart.last_only and math.isfinite(points[-1][1]):
         parts.append(_dot(x_at(points[-1][0]), y_at(points[-1][1]), 3.5))
@@ -79,6 +108,15 @@ def svg(chart: Chart, ident: str) -> str:
         parts += [_dot(x_at(x), y_at(y), 2.2) for x, y in finite]
     parts.append("</svg>")
     return "".join(parts)
+
+
+def _across(name: str, chart: Chart, y: float) -> str:
+    return f'<line class="{name}" x1="{_LEFT}" x2="{chart.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+
+
+def _word(x: float, y: float, word: str, anchor: str) -> str:
+    shown = escape(untrusted.clean(word, 60))
+    return f'<text class="tick" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -106,7 +144,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 def _x_axis(first: float, last: float, chart: Chart) -> list[str]:
     y = HEIGHT - 8
-    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    middle = (_LEFT + chart.width - _RIGHT) / 2
     parts = []
     if chart.x_label:
         shown = escape(untrusted.clean(chart.x_label, 60))
@@ -114,11 +152,11 @@ def _x_axis(first: float, last: float, chart: Chart) -> list[str]:
     if first != last:
         start, end = chart.x_ends or (figures.number(first), figures.number(last))
         parts.append(f'<text class="tick" x="{_LEFT}" y="{y}">{escape(start)}</text>')
-        parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{y}" text-anchor="end">{escape(end)}</text>')
+        parts.append(f'<text class="tick" x="{chart.width - _RIGHT}" y="{y}" text-anchor="end">{escape(end)}</text>')
     return parts
 
 
-def _line(places: Sequence[Point]) -> list[str]:
+def _line(places: Sequence[Point], name: str = "line") -> list[str]:
     """One polyline for each stretch without a gap; a single point between two gaps is a dot."""
     stretches: list[list[Point]] = [[]]
     for place in places:
@@ -132,7 +170,7 @@ def _line(places: Sequence[Point]) -> list[str]:
             parts.append(_dot(*stretch[0], 2.2))
         elif stretch:
             joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in stretch)
-            parts.append(f'<polyline class="line" points="{joined}"/>')
+            parts.append(f'<polyline class="{name}" points="{joined}"/>')
     return parts
 
 

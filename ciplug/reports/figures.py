@@ -95,6 +95,11 @@ def percent(relative: float) -> str:
     return signed(text, relative) + "%"
 
 
+def sureness(probability: float) -> str:
+    """A probability in percent that is never rounded up to certainty: "97%", "over 99%"."""
+    return "over 99%" if probability > 0.99 else f"{probability:.0%}"
+
+
 def change(delta: MetricDelta) -> str:
     """The change in the metric's unit and in percent: "+0.0042 (+0.46%)"; "new", "missing", "n/a", "0"."""
     if delta.trend in ("new", "missing"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,13 @@ from ciplug.errors import counted, listed
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
+from ciplug.reports.curves import Curve, curves, near
+from ciplug.reports.pages import template
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from ciplug.records.comparison import MetricDelta, Side
     from ciplug.records.run import Run
-    from ciplug.records.series import Series
     from ciplug.reports.report import ModelSection, Report
 
 MAX_CHARTS = 24
@@ -33,7 +31,7 @@ def render(report: Report) -> str:
     sections = model.by_verdict(report)
     single = sections[0] if len(sections) == 1 else None
     outcome = report.outcome
-    return _template().render(
+    return template("report.html.jinja").render(
         title=_title(sections),
         outcome=outcome,
         words=_overall(report),
@@ -54,25 +52,6 @@ def render(report: Report) -> str:
 def _unverified_rows(report: Report) -> list[list[str]]:
     rows = report.unverified.rows if report.unverified else []
     return [[untrusted.clean(cell, CELL_LIMIT) for cell in row] for row in rows]
-
-
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def visible(value: Any) -> Any:
-        return untrusted.clean(value, 2000) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("ciplug.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja")
 
 
 def _title(sections: Sequence[ModelSection]) -> str:
@@ -96,10 +75,18 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
     comparison, verdict = section.comparison, section.verdict
     metrics = model.arranged(section)
     columns = model.columns(comparison)
-    history, history_left = _charts([_history(m) for m in metrics.all], f"m{number}-h")
+    pasts = [Curve(chart, {}) for m in metrics.all if (chart := _history(m, section.bounds.get(m.metric, ())))]
+    history, history_left = _charts(pasts, f"m{number}-h")
     series = {m.metric: section.series[m.metric] for m in metrics.all if m.metric in section.series}
     others = {n: s for n, s in sorted(section.series.items()) if all(m.metric != n for m in comparison.metrics)}
-    steps, steps_left = _charts([_steps(n, s) for n, s in {**series, **others}.items()], f"m{number}-s")
+    drawn = curves(
+        {**series, **others},
+        section.series,
+        section.compared_series,
+        baseline=comparison.baseline.label,
+        bounds=section.bounds,
+    )
+    steps, steps_left = _charts(list(drawn), f"m{number}-s")
     return {
         "model": section.model,
         "outcome": section.outcome,
@@ -223,20 +210,23 @@ def _digest(digest: str | None) -> str:
 # --- charts
 
 
-def _charts(optional: list[charts.Chart | None], prefix: str) -> tuple[list[dict[str, Any]], int]:
+def _charts(all_curves: Sequence[Curve], prefix: str) -> tuple[list[dict[str, Any]], int]:
     """The first MAX_CHARTS drawn, and how many more there are."""
     from markupsafe import Markup
 
-    drawable = [c for c in optional if c]
     drawn = [
         # Our own SVG: charts.svg escapes the texts in it.
-        {"title": chart.title, "svg": Markup(charts.svg(chart, f"{prefix}{i}"))}  # noqa: S704
-        for i, chart in enumerate(drawable[:MAX_CHARTS])
+        {
+            "title": curve.chart.title,
+            "svg": Markup(charts.svg(curve.chart, f"{prefix}{i}")),  # noqa: S704
+            "legend": list(curve.legend.items()),
+        }
+        for i, curve in enumerate(all_curves[:MAX_CHARTS])
     ]
-    return drawn, len(drawable) - len(drawn)
+    return drawn, len(all_curves) - len(drawn)
 
 
-def _history(delta: MetricDelta) -> charts.Chart | None:
+def _history(delta: MetricDelta, bounds: Sequence[tuple[str, float]]) -> charts.Chart | None:
     trail = model.trail(delta)
     if sum(map(math.isfinite, trail)) < 2 or not delta.history:
         return None
@@ -246,22 +236,9 @@ def _history(delta: MetricDelta) -> charts.Chart | None:
         description=f"{delta.metric} of {counted(len(trail), 'run')}, oldest first, from {low} to {high}",
         points=[(float(i), v) for i, v in enumerate(trail)],
         reference=delta.values.get("baseline"),
+        bounds=near(bounds, [v for v in trail if math.isfinite(v)]),
         last_only=True,
         x_ends=(f"{counted(len(trail) - 1, 'run')} before", "this run"),
-    )
-
-
-def _steps(name: str, series: Series) -> charts.Chart | None:
-    finite = [v for v in series.values if math.isfinite(v)]
-    if not finite:
-        return None
-    low, high = figures.numbers([min(finite), max(finite)])
-    points = [(float(step), value) for step, value in zip(series.steps, series.values, strict=True)]
-    return charts.Chart(
-        title=name,
-        description=f"{name} over {counted(len(points), 'step')}, from {low} to {high}",
-        points=points,
-        x_label="step",
     )
 
 

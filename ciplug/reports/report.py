@@ -64,6 +64,10 @@ class ModelSection:
     """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its values step by step."""
+    compared_series: Mapping[str, Series] = field(default_factory=dict)
+    """The same of the baseline's run."""
+    bounds: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    """Metric → what gates allow, as `min` or `max` and the number."""
     gated: tuple[str, ...] = ()
     """The metrics that gates look at."""
     show: tuple[str, ...] = ()
@@ -179,6 +183,9 @@ def by_attention(comparison: Comparison) -> tuple[list[MetricDelta], list[Metric
 
 FEW = 12
 """Metrics that are read at a glance: of more, the others are folded, unless `show` chooses."""
+WRONG_MOST = 15
+"""Metrics that are missing or no number that are shown with those of gates; of a run that did not finish, few have to
+be: it is no news that they are missing."""
 
 
 class Arranged(NamedTuple):
@@ -186,7 +193,8 @@ class Arranged(NamedTuple):
 
     gated: list[MetricDelta]
     shown: list[MetricDelta]
-    """The others that are shown at once, the changed ones first. What is missing or no number is among them."""
+    """The others that are shown at once, the changed ones first. The first that are missing or no number are among
+    them."""
     folded: list[MetricDelta]
     hidden: int
     """The number of those that are not listed."""
@@ -207,10 +215,11 @@ def arranged(section: ModelSection) -> Arranged:
     others = [one for one in ordered if one.metric not in looked_at]
     listed = [one for one in others if not _matches(one.metric, section.hide)]
     room = max(0, FEW - len(gated))
+    most = max(0, (WRONG_MOST if section.run.status == "finished" else FEW // 2) - len(gated))
 
     def is_shown(place: int, one: MetricDelta) -> bool:
         if one.trend in _WRONG:
-            return True
+            return place < most
         return _matches(one.metric, section.show) if section.show else place < room
 
     shown = [one for place, one in enumerate(listed) if is_shown(place, one)]

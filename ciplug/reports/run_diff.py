@@ -142,14 +142,19 @@ def _cell(value: Value | None, form: Callable[[Any], str] | None) -> str:
     if value is None:
         return figures.ABSENT
     if isinstance(value, SeriesSummary):
-        lowest, highest = figures.number(value.min), figures.number(value.max)
-        return f"{counted(value.steps, 'step')}, last {figures.number(value.last)}, {lowest} to {highest}"
+        return series_words(value)
     if isinstance(value, FileFact):
         digest = value.digest.removeprefix("sha256:")[:_ID]
         about = [figures.size(value.size)] if value.size is not None else []
         about += [] if value.is_here else ["not kept"]
         return f"{digest} ({', '.join(filter(None, about))})" if about else digest
     return form(value) if form else text.scalar(value)
+
+
+def series_words(series: SeriesSummary) -> str:
+    """The steps of a metric in a few words: `30 steps, last 0.31, 0.3 to 0.9`."""
+    lowest, highest = figures.number(series.min), figures.number(series.max)
+    return f"{counted(series.steps, 'step')}, last {figures.number(series.last)}, {lowest} to {highest}"
 
 
 def _run_fact(value: Any) -> str:

@@ -22,7 +22,6 @@ from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:
@@ -132,7 +131,15 @@ def amend(session: Session, targets: Sequence[Target], change: RequestedChange) 
 def _masked(session: Session, change: RequestedChange) -> RequestedChange:
     """The change without secrets, which are named."""
     masks = Masks.of(session.env, session.config.redact)
-    masked = replace(change, tags=masks.mapping(change.tags, "tag"), params=masks.mapping(change.params, "parameter"))
+    masked = replace(
+        change,
+        name=change.name and masks.text(change.name, "the name"),
+        reason=change.reason and masks.text(change.reason, "the reason"),
+        tags=masks.mapping(change.tags, "tag"),
+        params=masks.mapping(change.params, "parameter"),
+        metrics=masks.names(change.metrics, "metric"),
+        inputs=masks.inputs(change.inputs),
+    )
     session.tell(*masked_notes(masks))
     return masked
 
@@ -228,6 +235,8 @@ def view_of(session: Session) -> View:
 
     Raises StoreError where it was never asked on this machine.
     """
+    from ciplug.steps.signatures import judged_runs  # a training that resumes nothing reads no policy
+
     runs = judged_runs(session)
     try:
         _ = runs.catalog

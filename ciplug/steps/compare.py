@@ -76,12 +76,24 @@ def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
         verdict=None,
         run=finder.given,
         compared_artifacts=baseline.artifacts if baseline else (),
+        bounds=_bounds(finder),
         gated=tuple(sorted(finder.gated)),
         show=metrics.show,
         hide=metrics.hide,
         origins={side.run: run.provenance.context for side, run in others if side.run and run},
         versions=len(finder.registered.versions),
     )
+
+
+def _bounds(finder: BaselineFinder) -> dict[str, tuple[tuple[str, float], ...]]:
+    """Metric → the bounds that gates set."""
+    bounds: dict[str, tuple[tuple[str, float], ...]] = {}
+    policy = finder.policy
+    for gate in map(policy.resolved, policy.gates) if policy else ():
+        own = tuple((name, bound) for name, bound in (("min", gate.min), ("max", gate.max)) if bound is not None)
+        if gate.kind == "metric" and own:
+            bounds[gate.metric] = (*bounds.get(gate.metric, ()), *own)
+    return bounds
 
 
 def compare(finder: BaselineFinder, base: NamedCommit | NamedBase | None = None) -> Comparison:

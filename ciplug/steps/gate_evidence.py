@@ -19,7 +19,7 @@ from ciplug.steps.candidate import same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.reruns import weighing_reruns
 from ciplug.steps.session import Session, now
-from ciplug.steps.trails import trails
+from ciplug.steps.trend_runs import trails
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Gate

@@ -17,7 +17,19 @@ from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, SearchResult
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.hidden import NOT_RANKED
-from ciplug.tracking.query import BRANCH, DIRTY, MODEL, STATUS, TRUSTED, Column, Comparison, Key, Order
+from ciplug.tracking.query import (
+    BRANCH,
+    DIRTY,
+    MODEL,
+    STATUS,
+    TRUSTED,
+    Column,
+    Comparison,
+    Condition,
+    Key,
+    Order,
+    comparisons_in,
+)
 
 _NAMED_MOST = 12
 
@@ -30,7 +42,7 @@ class RankingRequest:
     metric: str | None = None
     higher_is_better: bool | None = None
     branch: str | None = None
-    where: Sequence[Comparison] = ()
+    where: Sequence[Condition] = ()
     columns: Sequence[Key] = ()
     """Values to be shown, which must be recorded of some run."""
     limit: int | None = None
@@ -93,9 +105,9 @@ def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderb
     return Leaderboard(model, ranking, ranked, result, dict(bars.count), versions, notes)
 
 
-def _reasons(where: Sequence[Comparison]) -> tuple[Reason, ...]:
+def _reasons(where: Sequence[Condition]) -> tuple[Reason, ...]:
     """What may be against a run: nothing that a condition chooses by."""
-    compared = {comparison.key for comparison in where}
+    compared = {comparison.key for comparison in comparisons_in(where)}
     keys = {Reason.FORK: TRUSTED, Reason.DIRTY: DIRTY, Reason.NOT_FINISHED: STATUS}
     return tuple(reason for reason, key in keys.items() if key not in compared)
 
@@ -178,6 +190,33 @@ def _ranking(session: Session, catalog: Catalog, model: str, request: RankingReq
     recorded = catalog.names("metric")
     others = [Key("metric", other) for other in directions if other != name and other in recorded]
     return Ranking(metric, higher, others)
+
+
+def direction_of(
+    session: Session,
+    catalog: Catalog,
+    model: str,
+    metric: str | None,
+    higher_is_better: bool | None,
+    *,
+    among: Collection[str],
+) -> tuple[str | None, bool | None]:
+    """Return the metric that ranks some runs of a model, and whether higher is better; (None, None): nothing says so.
+
+    Args:
+        metric: the one that was asked for; None: that of the first gate with a direction.
+        higher_is_better: as it was asked for.
+        among: the metrics that these runs have.
+
+    Raises UsageError for a metric that no run has, and where its direction is not known.
+    """
+    ruling = of_checkout(session, model)
+    directions = ruling.policy.directions() if ruling else {}
+    name = metric or next((one for one in directions if one in among), None)
+    if name is None:
+        return None, None
+    catalog.need(Key("metric", name))
+    return name, _direction(name, directions.get(name), higher_is_better, str(ruling.source) if ruling else "")
 
 
 def _direction(metric: str, by_gate: bool | None, requested: bool | None, source: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +12,18 @@ from ciplug.console import warning
 from ciplug.errors import ConfigError, GitError, RecordError, listed
 from ciplug.git.commits import has_commit
 from ciplug.git.credentials import redact
+from ciplug.git.objects import read_objects
 from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.records import read
+from ciplug.records.canonical import digest
+from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.registry_labels import MovedFrom
 from ciplug.registry import ledger
 from ciplug.registry.model import Model
 from ciplug.registry.reading import origin_in
 from ciplug.registry.state import after, counting
-from ciplug.registry.tags import can_be_mirrored, every_tag, is_of, tags_of
+from ciplug.registry.tags import Tag, can_be_mirrored, is_of, tags_by_event, tags_of
 from ciplug.steps.registered import is_signed
 from ciplug.steps.session import Session
 from ciplug.stores import DEFAULT_URI
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 _NAMESPACE = "git"
 """In which ssh keys sign objects of git."""
+_SIGNATURE = b"-----BEGIN "
 _RESTORE = "put them there later: ciplug verify '{model}' --restore-tags"
 
 
@@ -57,8 +61,9 @@ class TagMirror:
             # The versions come from another log: --restore-tags makes their tags.
             return []
         tags = list(tags_of(self._model, after(self._model, event), event.seq))
-        words = f"event {event.seq} of {self._model.name}"
-        return make_tags(self._session, self._model.name, dict(tags), words, event.created)
+        return make_tags(
+            self._session, self._model.name, [_tag(self._model.name, tag, event, digest(entry)) for tag in tags]
+        )
 
     def refused(self, tags: Sequence[str], words: str) -> None:
         """Tell that the event is accepted, and its tags are not."""
@@ -66,25 +71,33 @@ class TagMirror:
         self._session.tell(warning(f"the tags {listed(tags)} were not made: {words}", hint))
 
 
-def make_tags(session: Session, model: str, tags: Mapping[str, str], words: str, created: str) -> list[NewTag]:
-    """Return the tags to make of tag → commit, signed where this job has a key."""
+def _tag(model: str, tag: Tag, event: RegistryEvent, content: str) -> NewTag:
+    """The tag of an event, before it is signed: its text follows from the event, so that a changed one is found.
+
+    Args:
+        content: the digest of the event, which the tag witnesses.
+    """
+    text = f"event {event.seq} of {model}\n\nA mirror of ciplug's registry, which decides.\n\nCiplug-Event: {content}"
+    return NewTag(tag.name, tag.commit, text, _seconds(event.created))
+
+
+def make_tags(session: Session, model: str, tags: Sequence[NewTag]) -> list[NewTag]:
+    """Return the tags to make, signed where this job has a key. What lacks its commit in this clone is told."""
     top = session.need_workspace().top
-    lacking = sorted({commit for commit in tags.values() if not has_commit(top, commit)})
+    lacking = sorted({tag.commit for tag in tags if not has_commit(top, tag.commit)})
     if lacking:
-        left = [name for name, commit in tags.items() if commit in lacking]
         session.tell(
             warning(
-                f"the tags {listed(left)} were not made: commit {lacking[0][:12]} is not in this clone",
+                f"the tags {listed([tag.name for tag in tags if tag.commit in lacking])} were not made: commit "
+                f"{lacking[0][:12]} is not in this clone",
                 f"check out the whole history, and {_RESTORE.format(model=model)}",
             )
         )
-    made = []
-    for name, commit in tags.items():
-        if commit not in lacking:
-            tag = NewTag(name, commit, f"{words}\n\nA mirror of ciplug's registry, which decides.", _seconds(created))
-            signature = signing.sign(content_of(tag), session.env, namespace=_NAMESPACE)
-            made.append(tag._replace(signature=signature or ""))
-    return made
+    return [
+        tag._replace(signature=signing.sign(content_of(tag), session.env, namespace=_NAMESPACE) or "")
+        for tag in tags
+        if tag.commit not in lacking
+    ]
 
 
 def _seconds(created: str) -> int:
@@ -128,11 +141,50 @@ def _git_store(session: Session) -> GitStore:
     return session.store
 
 
+def due_tags(session: Session, model: str) -> dict[str, NewTag]:
+    """Name → tag, unsigned, as the whole log of a model says."""
+    log = ledger.read(session.log, model)
+    digests = [*(event.previous for event in log.events[1:]), log.head.digest if log.head else None]
+    contents = {event.seq: one or "" for event, one in zip(log.events, digests, strict=False)}
+    signed = is_signed(session)
+    found = tags_by_event(model, log.events, counting(log.events, signed), origin_in(session.log, signed))
+    return {tag.name: _tag(model, tag, event, contents[event.seq]) for tag, event in found}
+
+
 def expected_tags(session: Session, model: str) -> dict[str, str]:
     """Tag → commit, as the whole log of a model says."""
-    events = ledger.read(session.log, model).events
-    signed = is_signed(session)
-    return every_tag(model, events, counting(events, signed), origin_in(session.log, signed))
+    return {tag.name: tag.commit for tag in due_tags(session, model).values()}
+
+
+def wrong_tags(session: Session, model: str) -> dict[str, str]:
+    """Tag → a clause, of those that are not as the log says: on another commit, of no event, of another content.
+
+    Tags that are missing are not among them: a host may refuse tags, and the event stands.
+    """
+    due, actual = due_tags(session, model), found_tags(session, model)
+    wrong = {name: "has the form of the registry's tags, and belongs to no event" for name in actual if name not in due}
+    known = {name: oid for name, (oid, _) in actual.items() if name in due}
+    contents = _contents(session, known.values())
+    for name, oid in known.items():
+        if actual[name][1] != due[name].commit:
+            wrong[name] = f"is on {actual[name][1][:12]}, and its event is about {due[name].commit[:12]}"
+        elif oid in contents and not _is_of(due[name], contents[oid]):
+            wrong[name] = "was not made with its event as the log has it: one of them was changed"
+    return wrong
+
+
+def _is_of(due: NewTag, content: bytes) -> bool:
+    rest = content.removeprefix(content_of(due))
+    return rest != content and (not rest or rest.startswith(_SIGNATURE))
+
+
+def _contents(session: Session, oids: Iterable[str]) -> dict[str, bytes]:
+    """Object → content, of tags: those of this clone, and the others of the remote."""
+    wanted = set(oids)
+    objects = read_objects(session.need_workspace().top, wanted)
+    if not session.offline and (missing := wanted - objects.keys()):
+        objects.update(_git_store(session).tag_objects(missing))
+    return {oid: data for oid, (_, data) in objects.items()}
 
 
 def found_tags(session: Session, model: str) -> dict[str, tuple[str, str]]:
@@ -172,14 +224,9 @@ def restore_tags(session: Session, model: str) -> list[str]:
             "this registry is not mirrored as tags",
             hint="set 'mirror_tags: true' in ciplug.yaml; the store must be that of the code, git:",
         )
-    actual = found_tags(session, model)
-    wrong = {name: at for name, at in expected_tags(session, model).items() if actual.get(name, ("", ""))[1] != at}
-    created = {event.seq: event.created for event in ledger.read(session.log, model).events}
-    tags = [
-        tag
-        for name, commit in wrong.items()
-        for tag in make_tags(session, model, {name: commit}, f"of {model}", created.get(_event_of(name), ""))
-    ]
+    actual, due = found_tags(session, model), due_tags(session, model)
+    wrong = wrong_tags(session, model)
+    tags = make_tags(session, model, [tag for name, tag in due.items() if name not in actual or name in wrong])
     if not tags:
         return []
     present = {f"refs/tags/{name}": oid for name, (oid, _) in actual.items()}
@@ -187,8 +234,3 @@ def restore_tags(session: Session, model: str) -> list[str]:
     if not result.ok:
         raise GitError(f"the tags were not made: {result.reason.words}", hint=result.reason.hint)
     return [tag.name for tag in tags]
-
-
-def _event_of(tag: str) -> int:
-    number = tag.rpartition("#")[2]
-    return int(number) if number.isdigit() else 0

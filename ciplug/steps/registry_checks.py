@@ -18,6 +18,7 @@ from ciplug.registry.rules import broken_rules, other_ladders
 from ciplug.registry.state import counting, fold, fold_on
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import lost_models
+from ciplug.steps.mirror_tags import is_mirrored, wrong_tags
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.registered import is_signed, signers_key
 from ciplug.steps.session import Session
@@ -52,6 +53,10 @@ def check_model(session: Session, model: str) -> ModelCheck:
         for seq, words in broken_rules(model, events, ladder, signed, gated=gated, origin=origin):
             problems.append(Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}"))
         problems += _of_state(session, model, events)
+        if is_mirrored(session):
+            problems += [
+                Problem(f"refs/tags/{tag}", f"it {words}") for tag, words in wrong_tags(session, model).items()
+            ]
         payloads = {event.seq: payload_of(event) for event in events}
         problems += _of_renamings(session.log, model, events, payloads)
     except CiplugError as problem:

@@ -30,7 +30,6 @@ from ciplug.steps.read_artifacts import read_artifacts
 from ciplug.steps.record import REDACT, lines_left_out, masked_notes, masks_of, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import judged_runs
 from ciplug.steps.trust import need_trusted
 from ciplug.tracking.amended import NO_CHANGES, changes
 
@@ -86,6 +85,8 @@ def _waiting(session: Session, spools: Sequence[Spool], run_id: str) -> Target |
 
 
 def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
+    from ciplug.steps.signatures import judged_runs  # a run that is not resumed reads no policy
+
     runs = judged_runs(session)
     try:
         shown = runs.get(run_id, session.head)
@@ -155,12 +156,12 @@ def seal(entry: RunWriter, logged: Logged, status: Status | None, ended: datetim
     amendment = Amendment(
         **{**facts, "context": Context(**facts["context"])},
         created=stamp(ended),
-        name=logged.name,
+        name=logged.name and masks.text(logged.name, "the name"),
         tags=masks.mapping(logged.tags, "tag"),
         untag=logged.untagged,
         # What is earlier than the recorded point stays in the series, and is not the value of the metric.
-        metrics=not_earlier(logged.metrics, logged.last, known_points),
-        last=logged.last,
+        metrics=masks.names(not_earlier(logged.metrics, logged.last, known_points), "metric"),
+        last=masks.names(logged.last, "metric"),
         # One that slipped in with another value is kept as it was logged: whoever reads it refuses it, and says so.
         params={
             name: value
@@ -170,14 +171,14 @@ def seal(entry: RunWriter, logged: Logged, status: Status | None, ended: datetim
         status=status,
         ended=_end_of(entry, logged, status, ended),
         lifecycle=logged.lifecycle,
-        inputs=logged.inputs,
+        inputs=masks.inputs(logged.inputs),
         model_inputs=logged.model_inputs,
         outputs=logged.outputs,
         artifacts=files,
         ciplug=__version__,
     )
     objects = objects_of(amendment)
-    for beside in ({"series": logged.series}, {"texts": logged.texts}):
+    for beside in ({"series": masks.names(logged.series, "metric")}, {"texts": logged.texts}):
         try:
             objects.update(objects_of(amendment, **beside))
         except RecordError as problem:

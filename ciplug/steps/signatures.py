@@ -150,6 +150,15 @@ def signers_of(session: Session) -> Signers:
     return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))
 
 
+def signed_by(session: Session, runs: Runs, run: Run) -> str | None:
+    """The allowed signers who have signed a run; empty where none has, None where no policy asks for signatures."""
+    try:
+        signers = signers_of(session)
+    except CiplugError:
+        return None
+    return (signers.of_run(runs, run) or "") if signers else None
+
+
 def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
     """All runs, of which those that are signed take only amendments that are signed, too.
 
@@ -180,6 +189,7 @@ def by_signatures(session: Session, runs: Runs) -> Runs:
             raise RecordError(f"{key}: it is not what was signed with its record", hint="record another run")
 
     runs.ignored = ignored
+    runs.needs_signatures = lambda: bool(keys())
     runs.check_beside = check_beside
     return runs
 

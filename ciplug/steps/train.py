@@ -81,7 +81,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     Raises UsageError for an empty command, FailedStart and what `run_child` raises for one that cannot be started.
     """
     from ciplug.capture.process import run_child
-    from ciplug.capture.secrecy import hide
+    from ciplug.capture.token_hiding import hide
 
     if not command:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")

@@ -25,7 +25,7 @@ from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
 from ciplug.tracking.catalog_rows import CatalogRows
 from ciplug.tracking.entries import Entry
-from ciplug.tracking.query import Column, Comparison, Key, Kind, MatchedRows, Order
+from ciplug.tracking.query import Column, Condition, Key, Kind, MatchedRows, Order, comparisons_in
 
 _NAMES_MOST = 12
 T = TypeVar("T")
@@ -141,7 +141,7 @@ class Catalog:
 
     def search(
         self,
-        where: Sequence[Comparison] = (),
+        where: Sequence[Condition] = (),
         order_by: Sequence[Order] = (),
         limit: int | None = None,
         *,
@@ -162,7 +162,7 @@ class Catalog:
 
     def _search(
         self,
-        where: Sequence[Comparison],
+        where: Sequence[Condition],
         order_by: Sequence[Order],
         limit: int | None,
         hide: Collection[Standing],
@@ -209,16 +209,16 @@ class Catalog:
         gone = {row for row, changes in self._rows.changed_rows.items() if changes.standing in hide} if hide else set()
         return [row for row in rows if row not in gone] if gone else rows
 
-    def count(self, where: Sequence[Comparison], *, hide: Collection[Standing] = ()) -> int:
+    def count(self, where: Sequence[Condition], *, hide: Collection[Standing] = ()) -> int:
         """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 
-    def rows(self, where: Sequence[Comparison], *, hide: Collection[Standing] = ()) -> Sequence[int]:
+    def rows(self, where: Sequence[Condition], *, hide: Collection[Standing] = ()) -> Sequence[int]:
         """Return the rows of the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: self._without(hide, self._select(where).rows))
 
-    def _select(self, where: Sequence[Comparison]) -> MatchedRows:
-        for comparison in where:
+    def _select(self, where: Sequence[Condition]) -> MatchedRows:
+        for comparison in comparisons_in(where):
             self._need(comparison.key)
         return search.select(where, self._rows.count, self._rows.column)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ciplug.records.changes import Standing
-from ciplug.tracking.query import LIFECYCLE, Comparison
+from ciplug.tracking.query import LIFECYCLE, Condition, comparisons_in
 
 NOT_RANKED: tuple[Standing, ...] = ("withdrawn", "deleted", "unread")
 """What a ranking leaves out: the numbers of these runs do not count."""
 _LISTED: tuple[Standing, ...] = ("deleted",)
 
 
-def hidden_states(where: Sequence[Comparison]) -> tuple[Standing, ...]:
+def hidden_states(where: Sequence[Condition]) -> tuple[Standing, ...]:
     """States that a list of runs leaves out: none where a condition chooses by the state itself."""
-    return () if any(comparison.key == LIFECYCLE for comparison in where) else _LISTED
+    return () if any(comparison.key == LIFECYCLE for comparison in comparisons_in(where)) else _LISTED

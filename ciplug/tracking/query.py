@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["metric", "param", "tag", "attribute", "dataset"]
@@ -38,6 +38,26 @@ class Comparison(NamedTuple):
     key: Key
     comparator: str
     value: float | str | tuple[str, ...]
+
+
+class AnyOf(NamedTuple):
+    """It holds where all conditions of one of the alternatives hold."""
+
+    alternatives: tuple[tuple[Condition, ...], ...]
+
+
+Condition = Comparison | AnyOf
+"""Conditions that stand beside one another are joined by AND."""
+
+
+def comparisons_in(where: Iterable[Condition]) -> Iterator[Comparison]:
+    """Yield every comparison in these conditions, wherever it stands."""
+    for condition in where:
+        if isinstance(condition, Comparison):
+            yield condition
+        else:
+            for alternative in condition.alternatives:
+                yield from comparisons_in(alternative)
 
 
 class Order(NamedTuple):

@@ -1,7 +1,7 @@
 """MLflow's language of search, read into conditions: `metrics.accuracy > 0.9 AND params.depth = '6'`. Pure.
 
-Conditions are joined by AND, as in MLflow. Beyond MLflow, parameters are compared as numbers where a number is given,
-and times as dates.
+Conditions are joined by AND, as in MLflow. Beyond MLflow, they are also joined by OR, and parameters are compared as
+numbers where a number is given, and times as dates.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ciplug.tracking.query import (
     SEED,
     STARTED,
     STATUS,
+    AnyOf,
     Comparison,
+    Condition,
     Key,
     Kind,
     Order,
@@ -60,14 +62,19 @@ _TEXTUAL = ("=", "!=", "LIKE", "ILIKE", "IN", "NOT IN")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
-def parse(expression: str) -> tuple[Comparison, ...]:
-    """The conditions of an expression. Raises UsageError naming the place, and what could stand there."""
+_DEPTH_MOST = 20
+"""Parentheses within one another."""
+
+
+def parse(expression: str) -> tuple[Condition, ...]:
+    """The conditions of an expression, all of which must hold. AND binds more closely than OR, as in SQL.
+
+    Raises UsageError naming the place, and what could stand there.
+    """
     reader = _Reader(expression)
-    comparisons = [reader.comparison()]
-    while reader.more():
-        reader.conjunction()
-        comparisons.append(reader.comparison())
-    return tuple(comparisons)
+    conditions = reader.alternatives()
+    reader.end("AND or OR is expected", "conditions are joined by AND or OR")
+    return conditions
 
 
 def parse_order(text: str) -> Order:
@@ -103,9 +110,9 @@ class _Reader:
     def more(self) -> bool:
         return self._next < len(self._tokens)
 
-    def end(self) -> None:
+    def end(self, words: str = "nothing more is expected", hint: str | None = None) -> None:
         if self.more():
-            raise self._error("nothing more is expected", self._tokens[self._next])
+            raise self._error(words, self._tokens[self._next], hint)
 
     def _take(self, expected: str) -> Token:
         if not self.more():
@@ -134,10 +141,36 @@ class _Reader:
             raise self._error(f"{' or '.join(words)} is expected", token)
         return token.text.upper()
 
-    def conjunction(self) -> None:
-        token = self._take("AND")
-        if token.text.upper() != "AND":
-            raise self._error("AND is expected", token, "conditions are joined by AND only, as in MLflow")
+    def alternatives(self, depth: int = 0) -> tuple[Condition, ...]:
+        """Conditions that are joined by OR, of which each may be several that are joined by AND."""
+        found = [self._together(depth)]
+        while self._takes("OR"):
+            found.append(self._together(depth))
+        return found[0] if len(found) == 1 else (AnyOf(tuple(found)),)
+
+    def _together(self, depth: int) -> tuple[Condition, ...]:
+        found = [*self._condition(depth)]
+        while self._takes("AND"):
+            found += self._condition(depth)
+        return tuple(found)
+
+    def _condition(self, depth: int) -> tuple[Condition, ...]:
+        if not self.more() or self._tokens[self._next].text != "(":
+            return (self.comparison(),)
+        if depth == _DEPTH_MOST:
+            raise self._error("too many parentheses", self._tokens[self._next])
+        self._next += 1
+        inner = self.alternatives(depth + 1)
+        token = self._take("AND, OR or )")
+        if token.text != ")":
+            raise self._error("AND, OR or ) is expected", token)
+        return inner
+
+    def _takes(self, word: str) -> bool:
+        """Whether this word is next; it is read then."""
+        found = self.more() and self._tokens[self._next].text.upper() == word
+        self._next += found
+        return found
 
     def key(self) -> Key:
         first = self._take("a key, like metrics.accuracy,")

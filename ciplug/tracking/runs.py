@@ -98,6 +98,8 @@ class Runs:
         self._changes: dict[RunKey, Changes] = {}
         self.ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] = lambda amendments: ()
         """Which of the amendments of runs change nothing, by their keys; asked for all that are read."""
+        self.needs_signatures: Callable[[], bool] = lambda: False
+        """Whether only what is signed may change a signed run: then the objects themselves are read, not columns."""
         self.check_beside: Callable[[RunKey, str, bytes], None] = lambda run, key, data: None
         """Raises RecordError for an object beside a record or an amendment that is not what was signed with it."""
         self._amendments: dict[RunKey, list[str]] = {}
@@ -219,8 +221,8 @@ class Runs:
     def _unread_amendments(self, runs: Sequence[RunKey]) -> list[str]:
         """Keys of the amendments of these runs that have not been read. Commits that were not listed yet, are."""
         unlisted = [run for run in runs if (run.commit or NO_COMMIT) not in self._of_commit]
-        if "catalog" in self.__dict__:
-            # It has read every amendment, for many runs at a lower price.
+        if "catalog" in self.__dict__ and (self._offline or not self.needs_signatures()):
+            # It has read every amendment, for many runs at a lower price. Nobody signs its columns.
             changes_of = {run: self.catalog.changes(run.key) for run in unlisted}
             self._changes.update({run: changes for run, changes in changes_of.items() if changes != NO_CHANGES})
         else:
@@ -377,12 +379,21 @@ class Runs:
 
     def series(self, run: Run) -> dict[str, Series]:
         """Step series by metric, with what was logged late; empty where the run logged none."""
+        return self.series_of([run])[0]
+
+    def series_of(self, runs: Sequence[Run]) -> list[dict[str, Series]]:
+        """What `series` returns of each of these runs, in one read."""
+        keys = [self._series_keys(run_key(run)) for run in runs]
+        data = self._read([key for of in keys for key in of])
+        return [self._merged_series(run_key(run), of, data) for run, of in zip(runs, keys, strict=True)]
+
+    def _series_keys(self, key: RunKey) -> list[str]:
+        late = sorted(filter(None, map(parse_late_series, self.beside_amendments(key))), key=lambda k: k.order)
+        return [key.series, *(one.series for one in late)]
+
+    def _merged_series(self, key: RunKey, keys: Iterable[str], data: Mapping[str, bytes]) -> dict[str, Series]:
         from ciplug.records.series import decode, merge
 
-        key = run_key(run)
-        late = sorted(filter(None, map(parse_late_series, self.beside_amendments(key))), key=lambda k: k.order)
-        keys = [key.series, *(one.series for one in late)]
-        data = self._read(keys)
         return merge(
             [decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one, key))]
         )

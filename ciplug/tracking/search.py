@@ -16,9 +16,11 @@ from ciplug.tracking.query import (
     ENDED,
     RUN_ID,
     STARTED,
+    AnyOf,
     Column,
     Columns,
     Comparison,
+    Condition,
     MatchedRows,
     Order,
     comparable_time,
@@ -34,23 +36,45 @@ _NUMERIC: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def select(where: Iterable[Comparison], count: int, columns: Columns) -> MatchedRows:
+def select(where: Iterable[Condition], count: int, columns: Columns) -> MatchedRows:
     """The rows among `count` for which every condition holds, rising."""
-    matched: set[int] | None = None
-    possible: set[int] | None = None
-    for comparison in where:
-        rows, values = _operands(comparison, columns(comparison.key))
-        holds = _test(comparison)
-        hits = {row for row, value in zip(rows, values, strict=True) if holds(value)}
-        maybe = hits
-        if not isinstance(comparison.value, (str, tuple)):
-            undefined = {row for row, value in zip(rows, values, strict=True) if value != value}
-            maybe = hits | undefined if undefined else hits
-        matched = hits if matched is None else matched & hits
-        possible = maybe if possible is None else possible & maybe
-    if matched is None or possible is None:
+    found = _all_of(where, columns)
+    if found is None:
         return MatchedRows(range(count), 0)
-    return MatchedRows(sorted(matched), len(possible) - len(matched))
+    return MatchedRows(sorted(found.matched), len(found.possible) - len(found.matched))
+
+
+class _Hits(NamedTuple):
+    matched: set[int]
+    possible: set[int]
+    """These, and the rows for which the answer would be another one if a NaN were a number."""
+
+
+def _all_of(where: Iterable[Condition], columns: Columns) -> _Hits | None:
+    """The rows for which every condition holds; None where there is no condition."""
+    found: _Hits | None = None
+    for condition in where:
+        hits = _hits(condition, columns) if isinstance(condition, Comparison) else _any_of(condition, columns)
+        found = _Hits(found.matched & hits.matched, found.possible & hits.possible) if found else hits
+    return found
+
+
+def _any_of(condition: AnyOf, columns: Columns) -> _Hits:
+    found = _Hits(set(), set())
+    for alternative in condition.alternatives:
+        if hits := _all_of(alternative, columns):
+            found = _Hits(found.matched | hits.matched, found.possible | hits.possible)
+    return found
+
+
+def _hits(comparison: Comparison, columns: Columns) -> _Hits:
+    rows, values = _operands(comparison, columns(comparison.key))
+    holds = _test(comparison)
+    hits = {row for row, value in zip(rows, values, strict=True) if holds(value)}
+    if isinstance(comparison.value, (str, tuple)):
+        return _Hits(hits, hits)
+    undefined = {row for row, value in zip(rows, values, strict=True) if value != value}
+    return _Hits(hits, hits | undefined if undefined else hits)
 
 
 def _operands(comparison: Comparison, column: Column) -> Column:

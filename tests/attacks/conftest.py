@@ -19,12 +19,13 @@ class Scene:
 
     project: Project
     attacker: Attacker
-    server: GitServer
+    server: GitServer | None
+    """None: the remote is a folder."""
     folder: Path
 
     def clone(self, name: str = "colleague") -> Project:
         """Another checkout, which has never read the store."""
-        git(self.folder, "clone", "-q", self.server.url("remote"), name)
+        git(self.folder, "clone", "-q", self.attacker.url, name)
         return Project(self.folder / name)
 
     def production(self, project: Project | None = None) -> int | None:
@@ -63,3 +64,16 @@ def scene(_template: Path, tmp_path: Path, git_server: GitServer) -> Scene:
     return Scene(
         Project(tmp_path / "work"), Attacker(tmp_path / "attacker.git", git_server.url("remote")), git_server, tmp_path
     )
+
+
+@pytest.fixture
+def near(_template: Path, tmp_path: Path) -> Scene:
+    """The same without a server: the remote is a folder, which makes a case cheap."""
+    remote = tmp_path / "remote.git"
+    (served,) = (_template / "git-server").glob("remote*")
+    shutil.copytree(served, remote, symlinks=True)
+    shutil.copytree(_template / "work", tmp_path / "work", symlinks=True)
+    git(tmp_path / "work", "remote", "set-url", "origin", str(remote))
+    git(tmp_path / "work", "update-index", "--refresh")
+    shutil.rmtree(tmp_path / "work" / ".git" / "ciplug", ignore_errors=True)
+    return Scene(Project(tmp_path / "work"), Attacker(tmp_path / "attacker.git", str(remote)), None, tmp_path)

@@ -19,7 +19,7 @@ from ciplug.records.series import Series
 from ciplug.registry.events import wrap
 from ciplug.steps.session import open_session
 from ciplug.tracking.runs import run_objects
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, Project
 
 EVIL = (
     "x\n::error::owned\r\n##vso[task.setvariable variable=a]b\n##[error]c\x1b[2J\x1b]0;t\x07\u202eabc\u2066 "
@@ -38,11 +38,18 @@ COMMANDS = [
     ["runs", "show", START],
     ["runs", "tag", "{run}", f"{START}={EVIL}"],
     ["runs", "rename", "{run}", EVIL],
+    ["runs", "sign", "{run}"],
+    ["runs", "sign", START],
     ["runs", "withdraw", "{other}", "--reason", EVIL],
     ["runs", "restore", "{other}"],
     ["runs", "withdraw", "{last}", "--reason", EVIL, "--erase"],
     ["leaderboard", "accuracy", "--children"],
     ["leaderboard", START],
+    ["history", "accuracy"],
+    ["history", START, "--branch", START],
+    ["blame", "accuracy", "--model", START],
+    ["bisect", START, "--good", START, "--link", EVIL, "--", sys.executable, "train.py"],
+    ["bisect", "accuracy", "--good", "HEAD", "--bad", START, "--", START],
     ["compare"],
     ["compare", "--baseline", START],
     ["report"],
@@ -98,8 +105,7 @@ COMMANDS = [
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A store in which each text of a run, of amendments, of the registry, and each key is hostile."""
     folder = tmp_path_factory.mktemp("hostile")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(folder / "work", remote=folder / "remote.git", config=CONFIG)
+    made = Project.with_remote(folder, config=CONFIG)
     session = open_session(cwd=made.folder)
     for number in range(3):
         run = Run(
@@ -138,10 +144,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.slow
-def test_no_command_shows_it_as_it_is(project: Project) -> None:
+@pytest.mark.parametrize("number", range(len(COMMANDS)))
+def test_no_command_shows_it_as_it_is(project: Project, number: int) -> None:
     ids = {"run": f"{2:032x}", "other": f"{3:032x}", "last": f"{1:032x}"}
-    for command in COMMANDS:
-        _check(project, [word.format(**ids) if word.startswith("{") else word for word in command])
+    _check(project, [word.format(**ids) if word.startswith("{") else word for word in COMMANDS[number]])
 
 
 def test_a_few_commands(project: Project) -> None:

@@ -75,3 +75,27 @@ def test_a_ref_with_the_name_of_a_write_is_named(scene: Scene) -> None:
     with pytest.raises(StoreError, match="stands in the way") as refused:
         open_store(f"git+{scene.attacker.url}", None).add(objects)
     assert f"git push REMOTE :{ref}" in (refused.value.hint or "")
+
+
+WAYS = [
+    "refs/ciplug/files/folded/x", "refs/ciplug/keep", "refs/ciplug/inbox", "refs/ciplug/inbox/0/1", "refs/ciplug/files",
+    "refs/ciplug/keep/tip/x", "refs/heads/ciplug/a", "refs/heads/ciplug/a/b", "refs/tags/ciplug", "refs/heads/HEAD",
+    "refs/ciplug/" + "x" * 200, "refs/ciplug/ä",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ref", WAYS)
+def test_any_ref_is_passed_by_or_named_with_the_line_that_removes_it(near: Scene, ref: str) -> None:
+    project = near.project
+    blocked(near, ref)
+    project.ciplug("fsck", "--accept-registry", code=None)
+    project.numbers({"accuracy": 0.9})
+    for command in (("record", "--metrics", "numbers.json"), ("compact",)):
+        began = time.monotonic()
+        done = project.ciplug(*command, code=None)
+        assert time.monotonic() - began < 10
+        assert done.returncode == 0 or (done.returncode == 3 and f":{ref}" in done.stderr), (command, done.stderr)
+    near.attacker.delete(ref)
+    project.ciplug("record", "--spooled")
+    project.ciplug("compact")
+    assert project.json("runs", "list", "--json", "--limit", "0")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.conftest import Scene
 from tests.project import CONFIG, Project, git
 
 SECRET = "hunter2-of-the-team"
@@ -23,8 +24,7 @@ pathlib.Path("metrics.json").write_text('{{"accuracy": 0.9}}')
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG + "redact: [patient]\n")
+    made = Project.with_remote(tmp_path, config=CONFIG + "redact: [patient]\n")
     (made.folder / "train.py").write_text(LOGS)
     made.commit("log secrets")
     made.push()
@@ -102,3 +102,33 @@ def test_a_version_of_the_registry_is_not_erased(project: Project) -> None:
     done = project.ciplug("runs", "withdraw", run, "--reason", "x", "--erase", code=2)
     assert "is named by event 1 of 'wine' in the registry" in done.stderr
     assert project.json("runs", "show", run, "--json")["id"] == run
+
+
+def test_the_words_of_amendments_and_of_the_registry_are_masked(project: Project, tmp_path: Path) -> None:
+    """The log of the registry never changes: nothing could take a token out of it."""
+    (project.folder / "train.py").write_text(
+        "import pathlib; pathlib.Path('metrics.json').write_text('{\"a\": 0.9}')\n"
+    )
+    project.commit("train")
+    project.push()
+    run = project.train()
+    for command in (
+        ("runs", "rename", run, f"with {TOKEN}"),
+        ("runs", "tag", run, f"{TOKEN}=x"),
+        ("runs", "withdraw", run, "--reason", f"it has {TOKEN}"),
+        ("runs", "restore", run, "--reason", f"HF_TOKEN={SECRET}"),
+    ):
+        assert "masked" in project.ciplug(*command).stderr, command
+    assert TOKEN not in everywhere(tmp_path / "remote.git").replace(LOGS, "")
+
+
+def test_the_words_of_a_promotion_are_masked(scene: Scene) -> None:
+    project = scene.project
+    for command in (
+        ("registry", "describe", "wine", f"pushed with {TOKEN}"),
+        ("registry", "tag", "wine", f"api_key={SECRET}"),
+        ("demote", "wine", "--from", "production", "--to", "none", "--reason", f"password={SECRET}"),
+    ):
+        assert "masked" in project.ciplug(*command).stderr, command
+    shown = project.ciplug("registry", "history", "wine", "--json").stdout
+    assert TOKEN not in shown and SECRET not in shown and "***" in shown

@@ -11,9 +11,15 @@ import pytest
 
 from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import digest
+from ciplug.records.changes import Changes, fold
 from ciplug.records.keys import amendment_object, run_key
 from ciplug.records.run import Run
+from ciplug.records.series import Series
+from ciplug.steps.session import open_session
 from ciplug.steps.sign import signed as with_signatures
+from ciplug.steps.signatures import judged_runs, signers_of
+from ciplug.tracking.catalog import Catalog
+from ciplug.tracking.runs import run_objects
 from tests.attacks.attacker import STAMP, objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.attacks.test_signed import Key, make_key
@@ -57,11 +63,13 @@ def test_a_team_keeps_its_baselines_when_it_begins_to_sign(scene: Scene, key: Ke
     project = scene.project
     refused = project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=1).stderr
     assert "no allowed signer has signed run" in refused and "ciplug runs sign" in refused
+    assert "signed by: nobody who is allowed to" in project.ciplug("runs", "show", before).stdout
     said = project.ciplug("runs", "sign", before[:12], env=key.env).stderr
     assert f"run {before[:12]} (wine): signed by ci, 2 objects; accuracy=0.86" in said
     assert "signed by ci already" in project.ciplug("runs", "sign", before, env=key.env).stderr
     shown = scene.clone().ciplug("runs", "show", before).stdout
-    assert "signed as it was then: 2 objects" in shown and "team: a" in shown
+    assert "signed as it was then: 2 objects" in shown and "team: a" in shown and "signed by: ci\n" in shown
+    assert project.json("runs", "show", before, "--json")["signed_by"] == "ci"
     project.ciplug("gate", env=key.env)
     project.ciplug("registry", "vouch", "wine", env=key.env)
     project.ciplug("promote", "wine", "--to", "staging", env=key.env)
@@ -208,3 +216,41 @@ def test_who_withdraws_first_without_the_key_keeps_nobody_from_it(scene: Scene, 
     said = project.ciplug("runs", "withdraw", before, "--reason", "wrong data", env=key.env).stderr
     assert "withdrawn" in said and "already" not in said
     assert "wrong data" in project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=None).stderr
+
+
+@pytest.mark.parametrize("change", ["hide a withdrawal", "make one up"])
+def test_the_columns_of_the_catalog_decide_nothing(
+    scene: Scene, key: Key, before: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may push the branch writes columns as they like, and nobody signs them."""
+    project = scene.project
+    project.ciplug("runs", "sign", before, env=key.env)
+    if change == "hide a withdrawal":
+        project.ciplug("runs", "withdraw", before, "--reason", "wrong data", env=key.env)
+    session = open_session(cwd=project.folder)
+    made_up = Changes() if change == "hide a withdrawal" else fold([withdrawal(before, project.head)])
+    monkeypatch.setattr(Catalog, "changes", lambda self, key: made_up)
+    runs = judged_runs(session)
+    assert runs.catalog
+    (run,) = [one for one in runs.load(runs.recorded()) if one.id == before]
+    assert runs.changes(run).counts == (change == "make one up")
+
+
+def withdrawal(run: str, commit: str) -> Amendment:
+    return Amendment(run=run, model="wine", commit=commit, seq=9, created=STAMP, withdrawn=True)
+
+
+def test_examples_that_were_exchanged_are_not_read(scene: Scene, key: Key, before: str) -> None:
+    """A signed run that waits is pushed again, with its signature, and with other series."""
+    project = scene.project
+    run = run_of(project.head, 55, context={"branch": "main"})
+    series = {"accuracy": Series(steps=(0, 1), values=(0.5, 0.9))}
+    genuine = with_signatures(key.env, run_objects(run, series), trusted=True)
+    other = run_objects(run, {"accuracy": Series(steps=(0, 1), values=(0.5, 0.1))})[run_key(run).series]
+    scene.attacker.write({**genuine, run_key(run).series: other})
+    session = open_session(cwd=project.folder)
+    runs = judged_runs(session)
+    (found,) = [one for one in runs.load(runs.recorded()) if one.id == run.id]
+    assert signers_of(session).of_run(runs, found) == "ci"
+    assert runs.series(found) == {}
+    assert any("is not what was signed" in problem for problem in runs.problems.values())

@@ -96,8 +96,7 @@ for name in ("archive-of-wine", "wine"):
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "ciplug:")
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
+    project = Project.with_remote(tmp_path, config=CONFIG)
     files = {
         "train.py": TRAIN,
         "load.py": LOAD,

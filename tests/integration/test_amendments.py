@@ -168,13 +168,15 @@ def test_a_withdrawn_run_that_is_in_a_stage_is_named_with_it(project: Project, v
     run, other = project.train(), project.train()
     project.ciplug("gate", "--run", run)
     project.ciplug("promote", "wine", "--to", "staging", "--run", run)
+    project.ciplug("promote", "cellar.wine", "--to", "staging", "--run", run)
     assert "warning" not in project.ciplug("pull", "wine@staging", "--to", "out").stderr
     assert "stays in" not in project.ciplug("runs", "tag", run, "a=b").stderr
     assert "stays in" not in project.ciplug("runs", verb, other, "--reason", "a twin").stderr
     told = f"""warning: version 1 of 'wine' comes from run {run[:12]} and stays in staging
   -> promote another run: ciplug promote wine --to staging --run ID"""
     for _ in range(2):
-        assert told in project.ciplug("runs", verb, run, "--reason", "bad").stderr
+        said = project.ciplug("runs", verb, run, "--reason", "bad").stderr
+        assert told in said and f"version 1 of 'cellar.wine' comes from run {run[:12]} and stays in staging" in said
     state = {"withdraw": "withdrawn", "delete": "deleted"}[verb]
     warning = f"warning: run {run[:12]}, version 1 of 'wine', was {state} by test@example.com: bad"
     assert warning in project.ciplug("pull", "wine@staging", "--to", "out").stderr

@@ -219,6 +219,12 @@ def test_every_command_and_option_is_documented(command: str) -> None:
         )
 
 
+@pytest.mark.parametrize("name", cli.BUILT_IN)
+def test_every_built_in_command_is_documented(name: str) -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert re.search(rf"^ciplug {name} +{re.escape(cli.BUILT_IN[name])}$", index, re.MULTILINE)
+
+
 def options(parser: Any) -> Iterator[str]:
     """The long options of a command and of its verbs."""
     for action in parser._actions:

@@ -207,6 +207,45 @@ def test_what_somebody_did_to_tags_is_told_and_decides_nothing(project: Project)
 
 
 @pytest.mark.slow
+def test_a_tag_witnesses_the_last_event(project: Project, tmp_path: Path) -> None:
+    """Who may push rewrites the last event, in the branch and in what is kept of it, or the text of a tag."""
+    promote(project, "--to", "staging")
+    remote = tmp_path / "remote.git"
+    tip, tag = (git(remote, "rev-parse", ref).strip() for ref in ("refs/heads/ciplug", "refs/tags/wine#staging#2"))
+    event = git(remote, "show", f"{tip}:registry/wine/000002.json")
+    blob = fed(remote, event.replace("test@example.com", "mallory@example.com"), "hash-object", "-w", "--stdin")
+    index = {**os.environ, "GIT_INDEX_FILE": str(tmp_path / "index")}
+    for args in (("read-tree", tip), ("update-index", "--cacheinfo", f"100644,{blob},registry/wine/000002.json")):
+        subprocess.run(["git", *args], cwd=remote, env=index, check=True)
+    tree = subprocess.run(["git", "write-tree"], cwd=remote, env=index, capture_output=True, text=True, check=True)
+    rewritten = git(remote, "commit-tree", "-m", "rewritten", tree.stdout.strip()).strip()
+    for ref in ("refs/heads/ciplug", "refs/ciplug/keep/tip"):
+        git(remote, "update-ref", ref, rewritten)
+    git(tmp_path, "clone", "-q", str(remote), "fresh")
+    fresh = Project(tmp_path / "fresh")
+    assert "mallory" in fresh.ciplug("registry", "history", "wine").stdout
+    words = "refs/tags/wine#staging#2: it was not made with its event as the log has it"
+    assert words in fresh.ciplug("registry", "verify", code=3).stderr
+    # The log as it was, and another text of the tag.
+    for ref in ("refs/heads/ciplug", "refs/ciplug/keep/tip"):
+        git(remote, "update-ref", ref, tip)
+    changed = fed(remote, git(remote, "cat-file", "tag", tag).replace("mirror", "mirroR"), "mktag")
+    git(remote, "update-ref", "refs/tags/wine#staging#2", changed)
+    git(tmp_path, "clone", "-q", str(remote), "other")
+    other = Project(tmp_path / "other")
+    assert words in other.ciplug("registry", "verify", code=3).stderr
+    assert "wine#staging#2" in other.ciplug("verify", "wine", "--restore-tags").stderr
+    other.ciplug("registry", "verify")
+    assert git(remote, "rev-parse", "refs/tags/wine#staging#2").strip() == tag
+
+
+def fed(repository: Path, text: str, *args: str) -> str:
+    """What git prints, given this input."""
+    done = subprocess.run(["git", *args], cwd=repository, input=text, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
 def test_from_a_shallow_clone_of_another_commit(project: Project, tmp_path: Path) -> None:
     """The commit of the run is not in the clone of the job that promotes: no tag, and the promotion stands."""
     project.train()

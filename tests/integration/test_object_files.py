@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from functools import partialmethod
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +21,9 @@ from ciplug.errors import FileChanged, StoreError
 from ciplug.stores import Files, open_files
 from ciplug.stores.bucket.base import PART
 from ciplug.stores.bucket.files import get_address, measure
+from ciplug.stores.bucket.obstore_bucket import ObstoreBucket
 from ciplug.stores.bucket.opening import open_bucket
+from ciplug.stores.files import DropsFiles
 from tests.file_samples import make, noise, nothing, sha
 from tests.servers.loopback import Loopback
 
@@ -248,3 +253,65 @@ def test_an_address_in_a_bucket(s3: Any, tmp_path: Path) -> None:
     assert measure("s3://runs/models/m.bin", s3.env) == (sha(model), LARGE)
     with pytest.raises(StoreError, match="nothing at this address"):
         measure("s3://runs/models/none.bin", s3.env)
+
+
+DAY = timedelta(days=1)
+MOMENT = datetime(2026, 11, 23, tzinfo=timezone.utc)
+
+
+def dropping(where: Where) -> DropsFiles:
+    files = where.open()
+    assert isinstance(files, DropsFiles)
+    return files
+
+
+def test_files_that_no_run_needs_are_set_aside_for_a_day(where: Where, tmp_path: Path) -> None:
+    kept, old, again, back = sha(b"kept"), sha(b"old"), sha(b"again"), sha(b"back")
+    where.open().put(make(tmp_path / "in", b"kept", b"old", b"again", b"back"), nothing)
+    assert not dropping(where).due(MOMENT)
+    named = [kept, old, again, back]
+    assert dropping(where).drop([old, again, back, sha(b"never there")], named, MOMENT) == (3, 0, False)
+    # Readers find what is set aside; who sends a file does not count it.
+    assert where.open().missing(named) == set()
+    assert fetch(where.open(), [old], tmp_path / "out") == {old: b"old"}
+    assert where.open().damaged(named, nothing) == {}
+    where.open().put(make(tmp_path / "later", b"again"), nothing)
+    assert not dropping(where).due(MOMENT + DAY / 2)
+    assert dropping(where).drop([], [kept], MOMENT + DAY / 2) == (0, 0, False)
+    # A run that was recorded since names one of them.
+    assert dropping(where).due(MOMENT + DAY)
+    assert dropping(where).drop([], [kept, back], MOMENT + DAY) == (0, 2, False)
+    assert where.open().missing(named) == {old}
+    assert not dropping(where).due(MOMENT + 9 * DAY)
+    # What was dropped is sent again by who records it.
+    where.open().put(make(tmp_path / "new", b"old"), nothing)
+    assert fetch(where.open(), named, tmp_path / "all").keys() == set(named)
+
+
+def test_a_drop_that_is_killed_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before each of its requests that write, and carried out by another."""
+    uri = (tmp_path / "place").as_uri()
+    named = [sha(data) for data in (b"a", b"b", b"c")]
+    for killed_at in range(8):
+        open_files(uri, None, {}).put(make(tmp_path / f"in-{killed_at}", b"a", b"b", b"c"), nothing)
+        for day, unneeded, needed in ((0, named[:2], named), (2, (), [named[1], named[2]])):
+            left = iter(range(killed_at))
+
+            def killed(self: Any, *names: str, method: Any, left: Any = left) -> Any:
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                return method(self, *names)
+
+            with monkeypatch.context() as patch:
+                for name in ("copy", "delete"):
+                    patch.setattr(ObstoreBucket, name, partialmethod(killed, method=getattr(ObstoreBucket, name)))
+                files = open_files(uri, None, {})
+                assert isinstance(files, DropsFiles)
+                with suppress(KeyboardInterrupt):
+                    files.drop(unneeded, needed, MOMENT + day * DAY)
+            assert not open_files(uri, None, {}).missing(needed), "what a run names is there"
+            again = open_files(uri, None, {})
+            assert isinstance(again, DropsFiles)
+            again.drop(unneeded, needed, MOMENT + day * DAY)
+            assert not open_files(uri, None, {}).missing(needed)
+        assert open_files(uri, None, {}).missing(named) == {named[0]}

@@ -2,7 +2,8 @@
 
 32 processes change one model. Some are killed, some lose the answer of the store, some have a clock that is hours off.
 The log gives the order: replayed on a small model of its own, each event must fit the state before it, whoever was
-told of success must have exactly one event, and an operation that ended before another began must come before it.
+told of success must have exactly one event, an operation that ended before another began must come before it, and who
+was refused must have been wrong at some moment of its time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -65,9 +67,12 @@ class Actor:
     """`kill`, `cut` (the answer of the store is lost), `clock`."""
 
 
-def run_actor(actor: Actor, team: Team, number: int, start: Any, out: Path) -> None:
+def run_actor(actor: Actor, place: tuple[Path, dict[str, str]], number: int, start: Any, out: Path) -> None:
     """Carry the operation out, and write down when it began and ended, and how."""
-    session = open_session(cwd=team.session.cwd, env=team.session.env)
+    cwd, env = place
+    os.environ.clear()
+    os.environ.update(env)
+    session = open_session(cwd=cwd, env=env)
     if actor.fault == "clock":
         writing.now = lambda: now() + timedelta(hours=random.Random(number).choice((-7, 9)))  # type: ignore[assignment]
     if actor.fault == "cut":
@@ -95,6 +100,8 @@ class SmallModel:
 
     def __init__(self) -> None:
         self.stage: dict[int, str] = {}
+        self.held: list[int] = []
+        """The versions that a rollback of Production may bring back, the last holder last."""
 
     def holder(self, stage: str) -> int | None:
         return next((version for version, one in self.stage.items() if one == stage), None)
@@ -112,14 +119,33 @@ class SmallModel:
             if holder is not None:
                 self.stage[holder] = "Archived"
         self.stage[version] = payload["stage"]
+        if kind == "demote" or payload["stage"] == "Production":
+            gone = payload.get("replaces") if kind == "rollback" else None
+            left = kind == "demote" and payload["from_stage"] != "Production"
+            if not left:
+                self.held = [one for one in self.held if one not in (version, gone)]
+            if kind != "demote":
+                self.held.append(version)
+
+    def allows(self, refused: str) -> bool:
+        """Whether a single writer would have been refused with these words."""
+        if "is in" in refused:
+            return self.holder(refused.rpartition(" ")[2]) is None
+        assert "held Production before" in refused, refused
+        return not [version for version in self.held if self.stage[version] != "Production"]
 
 
-@pytest.fixture(params=["folder", "git"])
+@pytest.fixture(params=["folder", "git", pytest.param("s3", marks=pytest.mark.e2e)])
 def team(request: pytest.FixtureRequest, tmp_path: Path) -> Team:
     team = team_in(tmp_path)
+    env = dict(team.session.env)
     if request.param == "git":
         git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-        env = {**team.session.env, "CIPLUG_STORE": f"git+file://{tmp_path / 'remote.git'}"}
+        env["CIPLUG_STORE"] = f"git+file://{tmp_path / 'remote.git'}"
+    if request.param == "s3":
+        server: Any = request.getfixturevalue("s3")
+        env |= {**server.env, "CIPLUG_STORE": f"s3://runs/{tmp_path.name}"}
+    if request.param != "folder":
         team.session = open_session(cwd=team.project.folder, env=env)
         team.keep(b"abc", "model.bin")
     return team
@@ -146,10 +172,14 @@ def test_every_history_is_one_of_a_single_writer(team: Team, tmp_path: Path) -> 
     assert len(actors) == ACTORS
     out = tmp_path / "out"
     out.mkdir()
-    fork = multiprocessing.get_context("fork")
-    start = fork.Event()
+    # Forked of a process that has used no store: the libraries for buckets have threads of their own.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    start = context.Event()
+    place = (team.session.cwd, dict(team.session.env))
     processes = [
-        fork.Process(target=run_actor, args=(actor, team, number, start, out)) for number, actor in enumerate(actors)
+        context.Process(target=run_actor, args=(actor, place, number, start, out))
+        for number, actor in enumerate(actors)
     ]
     for process in processes:
         process.start()
@@ -159,7 +189,7 @@ def test_every_history_is_one_of_a_single_writer(team: Team, tmp_path: Path) -> 
             time.sleep(chance.uniform(0, 0.3))
             os.kill(process.pid or 0, signal.SIGKILL)
     for process in processes:
-        process.join(timeout=240)
+        process.join(timeout=60)
     told = {
         number: json.loads(path.read_text()) for number in range(ACTORS) if (path := out / f"{number}.json").exists()
     }
@@ -172,8 +202,10 @@ def test_every_history_is_one_of_a_single_writer(team: Team, tmp_path: Path) -> 
     assert checked.problems == []
     events = ledger.read(session.log, "wine").events
     model = SmallModel()
+    states = [deepcopy(model)]
     for event in events:
         model.take(event.type, event.payload)
+        states.append(deepcopy(model))
     stages = {version.number: version.stage for version in read_model(session, "wine").versions}
     assert stages == model.stage
 
@@ -194,3 +226,11 @@ def test_every_history_is_one_of_a_single_writer(team: Team, tmp_path: Path) -> 
         for second, other in told.items():
             if first in done and second in done and one["ended"] < other["begun"]:
                 assert done[first] < done[second]
+
+    # Who was refused was right at some moment of its time: after what had ended before, before what began later.
+    for number, one in told.items():
+        if actors[number].fault == "cut" or "event" in one:
+            continue
+        first = max((done[n] for n in done if told[n]["ended"] < one["begun"]), default=before)
+        last = min((done[n] - 1 for n in done if told[n]["begun"] > one["ended"]), default=len(events))
+        assert any(state.allows(one["refused"]) for state in states[first : last + 1]), one["refused"]

@@ -30,8 +30,7 @@ ALLOWED = ("--allow-unchanged", "model.bin", "--allow-unchanged", "out")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    return Project.with_remote(tmp_path)
 
 
 def trained(project: Project, accuracy: float, message: str) -> str:
@@ -281,6 +280,39 @@ def test_files_that_only_dropped_runs_name_are_gone_a_day_later(
     open_session(cwd=project.folder).store.add({f"runs/{'0' * 40}-{'0' * 32}.json": b"{}"})
     assert "no file is dropped: 1 record cannot be read" in compact(days=0)
     assert held() == {b"last", b"shared"}
+
+
+@pytest.mark.parametrize("place", ["store", "artifact_store"])
+def test_files_of_dropped_runs_leave_a_bucket_too(
+    project: Project, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = tmp_path / "bucket"
+    keep(project, f"{{last: 1, artifact_store: true}}\n{place}: {bucket.as_uri()}")
+    old, last = (with_files(project, own=name, shared=b"shared") for name in (b"old", b"last"))
+
+    def held() -> dict[str, str]:
+        return {path.name: path.parent.name for path in (bucket / "files").rglob("*") if path.is_file()}
+
+    def compact(days: int) -> None:
+        moment = datetime.now(timezone.utc) + timedelta(days=days)
+        monkeypatch.setattr("ciplug.steps.drop_old_files.now", lambda: moment)
+        assert main(["compact"]) == 0
+
+    monkeypatch.chdir(project.folder)
+    before = held()
+    compact(days=0)
+    assert runs_of(project) == {last} != {old}
+    moved = {name for name, folder in held().items() if len(folder) > 2}
+    assert len(moved) == 2 and sha(b"old")[7:] in moved, "the file, and the list of its folder"
+    compact(days=2)
+    assert held().keys() == before.keys() - moved
+    project.ciplug("pull", last, "--to", str(tmp_path / "all"))
+    # Where nobody says that the place has no other user, its files stay.
+    if place == "artifact_store":
+        keep(project, f"{{last: 1}}\n{place}: {bucket.as_uri()}")
+        with_files(project, own=b"next", shared=b"shared")
+        compact(days=3)
+        assert sha(b"last")[7:] in held()
 
 
 def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -58,3 +59,32 @@ def test_a_run_is_shown_by_its_commit(project: Project) -> None:
         assert json.loads(project.ciplug("runs", "show", name, "--json").stdout)["id"] == run["id"], name
     assert "no run 'nothing'" in project.ciplug("runs", "show", "nothing", code=2).stderr
     assert "wine" in project.ciplug("runs", "show", run["id"], "--model", "other", code=2).stderr
+
+
+def test_a_run_is_shown_with_its_verdict_its_series_and_its_images(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(
+        CONFIG + "gates: {accuracy: {min: 0.5}}\nartifacts: [curve.png, m.bin]\n"
+    )
+    with (project.folder / "train.py").open("a") as file:
+        file.write("for name in ('curve.png', 'm.bin'): pathlib.Path(name).write_bytes(b'abc')\n")
+    with (project.folder / ".gitignore").open("a") as file:
+        file.write("curve.png\nm.bin\n")
+    project.commit("an image")
+    project.ciplug("run", "--", sys.executable, "train.py")
+    project.ciplug("gate", "--dry-run")
+    project.ciplug("gate")
+    shown = project.ciplug("runs", "show", "last").stdout
+    run = project.json("runs", "show", "last", "--json")
+    assert re.search(
+        r"^verdict: PASS \(20\S+ \S+, by ciplug.yaml\)\n  accuracy: PASS\nearlier verdicts:\n  - PASS .*dry run\)$",
+        shown,
+        re.M,
+    )
+    assert "  val: █▁ 2 steps, last 0.5, 0.5 to 0.7\n" in shown.partition("series:\n")[2]
+    assert f"images:\n  - curve.png (3 B): ciplug pull {run['id'][:12]} curve.png\n" in shown
+    assert "  - m.bin sha256:" in shown
+    assert [(one["outcome"], one["dry_run"], one["gates"]) for one in run["verdicts"]] == [
+        ("PASS", False, {"accuracy": "PASS"}),
+        ("PASS", True, {"accuracy": "PASS"}),
+    ]
+    assert run["series"]["val"] == {"steps": 2, "last_step": 2, "last": 0.5, "min": 0.5, "max": 0.7}

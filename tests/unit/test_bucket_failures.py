@@ -81,9 +81,10 @@ def test_no_answer(bucket: str) -> None:
     assert cause_from("http://127.0.0.1:1", bucket) == Cause.NETWORK
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("bucket", BUCKETS)
 def test_google_gives_the_status(bucket: str) -> None:
-    exceptions = pytest.importorskip("google.api_core.exceptions")
+    exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs pip install 'ciplug[gcs]'")
     words = f"GET https://storage.example/b/{bucket}: no"
     causes = {
         exceptions.Forbidden: Cause.FORBIDDEN,

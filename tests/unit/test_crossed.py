@@ -98,7 +98,7 @@ def test_a_gate_with_seeds_takes_their_examples_into_account() -> None:
 
 
 def test_sides_that_never_differ_have_no_noise() -> None:
-    same = np.full((3, 20), 0.9)
+    same = np.full((3, 20), 0.5)
     result = crossed(same, same, RULE)
     assert isinstance(result, Interval) and result.estimate == 0
     assert decide(result) == "PASS"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.gates.audit import GateAudit, Past, audit, in_order
+from ciplug.gates.audit import GateAudit, Past, _lasted, audit, in_order
 from tests.policies import policy_of
 
 UP = {"higher_is_better": True, "max_regression": 0.01}
@@ -107,3 +107,17 @@ def test_what_was_before_a_loss_are_the_runs_before_the_two_that_were_compared()
     lucky = [*level(20, 0.85, 0.001), 0.9, *level(20, 0.85, 0.001, 2)]
     found = audited(Past(branch=lucky), higher_is_better=True, max_regression=0.02)
     assert (found.catches, found.false_fails) == (0, 1)
+
+
+def test_a_loss_of_which_less_than_half_stays_was_noise() -> None:
+    partly = [*level(20, 0.9, 0.001), 0.8, *level(20, 0.87, 0.001, 2)]
+    found = audited(Past(branch=partly), higher_is_better=True, max_regression=0.05)
+    assert (found.catches, found.false_fails) == (0, 1)
+
+
+def test_what_was_before_a_loss_are_as_many_runs_as_are_looked_at() -> None:
+    gate = policy_of({"gates": {"m": {**UP, "max_regression": 0.05}}}).resolved("m")
+    values = [1.7, *[0.9] * 7, 0.9, 0.8, *[0.9] * 8]  # of the eight runs before the two, the first was far better
+    assert _lasted(values, 9, gate, 0.001) is True
+    assert _lasted([0.9, *values], 10, gate, 0.001) is True
+    assert _lasted(values[1:], 8, gate, 0.001) is False

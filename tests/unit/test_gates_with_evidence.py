@@ -417,6 +417,14 @@ def test_two_numbers_are_compared_with_how_often_that_errs() -> None:
     assert "fails an unchanged candidate in 31% of cases" in result.notes[0]
 
 
+def test_a_baseline_whose_value_was_changed_after_its_end_compares_with_nothing() -> None:
+    sides = side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9})
+    changed = {"b" * 32: {"a": "mallory"}}
+    compared = one(judge({"gates": {"a": {**UP, "max_regression": 0.1}}}, *sides, changed=changed))
+    assert compared.outcome == "ERROR" and "the baseline's 'a'" in compared.reason
+    assert judge({"gates": {"a": {**UP, "min": 0.5}}}, *sides, changed=changed).outcome == "PASS"
+
+
 def test_proportions() -> None:
     gate = {"gates": {"a": {**UP, "max_regression": 0.01, "n": "rows"}}}
 
@@ -441,6 +449,18 @@ def test_a_baseline_that_is_too_old_decides_nothing() -> None:
     ]
     broken = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": float("nan")}, problem=stale))
     assert broken.outcome == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "outcome"), [(0.9, 1000, "PASS"), (0.8, 1000, "FAIL"), (0.85, 40, "INCONCLUSIVE")]
+)
+def test_a_bound_on_a_proportion_is_exact(value: float, rows: int, outcome: Outcome) -> None:
+    policy = {"gates": {"a": {**UP, "min": 0.84, "n": "rows"}}}
+    nothing = Side(role="baseline", label="", how="no run")
+    result = one(judge(policy, side("candidate", {"a": value, "rows": rows}), nothing))
+    assert (result.outcome, result.method) == (outcome, "exact interval of a proportion")
+    missing = one(judge(policy, side("candidate", {"a": value}), nothing))
+    assert missing.outcome == "INCONCLUSIVE" and "the run has no metric 'rows'" in missing.reason
 
 
 # --- slices
@@ -481,6 +501,15 @@ def test_one_slice_that_falls_fails_though_the_whole_does_not() -> None:
     assert any("1 slice has fewer than 100 examples, and is not judged" in gate.notes for gate in verdict.gates)
     relative = sliced(table(right, country=WHERE), table(RIGHT, country=WHERE), max_regression="5%")
     assert relative.gates[1].limit == pytest.approx(0.05 * (worst.baseline or 0))
+
+
+def test_a_percentage_of_a_slice_is_of_the_slice() -> None:
+    italian = [n for n, country in enumerate(WHERE) if country == "it" and RIGHT[n]]
+    right = [ok and n not in italian[:8] for n, ok in enumerate(RIGHT)]
+    base, new = table(RIGHT, country=WHERE), table(right, country=WHERE)
+    assert sliced(new, base, max_regression="20%").outcome == "PASS"
+    assert sliced(new, base, max_regression={"abs": 0.001, "rel": "20%"}).outcome == "PASS"
+    assert sliced(new, base, max_regression=0.001).outcome != "PASS"
 
 
 def test_bounds_of_slices_need_no_baseline() -> None:

@@ -55,17 +55,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         *RECORDS,
         *("gates", "git", "strict_yaml", "capture", "config", "console", "forges", "steps", "stores"),
     },
-    "api": {*RECORDS, "console", "capture", "steps"},
+    "api": {*RECORDS, "console", "capture", "registry", "steps", "tracking"},
     "mlflow": {
         *RECORDS,
         *("capture", "config", "console", "loading", "registry", "steps", "stores", "tracking"),
     },
     # Import from other systems, and export to them.
-    "interop": {*RECORDS, "capture", "console", "git", "mlflow", "steps", "stores", "tracking"},
+    "interop": {*RECORDS, "capture", "console", "git", "mlflow", "registry", "steps", "stores", "tracking"},
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold", "attestation", "interop"),
+        *("reports", "stats", "steps", "health", "scaffold", "attestation", "interop"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.
@@ -83,15 +83,18 @@ COMMAND_HELPERS = {
     *(
         f"commands.{name}"
         for name in (
-            "asking",
-            "collected",
+            "collect_output",
+            "metric_changes",
             "options",
             "output",
-            "recording",
+            "prompts",
+            "record_output",
             "registry_changes",
             "registry_tables",
             "run_details",
             "run_diff",
+            "run_list",
+            "run_sweep",
             "run_tables",
         )
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -121,3 +122,94 @@ def test_long_texts_take_no_time() -> None:
         masks.text(text, "it")
         masks.command([text])
     assert time.process_time() - started < 5
+
+
+A = "aB3dE5gH7j"
+HEX = "0123456789abcdef" * 4
+LEAKS = {
+    "github fine-grained": "github_pat_11ABCDEFG0" + A * 6,
+    "gitlab pat routable": "glpat-" + A * 2 + "." + "01.120a2b3c4",
+    "gitlab runner": "glrt-t1_" + A * 2,
+    "gitlab runner routable": "glrtr-" + A * 2,
+    "gitlab workspace": "glwt-" + A * 2,
+    "gitlab old runner": "GR1348941" + A * 2,
+    "hf": "hf_" + A * 4,
+    "hf org": "api_org_" + "abCdeFgHij" * 3 + "abcd",
+    "openai proj": "sk-proj-" + A * 8,
+    "anthropic": "sk-ant-api03-" + A * 9,
+    "groq": "gsk_" + A * 5 + "ab",
+    "replicate": "r8_" + A * 3 + "abcdefg",
+    "databricks": "dapi" + HEX[:32],
+    "dockerhub": "dckr_pat_" + A * 2 + "abcdefg",
+    "vault": "hvs." + A * 9,
+    "wandb new": "wandb_v1_" + A * 6,
+    "age": "AGE-SECRET-KEY-1" + "QPZRY9X8GF" * 5 + "QPZRY9X8",
+    "azure client secret": "abc8Q~" + A * 3 + "abcd",
+    "azure sas": "https://a.blob.core.windows.net/c/b?sv=2024-01-01&sp=r&sig=abc%2Bdefghijklmnop%3D",
+    "azure conn": "DefaultEndpointsProtocol=https;AccountName=a;AccountKey="
+    + A * 8
+    + "abcdef==;EndpointSuffix=core.windows.net",
+    "azure shared access key": "Endpoint=sb://a.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey="
+    + A * 4
+    + "abc=",
+    "aws env": "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "aws session": "aws_session_token=FwoGZXIvYXdzE" + A * 5,
+    "aws presigned": "https://b.s3.amazonaws.com/x?X-Amz-Security-Token=FwoGZXIvYXdzE" + A * 5 + "&x=1",
+    "userinfo at": "postgresql://ann:p@ss-hunter2@db.example/x",
+    "userinfo token only": "https://" + A * 3 + "@github.com/acme/x.git",
+    "redis": "redis://:hunter2hunter2@cache:6379/0",
+    "url token": "https://dagshub.com/a.mlflow?token=" + A * 2,
+    "gcs signed": "https://storage.googleapis.com/b/o?X-Goog-Signature=" + HEX,
+    "json": '{"user": "ann", "password": "hunter2-of-us"}',
+    "yaml": "password: hunter2-of-us",
+    "telegram": "123456789:AAH" + A * 3 + "ab",
+    "discord": "https://discord.com/api/webhooks/123456789012345678/" + A * 6,
+    "slack app": "xapp-1-A0123456789-1234567890123-" + HEX,
+    "stripe whsec": "whsec_" + A * 3,
+    "grafana": "glsa_" + A * 3 + "ab_1234abcd",
+    "atlassian": "ATATT3xFfGF0" + A * 8,
+    "pinecone": "pcsk_" + A * 5,
+    "kaggle": "KGAT_" + "0123456789abcdef" * 2,
+    "notion": "ntn_" + A * 4 + "abcdef",
+    "linear": "lin_api_" + A * 4,
+    "newrelic": "NRAK-" + "ABCDEFGHIJ" * 2 + "ABCDEFG",
+    "jwt": "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.SflKxwRJSMeKKF2QT4",
+    "private key": "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----",
+    "pgp": "-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----",
+    "bearer": "Authorization: Bearer " + A * 3,
+    "basic": "Authorization: Basic " + "YWxhZGRpbjpvcGVuc2VzYW1l",
+    "gcp oauth refresh": "1//0g" + A * 5,
+    "beyond the first piece": "x" * 65_526 + " ghp_" + A * 4,
+}
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_no_secret_of_a_known_service_is_kept(kind: str) -> None:
+    """In a value, a tag, the name of either, an address, a command and the words of people."""
+    text = LEAKS[kind]
+    left = Masks().text(text, "it")
+    assert MASK in left and Masks().text(left, "it") == left
+    parts = re.findall(r"[\w+/~-]{10,}", text.replace("x" * 100, ""))
+    secret = max(parts, key=len) if len(text) < 60_000 else A * 4
+    masks = Masks()
+    for kept in (
+        masks.mapping({"note": text}, "tag"),
+        masks.mapping({text: "x"}, "parameter"),
+        masks.names({text: 1.0}, "metric"),
+        masks.command([f"--note={text}"]),
+    ):
+        assert secret not in str(kept) or secret in left
+    assert secret not in str(masks.masked) or secret in left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token: cls", "the secret: patience", "sort_key=created_at", "max_tokens=512", "tokenizer: bert-base-uncased",
+        "loss: 0.25, accuracy: 0.9", "https://user@example.com/x", "s3://bucket/a/b:c", "runs/2026-11-23/model.pt",
+        "sha256:" + HEX, "0123456789abcdef0123456789abcdef01234567", "password: see the vault", "key: value",
+        "s3://bucket/data-0001.parquet@2", "python train.py --lr=0.1 --pad-token=<pad>",
+    ],
+)  # fmt: skip
+def test_words_about_tokens_stay(text: str) -> None:
+    assert Masks().text(text, "it") == text

@@ -360,6 +360,32 @@ def test_auc_is_sklearns_with_ties_and_in_each_resample() -> None:
     assert interval(result).low < interval(result).estimate < interval(result).high
 
 
+def test_examples_that_differ_are_counted() -> None:
+    labels = ["1", "0"] * 150
+    old = ["0" if i % 10 == 0 else label for i, label in enumerate(labels)]
+    new = [label if i in (10, 20) else before for i, (label, before) in enumerate(zip(labels, old, strict=True))]
+    joined = join(
+        examples("c.jsonl", 300, labels=labels, predictions=new),
+        examples("b.jsonl", 300, labels=labels, predictions=old),
+    )
+    assert isinstance(joined, Paired)
+    for metric in ("f1", "recall_macro"):
+        assert interval(ask(joined, metric)).notes[-1] == "2 examples differ: too few to go by the score alone"
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.0])
+@pytest.mark.parametrize("test", ["t", "bootstrap"])
+def test_a_percentage_is_of_each_example_of_the_baseline(test: Test, scale: float) -> None:
+    """The margin is tested, of which the noise is smaller; the difference is what the report states."""
+    draw = np.random.default_rng(8)
+    old = draw.uniform(1, 9, 80)
+    new = scale * old + draw.normal(0, 0.1, 80)
+    rule = Rule(higher_is_better=True, allowed=(1 - scale) * float(old.mean()), scale=scale)
+    result = interval(ask(pair(new.tolist(), old.tolist()), rule=rule, test=test))
+    assert result.estimate == pytest.approx(new.mean() - old.mean())
+    assert result.high - result.low < 0.1
+
+
 def test_clusters_widen_the_interval_of_a_score() -> None:
     """Each example ten times over is worth no more than once."""
     clusters = [str(i // 10) for i in range(300)]

@@ -36,6 +36,13 @@ def test_a_difference_names_both_outcomes_and_the_reason() -> None:
     assert gate.startswith("accuracy: WARN is expected, but it is FAIL: ")
 
 
+def test_the_reason_is_that_of_the_gate_which_differs() -> None:
+    (size,) = differences(metrics={"accuracy": 0.8, "size": 50}, expect={"size": "PASS"})
+    assert size.startswith("size: PASS is expected, but it is WARN: 50 is above 10")
+    (verdict,) = differences(metrics={"accuracy": 0.9, "size": 50}, expect={"verdict": "PASS"})
+    assert verdict.startswith("verdict: PASS is expected, but it is WARN: 50 is above 10")
+
+
 def test_a_gate_that_a_case_cannot_judge() -> None:
     gates = {**POLICY["gates"], "rows": {"kind": "drift", "reference": "ref.csv"}}
     case = cases.read({**PASSES, "expect": {"rows": "PASS"}}, "cases.yaml: case 1", 1)

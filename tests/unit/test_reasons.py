@@ -11,11 +11,11 @@ import pytest
 from ciplug.config.gate import ResolvedGate
 from ciplug.errors import counted
 from ciplug.gates import drift_gate, reasons, slices
-from ciplug.gates.checks import Check, RuleKey, limit_of, settled, tolerance
+from ciplug.gates.checks import Check, RuleKey, Traded, limit_of, rule_of, settled, tolerance
 from ciplug.gates.number_text import exact, p_value, percent, shown, signed
-from ciplug.records.verdict import GateResult
+from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.drift_tests import ColumnDrift, DataDrift, Drift, DriftTest, share
-from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
+from ciplug.stats.intervals import Decision, Interval, Rule, Undecided, Unit
 from tests.policies import data_of, policy_of
 
 
@@ -302,3 +302,40 @@ def test_many_slices_are_shortened() -> None:
     assert shown[10].reason == "2 more slices: fail, the worst is f10"
     assert shown[11].reason == "3 slices: pass, the worst is p2" and shown[11].notes == ("n2", "n1", "n0")
     assert [found.slice for found in slices.shortened(passed[:1])] == ["p0"]
+
+
+def test_a_baseline_of_zero_is_a_number() -> None:
+    facts = result(candidate=0.25, baseline=0.0, limit=0.0)
+    assert reasons.comparison(facts, Rule(higher_is_better=True)) == "0.25 is 0.25 better than the baseline's 0"
+
+
+@pytest.mark.parametrize(
+    ("decision", "adjusted_p", "due"),
+    [
+        ("FAIL", None, "FAIL"),
+        ("FAIL", 0.01, "FAIL"),
+        ("FAIL", 0.5, "INCONCLUSIVE"),
+        ("PASS", None, "PASS"),
+        ("PASS", 0.5, "PASS"),
+        ("INCONCLUSIVE", 0.01, "INCONCLUSIVE"),
+    ],
+)
+def test_a_failed_trade_off_is_corrected_like_any_test(
+    decision: Decision, adjusted_p: float | None, due: Outcome
+) -> None:
+    facts = result(candidate=0.5, baseline=0.8, limit=0.1)
+    traded = Traded(decision=decision, p=0.01, clause="'b' has gained nothing")
+    check = Check(gate=gate(), result=facts, interval=interval(-0.4, -0.2), traded=traded)
+    assert settled(check, adjusted_p).outcome == due
+
+
+@pytest.mark.parametrize(
+    ("up", "reference", "scale"), [(True, 10.0, 0.9), (False, 10.0, 1.1), (True, -10.0, 1.1), (True, 0.0, 1.0)]
+)
+def test_a_percentage_scales_the_baseline(up: bool, reference: float, scale: float) -> None:
+    relative = gate(higher_is_better=up, max_regression="10%")
+    assert relative.max_regression is not None
+    assert rule_of(relative, relative.max_regression, 1.0, reference).scale == pytest.approx(scale)
+    both = gate(max_regression={"abs": 2, "rel": "10%"})
+    assert both.max_regression is not None
+    assert [rule_of(both, both.max_regression, limit, 10.0).scale for limit in (2.0, 3.0)] == [1.0, 0.9]

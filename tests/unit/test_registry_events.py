@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from ciplug.registry.events import wrap
 from ciplug.registry.model import Model
 from ciplug.registry.reading import read_model
 from ciplug.registry.rules import broken_rules
-from ciplug.registry.state import fold
+from ciplug.registry.state import Renaming, fold
+from ciplug.registry.tags import tags_of
 from ciplug.stores.base import Head
 from tests.registry_samples import STAMP, event
 
@@ -213,6 +215,54 @@ def test_a_yanked_version_is_neither_promoted_nor_brought_back_nor_named() -> No
 def test_a_free_move_is_found_only_where_a_policy_gates_the_stage() -> None:
     move = moves.MoveFreely(version=1, stage="Production", from_stage="Archived")
     assert wrong(move, gated=()) == []
+
+
+def test_the_stages_in_force_then_decide() -> None:
+    own = replace(promoted(2, "qa", "Archived"), ladder=("qa", "live"))
+    assert wrong(own) == []
+    assert any("not one of the stages Staging, Production" in words for words in wrong(replace(own, ladder=())))
+
+
+def test_a_renaming_brings_no_stage_without_evidence() -> None:
+    event = made([labels.MovedFrom(other="red", until=1, digest="d")])
+    taken = after(labels.SetAlias(alias="Staging", version=1), labels.SetAlias(alias="champion", version=2))
+    found = broken_rules("wine", event, LADDER, gated=LADDER, origin=lambda name, payload: Renaming(taken))
+    assert [words for _, words in found] == [
+        "takes over a version of 'red' in Production without evidence",
+        "takes over the name of the stage Staging as an alias",
+    ]
+
+
+def test_a_version_holds_a_stage_once_the_last_holder_last() -> None:
+    model = after()
+    assert model.held["Production"] == (1, 2, 3)
+    assert model.with_holder("Production", 1).held["Production"] == (2, 3, 1)
+    assert model.with_holder("Production", 1, without=3).held["Production"] == (2, 1)
+    assert model.with_holder("Production", 9) is model
+
+
+def test_a_version_that_comes_and_one_that_leaves_have_their_tags() -> None:
+    first, second = "a" * 40, "b" * 40
+    log: list[Payload] = [
+        Register(version=1, run="run-1", commit=first),
+        promoted(1, "Staging", "None"),
+        Register(version=2, run="run-2", commit=second),
+        promoted(2, "Staging", "None", 1),
+        labels.DeleteVersion(version=2),
+        Register(version=3, run="run-3", commit=first),
+        promoted(3, "Staging", "None"),
+    ]
+    states = [fold("wine", made(log[:count])) for count in range(len(log) + 1)]
+    tags = [tags_of(before, now, seq) for seq, (before, now) in enumerate(pairwise(states), 1)]
+    assert [[(tag.name, tag.commit[0]) for tag in one] for one in tags] == [
+        [("wine@v1", "a"), ("wine@v1.0.0", "a")],
+        [("wine#staging#2", "a")],
+        [("wine@v2", "b"), ("wine@v2.0.0", "b")],
+        [("wine#staging#4", "b"), ("wine#staging!#4", "a")],
+        [("wine#staging!#5", "b")],
+        [("wine@v3", "a")],
+        [],
+    ]
 
 
 # Renaming: two logs

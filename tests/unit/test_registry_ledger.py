@@ -165,3 +165,9 @@ def test_every_name_is_one_component_of_a_key_and_is_found_again(name: str) -> N
     ledger.append(log, ledger.Ledger((), None), replace(EVENTS[0], model=name))
     assert ledger.models(log) == [name]
     assert log_of(name).count("/") == 1 and log_of(name).partition("/")[2] not in ("", ".", "..")
+
+
+def test_the_last_events_are_those_above_a_number(log: Any) -> None:
+    written(log, EVENTS[:3])
+    for after, due in ((0, [1, 2, 3]), (1, [2, 3]), (3, []), (9, [1, 2, 3])):
+        assert [event.seq for event in ledger.last(log, "wine", after).events] == due

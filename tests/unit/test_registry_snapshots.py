@@ -52,7 +52,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshots:
     for module in (reading, snapshots):
         monkeypatch.setattr(module, "EVERY", 8)
     monkeypatch.setattr(reading, "STALE", 3)
-    return Snapshots(tmp_path, "key")
+    return Snapshots(tmp_path / "not" / "there" / "yet", "key")
 
 
 def of(entries: list[bytes]) -> list[RegistryEvent]:

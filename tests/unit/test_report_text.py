@@ -202,7 +202,7 @@ def test_what_is_wrong_comes_first() -> None:
     assert [m.metric for m in unchanged] == ["same"]
 
 
-def arranged(*rows: MetricDelta, **settings: tuple[str, ...]) -> list[list[str]]:
+def arranged(*rows: MetricDelta, **settings: object) -> list[list[str]]:
     """The metrics of gates, the others that are shown, those that are folded; and how many are hidden."""
     comparison = samples.comparison(metrics=rows)
     section = replace(samples.section(comparison, None), **settings)  # type: ignore[arg-type]
@@ -227,6 +227,15 @@ def test_of_many_metrics_those_of_gates_come_first_and_classes_last() -> None:
     assert len(gated) + len(shown) == report.FEW
     assert len(folded) == len(MANY) - report.FEW
     assert hidden == ["0"]
+
+
+def test_of_many_that_are_missing_a_screen_is_shown() -> None:
+    lost = [metric(f"lost {n:02}", None, 1.0) for n in range(57)]
+    gated, shown, folded, _ = arranged(*lost, gated=("lost 30", "lost 40"))
+    assert (len(gated), len(shown), len(folded)) == (2, report.WRONG_MOST - 2, 42)
+    crashed = replace(samples.section(samples.comparison(metrics=lost), None).run, status="failed")
+    gated, shown, folded, _ = arranged(*lost, gated=("lost 30", "lost 40"), run=crashed)
+    assert (len(gated), len(shown), len(folded)) == (2, 4, 51)
 
 
 def test_show_and_hide_choose() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.comparison.commands import experiment
+from ciplug.comparison.command_lines import experiment
 from ciplug.comparison.reruns import others_of, same_settings, spreads
 from ciplug.comparison.selection import Facts, Rules
 from ciplug.gates.reruns import RERUNS, failed_gates, gates_without_number, with_reruns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -78,9 +79,14 @@ def test_what_is_understood(text: str, key: Key, comparator: str, value: object)
         ("metrics.accuracy <> 1", "character 18, '<>'", "did you mean '!='?"),
         ("metrics.accuracy LIKE '1'", "character 18", "one of: =, !=, <"),
         ("metrics.accuracy IN (1)", "character 18", "one of: =, !=, <"),
-        ("metrics.accuracy > 1 or metrics.accuracy < 0", "character 22, 'or'", "joined by AND only"),
+        ("metrics.accuracy > 1 or", "at its end", ""),
+        ("(metrics.accuracy > 1 or metrics.b < 1", "at its end: AND, OR or )", ""),
+        ("(metrics.a > 1 metrics.b > 1)", "character 16, 'metrics': AND, OR or )", ""),
+        ("metrics.a > 1)", "character 14, ')'", ""),
+        ("()", "character 2, ')'", ""),
+        ("(" * 21 + "metrics.a > 1" + ")" * 21, "character 21, '(': too many", ""),
         ("metrics.accuracy > 1 and", "at its end", ""),
-        ("metrics.accuracy > 1 metrics.b > 1", "character 22", "AND only"),
+        ("metrics.accuracy > 1 metrics.b > 1", "character 22", "joined by AND or OR"),
         ("metrcis.accuracy > 1", "character 1, 'metrcis.accuracy'", "did you mean 'metrics'?"),
         ("accuracy > 1", "unknown attribute 'accuracy'", "write metrics.accuracy"),
         ("run_idd = 'x'", "unknown attribute 'run_idd'", "did you mean 'run_id'?"),
@@ -104,7 +110,6 @@ def test_what_is_understood(text: str, key: Key, comparator: str, value: object)
         ("start_time > 'yesterday'", "a time is expected", "2026-11-23"),
         ("start_time > 1e99", "a time is expected", "2026-11-23"),
         ("start_time LIKE '2026%'", "character 12, 'LIKE'", "one of"),
-        ("(metrics.a > 1)", "character 1, '(metrics.a'", ""),
         ("1 = 1", "character 1, '1'", ""),
         ("'a' = 'a'", "character 1", ""),
     ],
@@ -269,6 +274,28 @@ def test_expressions_mean_what_they_say(where: list[Comparison], runs: list[dict
     assert list(parse(text)) == where
     selected = select(parse(text), len(runs), table(*runs)).rows
     assert list(selected) == [n for n, run in enumerate(runs) if all(plainly(c, run) for c in where)]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(conditions(), min_size=4, max_size=4), st.lists(run_values(), max_size=8))
+def test_and_binds_more_closely_than_or(four: list[Comparison], runs: list[dict[Key, Any]]) -> None:
+    a, b, c, d = map(written, four)
+
+    def rows(text: str) -> list[int]:
+        return list(select(parse(text), len(runs), table(*runs)).rows)
+
+    def those(holds: Callable[[bool, bool, bool, bool], bool]) -> list[int]:
+        return [n for n, run in enumerate(runs) if holds(*(plainly(one, run) for one in four))]
+
+    assert rows(f"{a} AND {b} or {c} AND {d}") == those(lambda a, b, c, d: (a and b) or (c and d))
+    assert rows(f"({a} OR {b}) AND (({c}) OR {d})") == those(lambda a, b, c, d: (a or b) and (c or d))
+    assert rows(f"{a} AND ({b} OR {c} AND {d})") == those(lambda a, b, c, d: a and (b or (c and d)))
+
+
+def test_nan_in_one_alternative_is_counted_where_no_other_holds() -> None:
+    rows = ({ACCURACY: math.nan}, {ACCURACY: math.nan, Key("tag", "a"): "x"}, {ACCURACY: 0.9})
+    found = select(parse("metrics.accuracy > 0.5 OR tags.a = 'x'"), 3, table(*rows))
+    assert (list(found.rows), found.undefined) == ([1, 2], 1)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -14,6 +14,7 @@ import pytest
 from ciplug.capture.example_files import read_examples
 from ciplug.capture.example_table import Columns
 from ciplug.errors import InputError, RecordError
+from ciplug.gates.choice_of_test import _mean_of
 from ciplug.records import examples as kept
 from ciplug.records.examples import Examples
 from ciplug.stats.crossed import crossed
@@ -214,3 +215,9 @@ def test_seeds_on_weighted_examples() -> None:
     assert found.estimate == pytest.approx(float((new - old).mean(axis=0) @ shares))
     weights[0] = 1e6
     assert isinstance(crossed(new, old, ALLOWED, weights=weights), Undecided)
+
+
+def test_the_mean_over_seeds_and_weighted_examples() -> None:
+    seeds = np.array([[1.0, 3.0], [3.0, 5.0]])
+    assert _mean_of(seeds, None) == 3
+    assert _mean_of(seeds, np.array([1.0, 3.0])) == 3.5

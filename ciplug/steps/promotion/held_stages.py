@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
+from ciplug.registry import ledger
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 from ciplug.registry.model import Version
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered import read_if_whole
 from ciplug.steps.session import Session
 
 
@@ -18,14 +19,12 @@ class HeldStage(NamedTuple):
     version: Version
 
 
-def held_stages(session: Session, runs: Iterable[tuple[str, str]]) -> list[HeldStage]:
-    """The versions of these runs, each given as (model, id), that are in a stage. Each model's log is read once."""
-    by_model: dict[str, list[str]] = {}
-    for model, run in runs:
-        by_model.setdefault(model, []).append(run)
+def held_stages(session: Session, runs: Collection[str]) -> list[HeldStage]:
+    """The versions of these runs that are in a stage, under whatever name they are registered. Reads each log once."""
     return [
-        HeldStage(name, version)
-        for name, ids in by_model.items()
-        for version in read_model(session, name).versions
-        if version.run in ids and version.stage not in (NO_STAGE, ARCHIVED)
+        HeldStage(model.name, version)
+        for model in (read_if_whole(session, name) for name in ledger.models(session.log))
+        if model.exists
+        for version in model.versions
+        if version.run in runs and version.stage not in (NO_STAGE, ARCHIVED)
     ]

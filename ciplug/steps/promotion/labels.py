@@ -6,6 +6,7 @@ import re
 
 from ciplug.errors import PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_labels import DeleteAlias, Describe, SetAlias, Tag, Untag
+from ciplug.registry.lookalikes import lookalike
 from ciplug.registry.model import Model, Version
 from ciplug.reports.untrusted import clean
 from ciplug.steps.promotion.judging_section import gated_stage
@@ -16,6 +17,7 @@ from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][\w.-]{0,254}")
+_WORDS = ("latest", "none", "archived")
 _RESERVED = re.compile(r"(?i:latest|none|archived|v?\d+)")
 
 
@@ -55,6 +57,17 @@ def _of(model: Model, version: int | None) -> Model | Version:
     return model if version is None else model.version(version)
 
 
+def _check_alike(session: Session, model: Model, alias: str) -> None:
+    """Raise UsageError for an alias that people would take for a stage, or for another alias."""
+    stages = session.config.ladder_of(model.name)
+    known = {*stages, *(stage.lower() for stage in stages), *model.aliases, *_WORDS}
+    if other := lookalike(alias, known):
+        raise UsageError(
+            f"'{clean(alias, 80)}' looks like '{clean(other, 80)}', and is written with other letters",
+            hint="choose an alias that people can tell from it",
+        )
+
+
 def set_alias(
     session: Session, name: str, alias: str, version: int, reason: str | None = None
 ) -> Written[SetAlias] | Promotion:
@@ -74,6 +87,7 @@ def set_alias(
         chosen = model.version(version)
         if chosen.yanked is not None:
             raise yanked(name, chosen)
+        _check_alike(protected, model, alias)
         # The policy may have changed between two attempts.
         _check_not_stage(protected, model, alias, chosen)
         before = model.aliases.get(alias)

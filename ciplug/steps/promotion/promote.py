@@ -26,6 +26,7 @@ from ciplug.steps.promotion.registration import has_files, registration_of
 from ciplug.steps.promotion.run_checks import check_standing
 from ciplug.steps.promotion.writing import (
     check_job,
+    check_new_name,
     check_readable,
     event_of,
     gave_up,
@@ -268,6 +269,7 @@ def _registered(
         payload = replace(request.registration, version=model.next_version)
     else:
         payload = registration_of(run, model.next_version, session.runs().digests([run])[run_key(run).key])
+    check_new_name(session, model.name, log)
     mirror_next(session, model)
     log = append(session, model, log, event_of(session, model.name, payload, evidence.actor))
     model = after(model, log.events[-1])

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ciplug._version import __version__
 from ciplug.errors import Cause, Conflict, NotFound, PromotionRefused, Refusal, StoreError
 from ciplug.records.registry_event import Payload, RegistryEvent
-from ciplug.registry import events
+from ciplug.registry import events, ledger
+from ciplug.registry.lookalikes import lookalike
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import after
+from ciplug.reports.untrusted import clean
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.promotion.append import append
+from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered import read_registry
 from ciplug.steps.session import Session, now, stamp
@@ -73,6 +76,7 @@ def write(
         payload = make(session, model)
         if payload is None:
             return Written(model, 0)
+        check_new_name(session, name, log)
         mirror_next(session, model)
         try:
             log = append(session, model, log, event_of(session, name, payload))
@@ -130,6 +134,18 @@ def check_readable(model: Model, finishing: str | None = None) -> None:
         )
 
 
+def check_new_name(session: Session, name: str, log: ledger.Ledger) -> None:
+    """Raise PromotionRefused for the first event of a name that people would take for another model."""
+    if log.head is not None:
+        return
+    if other := lookalike(name, ledger.models(session.log)):
+        raise PromotionRefused(
+            Refusal.NAME_TAKEN,
+            f"'{clean(name, 120)}' looks like the model '{clean(other, 120)}', and is written with other letters",
+            hint="choose a name that people can tell from it",
+        )
+
+
 def event_of(session: Session, model: str, payload: Payload, confirmed: Account | None = None) -> RegistryEvent:
     """The event of this session's actor, pipeline and time.
 
@@ -139,7 +155,7 @@ def event_of(session: Session, model: str, payload: Payload, confirmed: Account 
     context = session.context
     source = "git configuration" if context.host == "local" else context.host
     return events.wrap(
-        payload,
+        masked(session, payload),
         model=model,
         created=stamp(now()),
         actor=confirmed.login if confirmed else context.actor,

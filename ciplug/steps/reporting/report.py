@@ -15,7 +15,7 @@ from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
 from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import ModelSection, Report
-from ciplug.steps.baselines import baselines_of
+from ciplug.steps.baselines import BaselineFinder, baselines_of
 from ciplug.steps.compare import compare, section, with_base_named, with_reruns
 from ciplug.steps.judge import Judged, add_reruns, judge, policy_change
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
@@ -57,7 +57,7 @@ def _judged(
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
-    compared = replace(section(finder, comparison), series=present(runs.series(run), finder.renames.names))
+    compared = _with_series(runs, finder, section(finder, comparison))
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
         return Judged(with_reruns(replace(compared, verdict=verdict), reruns_of(finder, verdict)))
@@ -68,6 +68,14 @@ def _judged(
         not_judged = Notice(kind=Kind.NOT_JUDGED, model=run.model, detail=problem.message, advice=problem.hint)
         return Judged(replace(compared, verdict=verdict, problem=not_judged), problem=problem)
     return Judged(with_reruns(replace(compared, verdict=verdict), verdict.reruns), change)
+
+
+def _with_series(runs: Runs, finder: BaselineFinder, compared: ModelSection) -> ModelSection:
+    """The part with the steps of the run, and of the run that it is compared with."""
+    baseline = finder.record(compared.comparison.baseline)
+    ours, *theirs = runs.series_of([finder.given, *([baseline] if baseline else [])])
+    names = finder.renames.names
+    return replace(compared, series=present(ours, names), compared_series=present(theirs[0], names) if theirs else {})
 
 
 def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> Verdict | None:

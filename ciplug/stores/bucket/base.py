@@ -10,6 +10,8 @@ from ciplug.stores import threads
 T = TypeVar("T")
 PART = 8 * 1024 * 1024
 """Bytes of a part, where an object is too large for one request."""
+COPY_MOST = 5 * 1000**3
+"""Bytes of an object that S3 copies by one request."""
 _AT_ONCE = 16
 
 
@@ -55,6 +57,10 @@ class Bucket(Protocol):
 
     def part(self, name: str, start: int, length: int) -> bytes:
         """Return some bytes of an object that exists."""
+        ...
+
+    def copy(self, name: str, to: str) -> None:
+        """Copy an object that exists, within the bucket. Hosts limit the size: `COPY_MOST` is taken by all."""
         ...
 
     def delete(self, name: str) -> None:

@@ -43,6 +43,9 @@ class DeferredBucket:
     def part(self, name: str, start: int, length: int) -> bytes:
         return self._bucket.part(name, start, length)
 
+    def copy(self, name: str, to: str) -> None:
+        self._bucket.copy(name, to)
+
     def delete(self, name: str) -> None:
         self._bucket.delete(name)
 

@@ -1,4 +1,4 @@
-"""Files in an object store or a folder: <prefix>/files/<first 2 hex digits>/<SHA-256>."""
+"""Files in an object store or a folder: <prefix>/files/<first 2 hex digits>/<SHA-256>, and what is set aside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,9 @@ from ciplug.errors import Cause, StoreError
 from ciplug.stores import threads
 from ciplug.stores.bucket.base import PART, Bucket, each
 from ciplug.stores.bucket.failures import library_error
+from ciplug.stores.bucket.file_drops import aside_files, drop_files, is_due, key_of
 from ciplug.stores.bucket.opening import open_bucket
-from ciplug.stores.files import Tell, checked, hex_of, receive, wrong_bytes
+from ciplug.stores.files import DroppedFiles, Tell, checked, receive, wrong_bytes
 
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
 """Prefixes of an external artifact's address."""
@@ -35,28 +36,29 @@ class ObjectFiles:
         self._bucket = bucket
 
     def missing(self, digests: Collection[str]) -> set[str]:
-        return {digest for digest, size in each(lambda d: self._bucket.size(_key(d)), digests).items() if size is None}
+        absent = {d for d, size in each(lambda d: self._bucket.size(key_of(d)), digests).items() if size is None}
+        return absent - {file.digest for file in aside_files(self._bucket)} if absent else absent
 
     def put(self, files: Mapping[str, Path], tell: Tell) -> None:
         sizes = {digest: path.stat().st_size if path.exists() else None for digest, path in files.items()}
-        sizes_there = each(lambda digest: self._bucket.size(_key(digest)), files)
+        sizes_there = each(lambda digest: self._bucket.size(key_of(digest)), files)
         # A file of another size is damaged, and is sent again.
         absent = {d for d, size in sizes_there.items() if size is None or sizes[d] not in (size, None)}
         tell(sum(size or 0 for digest, size in sizes_there.items() if digest not in absent))
 
         def send(digest: str, tell: Tell) -> None:
-            self._bucket.upload(_key(digest), checked(files[digest], digest, tell), sizes[digest] or 0)
+            self._bucket.upload(key_of(digest), checked(files[digest], digest, tell), sizes[digest] or 0)
 
         _at_once(send, absent, tell)
 
     def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
         def one(digest: str, tell: Tell) -> None:
-            size = self._bucket.size(_key(digest))
+            name, size = self._find(digest)
             if size is None:
                 raise StoreError(
                     f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?", cause=Cause.LOST
                 )
-            read = partial(_read, self._bucket, _key(digest), size)
+            read = partial(_read, self._bucket, name, size)
             receive(digest, folder, read, tell, most, self.uri)
 
         _at_once(one, digests, tell)
@@ -65,11 +67,11 @@ class ObjectFiles:
         wrong: dict[str, str] = {}
 
         def one(digest: str, tell: Tell) -> None:
-            size = self._bucket.size(_key(digest))
+            name, size = self._find(digest)
             if size is None:
                 return
             try:
-                found = wrong_bytes(digest, _read(self._bucket, _key(digest), size, 0), tell)
+                found = wrong_bytes(digest, _read(self._bucket, name, size, 0), tell)
             except StoreError as problem:
                 if problem.cause not in (Cause.DAMAGED, Cause.LOST):
                     raise
@@ -79,6 +81,22 @@ class ObjectFiles:
 
         _at_once(one, digests, tell)
         return wrong
+
+    def _find(self, digest: str) -> tuple[str, int | None]:
+        """Name and size of the object that holds a file, which may be set aside; the size is None where none does."""
+        name = key_of(digest)
+        size = self._bucket.size(name)
+        if size is None:
+            aside = next((file.name for file in aside_files(self._bucket) if file.digest == digest), None)
+            if aside:
+                return aside, self._bucket.size(aside)
+        return name, size
+
+    def due(self, now: datetime) -> bool:
+        return any(is_due(file, now) for file in aside_files(self._bucket))
+
+    def drop(self, unneeded: Collection[str], needed: Collection[str], now: datetime) -> DroppedFiles:
+        return drop_files(self._bucket, lambda name, size: _read(self._bucket, name, size, 0), unneeded, needed, now)
 
     def compact(self) -> int:
         return 0
@@ -161,11 +179,6 @@ def _web_errors(address: str) -> Iterator[None]:
         raise StoreError(f"{address}: there is nothing at this address", cause=Cause.LOST) from None
     except (BaseError, ValueError) as problem:
         raise library_error(address, problem, hint=None) from None
-
-
-def _key(digest: str) -> str:
-    name = hex_of(digest)
-    return f"files/{name[:2]}/{name}"
 
 
 def _read(bucket: Bucket, name: str, size: int, start: int) -> Iterator[bytes]:

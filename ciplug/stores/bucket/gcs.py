@@ -99,6 +99,10 @@ class GoogleBucket:
         with self._errors():
             return bytes(self._blob(name).download_as_bytes(start=start, end=start + length - 1))
 
+    def copy(self, name: str, to: str) -> None:
+        with self._errors():
+            self._bucket.copy_blob(self._blob(name), self._bucket, self._prefix + to, retry=self._retry)
+
     def delete(self, name: str) -> None:
         from google.api_core.exceptions import NotFound
 

@@ -95,6 +95,10 @@ class ObstoreBucket:
         with self._errors():
             return bytes(self._store.get_range(name, start=start, length=length))
 
+    def copy(self, name: str, to: str) -> None:
+        with self._errors():
+            self._store.copy(name, to)
+
     def delete(self, name: str) -> None:
         with self._errors():
             try:

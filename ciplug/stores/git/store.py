@@ -253,6 +253,17 @@ class GitStore:
             with borrowed(self._remote.env, self._remote.repository, mirror) as env, self._remote.with_env(env):
                 return move_refs(self._remote, moves)
 
+    def tag_objects(self, oids: Collection[str]) -> dict[str, tuple[str, bytes]]:
+        """Object → type and content, of tags of the remote; those that it does not give are left out."""
+        from ciplug.git.objects import read_objects
+
+        with self._remote.locked():
+            known = read_objects(self._remote.repository, oids)
+            if missing := sorted(set(oids) - known.keys()):
+                self._remote.fetch("--depth=1", oids=missing, filter="tree:0")
+                known.update(read_objects(self._remote.repository, missing))
+            return known
+
     def compact(self) -> int:
         """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
         from ciplug.stores.git import folding

@@ -1,0 +1,51 @@
+"""Another work tree of the repository, with the files of one commit, for as long as it is needed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ciplug.errors import UsageError
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
+
+
+@contextmanager
+def checkout(workspace: Workspace, commit: str, links: Iterable[Path] = ()) -> Iterator[Path]:
+    """Check a commit out into a temporary folder, and remove it at the end. The user's own work tree stays as it is.
+
+    Args:
+        links: files and folders of the user's work tree that git does not track, as `check_link` allows them: links
+            to them stand at their places.
+
+    Raises GitError where git cannot check it out.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ciplug-")).resolve()
+    place = folder / workspace.top.name
+    try:
+        run_git("worktree", "add", "--detach", "--quiet", str(place), commit, cwd=workspace.top)
+        for link in links:
+            _link(workspace.top, place, link)
+        yield place
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        run_git("worktree", "prune", cwd=workspace.top, check=False)
+
+
+def check_link(workspace: Workspace, path: Path, cwd: Path) -> None:
+    """Raise UsageError for a link to what is not there, or not in the repository; `path` is named from `cwd`."""
+    if not (cwd / path).exists():
+        raise UsageError(f"--link {path}: there is no such file or folder")
+    if not (cwd / path).absolute().is_relative_to(workspace.top):
+        hint = "name it by its whole path in the command"
+        raise UsageError(f"--link {path}: it is not in {workspace.top}", hint=hint)
+
+
+def _link(top: Path, place: Path, source: Path) -> None:
+    target = place / source.absolute().relative_to(top)
+    if not target.exists():  # else the commit has it
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source.absolute())

@@ -1,0 +1,237 @@
+"""A metric over the commits of a branch: the history, the commit to blame, and the search for it by training."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ciplug.records.provenance import Provenance
+from ciplug.records.run import Run
+from ciplug.steps.session import open_session
+from ciplug.tracking.runs import run_objects
+from tests.project import Project, git
+
+STAMP = "2026-11-{day:02}T12:00:00.000Z"
+CONFIG = """\
+version: 1
+model: wine
+metrics: metrics.json
+gates:
+  accuracy: {higher_is_better: true, min: 0.8}
+"""
+NOISE = (0.0, 0.001, -0.002, 0.002, -0.001)
+
+
+def run_of(commit: str, number: int, accuracy: float, **more: object) -> Run:
+    return replace(
+        Run(
+            id=f"{number:032x}",
+            model="wine",
+            status="finished",
+            started=STAMP.format(day=number % 28 + 1),
+            ended=STAMP.format(day=number % 28 + 1),
+            commit=commit,
+            metrics={"accuracy": accuracy},
+            provenance=Provenance(dirty=False),
+        ),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def recorded(folder: Path, runs: list[Run]) -> None:
+    session = open_session(cwd=folder, env=dict(os.environ))
+    session.store.add({key: data for run in runs for key, data in run_objects(run).items()})
+
+
+class Past(Project):
+    """Twenty commits, of which every second one has a run; the fifteenth lost three points."""
+
+    commits: list[str]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Past:
+    base = tmp_path_factory.mktemp("past")
+    git(base, "init", "-q", "--bare", "remote.git")
+    project = Past.create(base / "work", remote=base / "remote.git", config=CONFIG)
+    commits = [project.head, *(project.commit(f"Change number {number}") for number in range(1, 20))]
+    project.push()
+    levels = {at: 0.92 if at < 15 else 0.89 for at in range(0, 20, 2)}
+    runs = [run_of(commits[at], at, level + NOISE[at % 5]) for at, level in levels.items()]
+    # What must not count: a run that failed, and one of a dirty checkout.
+    runs += [
+        run_of(commits[4], 100, 0.1, status="failed"),
+        run_of(commits[6], 101, 0.1, provenance=Provenance(dirty=True)),
+    ]
+    recorded(project.folder, runs)
+    project.commits = commits
+    return project
+
+
+@pytest.fixture
+def past(shared: Past) -> Iterator[Past]:
+    yield shared
+
+
+def test_the_history_of_a_metric(past: Past) -> None:
+    known = past.json("history", "accuracy", "--format", "json")
+    assert [one["commit"] for one in known["commits"]] == past.commits[0:20:2]
+    assert known["commits"][2]["values"] == [0.92 + NOISE[4]], "the failed run of the commit is no number"
+    assert (known["lowest"], known["higher_is_better"], known["earlier"]) == (0.8, True, 0)
+    (change,) = known["changes"]
+    # The fifteenth commit has no run: it or the next one may be the one.
+    assert change["candidates"] == past.commits[15:17]
+    assert change["worse"] is True
+    assert change["before"] == pytest.approx(0.92, abs=0.002) and change["after"] == pytest.approx(0.89, abs=0.002)
+
+
+def test_it_is_drawn_in_the_terminal(past: Past) -> None:
+    shown = past.ciplug("history", "accuracy").stdout
+    assert shown.startswith("accuracy of wine: 10 commits of HEAD with a run, higher is better\n")
+    assert shown.count("o") >= 10 and "0.9" in shown
+    assert (
+        f"got worse from 0.9196 to 0.8915 at one of 2 commits, {past.commits[15][:8]} to {past.commits[16][:8]}"
+        in shown
+    )
+
+
+def test_as_tables_and_as_a_page(past: Past, tmp_path: Path) -> None:
+    lines = past.ciplug("history", "accuracy", "--format", "csv").stdout.splitlines()
+    assert lines[0] == "commit,value,runs,run,day,author,subject,versions"
+    assert lines[1].startswith(f"{past.commits[0]},0.92,1,{0:032x},") and len(lines) == 11
+    assert past.ciplug("history", "accuracy", "--format", "markdown").stdout.count("\n") == 12
+    past.ciplug("history", "accuracy", "--format", "html", "--output", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 2 and "change 1" in page and ">min<" in page
+    assert "Change number 18" in page and "<script" not in page
+
+
+def test_few_are_read_where_few_are_asked_for(past: Past) -> None:
+    known = past.json("history", "accuracy", "--limit", "3", "--format", "json")
+    assert [one["commit"] for one in known["commits"]] == past.commits[14:20:2]
+    assert known["earlier"] == 7
+
+
+def test_the_commit_to_blame(past: Past) -> None:
+    shown = past.ciplug("blame", "accuracy")
+    assert "accuracy of wine got worse from 0.9196 to 0.8915 at one of 2 commits" in shown.stdout
+    assert f'{past.commits[15][:8]} "Change number 15" (Test Person, ' in shown.stdout
+    assert "ciplug bisect accuracy -- COMMAND" in shown.stderr
+    assert past.json("blame", "accuracy", "--format", "json")["changes"][0]["worse"] is True
+    earlier = past.ciplug("blame", "accuracy", "--branch", "main", "--limit", "2").stdout
+    assert "2 commits with a run: no commit has moved it beyond its noise" in earlier
+
+
+def test_what_is_not_there_is_named(past: Past) -> None:
+    assert "did you mean 'accuracy'?" in past.ciplug("history", "acuracy", code=2).stderr
+    assert (
+        "no run of 'beer' is recorded on these commits"
+        in past.ciplug("blame", "accuracy", "--model", "beer", code=2).stderr
+    )
+    assert "no branch named 'nowhere'" in past.ciplug("history", "accuracy", "--branch", "nowhere", code=2).stderr
+    assert "--limit takes a number from 0 up" in past.ciplug("history", "accuracy", "--limit", "-1", code=2).stderr
+
+
+def test_text_of_a_commit_starts_no_script_and_no_command(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
+    commits = [project.commit("<script>alert(1)</script> \x1b[31m ::error::no") for _ in range(6)]
+    recorded(
+        project.folder,
+        [run_of(commit, at, 0.9 if at < 3 else 0.8) for at, commit in enumerate(commits)],
+    )
+    assert "<script" not in project.ciplug("history", "accuracy", "--format", "html").stdout
+    for command in ("history", "blame"):
+        shown = project.ciplug(command, "accuracy").stdout
+        assert "\x1b" not in shown
+        assert not any(line.lstrip().startswith("::") for line in shown.splitlines())
+
+
+# --- by training
+
+TRAIN = """\
+import json, pathlib, sys
+level = float(pathlib.Path("level.txt").read_text())
+data = float(pathlib.Path("data/offset.txt").read_text())
+if level == 0:
+    sys.exit("this commit cannot be trained")
+seen = pathlib.Path(sys.argv[1])
+count = len(seen.read_text().split()) if seen.exists() else 0
+seen.write_text(seen.read_text() + " x" if seen.exists() else "x")
+noise = (0.0, 0.002, -0.001, 0.001, -0.002)[count % 5]
+pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": level + data + noise}))
+"""
+
+
+@pytest.fixture
+def trainable(tmp_path: Path) -> Project:
+    """Twelve commits; the ninth lost five points, and the seventh cannot be trained."""
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
+    (project.folder / "train.py").write_text(TRAIN)
+    (project.folder / ".gitignore").write_text("metrics.json\ndata/\n")
+    (project.folder / "data").mkdir()
+    (project.folder / "data" / "offset.txt").write_text("0.01")
+    for number in range(12):
+        level = 0 if number == 6 else 0.9 if number < 8 else 0.85
+        (project.folder / "level.txt").write_text(str(level))
+        project.commit(f"Change number {number}")
+    project.push()
+    return project
+
+
+@pytest.mark.slow
+def test_the_commit_is_found_by_training(trainable: Project, tmp_path: Path) -> None:
+    seen = tmp_path / "seen.txt"
+    command = ("--link", "data", "--", sys.executable, "train.py", str(seen))
+    (trainable.folder / "level.txt").write_text("0.1")  # The user's own work tree is not looked at, and stays.
+    done = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~11", *command)
+    culprit = git(trainable.folder, "rev-parse", "HEAD~3")
+    assert done.stdout.startswith(f'{culprit[:8]} "Change number 8" (Test Person, ')
+    assert "moved accuracy from 0.9" in done.stdout and "% sure" in done.stdout
+    trainings = len(seen.read_text().split())
+    assert trainings <= 8
+    assert git(trainable.folder, "status", "--porcelain") == "M level.txt"
+    assert git(trainable.folder, "worktree", "list").count("\n") == 0
+    # Its runs are recorded on the commits that they are of: the same question takes no training now.
+    runs = trainable.json("runs", "list", "--json", "--where", "tags.bisect = 'accuracy'")
+    assert len([run for run in runs if run["status"] == "finished"]) == trainings
+    assert len(trainable.json("runs", "list", "--json", "--where", "tags.bisect = 'accuracy' AND dirty = true")) == 0
+    again = trainable.ciplug("bisect", "accuracy", *command)
+    assert culprit[:8] in again.stdout and "after 0 trainings" in again.stdout
+    blamed = trainable.json("blame", "accuracy", "--format", "json")["changes"][0]
+    assert blamed["commit"] == culprit
+
+
+@pytest.mark.slow
+def test_a_search_that_may_not_go_on_says_so_and_goes_on_later(trainable: Project, tmp_path: Path) -> None:
+    command = ("--link", "data", "--", sys.executable, "train.py", str(tmp_path / "seen.txt"))
+    first = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~11", "--trainings", "3", *command, code=1)
+    assert first.stdout.startswith("not sure after 3 trainings; one of ")
+    second = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~11", *command)
+    assert "Change number 8" in second.stdout and "4 recorded numbers" not in first.stderr
+
+
+def test_what_a_search_cannot_begin_with(trainable: Project) -> None:
+    train = ("--", sys.executable, "train.py")
+    assert "no command to run" in trainable.ciplug("bisect", "accuracy", "--good", "HEAD~3", code=2).stderr
+    no_history = trainable.ciplug("bisect", "accuracy", *train, code=2).stderr
+    assert "no run is recorded on these commits" in no_history
+    backwards = trainable.ciplug("bisect", "accuracy", "--good", "HEAD", "--bad", "HEAD~3", *train, code=2).stderr
+    assert "is not one of the first parents of" in backwards
+    unknown = trainable.ciplug("bisect", "accuracy", "--good", "nothing", *train, code=2).stderr
+    assert "no commit, branch or tag named 'nothing'" in unknown
+    missing = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~3", "--link", "nothing", *train, code=2).stderr
+    assert "--link nothing: there is no such file or folder" in missing
+    untrainable = trainable.ciplug(
+        "bisect", "accuracy", "--good", "HEAD~3", "--", sys.executable, "-c", "exit(1)", code=2
+    )
+    assert "cannot be measured: the command ended with 1" in untrainable.stderr
+    assert git(trainable.folder, "worktree", "list").count("\n") == 0
+    assert json.loads(trainable.ciplug("runs", "list", "--json").stdout)[0]["status"] == "failed"
