@@ -1,7 +1,7 @@
 """Run trainings one after the other in this process, and print all that MLflow then shows of its store, as JSON.
 
-python both.py URI OUTPUT SCRIPT…: what one store of MLflow shows may be compared with what another one shows. Ids become
-the order in which they were given, times become their order, and names that MLflow made up are numbered.
+python both.py URI OUTPUT SCRIPT…: what one store of MLflow shows may be compared with what another one shows. Ids
+become the order in which they were given, times become their order, and names that MLflow made up are numbered.
 """
 
 import itertools
