@@ -50,5 +50,5 @@ def test_twenty_trainings(
     ours, theirs = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("ciplug", "sqlite"))
     for part in theirs:
         assert ours[part] == theirs[part], part
-    assert sum(map(len, theirs["runs"].values())) > 50
+    assert sum(map(len, theirs["runs"].values())) > 40
     assert len(theirs["registry"]) == 1 and len(theirs["models"]) > 5
