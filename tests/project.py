@@ -61,6 +61,12 @@ class Project:
         return project
 
     @classmethod
+    def with_remote(cls, folder: Path, config: str = CONFIG) -> Project:
+        """The same in `work`, a clone of the bare repository `remote.git`; both are made in the folder."""
+        git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+        return cls.create(folder / "work", remote=folder / "remote.git", config=config)
+
+    @classmethod
     def copy(cls, template: Path, folder: Path) -> Project:
         """A copy of `remote.git` and its clone `work` in `template`, which many tests share."""
         for name in ("remote.git", "work"):

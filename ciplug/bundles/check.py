@@ -111,6 +111,8 @@ def _check_amendment(key: str, data: bytes, name: str, runs: Mapping[str, Run], 
         amendment = read.amendment(data, key)
     except RecordError as problem:
         raise RecordError(f"{name}: {problem.message}", hint=problem.hint) from None
+    if amendment.signs:
+        raise RecordError(f"{where}: it signs a run", hint="an allowed signer does that: ciplug runs sign")
     run = runs.get(amendment.run)
     if run is not None and (run.model, run.commit) != (amendment.model, amendment.commit):
         raise RecordError(f"{where}: it is about another model or commit than its run")

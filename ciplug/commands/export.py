@@ -25,17 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     with console.count("runs written", "run") as tell:
-        done = export_runs(session, args.store, args.uri, args.experiment, tell)
+        done = export_runs(session, args.uri, args.experiment, tell)
     _show(done)
     return StoreError.exit_code if done.failed else 0
 
 
 def _show(done: Exported) -> None:
     console.out(f"{counted(done.new, 'new run')}, {done.known:,} known")
+    if done.versions or done.known_versions:
+        console.out(f"{counted(done.versions, 'new version')} of registered models, {done.known_versions:,} known")
     if done.left_out:
         names = clean(listed(done.left_out), 400)
         console.complain(f"warning: MLflow does not take these names, and they are left out: {names}")
     for words in done.failed[:_SHOWN]:
         console.complain(f"not exported: {clean(words, 400)}")
     if done.failed:
-        console.complain(f"{counted(len(done.failed), 'run')} not exported: the next export tries again")
+        console.complain(f"{len(done.failed)} of them not exported: the next export tries again")

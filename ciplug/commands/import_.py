@@ -33,12 +33,21 @@ def run(args: argparse.Namespace) -> int:
     with console.count("runs read", "run") as tell:
         done = import_runs(session, args.source, choice, tell)
     _show(done)
-    return StoreError.exit_code if done.failed else 0
+    return StoreError.exit_code if done.failed or done.models.failed else 0
 
 
 def _show(done: Imported) -> None:
     of_these = f" ({done.deleted:,} of them deleted)" if done.deleted else ""
     console.out(f"{counted(done.new, 'new run')}{of_these}, {done.known:,} known, {counted(done.files, 'file')} sent")
+    models = done.models
+    if models.versions or models.known:
+        console.out(f"{counted(models.versions, 'new version')} of registered models, {models.known:,} known")
+    for words in models.judged[:_SHOWN]:
+        console.complain(f"not taken over, since the policy judges it: {clean(words, 400)}")
+    if len(models.judged) > _SHOWN:
+        console.complain(f"and {len(models.judged) - _SHOWN} more: ciplug registry show MODEL")
+    for words in models.failed[:_SHOWN]:
+        console.complain(f"not imported: {clean(words, 400)}")
     if done.unfinished:
         names = listed([id_[:12] for id_ in done.unfinished])
         console.complain(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ciplug.config import Config
 from ciplug.records.canonical import plain
@@ -99,9 +99,15 @@ def _event(past: PastEvent) -> list[object]:
         _change(made.type, fields),
         untrusted.clean(made.actor or "-", 40),
         _verdict(past, fields),
-        fields.get("reason", ""),
+        fields.get("reason") or _imported(made.payload.get("origin")),
         _listed(_texts(made.payload.get("exemptions"))),
     ]
+
+
+def _imported(origin: object) -> str:
+    """Where an event was imported from."""
+    store = origin.get("imported_from") if isinstance(origin, Mapping) else None
+    return untrusted.clean(f"imported from {store}", 60) if store else ""
 
 
 def _change(kind: str, fields: dict[str, str]) -> str:

@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ciplug.capture.mlflow import places
 from ciplug.errors import StoreError, UsageError
 from ciplug.git.credentials import redact
+from ciplug.steps.session import Session
 
 _SETTINGS = {
     # Since 3.13, MLflow asks for this permission: the file store is in maintenance mode.
@@ -51,6 +53,13 @@ def _check_store(path: Path) -> None:
         raise UsageError(f"{path} is not a store of MLflow", hint="like ./mlruns, sqlite:///mlflow.db, or https://…")
 
 
+def place_uri(session: Session) -> str:
+    """The address by which MLflow finds the store of a session."""
+    store = session.options.store
+    query = f"?store={quote(store, safe='')}" if store else ""
+    return f"ciplug:{quote(str(session.cwd.absolute()))}{query}"
+
+
 def download(address: str, tracking_uri: str, folder: Path) -> int:
     """Bring all files at an address of artifacts into a folder; returns their bytes. There may be none."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -70,6 +79,16 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
         token = page.token
         if not token:
             return
+
+
+def versions_of(client: Any, name: str) -> Iterator[Any]:
+    """Yield the versions of a registered model."""
+    # MLflow's filters have no way to escape a quote.
+    mark = "'" if "'" not in name else '"'
+    filter_string = None if mark in name else f"name={mark}{name}{mark}"
+    for one in pages(lambda token: client.search_model_versions(filter_string, 1_000, None, token)):
+        if one.name == name:
+            yield one
 
 
 @contextlib.contextmanager

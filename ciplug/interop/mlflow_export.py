@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
 from ciplug.capture.mlflow.run import PARENT, TAG
 from ciplug.errors import CiplugError, StoreError, UsageError, listed
 from ciplug.git.credentials import redact
-from ciplug.interop.mlflow_client import download, open_client, pages, translated
+from ciplug.interop.mlflow_client import download, open_client, pages, place_uri, translated
+from ciplug.interop.mlflow_export_registry import LOGGED_MODEL, RegistryExport
 from ciplug.interop.mlflow_record import SOURCE, UNFINISHED
 from ciplug.steps.session import Session
 
@@ -42,15 +42,15 @@ class Exported:
     """Runs that could not be written, with the reason."""
     left_out: list[str] = field(default_factory=list)
     """Metrics and parameters whose names MLflow does not take."""
+    versions: int = 0
+    """New ones of registered models."""
+    known_versions: int = 0
 
 
-def export_runs(
-    session: Session, store: str | None, uri: str, experiments: Sequence[str], tell: Callable[[int], None]
-) -> Exported:
+def export_runs(session: Session, uri: str, experiments: Sequence[str], tell: Callable[[int], None]) -> Exported:
     """Copy the runs of a store into MLflow.
 
     Args:
-        store: the address that the command line gives, if it gives one.
         uri: of MLflow: a server, SQLite, or a folder.
         experiments: names; empty: all.
         tell: is called with numbers of runs that were dealt with.
@@ -60,18 +60,21 @@ def export_runs(
     theirs = open_client(uri, session.cwd, for_reading=False)
     from mlflow import MlflowClient
 
-    query = f"?store={quote(store, safe='')}" if store else ""
-    address = f"ciplug:{quote(str(session.cwd.absolute()))}{query}"
+    address = place_uri(session)
     ours = MlflowClient(tracking_uri=address)
     done = Exported()
     every = {one.name: one for one in _experiments(ours)}
     if missing := [name for name in experiments if name not in every]:
         raise UsageError(f"there is no experiment '{missing[0]}'", hint=f"there is: {listed(sorted(every), most=20)}")
+    copies: dict[str, str] = {}
     for name in experiments or sorted(every):
         runs = list(_runs(ours, every[name].experiment_id))
         if runs or every[name].tags:
             with translated(redact(uri)):
-                _Experiment(ours, address, theirs, every[name], done).copy(runs, tell)
+                copies.update(_Experiment(ours, address, theirs, every[name], done).copy(runs, tell))
+    if not experiments:
+        with translated(redact(uri)):
+            RegistryExport(ours, theirs, copies, tell, done).run()
     return done
 
 
@@ -97,7 +100,8 @@ class _Experiment:
         self._copies: dict[str, str] = {}
         """Our id → theirs."""
 
-    def copy(self, runs: Sequence[Any], tell: Callable[[int], None]) -> None:
+    def copy(self, runs: Sequence[Any], tell: Callable[[int], None]) -> Mapping[str, str]:
+        """Copy the runs that are not there yet; returns our id → theirs."""
         there = self._theirs.get_experiment_by_name(self._experiment.name)
         id_ = there.experiment_id if there else self._theirs.create_experiment(self._experiment.name)
         is_active = there is None or there.lifecycle_stage == "active"
@@ -116,6 +120,7 @@ class _Experiment:
             tell(1)
         if self._experiment.lifecycle_stage == "deleted" and is_active and there is None:
             self._theirs.delete_experiment(id_)
+        return self._copies
 
     def _take(self, run: Any, experiment: str, *, is_active: bool) -> None:
         from mlflow.exceptions import MlflowException
@@ -178,8 +183,9 @@ class _Experiment:
 
         for output in run.outputs.model_outputs if run.outputs else ():
             model = self._ours.get_logged_model(output.model_id)
+            tags = {**model.tags, LOGGED_MODEL: model.model_id}
             made = self._theirs.create_logged_model(
-                experiment, model.name, copy, dict(model.tags), dict(model.params), model.model_type
+                experiment, model.name, copy, tags, dict(model.params), model.model_type
             )
             with tempfile.TemporaryDirectory(prefix="ciplug-export-") as folder:
                 if download(model.artifact_location, self._address, Path(folder)):

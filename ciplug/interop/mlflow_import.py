@@ -18,7 +18,7 @@ from ciplug.console import warning
 from ciplug.errors import CiplugError, UsageError, listed
 from ciplug.git.credentials import redact
 from ciplug.interop.mlflow_artifacts import Artifacts
-from ciplug.interop.mlflow_client import open_client, pages, translated
+from ciplug.interop.mlflow_client import open_client, pages, place_uri, translated
 from ciplug.interop.mlflow_record import (
     UNFINISHED,
     commit_of,
@@ -28,7 +28,10 @@ from ciplug.interop.mlflow_record import (
     mlflow_run,
     record_of,
 )
+from ciplug.interop.mlflow_registry import ImportedModels, RegistryImport
 from ciplug.mlflow import state
+from ciplug.mlflow.place import Place
+from ciplug.mlflow.registry_view import RegistryView
 from ciplug.records.keys import RunKey
 from ciplug.records.run import is_model_name
 from ciplug.steps.record import masked_notes, objects_of
@@ -57,6 +60,7 @@ class Imported:
     """Of the new ones."""
     files: int = 0
     """That were sent with them."""
+    models: ImportedModels = field(default_factory=ImportedModels)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,18 @@ class _Import:
                     self._tell(1)
             self._write()
         self._session.tell(*masked_notes(self._masks))
+        if not self._choice.experiments:
+            self._done.models = self._registry()
         return self._done
+
+    def _registry(self) -> ImportedModels:
+        """Import the registered models, whose versions name the runs that are here by now."""
+        place = Place(place_uri(self._session))
+        # Another session, since this one has seen the store before its runs came.
+        session = self._session.refreshed()
+        copied = self._choice.artifacts
+        made = RegistryView(place).registration
+        return RegistryImport(session, self._client, self._source, self._known, made, self._tell, copied=copied).run()
 
     # Reading
 

@@ -89,10 +89,10 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
         return ModelVersion(
             name=model.name,
             version=version.number,
-            creation_timestamp=state.milliseconds(version.created),
-            last_updated_timestamp=state.milliseconds(version.updated or version.created),
+            creation_timestamp=state.milliseconds(version.origin.get("created") or version.created),
+            last_updated_timestamp=_updated(version),
             description=version.description,
-            user_id=version.actor,
+            user_id=version.origin.get("user") or version.actor,
             current_stage=version.stage,
             source=version.source or self._location(version),
             run_id=version.run,
@@ -112,8 +112,8 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
             latest[version.stage] = version
         return RegisteredModel(
             name=model.name,
-            creation_timestamp=state.milliseconds(model.created),
-            last_updated_timestamp=state.milliseconds(model.updated or model.created),
+            creation_timestamp=state.milliseconds(model.origin.get("created") or model.created),
+            last_updated_timestamp=_updated(model),
             description=model.description,
             latest_versions=[self._version_entity(model, version) for version in latest.values()],
             tags=[RegisteredModelTag(key, value) for key, value in model.tags.items()],
@@ -405,6 +405,12 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
     def _write(self, action: Callable[[Session], T]) -> T:
         """Change the registry, by the policy as it is now; what is read next is what was written."""
         return self._view.write(action)
+
+
+def _updated(one: Model | Version) -> int:
+    """Unix milliseconds of the last change; of one that was imported and not changed since, what was said there."""
+    there = one.origin.get("updated") if one.updated in ("", one.created) else None
+    return state.milliseconds(there or one.updated or one.created)
 
 
 def _lowest_gated_stage(session: Session, name: str) -> str | None:

@@ -24,6 +24,7 @@ from ciplug.capture.writer import BY_CLIENT, SERVER, RunWriter
 from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError, StoreError, UsageError
 from ciplug.mlflow import state
+from ciplug.mlflow.view import OPEN_RUN
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.keys import RunKey
 from ciplug.records.provenance import Context, Provenance
@@ -42,6 +43,7 @@ from ciplug.steps.sign import signed
 if TYPE_CHECKING:
     from ciplug.capture.logged import Logged
     from ciplug.mlflow.view import View
+    from ciplug.steps.session import Session
 
 QUIET_SECONDS = 2.0
 _SEND_EVERY = 1.0
@@ -128,7 +130,9 @@ class Sessions:
             started=started,
             process=os.getpid(),
             since=loading.MOMENT,
+            cloned=_cloned_commit(tags, session),
         )
+        os.environ[OPEN_RUN] = f"{writer.id}:{session.cwd.absolute()}"
         if writer.notice:
             console.tell([Note(writer.notice)])
         return writer
@@ -432,6 +436,18 @@ class Sessions:
             for writer in self._runs.values():
                 if writer.facts.get("owner") == SERVER:
                     writer.release()
+
+
+def _cloned_commit(tags: Mapping[str, str], session: Session) -> str | None:
+    """The commit of a project that MLflow has cloned by its address, which is another one than that of this checkout.
+
+    Only on a machine of one's own: in a CI job, whatever runs could name the commit that a gate is about.
+    """
+    commit = tags.get("mlflow.source.git.commit", "")
+    is_project = tags.get("mlflow.source.type") == "PROJECT" and "mlflow.source.git.repoURL" in tags
+    if not is_project or session.context.host != "local" or commit == session.head:
+        return None
+    return commit if len(commit) in (40, 64) and set(commit) <= set("0123456789abcdef") else None
 
 
 def _seal_claimed(entry: RunWriter, status: Status) -> None:

@@ -34,6 +34,8 @@ SCHEME = "ciplug"
 SERVER_AGE = 10.0
 """Seconds after which a server asks the store again."""
 CLIENT_AGE = 5.0
+OPEN_RUN = "CIPLUG_MLFLOW_RUN"
+"""The variable by which a program tells those that it starts where the run is that it began last: `<id>:<folder>`."""
 _SERIES_MOST = 100
 """Runs whose series are kept in memory."""
 
@@ -47,7 +49,8 @@ class View:
         self.is_server = False
         self.began = int(time.time() * 1000)
         self.lock = threading.RLock()
-        self._path, self._store = parse_uri(uri)
+        path, self._store = parse_uri(uri)
+        self._path = path or folder_of_open_run(os.environ)
         self._series: dict[RunKey, tuple[object, Mapping[str, Series]]] = {}
 
     @cached_property
@@ -192,6 +195,15 @@ def _points(series: Series | None) -> list[tuple[int, int, float]]:
     return [
         (round(time * 1000), step, value) for time, step, value in zip(times, series.steps, series.values, strict=True)
     ]
+
+
+def folder_of_open_run(env: Mapping[str, str]) -> Path | None:
+    """The checkout in which another process has begun the run that this one continues, such as of `mlflow run URL`.
+
+    MLflow starts the program of a project in a clone of its own, which knows nothing of the run.
+    """
+    run, _, folder = env.get(OPEN_RUN, "").partition(":")
+    return Path(folder) if run and run == env.get("MLFLOW_RUN_ID") and Path(folder).is_dir() else None
 
 
 def parse_uri(uri: str) -> tuple[Path | None, str | None]:

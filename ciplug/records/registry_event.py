@@ -84,6 +84,8 @@ class Register:
     """The address of a page on the run elsewhere."""
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it was imported from, and what was said of it there: `imported_from`, `created`, `user`, …: claims."""
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ class Create(_NamesNoRun):
 
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it was imported from, and what was said of it there: `imported_from`, `created`, `user`, …: claims."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class SetAlias(_NamesNoRun):
     version: int
     replaces: int | None = None
     """The version that it named before."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it was imported from, and what was said of it there: `imported_from`, `created`, `user`, …: claims."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
@@ -99,6 +100,8 @@ class MoveFreely:
     from_stage: str | None = None
     archive: bool = False
     """Whether the other versions in the stage are archived."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it was imported from, and what was said of it there: `imported_from`, `created`, `user`, …: claims."""
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ def register(model: Model, event: RegistryEvent, payload: Register) -> Model:
             updated=event.created,
             description=payload.description,
             tags=dict(payload.tags),
+            origin=dict(payload.origin),
         )
     )
 
@@ -98,6 +99,7 @@ def create(model: Model, event: RegistryEvent, payload: labels.Create) -> Model:
         moved_to=None,
         description=payload.description,
         tags=dict(payload.tags),
+        origin=dict(payload.origin),
         aliases={},
     )
 

@@ -47,6 +47,8 @@ class Version:
     """Stage → key of the last event by which it was promoted there."""
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it was imported from, and what was said of it there."""
     yanked: str | None = None
     """Why nobody should use it; None: everybody may. Empty where no reason was given."""
     hidden: bool = False
@@ -91,6 +93,8 @@ class Model:
     """Alias → number of a version. The holder of a stage goes by the stage's name, which is not among these."""
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it was imported from, and what was said of it there."""
     created: str = ""
     """When the model was created, or its first version registered."""
     updated: str = ""

@@ -100,7 +100,7 @@ def collect(session: Session, request: CollectRequest) -> Collected:
     destination = session.destination
     kept_at = destination.uri if destination else None
     good, refused = _checked(bundles, origin, trusted=trusted, kept_at=kept_at)
-    recording = record_bundles(session, good, trusted=trusted)
+    recording = record_bundles(session, good, trusted=trusted, commits=origin.commits)
     return Collected(source.name, trusted, replace(recording, refused=(*refused, *recording.refused)))
 
 

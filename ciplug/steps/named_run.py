@@ -218,9 +218,9 @@ def _of_id_or_commit(session: Session, runs: Runs, name: str) -> NamedCommit | N
     if is_commit_id(name) or (local and not _HEX.fullmatch(name)):
         return NamedCommit(name, local or name)
     ids = runs.beginning(name) if _ID.fullmatch(name) else []
-    if [key.id for key in ids] == [name]:
+    if _WHOLE_ID.fullmatch(name) and [key.id for key in ids] == [name]:
         return NamedKey(ids[0])
-    commits = _commits(runs, name, local)
+    commits = [local] if local else _recorded_commits(runs, name)
     if len(ids) + len(commits) > 1:
         raise _ambiguous(runs, name, ids, commits)
     if ids:
@@ -241,12 +241,11 @@ def _local(session: Session, name: str) -> str | None:
     return commit_named(top, name) or commit_named(top, f"refs/remotes/origin/{name}")
 
 
-def _commits(runs: Runs, name: str, local: str | None) -> list[str]:
-    """The commits that a name stands for: one of this clone, and those of runs that begin so."""
-    recorded: set[str] = set()
-    if _HEX.fullmatch(name) and len(name) >= _SHORTEST_COMMIT:
-        recorded = {commit for commit in runs.catalog.column(COMMIT).values if commit.startswith(name)}
-    return sorted({local, *recorded} if local else recorded)
+def _recorded_commits(runs: Runs, name: str) -> list[str]:
+    """The commits of runs that begin so: a clone need not have them."""
+    if not _HEX.fullmatch(name) or len(name) < _SHORTEST_COMMIT:
+        return []
+    return sorted({commit for commit in runs.catalog.column(COMMIT).values if commit.startswith(name)})
 
 
 def _ambiguous(runs: Runs, name: str, ids: Sequence[RunKey], commits: Sequence[str]) -> NotFound:

@@ -80,12 +80,14 @@ def begin(
     started: datetime | None = None,
     process: int | None = None,
     since: int | None = None,
+    cloned: str | None = None,
 ) -> RunWriter:
     """Open a run in the spool, with all that is known before the training starts.
 
     Args:
         process: the program that logs to the run by itself: its workers find the run by it.
         since: when the program began that writes the run's files, in nanoseconds since 1970; default: now.
+        cloned: the commit of a clone elsewhere whose code runs, so that the files of this checkout say nothing of it.
 
     Raises ConfigError for a place of artifacts that does not exist, StoreError when the disk does not take it.
     """
@@ -94,17 +96,18 @@ def begin(
         # A place that cannot be is reported before the training, not after it.
         _ = session.files
     began = stamp(started or now())
-    dirt = _dirt(session, inputs, is_followed=bool(command))
+    dirt = _dirt(session, inputs, is_followed=bool(command)) if cloned is None else None
+    context = session.context if cloned is None else replace(session.context, commit=cloned, branch=None)
     run = Run(
         id=run_id or new_id(),
         model=check_model_name(inputs.model or session.config.of(None).model or DEFAULT_MODEL),
         status="killed",
         started=began,
         ended=began,
-        commit=session.head,
+        commit=cloned or session.head,
         name=inputs.name,
         tags=inputs.tags,
-        provenance=provenance.at_start(session.context, dirt, command=command, seed=inputs.seed),
+        provenance=provenance.at_start(context, dirt, command=command, seed=inputs.seed),
     )
     masks = Masks.of(session.env, session.config.redact)
     run = masks.run(run)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.bundles.checked import Bundle
 from ciplug.errors import CiplugError, Conflict, RecordError, StoreError, counted
 from ciplug.records import bundle
-from ciplug.records.keys import parse_runs
+from ciplug.records.keys import is_verdict, parse_runs
 from ciplug.steps.collected_files import keep_files
 from ciplug.steps.session import Session
 from ciplug.steps.sign import signed
@@ -36,10 +36,20 @@ class _Sorted:
     """The objects to write."""
 
 
-def record_bundles(session: Session, bundles: list[Bundle], *, trusted: bool) -> Recording:
-    """Record what is new. Raises StoreError, with how much is recorded, where the store refuses."""
+def record_bundles(
+    session: Session, bundles: list[Bundle], *, trusted: bool, commits: Collection[str] | None = None
+) -> Recording:
+    """Record what is new. Raises StoreError, with how much is recorded, where the store refuses.
+
+    A job with a key signs the runs of the commits that were trained, and what the same bundles add to them: a training
+    must not get a signature for a run of another commit, for the withdrawal of another run, or for a verdict.
+
+    Args:
+        commits: those that the jobs which wrote the bundles ran on, as their place says; None: this job's commit.
+    """
     if not bundles:
         return Recording()
+    ours = frozenset(commits or (session.head,)) if trusted and session.context.trusted else frozenset[str | None]()
     pending = _sort(session, bundles, trusted=trusted)
     # No record names bytes that are not there.
     pending.new, without = keep_files(session, pending.new)
@@ -50,11 +60,11 @@ def record_bundles(session: Session, bundles: list[Bundle], *, trusted: bool) ->
         keys = (key for item in batch for key in item.objects)
         objects = {key: pending.objects.pop(key) for key in keys if key in pending.objects}
         try:
-            session.store.add(signed(session.env, objects, trusted=trusted and session.context.trusted))
+            session.store.add(_signed(session, objects, ours))
             recorded += batch
         except Conflict:
             # Another job recorded one of them since we looked: find which.
-            failures = {item.name: _add(session, item) for item in batch}
+            failures = {item.name: _add(session, item, ours) for item in batch}
             recorded += [item for item in batch if failures[item.name] is None]
             pending.refused += [failure for failure in failures.values() if failure]
         except StoreError as problem:
@@ -103,9 +113,17 @@ def _batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
         yield batch
 
 
-def _add(session: Session, item: Bundle) -> StoreError | None:
+def _signed(session: Session, objects: Mapping[str, bytes], commits: Collection[str | None]) -> dict[str, bytes]:
+    """The objects, with signatures beside runs of these commits, and beside amendments of those."""
+    runs = {run for run in parse_runs(objects) if run.commit in commits}
+    prefixes = tuple(prefix for run in runs for prefix in run.everything)
+    about = {key: data for key, data in objects.items() if key.startswith(prefixes) and not is_verdict(key)}
+    return {**objects, **signed(session.env, about, trusted=True)}
+
+
+def _add(session: Session, item: Bundle, commits: Collection[str | None]) -> StoreError | None:
     try:
-        session.store.add(item.objects)
+        session.store.add(_signed(session, item.objects, commits))
     except StoreError as problem:
         return problem.reworded(f"{item.name}: {problem.message}", problem.hint)
     return None

@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "a claim makes a run count": (f"{_HERE}claims.py", f"{_CLAIMS}no_time"),
     "the registry or a signed run is changed": (
         *(f"{_HERE}{name}.py" for name in ("rewritten_registry", "tampered_registry", "signed", "signed_moves")),
-        *(f"{_HERE}signed_later.py", f"{_HERE}fuzz.py::test_a_clone"),
+        *(f"{_HERE}signed_later.py", f"{_HERE}signed_bundles.py", f"{_HERE}fuzz.py::test_a_clone"),
     ),
     "a token goes to another host": (f"{_HERE}tokens.py",),
     "secrets are kept in records": (

@@ -19,7 +19,7 @@ from ciplug.records.series import Series
 from ciplug.registry.events import wrap
 from ciplug.steps.session import open_session
 from ciplug.tracking.runs import run_objects
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, Project
 
 EVIL = (
     "x\n::error::owned\r\n##vso[task.setvariable variable=a]b\n##[error]c\x1b[2J\x1b]0;t\x07\u202eabc\u2066 "
@@ -38,6 +38,8 @@ COMMANDS = [
     ["runs", "show", START],
     ["runs", "tag", "{run}", f"{START}={EVIL}"],
     ["runs", "rename", "{run}", EVIL],
+    ["runs", "sign", "{run}"],
+    ["runs", "sign", START],
     ["runs", "withdraw", "{other}", "--reason", EVIL],
     ["runs", "restore", "{other}"],
     ["runs", "withdraw", "{last}", "--reason", EVIL, "--erase"],
@@ -103,8 +105,7 @@ COMMANDS = [
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A store in which each text of a run, of amendments, of the registry, and each key is hostile."""
     folder = tmp_path_factory.mktemp("hostile")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(folder / "work", remote=folder / "remote.git", config=CONFIG)
+    made = Project.with_remote(folder, config=CONFIG)
     session = open_session(cwd=made.folder)
     for number in range(3):
         run = Run(

@@ -24,8 +24,7 @@ pathlib.Path("metrics.json").write_text('{{"accuracy": 0.9}}')
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG + "redact: [patient]\n")
+    made = Project.with_remote(tmp_path, config=CONFIG + "redact: [patient]\n")
     (made.folder / "train.py").write_text(LOGS)
     made.commit("log secrets")
     made.push()

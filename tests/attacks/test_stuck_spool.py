@@ -20,7 +20,7 @@ from ciplug.steps.record import begin, finish
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, open_session
 from tests.file_samples import noise, sha
-from tests.project import Project, git
+from tests.project import Project
 
 FIRST, SECOND = noise(3000, 1), noise(3000, 2)
 INPUTS = Inputs(model="wine", artifacts=(Path("model.bin"),))
@@ -28,8 +28,7 @@ INPUTS = Inputs(model="wine", artifacts=(Path("model.bin"),))
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    made = Project.with_remote(tmp_path)
     (made.folder / ".gitignore").write_text("metrics.json\nmodel.bin\n")
     made.commit("ignore the model")
     made.push()

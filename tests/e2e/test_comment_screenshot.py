@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from ciplug.reports import comment, html
+from ciplug.reports import comment, history_page, html
+from ciplug.reports.history_page import HistoryChange, HistoryPage, HistoryRow
 from ciplug.reports.report import Report
 from tests import report_samples as samples
 
@@ -114,6 +115,22 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "untrusted": samples.untrusted,
     "hostile": samples.hostile,
 }
+HISTORY = HistoryPage(
+    metric="accuracy",
+    model="wine",
+    branch="main",
+    higher_is_better=True,
+    rows=[
+        HistoryRow(
+            at=at, commit=f"{at:040x}", run=f"{at:032x}", value=0.9 - 0.03 * (at > 5), runs=1, date="2026-11-30",
+            author="Ann", subject=samples.HOSTILE if at == 3 else "Change", versions=["v1 Production"] * (at == 4),
+        )
+        for at in range(9)
+    ],
+    changes=[HistoryChange(at=6, words="got worse from 0.9 to 0.87", is_worse=True)],
+    bounds=[(0.8, "min")],
+    notes=["this clone is shallow"],
+)  # fmt: skip
 PAGES: dict[str, Callable[[Report], str]] = {
     "comment": comment_page,
     "plain": lambda report: comment_page(report, html=False),
@@ -176,3 +193,23 @@ def test_the_page_is_readable_in_the_dark(chromium: Any) -> None:
     ink, ground = (sum(colour) for colour in colours)
     assert ink > 600
     assert ground < 100
+
+
+@pytest.mark.parametrize("name", ["failing", "several", "untrusted", "history"])
+def test_axe_finds_no_barrier(chromium: Any, name: str) -> None:
+    """Contrast, headings, labels, the keyboard: in light and dark, on a wide page and a telephone."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    content = history_page.render(HISTORY) if name == "history" else html.render(REPORTS[name]())
+    for width in (1100, 400):
+        for scheme in ("light", "dark"):
+            context = chromium.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+            )
+            try:
+                page = context.new_page()
+                page.set_content(content)
+                found = axe.Axe().run(page).response["violations"]
+                assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == [], (width, scheme)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+            finally:
+                context.close()

@@ -17,6 +17,7 @@ from tests.e2e.test_mlflow_trainings import DATA, python, server  # noqa: F401
 from tests.project import Project, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+JUDGED = "version: 1\nmodel: wine\ngates:\n  accuracy: {higher_is_better: true, min: 0.5}\n"
 SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true"}
 
 
@@ -60,6 +61,32 @@ mlflow_import._Import._write = cut_off
 cli.main(sys.argv[1:])
 """
 
+INTERRUPTED = """
+import sys
+from ciplug import cli
+from ciplug.registry import ledger
+
+class Cut(BaseException):
+    pass
+
+append, events = ledger.append, 0
+
+def cut_off(*words):
+    global events
+    events += 1
+    if events == 2:
+        raise Cut
+    return append(*words)
+
+ledger.append = cut_off
+for _ in range(10):
+    events = 0
+    try:
+        cli.main(sys.argv[1:])
+    except Cut:
+        pass
+"""
+
 
 def test_a_store_is_copied_there_and_back_and_shows_the_same(
     project: Project,
@@ -76,10 +103,11 @@ def test_a_store_is_copied_there_and_back_and_shows_the_same(
     words = ("import", "mlflow", "../moved")
     _call(program, "-c", CUT_OFF, *words, cwd=folder, code=-signal.SIGKILL)
     said = _call(program, "-m", "ciplug", *words, cwd=folder)
-    assert "5 new runs" in said and "2 known" in said
+    assert "5 new runs" in said and "2 known" in said and "4 new versions of registered models, 0 known" in said
     refs = _refs(project)
     said = _call(program, "-m", "ciplug", *words, cwd=folder)
     assert "0 new runs, 7 known, 0 files sent" in said
+    assert "0 new versions of registered models, 4 known" in said
     assert "1 run still RUNNING in MLflow, not imported" in said
     assert _refs(project) == refs
     assert _tree(tmp_path / "moved") == before
@@ -87,25 +115,57 @@ def test_a_store_is_copied_there_and_back_and_shows_the_same(
     assert theirs["ids"].items() > ours["ids"].items()
     del theirs["found"]["Default"]["runs"]["open"]
     assert _known(ours) == _known(theirs)
+    assert ours["times"] == theirs["times"]
+    # Stages and aliases, too; and the log says where each is from.
+    assert theirs["registry"]["o'same"]["versions"]["4"]["stage"] == "Production"
+    history = project.json("registry", "history", "o'same", "--json")
+    assert {one.get("payload", {}).get("origin", {}).get("imported_from") for one in history} == {"../moved", None}
 
     uri, _ = server
     assert "7 new runs, 0 known" in _call(program, "-m", "ciplug", "export", "mlflow", uri, cwd=folder)
-    assert "0 new runs, 7 known" in _call(program, "-m", "ciplug", "export", "mlflow", uri, cwd=folder)
+    said = _call(program, "-m", "ciplug", "export", "mlflow", uri, cwd=folder)
+    assert "0 new runs, 7 known" in said and "0 new versions of registered models, 4 known" in said
     assert _known(_look(program, uri, folder)) == _known(theirs)
 
     from_server = Project.create(tmp_path / "from-server", config="version: 1\n")
     assert "7 new runs" in _call(program, "-m", "ciplug", "import", "mlflow", uri, cwd=from_server.folder)
     assert _known(_look(program, "ciplug:", from_server.folder)) == _known(theirs)
     # The file of the server itself, whose files only the server can give.
-    alone = Project.create(tmp_path / "from-sqlite", config="version: 1\n")
+    # A stage that the policy judges is no stage by import.
+    alone = Project.create(tmp_path / "from-sqlite", config=JUDGED)
     sqlite = f"sqlite:///{tmp_path / 'server.db'}"
     said = _call(program, "-m", "ciplug", "import", "mlflow", sqlite, "--no-artifacts", cwd=alone.folder)
     assert "7 new runs (2 of them deleted), 0 known, 0 files sent" in said
+    for number, stage in ((3, "Staging"), (4, "Production"), (4, "production")):
+        advice = f"ciplug promote 'o'same' --to {stage.lower()} --version {number}"
+        assert f"version {number} of 'o'same' was {stage} there: {advice}" in said
+    shown = alone.json("registry", "show", "o'same", "--json")
+    stages = {one["number"]: one["stage"] for one in shown["versions"]}
+    assert stages == {1: "Archived", 3: "None", 4: "None", 5: "None"}
+    assert shown["aliases"] == {"champion": 3}
+
+
+def test_ten_interrupted_imports_of_a_registry_leave_each_event_once(
+    project: Project,
+    python: Callable[[str], str],  # noqa: F811
+) -> None:
+    program, folder = python("newest"), project.folder
+    _call(program, str(DATA / "history.py"), "./mlruns", cwd=folder)
+    words = ("import", "mlflow", "./mlruns", "--no-artifacts")
+    _call(program, "-c", INTERRUPTED, *words, cwd=folder)
+    assert len(project.json("registry", "history", "o'same", "--json")) == 9
+    _call(program, "-m", "ciplug", *words, cwd=folder)
+    made = [
+        (one["type"], one["payload"].get("version")) for one in project.json("registry", "history", "o'same", "--json")
+    ]
+    assert len(made) == 12 and [one for one in made if one[0] == "register"] == [("register", at) for at in range(1, 6)]
+    project.ciplug("fsck")
 
 
 def _known(looked: Any) -> Any:
     """What MLflow shows, without the experiments in which nothing is."""
-    return {name: one for name, one in looked["found"].items() if one["runs"] or one["tags"]}
+    found = {name: one for name, one in looked["found"].items() if one["runs"] or one["tags"]}
+    return [found, looked["registry"]]
 
 
 def _tree(folder: Path) -> dict[str, bytes]:

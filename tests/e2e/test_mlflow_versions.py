@@ -21,8 +21,7 @@ METHODS = DATA / "methods.json"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), ("MLFLOW_TRACKING_URI", "ciplug:")):
         monkeypatch.setenv(name, value)
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config="version: 1\n")
+    project = Project.with_remote(tmp_path, config="version: 1\n")
     project.push()
     return project
 

@@ -27,8 +27,7 @@ FORK = {**PULL_REQUEST, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"}
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(folder / "work", remote=folder / "remote.git")
+    project = Project.with_remote(folder)
     project.train()
     project.branch("good", {"accuracy": 0.86})
     project.push()
@@ -337,8 +336,7 @@ def test_where_the_spool_cannot_be_written_the_run_is_sent_all_the_same(project:
 
 def test_an_emptier_later_run_does_not_hide_the_baseline(tmp_path: Path) -> None:
     """A run that lost its metrics, or logged others, on the merge base is no reason to compare with nothing."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project = Project.with_remote(tmp_path)
     good = project.train()
     project.ciplug("run", "--", sys.executable, "-c", "pass", code=2)
     script = "import ciplug; ciplug.log_metric('loss', 1)"
@@ -351,8 +349,7 @@ def test_an_emptier_later_run_does_not_hide_the_baseline(tmp_path: Path) -> None
 
 def test_a_clone_of_one_branch_is_compared_with_the_default_branch(tmp_path: Path) -> None:
     """It knows no other branch, and small steps down on its own must not pass."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project = Project.with_remote(tmp_path)
     project.train()
     base = project.head
     project.branch("topic", {"accuracy": 0.845})
@@ -436,8 +433,7 @@ gates:
 
 def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
     """What this clone knows is the branch itself, and beside its own last run nothing is ever worse."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=UNSEEN)
+    project = Project.with_remote(tmp_path, config=UNSEEN)
     env = {"CIPLUG_STORE": (tmp_path / "store").as_uri()}
     project.train(env=env)
     project.branch("feat", {"accuracy": 0.5})

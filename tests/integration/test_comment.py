@@ -24,8 +24,7 @@ CI = ("ci", "--", sys.executable, "train.py")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A remote and its clone, made once: each test has a copy."""
     folder = tmp_path_factory.mktemp("template")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(folder / "work", remote=folder / "remote.git")
+    project = Project.with_remote(folder)
     project.train()
     project.branch("topic", {"accuracy": 0.86})
     project.push()
@@ -160,8 +159,7 @@ def test_a_slow_job_does_not_overwrite_the_comment_on_a_newer_commit(
 
 def test_a_push_job_says_what_the_job_of_its_pull_request_says(tmp_path: Path, github_api: GitHubApi) -> None:
     """`on: [push, pull_request]` starts both for one commit, and they have one comment and one status."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project = Project.with_remote(tmp_path)
     project.train()
     project.branch("next", {"accuracy": 0.9})
     project.push()
@@ -452,8 +450,7 @@ def test_the_status_is_pending_until_every_gated_model_has_a_run(tmp_path: Path,
 @pytest.mark.slow
 def test_whichever_job_posts_the_comment_says_the_same(tmp_path: Path, github_api: GitHubApi) -> None:
     """Legs of a matrix have names, files, troubles and clocks of their own: none of that is in the comment."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=SEVERAL)
+    project = Project.with_remote(tmp_path, config=SEVERAL)
     before, after = project.folder / "before.csv", project.folder / "after.csv"
     (project.folder / ".git/info/exclude").write_text("*.csv\n")
     for path in (before, after):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import Project, git
+from tests.project import Project
 
 CONFIG = "version: 1\nmodel: wine\ngates:\n  accuracy: {higher_is_better: true, min: 0.8}\n"
 LOGS = """\
@@ -25,8 +25,7 @@ ciplug.log_artifact("older.bin")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
+    project = Project.with_remote(tmp_path, config=CONFIG)
     (project.folder / ".gitignore").write_text("*.bin\n")
     project.commit("only models are made")
     project.push()

@@ -11,7 +11,7 @@ import pytest
 from ciplug.capture.event_files import event_files, is_event_file, prefixes
 from ciplug.capture.metric_files import read_metrics
 from ciplug.errors import InputError
-from tests.project import Project, git
+from tests.project import Project
 
 DATA = Path(__file__).parents[1] / "data" / "metrics"
 CONFIG = """\
@@ -37,8 +37,7 @@ for part in ("train", "validation"):
 def test_a_run_has_the_scalars_that_it_wrote(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     pytest.importorskip("tensorboardX")
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
+    project = Project.with_remote(tmp_path, config=CONFIG)
     (project.folder / "train.py").write_text(TRAIN)
     (project.folder / ".gitignore").write_text("runs/\n")
     project.commit("training")

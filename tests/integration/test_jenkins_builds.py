@@ -391,8 +391,7 @@ Call = Callable[..., Said]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    return Project.with_remote(tmp_path)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from ciplug.registry.reading import read_model
 from ciplug.steps.branches import commits_around
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, open_session
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, Project
 from tests.servers.git_http import GitServer
 
 
@@ -63,8 +63,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, di
         server: GitServer = request.getfixturevalue("git_server")
         server.create("remote")
         return Project.create(tmp_path / "work", remote=server.url("remote")), {}
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    made = Project.with_remote(tmp_path)
     return made, {"CIPLUG_STORE": (tmp_path / "store").as_uri()} if request.param == "object store" else {}
 
 
@@ -182,6 +181,6 @@ def test_no_cache_lives_longer_than_its_session() -> None:
         "mlflow/base.py",
         "records/canonical.py",
         "records/read.py",
-        "reports/html.py",
+        "reports/pages.py",
         "stats/paired_proportions.py",
     }

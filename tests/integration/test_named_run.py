@@ -115,11 +115,24 @@ def test_what_may_mean_several(session: Session) -> None:
     with pytest.raises(NotFound, match=f"'abcd2' may mean run abcd2.*, commit {session.head[:12]}") as caught:
         named(session, "abcd2")
     assert "refs/heads/NAME" in str(caught.value.hint)
-    git(session.need_workspace().top, "branch", "cafe")
-    record(session, 9, commit="cafe" + "0" * 36)
-    with pytest.raises(NotFound, match="'cafe' may mean commit"):
+    for number in (8, 9):
+        record(session, number, commit=f"cafe{number}".ljust(40, "0"))
+    with pytest.raises(NotFound, match="'cafe' may mean commit cafe80000000, commit cafe90000000"):
         named(session, "cafe")
-    assert named(session, "cafe0").run.id == f"{9:032x}", "a commit that this clone has not"
+    assert named(session, "cafe9").run.id == f"{9:032x}", "a commit that this clone has not"
+    git(session.need_workspace().top, "branch", "cafe")
+    assert named(session, "cafe").run.commit == session.head, (
+        "whoever records a run of another commit takes no name away"
+    )
+
+
+def test_an_id_that_somebody_chose_takes_no_name_away(session: Session) -> None:
+    record(session, 1)
+    record(session, id="cafe", provenance=Provenance(dirty=False, context=Context(trusted=False)))
+    assert named(session, "cafe").run.id == "cafe"
+    git(session.need_workspace().top, "branch", "cafe")
+    with pytest.raises(NotFound, match=r"'cafe' may mean run cafe .*, commit"):
+        named(session, "cafe")
 
 
 def test_an_unknown_name_has_the_nearest(session: Session) -> None:

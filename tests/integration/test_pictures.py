@@ -55,8 +55,7 @@ def shown(page: str) -> list[tuple[str, bytes]]:
 
 @pytest.mark.slow
 def test_images_are_shown_beside_the_baseline_s(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
+    project = Project.with_remote(tmp_path, config=CONFIG)
     (project.folder / "train.py").write_text(TRAIN)
     made = project.folder / "made"
     made.mkdir()

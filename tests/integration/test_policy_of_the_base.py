@@ -44,8 +44,7 @@ def verdict(project: Project, code: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    Project.create(folder / "work", remote=folder / "remote.git").train()
+    Project.with_remote(folder).train()
     return folder
 
 
@@ -375,8 +374,7 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
 
 def test_a_push_does_not_judge_another_project_of_the_pull_request(tmp_path: Path) -> None:
     """The report of one project takes the verdict of the other's job: of the pull request's, not of a push."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project = Project.with_remote(tmp_path)
     git(project.folder, "rm", "-q", "ciplug.yaml")
     for name in ("a", "b"):
         (project.folder / name).mkdir()

@@ -156,8 +156,7 @@ def test_a_direction_is_never_guessed(project: Project, args: tuple[str, ...], w
 
 def test_models_and_failed_runs_are_not_mixed_in(tmp_path: Path) -> None:
     config = "version: 1\nmetrics: metrics.json\n"
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    project = Project.with_remote(tmp_path, config=config)
     best = ("leaderboard", "--metric", "accuracy", "--higher-is-better")
     assert "no run is recorded" in project.ciplug(*best).stderr
     good = project.train("--model", "wine")
@@ -180,8 +179,7 @@ def test_models_and_failed_runs_are_not_mixed_in(tmp_path: Path) -> None:
 
 
 def test_what_stands_in_a_stage_is_marked(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project = Project.with_remote(tmp_path)
     run = project.train()
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")

@@ -13,7 +13,7 @@ from ciplug.records.keys import log_of
 from ciplug.registry import ledger
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.session import open_session
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, Project
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +25,7 @@ NEWER = "event 3 of 'wine' was written by a newer ciplug (schema 2) and is skipp
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Version 1 is in staging."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG + "artifacts: model.txt\n")
+    made = Project.with_remote(tmp_path, config=CONFIG + "artifacts: model.txt\n")
     made.train()
     made.ciplug("gate")
     made.ciplug("promote", "wine", "--to", "staging")

@@ -33,8 +33,7 @@ metrics: {{files: metrics.json, rename: {{f1: val/f1}}}}
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(folder / "work", remote=folder / "remote.git", config=CONFIG)
+    project = Project.with_remote(folder, config=CONFIG)
     project.numbers({"f1": 0.9, "accuracy": 0.7})
     project.commit("numbers")
     project.push()

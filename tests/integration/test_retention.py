@@ -30,8 +30,7 @@ ALLOWED = ("--allow-unchanged", "model.bin", "--allow-unchanged", "out")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    return Project.with_remote(tmp_path)
 
 
 def trained(project: Project, accuracy: float, message: str) -> str:

@@ -191,8 +191,7 @@ def test_what_keeps_a_folder_in_git_is_no_old_output(project: Project) -> None:
 def test_a_file_of_the_commit_that_the_command_only_touched_is_not_its_work(tmp_path: Path, logged: bool) -> None:
     """Its bytes decide, and not its times."""
     config = "version: 1\nmodel: wine\nmetrics: metrics.json\ngates: {accuracy: {min: 0.8}}\n"
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    project = Project.with_remote(tmp_path, config=config)
     (project.folder / "model.bin").write_text("of last year")
     script = "import os; os.utime('model.bin'); open('metrics.json', 'w').write('{\"accuracy\": 0.9}')\n"
     (project.folder / "touch.py").write_text(script + ("import ciplug; ciplug.log_artifact('model.bin')" * logged))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ciplug.reports.untrusted import escape_markdown
-from tests.project import Project, git
+from tests.project import Project
 
 CONFIG = """\
 version: 1
@@ -32,8 +32,7 @@ open("made.bin", "w").write("x")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("states")
-    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(folder / "work", remote=folder / "remote.git", config=CONFIG)
+    project = Project.with_remote(folder, config=CONFIG)
     (project.folder / "train.py").write_text(TRAIN)
     (project.folder / ".gitignore").write_text("*.bin\nmetrics.json\n")
     (project.folder / "old.bin").write_text("of last week")

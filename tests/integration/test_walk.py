@@ -28,8 +28,7 @@ FORK = {"GITHUB_ACTIONS": "true", "GITHUB_HEAD_REF": "topic", "GITHUB_EVENT_NAME
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    return Project.with_remote(tmp_path)
 
 
 def test_better_is_promoted_and_worse_refused(project: Project) -> None:
@@ -709,8 +708,7 @@ def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Proj
 
 
 def test_the_server_s_own_words_on_a_refusal_are_shown(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project = Project.with_remote(tmp_path)
     hook = tmp_path / "remote.git" / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\necho 'ask the platform team at x1234'\nexit 1\n")
     hook.chmod(0o755)

@@ -12,6 +12,15 @@ def test_the_numbers_of_a_log_are_those_of_its_own_entries() -> None:
     assert content.sequence("registry/cider") == []
 
 
+def test_an_entry_is_called_by_six_to_twelve_digits() -> None:
+    names = {"0000007.json": 7, "123456789012.json": 123456789012, "000002.json": 2}
+    others = ("00003.json", "1234567890123.json", "000004", "000004.txt", "00004x.json", "\u0660" * 5 + "\u0661.json")
+    content = Content(logs=dict.fromkeys((f"registry/wine/{name}" for name in (*names, *others)), "0"))
+    assert content.sequence("registry/wine") == sorted(names.values())
+    content.logs["registry/wine/000003.json"] = "0"
+    assert content.sequence("registry/wine") == [2, 3, 7, 123456789012]
+
+
 def test_a_copy_changes_by_itself() -> None:
     content = Content(new={"a": "1"}, segments={"s": "2"}, columns={"c": "3"}, indexes=["4"], logs={"l": "5"})
     copy = content.copy()

@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("capture", "config", "console", "loading", "registry", "steps", "stores", "tracking"),
     },
     # Import from other systems, and export to them.
-    "interop": {*RECORDS, "capture", "console", "git", "mlflow", "steps", "stores", "tracking"},
+    "interop": {*RECORDS, "capture", "console", "git", "mlflow", "registry", "steps", "stores", "tracking"},
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),

@@ -128,7 +128,7 @@ def test_a_voucher_after_the_state_changes_what_came_before() -> None:
 def test_the_format_changes_with_what_a_state_says() -> None:
     """Another ciplug of the same format reads on from it: whoever changes fields or effects raises FORMAT."""
     payloads = [
-        labels.Create(description="reds", tags={"team": "a"}),
+        labels.Create(description="reds", tags={"team": "a"}, origin={"imported_from": "./mlruns"}),
         Register(
             version=1, run="1", commit="c", files={"model.bin": "sha256:1"}, datasets={"d": "2"}, metrics={"a": 0.5}
         ),
@@ -149,12 +149,12 @@ def test_the_format_changes_with_what_a_state_says() -> None:
         labels.SetAlias(alias="champion", version=2),
         labels.SetAlias(alias="gone", version=1),
         labels.DeleteAlias(alias="gone", replaces=1),
-        Register(version=3, run="3"),
+        Register(version=3, run="3", origin={"user": "ada"}),
         labels.DeleteVersion(version=3),
         Vouch(until=3),
     ]
     made = [event(seq, payload) for seq, payload in enumerate(payloads, 1)]
     found = states.encode(fold("wine", made, lambda one: one.seq != 20), Head(22, "sha256:0"), NOBODY)
-    assert (FORMAT, digest(found)) == (1, "sha256:fa087bdaff4a7eb4039f30704a33ca3750597ccb40d46d5834d5c0befbb63c00"), (
+    assert (FORMAT, digest(found)) == (2, "sha256:07f3af32766f20e33140e4a5a49740c00b523c6d41635a53d51f78d6e85d66df"), (
         found.decode()
     )

@@ -11,7 +11,7 @@ from ciplug.steps.record import masked_notes
 from ciplug.steps.session import Session
 
 P = TypeVar("P", bound=Payload)
-_TEXTS = {"reason", "description"}
+_TEXTS = {"reason", "description", "source", "location", "run_link"}
 
 
 def masked(session: Session, payload: P) -> P:

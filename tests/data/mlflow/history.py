@@ -19,7 +19,7 @@ client = mlflow.MlflowClient()
 mlflow.set_experiment("wine/tuning")
 experiment = client.get_experiment_by_name("wine/tuning")
 client.set_experiment_tag(experiment.experiment_id, "team", "red")
-with mlflow.start_run(run_name="sweep"):
+with mlflow.start_run(run_name="sweep") as sweep:
     mlflow.log_params({"depth": 6, "note": "free text"})
     for step in range(5):
         mlflow.log_metric("loss", 1 / (step + 1), step=step)
@@ -28,7 +28,7 @@ with mlflow.start_run(run_name="sweep"):
     mlflow.log_text("{}", "top.json")
     cellar = mlflow.data.from_pandas(pd.DataFrame({"a": [1.0, 2.0]}), name="cellar")
     mlflow.log_input(cellar, context="training")
-    mlflow.pyfunc.log_model(name="same", python_model=Same())
+    same = mlflow.pyfunc.log_model(name="same", python_model=Same())
     for depth in range(2):
         with mlflow.start_run(nested=True, run_name=f"depth {depth}"):
             mlflow.log_param("depth", depth)
@@ -50,3 +50,18 @@ forgotten = client.create_run(old)
 client.set_terminated(forgotten.info.run_id)
 client.delete_experiment(old)
 client.create_run("0", run_name="open")
+
+client.create_registered_model("o'same", {"team": "red"}, "the same again")
+of_sweep = ("o'same", f"models:/{same.model_id}", sweep.info.run_id)
+client.create_model_version(*of_sweep, tags={"checked": "yes"}, description="first")
+client.create_model_version(*of_sweep)
+client.create_model_version("o'same", f"runs:/{sweep.info.run_id}/notes", sweep.info.run_id)
+client.create_model_version(*of_sweep)
+client.create_model_version("o'same", "s3://elsewhere/model")
+client.delete_model_version("o'same", "2")
+client.set_registered_model_alias("o'same", "champion", "3")
+client.set_registered_model_alias("o'same", "production", "4")
+client.transition_model_version_stage("o'same", "1", "Archived")
+client.transition_model_version_stage("o'same", "3", "Staging")
+client.transition_model_version_stage("o'same", "4", "Production")
+client.create_registered_model("empty")

@@ -24,7 +24,8 @@ def files(**where):
 def models(run):
     for output in run.outputs.model_outputs if run.outputs else ():
         model = client.get_logged_model(output.model_id)
-        tags = {name: value for name, value in model.tags.items() if name != "mlflow.modelVersions"}
+        own = (*OF_THE_COPY, "mlflow.modelVersions")
+        tags = {name: value for name, value in model.tags.items() if not name.startswith(own)}
         yield [
             model.name,
             str(model.status),
@@ -69,4 +70,32 @@ for experiment in client.search_experiments(view_type=ViewType.ALL):
         "tags": dict(experiment.tags),
         "runs": {run.info.run_name: shown(run, names) for run in runs},
     }
-Path(sys.argv[2]).write_text(json.dumps({"found": found, "ids": ids}))
+of_run = {id_: name for name, id_ in ids.items()}
+
+
+def of_registry(one):
+    tags = {name: value for name, value in one.tags.items() if not name.startswith(OF_THE_COPY)}
+    return {"description": one.description or None, "tags": tags}
+
+
+def version(one):
+    there = client.get_model_version_download_uri(one.name, one.version)
+    is_here = bool(one.run_id)
+    return {
+        **of_registry(one),
+        "stage": one.current_stage,
+        "run": of_run.get(one.run_id),
+        "files": sorted(files(artifact_uri=f"models:/{one.name}/{one.version}")) if is_here else there,
+    }
+
+
+registry, times = {}, {}
+for model in client.search_registered_models():
+    found_versions = client.search_model_versions(f'name="{model.name}"')
+    registry[model.name] = {
+        **of_registry(model),
+        "aliases": {alias: str(number) for alias, number in model.aliases.items()},
+        "versions": {str(one.version): version(one) for one in found_versions},
+    }
+    times[model.name] = [model.creation_timestamp, *(one.creation_timestamp for one in found_versions)]
+Path(sys.argv[2]).write_text(json.dumps({"found": found, "ids": ids, "registry": registry, "times": times}))
