@@ -33,6 +33,7 @@ def details(
     *,
     verdicts: Sequence[Verdict] = (),
     series: Mapping[str, Series] | None = None,
+    signed: str | None = None,
     children: Sequence[Entry] = (),
     more: int = 0,
 ) -> str:
@@ -41,6 +42,7 @@ def details(
     Args:
         verdicts: those that were recorded on the run, the latest first.
         series: metric → its steps.
+        signed: the allowed signers who have signed it; empty: none has; None: nothing needs a signature.
         children: the runs that this one started.
         more: the number of those beyond them.
     """
@@ -78,6 +80,8 @@ def details(
         else:
             lines.append(f"{pad}{untrusted.clean(name)}: {untrusted.clean(str(value), 400)}")
 
+    if signed is not None:
+        write("signed by", signed or "nobody who is allowed to", 0)
     if changes.objection:
         write("not counted" if changes.state == "active" else changes.state, changes.objection, 0)
     for name in ("id", "name", "model", "status", "commit", "started", "ended"):

@@ -33,6 +33,7 @@ from ciplug.steps.named_run import HELP, find_key, find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.recorded_verdicts import verdicts_on
 from ciplug.steps.session import Session
+from ciplug.steps.signatures import signed_by
 from ciplug.tracking.amended import newer_notes
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.query import PARENT, Comparison
@@ -189,9 +190,11 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
     is_child = [Comparison(PARENT, "=", shown_run.id)]
     verdicts, series = verdicts_on(session, runs, shown_run), runs.series(shown_run)
+    signed = signed_by(session, runs, shown_run)
     if args.json:
         children = runs.catalog.search(is_child).entries
         beside = {
+            **({} if signed is None else {"signed_by": signed or None}),
             "verdicts": list(map(verdict_json, verdicts)),
             "series": {name: plain(SeriesSummary.of(one)) for name, one in series.items() if one.steps},
             "children": list(map(_child, children)),
@@ -201,7 +204,14 @@ def _show(args: argparse.Namespace, session: Session) -> int:
         below = runs.catalog.search(is_child, limit=CHILDREN_MOST)
         more = below.total - len(below.entries)
         outline = details(
-            shown_run, changes, refused, verdicts=verdicts, series=series, children=below.entries, more=more
+            shown_run,
+            changes,
+            refused,
+            verdicts=verdicts,
+            series=series,
+            signed=signed,
+            children=below.entries,
+            more=more,
         )
         console.out(outline)
     for note in newer_notes(changes.newer):

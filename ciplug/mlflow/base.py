@@ -61,12 +61,13 @@ class Base:
         self._catalog: Catalog | None = None
         self._asked = 0.0
         self.generation = 0
-        """How often the store was read."""
+        """How often the store had something new."""
         self._rows: _Rows | None = None
         self._newest: Sequence[int] | None = None
         self._deleted: list[str] | None = None
         self._values: dict[tuple[str, str], Mapping[int, Any]] = {}
         self._records: dict[RunKey, Run] = {}
+        self._models: dict[RunKey, tuple[Changes, LoggedModel]] = {}
 
     # Keeping it
 
@@ -93,9 +94,11 @@ class Base:
         self._journals.lost = False
         for key in before:
             self._journals.sent.pop(key, None)
+        if self._catalog.version == self.generation:
+            return
         self._rows = self._newest = self._deleted = None
         self._values = {}
-        self.generation += 1
+        self.generation = self._catalog.version
 
     def _opened(self) -> Catalog:
         from ciplug.steps.signatures import judged_runs
@@ -325,11 +328,22 @@ class Base:
         keys = {key for key in self.rows.described if key.id.startswith("m")}
         keys |= {key for id_ in local if is_described(key := RunKey(None, id_)) and id_.startswith("m")}
         found = {}
+        changed = self._changed
         for key in keys:
             own = local.get(key.id)
-            one = state.logged_model(key, self.changes(key, own), own.sessions if own else ())
+            if own is not None:
+                one = state.logged_model(key, self.changes(key, own), own.sessions)
+            else:
+                one = self._recorded_model(key, changed.get(key.key, NO_CHANGES))
             found[one.id] = one
         return found
+
+    def _recorded_model(self, key: RunKey, changes: Changes) -> LoggedModel:
+        """A model of the store: made again only when something about it has changed."""
+        kept = self._models.get(key)
+        if kept is None or kept[0] is not changes:
+            kept = self._models[key] = (changes, state.logged_model(key, changes, ()))
+        return kept[1]
 
     def logged_model(self, id_: str, local: Local | None) -> LoggedModel | None:
         key = state.model_key(id_)

@@ -138,7 +138,7 @@ def parse_experiment_id(value: str | int) -> int:
         return int(value)
     except (ValueError, TypeError):
         raise MlflowException(
-            f"Invalid experiment ID '{value}': must be a valid integer.", INVALID_PARAMETER_VALUE
+            f"Invalid experiment ID '{value}'. Experiment ID must be a valid integer.", INVALID_PARAMETER_VALUE
         ) from None
 
 

@@ -150,6 +150,15 @@ def signers_of(session: Session) -> Signers:
     return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))
 
 
+def signed_by(session: Session, runs: Runs, run: Run) -> str | None:
+    """The allowed signers who have signed a run; empty where none has, None where no policy asks for signatures."""
+    try:
+        signers = signers_of(session)
+    except CiplugError:
+        return None
+    return (signers.of_run(runs, run) or "") if signers else None
+
+
 def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
     """All runs, of which those that are signed take only amendments that are signed, too.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ciplug.errors import RecordError
@@ -17,31 +17,70 @@ NO_CHANGES = Changes()
 
 
 def changes(amendments: Mapping[str, object], problems: dict[str, str]) -> dict[str, Changes]:
-    """Key of a run → what its amendments add up to.
+    """Key of a run → what its amendments add up to, as `Memory.changes` returns it."""
+    return Memory().changes(amendments, problems)
 
-    Args:
-        amendments: key of an amendment → its record, as bytes or as JSON has it; None for one that cannot be read.
-            A key among the amendments of a run that is not in the grammar is unreadable.
-        problems: takes in key → why an amendment cannot be read.
-    """
-    of_run: dict[RunKey, list[Amendment]] = {}
-    unread: dict[RunKey, list[str]] = {}
-    last: dict[RunKey, int] = {}
-    for key in parse_amendments(amendments):
-        try:
-            of_run.setdefault(key.run_key, []).append(_read(amendments[key.key], key.key))
-        except RecordError as problem:
-            problems[key.key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
-            unread.setdefault(key.run_key, []).append(key.key)
-            last[key.run_key] = max(key.seq, last.get(key.run_key, 0))
-    for stray in sorted(key for key in amendments if parse_amendment(key) is None):
-        if run := amended_run(stray):
-            problems[stray] = f"{stray}: not the key of an amendment"
-            unread.setdefault(run, []).append(stray)
-    return {run.key: fold(of_run.get(run, ()), unread.get(run, ()), last.get(run, 0)) for run in {*of_run, *unread}}
+
+class Memory:
+    """What a catalog has read of the amendments, so that it reads and combines only new ones when it is asked again."""
+
+    def __init__(self) -> None:
+        self._of_segment: dict[str, dict[str, object]] = {}
+        self._folded: dict[RunKey, tuple[object, Changes]] = {}
+
+    def read(
+        self, segments: Collection[str], amendments: Callable[[Collection[str]], Iterable[tuple[str, str, object]]]
+    ) -> None:
+        """Read the amendments of segments that were not read yet. A segment never changes."""
+        new = set(segments) - self._of_segment.keys()
+        if not new:
+            return
+        found: dict[str, dict[str, object]] = {name: {} for name in new}
+        for segment, key, record in amendments(new):
+            try:
+                found[segment][key] = _read(record, key) if parse_amendment(key) else record
+            except RecordError:
+                found[segment][key] = record
+        self._of_segment.update(found)
+
+    def recorded(self, segments: Collection[str]) -> dict[str, object]:
+        """Return key → amendment, or its record where it cannot be read, of all in these segments."""
+        return {key: one for name in segments for key, one in self._of_segment[name].items()}
+
+    def changes(self, amendments: Mapping[str, object], problems: dict[str, str]) -> dict[str, Changes]:
+        """Key of a run → what its amendments add up to.
+
+        Args:
+            amendments: key of an amendment → the amendment, or its record, as bytes or as JSON has it; None for one
+                that cannot be read. A key among the amendments of a run that is not in the grammar is unreadable.
+            problems: takes in key → why an amendment cannot be read.
+        """
+        of_run: dict[RunKey, list[Amendment]] = {}
+        unread: dict[RunKey, list[str]] = {}
+        last: dict[RunKey, int] = {}
+        for key in parse_amendments(amendments):
+            try:
+                of_run.setdefault(key.run_key, []).append(_read(amendments[key.key], key.key))
+            except RecordError as problem:
+                problems[key.key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+                unread.setdefault(key.run_key, []).append(key.key)
+                last[key.run_key] = max(key.seq, last.get(key.run_key, 0))
+        for stray in sorted(key for key in amendments if parse_amendment(key) is None):
+            if run := amended_run(stray):
+                problems[stray] = f"{stray}: not the key of an amendment"
+                unread.setdefault(run, []).append(stray)
+        folded: dict[RunKey, tuple[object, Changes]] = {}
+        for run in {*of_run, *unread}:
+            parts = (of_run.get(run, ()), unread.get(run, ()), last.get(run, 0))
+            before = self._folded.get(run)
+            folded[run] = before if before is not None and before[0] == parts else (parts, fold(*parts))
+        self._folded = folded
+        return {run.key: one for run, (_, one) in folded.items()}
 
 
 def _read(record: object, key: str) -> Amendment:
+    if isinstance(record, Amendment):
+        return record
     if isinstance(record, bytes):
         return read.amendment(record, key)
     if record is None:

@@ -61,14 +61,15 @@ class Catalog:
         unsent: Mapping[str, bytes] | None = None,
         *,
         offline: bool = False,
-        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] = lambda amendments: (),
+        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] | None = None,
     ) -> None:
         """
         Args:
             folder: where the cache is kept, a file a store; None: in memory.
             unsent: objects that count as if the store had them.
             offline: answer from the cache, and do not ask the store.
-            ignored: which of the amendments of runs change nothing. It reads the store, so it is not asked offline.
+            ignored: which of the amendments of runs change nothing; without it, each counts. It reads the store, so it
+                is not asked offline.
 
         Raises StoreError when the store cannot be reached, UsageError when there is no cache to be offline with.
         """
@@ -88,6 +89,11 @@ class Catalog:
     def problems(self) -> dict[str, str]:
         """Key → why the record there is left out."""
         return self._rows.problems
+
+    @property
+    def version(self) -> int:
+        """How often the store had something new: what was read of this catalog holds as long as this stays."""
+        return self._rows.version
 
     def __len__(self) -> int:
         """Number of runs."""
@@ -113,7 +119,7 @@ class Catalog:
             if self._offline:
                 raise self._not_offline("what is kept on this machine is damaged") from None
             self._rows.file.renew()
-            self._rows.load()
+            self._rows.load(anew=True)
             return question()
 
     # Keeping the cache

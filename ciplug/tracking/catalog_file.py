@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -97,10 +97,11 @@ class CatalogFile:
         """Return key → content of the objects that were in no segment."""
         return dict(self._db.execute("SELECT key, record FROM loose"))
 
-    def amendments(self) -> Iterator[tuple[str, str, Any]]:
-        """(segment, key, record as JSON has it) of every amendment in a segment."""
+    def amendments(self, segments: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+        """(segment, key, record as JSON has it) of every amendment in one of these segments."""
         for segment, key, record in self._db.execute("SELECT segment, key, record FROM amendments"):
-            yield segment, key, json.loads(record)
+            if segment in segments:
+                yield segment, key, json.loads(record)
 
     def keys(self, segment: str, runs: int) -> list[str]:
         """The keys of a segment's runs, in the order of their rows."""

@@ -41,7 +41,7 @@ class CatalogRows:
         unsent: dict[str, bytes],
         *,
         offline: bool,
-        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]],
+        ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] | None,
     ) -> None:
         self.file = file
         self.unsent = unsent
@@ -51,9 +51,22 @@ class CatalogRows:
         self._store = store
         self._offline = offline
         self._ignored = ignored
+        self.version = 0
+        """How often the store had something new."""
+        self._seen: object = None
+        self._of_run: dict[RunKey, list[str]] = {}
+        self._void: Collection[str] = ()
+        self._amended = amended.Memory()
 
-    def load(self) -> None:
-        """Ask the store, unless offline. Raises StoreError; the rows are then as they were."""
+    def load(self, *, anew: bool = False) -> None:
+        """Ask the store, unless offline. Raises StoreError; the rows are then as they were.
+
+        Args:
+            anew: forget what was read before: the file was damaged.
+        """
+        if anew:
+            self._seen, self._amended = None, amended.Memory()
+        problems = dict(self.problems)
         self.problems.clear()
         if self._offline:
             names = [name for name, gone in self.file.segments().items() if gone is None]
@@ -61,6 +74,13 @@ class CatalogRows:
         else:
             names, loose = self._extend()
         self.loaded = time.monotonic()
+        # An object never changes. Which amendments count may change with the policy, and with new signatures.
+        seen = (tuple(names), frozenset(loose), frozenset(self.unsent))
+        if seen == self._seen and self._which_do_not_count() == self._void:
+            self.problems.update(problems)
+            return
+        self._seen = None
+        self.version += 1
         sizes = self.file.sizes()
         self._cells: dict[Key, Column] = {}
         self._segments: list[_Segment] = []
@@ -72,25 +92,28 @@ class CatalogRows:
         objects = {**loose, **self.unsent}
         self._rest = self._beside(objects)
         self.count += len(self._rest)
-        self.changes = amended.changes(self._counting(self._amendments(names, objects)), self.problems)
+        self.changes = self._amended.changes(self._counting(self._amendments(names, objects)), self.problems)
         for name in ("changed", "changed_rows", "parents"):
             self.__dict__.pop(name, None)
+        self._seen = seen
 
     def _amendments(self, names: Collection[str], objects: Mapping[str, bytes]) -> dict[str, Any]:
         """Key → record of every amendment, in a segment or not."""
-        listed = set(names)
-        recorded = {key: record for segment, key, record in self.file.amendments() if segment in listed}
-        return {**recorded, **{key: data for key, data in objects.items() if amended_run(key)}}
+        self._amended.read(names, self.file.amendments)
+        return {**self._amended.recorded(names), **{key: data for key, data in objects.items() if amended_run(key)}}
 
     def _counting(self, amendments: dict[str, Any]) -> dict[str, Any]:
         """The amendments without those that change nothing, which are named."""
-        of_run: dict[RunKey, list[str]] = {}
-        for key in () if self._offline else sorted(amendments):
+        self._of_run = {}
+        for key in () if self._offline or self._ignored is None else sorted(amendments):
             if run := amended_run(key):
-                of_run.setdefault(run, []).append(key)
-        ignored = self._ignored(of_run) if of_run else ()
-        self.problems.update((key, amended.ignored_note(key)) for key in sorted(ignored))
-        return {key: record for key, record in amendments.items() if key not in ignored}
+                self._of_run.setdefault(run, []).append(key)
+        self._void = self._which_do_not_count()
+        self.problems.update((key, amended.ignored_note(key)) for key in sorted(self._void))
+        return {key: record for key, record in amendments.items() if key not in self._void}
+
+    def _which_do_not_count(self) -> Collection[str]:
+        return self._ignored(self._of_run) if self._ignored and self._of_run else ()
 
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
         """Fetch what the cache lacks, and note what is gone; returns the segments, and the objects in none."""

@@ -63,11 +63,13 @@ def test_a_team_keeps_its_baselines_when_it_begins_to_sign(scene: Scene, key: Ke
     project = scene.project
     refused = project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=1).stderr
     assert "no allowed signer has signed run" in refused and "ciplug runs sign" in refused
+    assert "signed by: nobody who is allowed to" in project.ciplug("runs", "show", before).stdout
     said = project.ciplug("runs", "sign", before[:12], env=key.env).stderr
     assert f"run {before[:12]} (wine): signed by ci, 2 objects; accuracy=0.86" in said
     assert "signed by ci already" in project.ciplug("runs", "sign", before, env=key.env).stderr
     shown = scene.clone().ciplug("runs", "show", before).stdout
-    assert "signed as it was then: 2 objects" in shown and "team: a" in shown
+    assert "signed as it was then: 2 objects" in shown and "team: a" in shown and "signed by: ci\n" in shown
+    assert project.json("runs", "show", before, "--json")["signed_by"] == "ci"
     project.ciplug("gate", env=key.env)
     project.ciplug("registry", "vouch", "wine", env=key.env)
     project.ciplug("promote", "wine", "--to", "staging", env=key.env)

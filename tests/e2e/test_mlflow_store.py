@@ -47,6 +47,14 @@ from sklearn.datasets import load_iris
 X, y = load_iris(return_X_y=True)
 print(mlflow.sklearn.load_model(sys.argv[1]).predict(X).sum())
 """
+LOAD_BY_CIPLUG = """\
+import ciplug
+from sklearn.datasets import load_iris
+X, y = load_iris(return_X_y=True)
+print(ciplug.load_model("models:/wine@production").predict(X).sum())
+print(ciplug.load_model("wine@production", flavor="sklearn").predict(X).sum())
+assert type(ciplug.model("wine").production.run.series("loss").values[0]) is float
+"""
 SWEEP = """\
 import mlflow
 mlflow.set_experiment("sweep")
@@ -165,6 +173,7 @@ def test_gates_judge_and_the_registry_serves(
     assert said == ["PERMISSION_DENIED", "Staging", "archive-of-wine 1 None", "wine 2 Staging"]
     clone = _fresh_clone(project, tmp_path)
     assert _run(program, "load.py", "models:/wine@production", cwd=clone).split() == predicted
+    assert _run(program, "-c", LOAD_BY_CIPLUG, cwd=clone).split() == predicted * 2, "by either flavour"
     (clone / "in.json").write_text('{"inputs": [[5.1, 3.5, 1.4, 0.2]]}')
     words = ("models", "predict", "-m", "models:/wine@production", "-i", "in.json", "--env-manager", "local")
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(program).parent), os.environ["PATH"]]))

@@ -13,6 +13,7 @@ from ciplug.mlflow import files, state
 from ciplug.mlflow.place import Place
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.state import Experiment
+from ciplug.tracking import amended
 from tests.project import Project, git
 
 EXPERIMENT = Experiment(id=state.experiment_id("wine"), name="wine")
@@ -197,3 +198,25 @@ def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int
     assert found(Condition("attribute", "run_id", "IN", (ids[1], ids[4]))) == [4, 1]
     running = [number for number in range(5, -1, -1) if number >= recorded]
     assert found(Condition("attribute", "status", "=", "RUNNING")) == running
+
+
+def test_what_was_read_is_not_read_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place("ciplug:")
+    for number in range(3):
+        key = state.model_key(f"m-{number:032x}")
+        place.sessions.change(key, {"name": f"net {number}"}, {"tag": state.EXPERIMENT_ID, "value": EXPERIMENT.id})
+    place.sessions.send()
+    place = Place("ciplug:")
+    assert len(place.base.logged_models(place.look())) == 3
+    generation, made, folded = place.base.generation, [], []
+    monkeypatch.setattr(state, "logged_model", lambda *given, real=state.logged_model: made.append(1) or real(*given))
+    monkeypatch.setattr(amended, "fold", lambda *given, real=amended.fold: folded.append(1) or real(*given))
+    assert len(place.base.logged_models(place.look(0.0))) == 3
+    assert (made, folded, place.base.generation) == ([], [], generation)
+    other = Place("ciplug:")
+    other.sessions.change(state.model_key("m-" + "1".zfill(32)), {"tag": "stage", "value": "trial"})
+    other.sessions.send()
+    made.clear(), folded.clear()
+    found = place.base.logged_models(place.look(0.0))
+    assert found["m-" + "1".zfill(32)].tags == {"stage": "trial"} and found["m-" + "0" * 32].tags == {}
+    assert (len(made), len(folded)) == (1, 1) and place.base.generation > generation

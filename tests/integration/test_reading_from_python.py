@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -85,6 +86,21 @@ def test_the_registry_is_read_back(project: Project, tmp_path: Path) -> None:
     assert version.run == ciplug.run("wine@staging")
     pulled = version.pull(tmp_path / "model", lock=tmp_path / "ciplug.lock")
     assert pulled.version == 1 and (tmp_path / "model" / "model.txt").exists()
+
+
+def test_a_version_without_a_model_of_mlflow_is_not_loaded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real loading is a part of tests/e2e/test_mlflow_store.py: MLflow is not in this environment."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(UsageError, match="MLflow is not installed"):
+        ciplug.load_model("wine@staging")
+    fake = ModuleType("mlflow.pyfunc")
+    fake.load_model = lambda path: Path(path).name  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow", ModuleType("mlflow"))
+    monkeypatch.setitem(sys.modules, "mlflow.pyfunc", fake)
+    with pytest.raises(NotFound, match="'wine@staging' holds no model that MLflow has saved: there is no file MLmodel"):
+        ciplug.load_model("wine@staging")
+    with pytest.raises(UsageError, match="MLflow cannot load the flavour 'sklaern'"):
+        ciplug.load_model("wine@staging", flavor="sklaern")
 
 
 def test_a_table_needs_pandas_only_if_it_is_asked_for(project: Project) -> None:
