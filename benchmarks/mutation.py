@@ -43,7 +43,7 @@ TESTS = {
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
         test_change_points.py test_crossed.py test_looks.py test_max_t.py test_resampling.py test_selection_cost.py
-        test_weights.py test_gates.py test_gates_with_evidence.py test_calibration.py
+        test_weights.py test_culprit.py test_gates.py test_gates_with_evidence.py test_calibration.py
     """,
     "registry": "test_registry_*.py integration/test_registry_of_the_future.py",
     "steps/promotion": """

@@ -287,7 +287,7 @@ def broken_moves(version: Version, own: Sequence[tuple[int, Any]], today: Ladder
         if isinstance(payload, Promote):
             try:
                 ladder = Ladder(payload.ladder or today.stages)
-                ladder.check_promotion(version.number, payload.from_stage or NO_STAGE, ladder.stage(payload.stage))
+                ladder.check_promotion("", version.number, payload.from_stage or NO_STAGE, ladder.stage(payload.stage))
             except (PromotionRefused, UsageError) as refused:
                 yield seq, f"breaks the order of the stages: {refused.message}"
         stage = payload.stage

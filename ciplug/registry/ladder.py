@@ -31,16 +31,20 @@ class Ladder:
         at = self.stages.index(stage)
         return self.stages[at - 1] if at else NO_STAGE
 
-    def check_promotion(self, version: int, current: str, target: str) -> None:
+    def check_promotion(self, model: str, version: int, current: str, target: str, *, run: str | None = None) -> None:
         """Raise PromotionRefused unless `target` is the stage right above `current`.
 
         A version in a stage that is not on the ladder (any more) starts at the bottom.
+
+        Args:
+            run: the run to register, where there is no such version yet.
         """
+        named = f"--run {run}" if run else f"--version {version}"
         if current == target:
             raise PromotionRefused(
                 Refusal.SAME_STAGE,
                 f"version {version} is already in {target}",
-                hint="see who moved it: ciplug registry history MODEL",
+                hint=f"see who moved it: ciplug registry history '{model}'",
             )
         below = self.below(target)
         if current not in (*self.stages, ARCHIVED) or (current == ARCHIVED and below == NO_STAGE):
@@ -51,20 +55,19 @@ class Ladder:
             raise PromotionRefused(
                 Refusal.NOT_ADJACENT,
                 f"version {version} is {where}, and {target} takes only {takes}",
-                hint=self._way(version, current, target),
+                hint=self._way(model, named, current, target),
             )
 
-    def _way(self, version: int, current: str, target: str) -> str:
+    def _way(self, model: str, named: str, current: str, target: str) -> str:
         """The hint for a promotion that skips a stage or goes back."""
         if target in self.up_to(current):
-            return f"take it down: ciplug demote MODEL --version {version} --to {target.lower()}"
-        if current == ARCHIVED:
-            return (
-                f"promote it to {self.stages[0].lower()} first; if it was in {target} before: ciplug rollback MODEL "
-                f"--to {target.lower()} --version {version}"
-            )
+            return f"take it down: ciplug demote '{model}' {named} --to {target.lower()}"
         climbs = self.stages[self.stages.index(current) + 1] if current in self.stages else self.stages[0]
-        return f"promote it to {climbs.lower()} first"
+        first = f"first: ciplug promote '{model}' --to {climbs.lower()} {named}"
+        if current == ARCHIVED:
+            back = f"ciplug rollback '{model}' --to {target.lower()} {named} --reason TEXT"
+            return f"{first}; if it was in {target} before: {back}"
+        return first
 
     def up_to(self, stage: str) -> tuple[str, ...]:
         """The stages from the lowest one to this; none where it is not on the ladder."""

@@ -124,7 +124,7 @@ def _of_promote(model: Model, payload: Promote, today: _Today) -> Iterable[str]:
         yield f"promotes to {payload.stage}, which is not one of the stages {', '.join(ladder.stages)}"
         return
     try:
-        ladder.check_promotion(version.number, version.stage, payload.stage)
+        ladder.check_promotion("", version.number, version.stage, payload.stage)
     except PromotionRefused as refused:
         yield f"breaks the order of the stages: {refused.message}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.registered import read_registry
 from ciplug.steps.registry_checks import check_model
 from tests.team import Team, team_in
+
+TIMES = int(os.environ.get("CIPLUG_TEST_TAMPERINGS", "1000"))
 
 
 @pytest.fixture
@@ -84,7 +87,8 @@ def test_any_byte_of_the_evidence(team: Team) -> None:
 
 @pytest.mark.slow
 def test_a_thousand_bytes_of_the_evidence(team: Team) -> None:
-    tamper(team, 1000, 2)
+    """CIPLUG_TEST_TAMPERINGS=10000 tries as many."""
+    tamper(team, TIMES, 2)
 
 
 def test_a_damaged_cache_of_this_clone_is_not_believed(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

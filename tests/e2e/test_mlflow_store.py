@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -212,6 +213,86 @@ def _post(base: str, path: str, body: dict[str, Any], method: str = "POST") -> d
         return found
 
 
+def _get(base: str, call: str, **query: Any) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{base}/api/2.0/mlflow/{call}?{urlencode(query)}", timeout=60) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def _call_as_r_and_java(ui: str) -> None:
+    """Make every request that the clients in R and Java make, each at least once."""
+    one = _post(ui, "experiments/create", {"name": "by R", "tags": [{"key": "team", "value": "red"}]})
+    named = {"experiment_id": one["experiment_id"]}
+    _post(ui, "experiments/set-experiment-tag", {**named, "key": "kind", "value": "trial"})
+    assert {tag["key"] for tag in _get(ui, "experiments/get", **named)["experiment"]["tags"]} == {"team", "kind"}
+    _post(ui, "experiments/update", {**named, "new_name": "by Java"})
+    assert _get(ui, "experiments/get-by-name", experiment_name="by Java")["experiment"]["name"] == "by Java"
+    _post(ui, "experiments/delete", named)
+    deleted = _post(ui, "experiments/search", {"max_results": 10, "view_type": "DELETED_ONLY"})["experiments"]
+    assert [each["name"] for each in deleted] == ["by Java"]
+    _post(ui, "experiments/restore", named)
+
+    info = _post(ui, "runs/create", {**named, "start_time": 1, "user_id": "ada", "tags": []})["run"]["info"]
+    run = {"run_id": info["run_id"], "run_uuid": info["run_id"]}
+    _post(ui, "runs/set-tag", {**run, "key": "colour", "value": "red"})
+    _post(ui, "runs/set-tag", {**run, "key": "gone", "value": "x"})
+    _post(ui, "runs/delete-tag", {"run_id": info["run_id"], "key": "gone"})
+    for step in range(2):
+        _post(ui, "runs/log-metric", {**run, "key": "loss", "value": step, "timestamp": 5 + step, "step": step})
+    dataset = {"name": "cellar", "digest": "abc", "source_type": "local", "source": "cellar.csv"}
+    inputs = [{"dataset": dataset, "tags": [{"key": "mlflow.data.context", "value": "training"}]}]
+    _post(ui, "runs/log-inputs", {"run_id": info["run_id"], "datasets": inputs})
+    model = {"artifact_path": "model", "run_id": info["run_id"], "utc_time_created": "2026-11-30 00:00:00.000000"}
+    _post(
+        ui, "runs/log-model", {"run_id": info["run_id"], "model_json": json.dumps({**model, "flavors": {"crate": {}}})}
+    )
+    history = _get(ui, "metrics/get-history", run_id=info["run_id"], metric_key="loss")["metrics"]
+    assert [(point["step"], point["value"]) for point in history] == [(0, 0), (1, 1)]
+    # Files go by HTTP, too: the server hands them on by the address of the run's artifacts.
+    place = info["artifact_uri"].partition(":/")[2].lstrip("/")
+    files = f"{ui}/api/2.0/mlflow-artifacts/artifacts"
+    put = urllib.request.Request(f"{files}/{place}/notes/a.txt", data=b"hello", method="PUT")
+    with urllib.request.urlopen(put, timeout=60) as answer:
+        assert answer.status == 200
+    listed = _get(ui, "artifacts/list", run_id=info["run_id"], path="notes")["files"]
+    assert [(file["path"], file["file_size"]) for file in listed] in ([("notes/a.txt", 5)], [("notes/a.txt", "5")])
+    with urllib.request.urlopen(f"{files}/{place}/notes/a.txt", timeout=60) as answer:
+        assert answer.read() == b"hello"
+    _post(ui, "runs/update", {**run, "status": "FAILED", "end_time": 9})
+    found = _get(ui, "runs/get", run_id=info["run_id"])["run"]
+    assert (found["info"]["status"], found["data"]["metrics"][0]["value"]) == ("FAILED", 1)
+    assert "crate" in {tag["key"]: tag["value"] for tag in found["data"]["tags"]}["mlflow.log-model.history"]
+    assert found["inputs"]["dataset_inputs"][0]["dataset"]["name"] == "cellar"
+    _post(ui, "runs/delete", {"run_id": info["run_id"]})
+    _post(ui, "runs/restore", {"run_id": info["run_id"]})
+
+    _post(ui, "registered-models/create", {"name": "red", "description": "of R", "tags": []})
+    made = _post(ui, "model-versions/create", {"name": "red", "source": f"runs:/{info['run_id']}/notes", **run})
+    version = {"name": "red", "version": str(made["model_version"]["version"])}
+    _post(ui, "model-versions/update", {**version, "description": "first"}, "PATCH")
+    _post(ui, "model-versions/set-tag", {**version, "key": "checked", "value": "yes"})
+    _post(ui, "model-versions/delete-tag", {**version, "key": "checked"}, "DELETE")
+    _post(ui, "model-versions/transition-stage", {**version, "stage": "Archived", "archive_existing_versions": False})
+    shown = _get(ui, "model-versions/get", **version)["model_version"]
+    assert (shown["description"], shown["current_stage"]) == ("first", "Archived")
+    assert _get(ui, "model-versions/get-download-uri", **version)["artifact_uri"]
+    _post(ui, "registered-models/alias", {**version, "alias": "champion"})
+    named_by = _get(ui, "registered-models/alias", name="red", alias="champion")["model_version"]
+    assert named_by["version"] == shown["version"]
+    _post(ui, "registered-models/alias", {"name": "red", "alias": "champion"}, "DELETE")
+    _post(ui, "registered-models/set-tag", {"name": "red", "key": "team", "value": "a"})
+    _post(ui, "registered-models/delete-tag", {"name": "red", "key": "team"}, "DELETE")
+    _post(ui, "registered-models/update", {"name": "red", "description": "of Java"}, "PATCH")
+    _post(ui, "registered-models/rename", {"name": "red", "new_name": "white"})
+    assert _get(ui, "registered-models/get", name="white")["registered_model"]["description"] == "of Java"
+    latest = _post(ui, "registered-models/get-latest-versions", {"name": "white", "stages": ["Archived"]})
+    assert [each["version"] for each in latest["model_versions"]] == [shown["version"]]
+    assert len(_get(ui, "registered-models/search", max_results=10)["registered_models"]) == 1
+    assert len(_get(ui, "model-versions/search", filter="name='white'")["model_versions"]) == 1
+    _post(ui, "model-versions/delete", {"name": "white", "version": version["version"]}, "DELETE")
+    _post(ui, "registered-models/delete", {"name": "white"}, "DELETE")
+
+
 def test_the_web_pages_and_the_calls_of_r_and_java(
     project: Project,
     tmp_path: Path,
@@ -219,6 +300,7 @@ def test_the_web_pages_and_the_calls_of_r_and_java(
     python: Callable[[str], str],  # noqa: F811
 ) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    _call_as_r_and_java(ui)
     experiment = _post(ui, "experiments/create", {"name": "over HTTP"})["experiment_id"]
     run = _post(ui, "runs/create", {"experiment_id": experiment, "start_time": 1, "run_name": "from R"})["run"]["info"]
     named = {"run_id": run["run_id"]}

@@ -121,3 +121,6 @@ def test_what_was_before_a_loss_are_as_many_runs_as_are_looked_at() -> None:
     assert _lasted(values, 9, gate, 0.001) is True
     assert _lasted([0.9, *values], 10, gate, 0.001) is True
     assert _lasted(values[1:], 8, gate, 0.001) is False
+    recovered = [*[0.9] * 9, 0.8, *[0.85] * 7, 1.7]  # of the eight runs after it, the last was far better
+    assert _lasted(recovered, 9, gate, 0.001) is False
+    assert _lasted([*recovered[:-1], 0.85, 1.7], 9, gate, 0.001) is True

@@ -17,6 +17,7 @@ from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 from ciplug.gates.digest import digest_of
 from ciplug.gates.explain import explain
+from tests.policies import policy_of
 
 
 def read(text: str) -> Policy:
@@ -503,3 +504,24 @@ def test_explained() -> None:
     assert "has not drifted from train.parquet" in words
     watched = "In production, accuracy, drift are to be watched; after 3 failures in a row: open issue."
     assert f"{watched} Nothing acts on this yet." in words
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ({}, "all gates are asked; the run was made from a clean tree."),
+        ({"require": ["signature"]}, "the run was made from a clean tree; git verifies the signature of the commit."),
+        ({"clean_tree": False}, "the run may have been made from a tree with uncommitted changes."),
+        ({"severity": "error"}, "(each of them can fail); the run was made from a clean tree."),
+        ({"severity": "warning"}, "asked (a failure only warns; a, b only warn); the run"),
+        ({"approvals": {"environment": "prod"}}, "the job runs in the environment 'prod'; the run"),
+        (
+            {"approvals": {"not_author": True}},
+            "whoever promotes has neither written the commit nor trained the run; the",
+        ),
+    ],
+)
+def test_what_a_stage_requires_is_explained(stage: dict[str, Any], words: str) -> None:
+    policy = policy_of({"gates": {"a": {"min": 0.5}, "b": {"max": 1}}, "stages": {"staging": stage}})
+    told = explain(policy).rpartition("\n\n")[2]
+    assert told.startswith("To staging, ") and words in told, told

@@ -339,3 +339,21 @@ def test_a_percentage_scales_the_baseline(up: bool, reference: float, scale: flo
     both = gate(max_regression={"abs": 2, "rel": "10%"})
     assert both.max_regression is not None
     assert [rule_of(both, both.max_regression, limit, 10.0).scale for limit in (2.0, 3.0)] == [1.0, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("least", "better", "words"),
+    [
+        ("20%", 0.25, "it is 50% better"),
+        ("20%", -0.25, "it is 50% worse"),
+        (0.2, 0.25, "it is 0.25 better"),
+        (0.2, -0.25, "it is 0.25 worse"),
+    ],
+)
+def test_a_gain_in_words(least: float | str, better: float, words: str) -> None:
+    trade_off = gate(trade_off={"max_regression": 0.2, "gate": "b", "min_improvement": least}).trade_off
+    assert trade_off is not None and reasons.gained(trade_off, better, 0.5) == words
+
+
+def test_a_stray_value_is_cut() -> None:
+    assert reasons.stray_value("age", "x" * 50).endswith(f"like '{'x' * 40}'")

@@ -114,6 +114,20 @@ def test_who_vouches_later_changes_what_came_before(kept: Snapshots) -> None:
     assert found.versions == fold(MODEL, of(ENTRIES[:40])).versions
 
 
+@pytest.mark.parametrize("seq", [5, 12, 37])
+def test_who_vouches_later_changes_what_was_before_a_past_event(kept: Snapshots, seq: int) -> None:
+    log = Growing(ENTRIES[:40])
+
+    def is_signed(event: RegistryEvent) -> bool:
+        return event.type == "vouch"
+
+    read(log, MODEL, is_signed, kept)
+    ledger.append(log, ledger.read(log, MODEL), wrap(Vouch(until=40), model=MODEL, created=STAMP))
+    head = log.head(log_of(MODEL))
+    assert head
+    assert read_at(log, MODEL, seq, head, is_signed, kept) == read_at(log, MODEL, seq, head, is_signed)
+
+
 def test_a_damaged_file_does_not_exist(kept: Snapshots, tmp_path: Path) -> None:
     due = read(Growing(ENTRIES), MODEL, snapshots=kept).model
     chance = random.Random(1)

@@ -186,6 +186,8 @@ def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None, sect
             Refusal.NOT_PASSED,
             f"run {run.id[:12]} of '{clean(run.model, 80)}' does not pass the gates of '{clean(judged_as, 80)}': "
             f"{_reasons(verdict)}",
+            hint=f"see the numbers: ciplug runs show {run.id[:12]}; promote a run that passes, or waive a gate in the "
+            "policy of the default branch",
         )
     if not verdict.passed:
         by_stage = f" by the rules of {stage}" if stage else ""

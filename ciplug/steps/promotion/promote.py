@@ -178,7 +178,7 @@ def _check_registered(runs: Runs, model: Model, run: Run, request: PromotionRequ
         raise PromotionRefused(
             Refusal.OTHER_FILES,
             f"version {version.number} of '{model.name}' was registered with other files than run {run.id[:12]} has",
-            hint="see both: ciplug registry history, ciplug runs show; and promote another run",
+            hint=f"see both: ciplug registry show '{model.name}'; ciplug runs show {run.id[:12]}; promote another run",
         )
 
 
@@ -187,7 +187,7 @@ def _check_copy(runs: Runs, run: Run, copy: Register) -> None:
         raise PromotionRefused(
             Refusal.OTHER_FILES,
             f"the version to copy has not the record and the files of run {run.id[:12]}",
-            hint="find out why: ciplug fsck, ciplug runs show; and promote another version",
+            hint=f"find out why: ciplug fsck; ciplug runs show {run.id[:12]}; and promote another version",
         )
 
 
@@ -195,7 +195,7 @@ def _check_stage(ladder: Ladder, model: Model, run: Run, stage: str, request: Pr
     """Raise PromotionRefused where the run's version may not move to the stage from where it is."""
     version = _version_of(model, run, request)
     own, current = (version.number, version.stage) if version else (model.next_version, NO_STAGE)
-    ladder.check_promotion(own, current, stage)
+    ladder.check_promotion(model.name, own, current, stage, run=None if version else run.id[:12])
 
 
 def _append(

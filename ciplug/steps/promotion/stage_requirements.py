@@ -121,7 +121,7 @@ def _check_actor(session: Session, name: str, authors: set[str]) -> Account:
         raise PromotionRefused(
             Refusal.ACTOR_IS_AUTHOR,
             f"{required}: {actor.login if actor else claimed} wrote the commit or trained the run",
-            hint="have somebody else promote it",
+            hint="have somebody else run the same ciplug promote",
         )
     if actor is not None:
         return actor
@@ -147,6 +147,7 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
         raise PromotionRefused(
             Refusal.OTHER_ENVIRONMENT,
             f"{name} requires the environment '{environment}', and this job runs in '{context.environment}'",
+            hint=f"name it in the job that promotes: `environment: {environment}`",
         )
     forge = _forge(session)
     if forge and (runs_in := forge.runs_in(environment)) is not None:
@@ -210,6 +211,8 @@ def _authors(session: Session, name: str, run: Run) -> set[str]:
 def _commit_of(name: str, run: Run, what: str) -> str:
     if run.commit is None:
         raise PromotionRefused(
-            Refusal.NO_COMMIT, f"{name} requires {what}, and run {run.id[:12]} does not belong to a commit"
+            Refusal.NO_COMMIT,
+            f"{name} requires {what}, and run {run.id[:12]} does not belong to a commit",
+            hint="train a commit: ciplug run -- COMMAND, in a clone of the repository",
         )
     return run.commit

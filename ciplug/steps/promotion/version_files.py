@@ -32,7 +32,7 @@ def run_of(runs: Runs, model: str, version: Version) -> Run:
         raise StoreError(
             f"run {run.id} does not name the artifacts that version {version.number} of '{clean(model, 80)}' was "
             "registered with",
-            hint="the registry's log is a verified chain, the run's record is not: find out who changed it",
+            hint="the log is a verified chain, the record of the run is not; find out who changed it: ciplug fsck",
         )
     if version.record not in (None, runs.digests([run])[run_key(run).key]):
         raise StoreError(
