@@ -110,8 +110,10 @@ def shown_run(found):
         "datasets": [
             [dict(one.dataset), {tag.key: tag.value for tag in one.tags}] for one in run.inputs.dataset_inputs
         ],
-        "models in": sorted(one.model_id for one in run.inputs.model_inputs),
-        "models out": sorted([one.step, one.model_id] for one in run.outputs.model_outputs) if run.outputs else [],
+        "models in": sorted(known[one.model_id] for one in run.inputs.model_inputs),
+        "models out": sorted([one.step, known[one.model_id]] for one in run.outputs.model_outputs)
+        if run.outputs
+        else [],
         "files": sorted(files(info.run_id)),
     }
 
