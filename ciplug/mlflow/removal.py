@@ -42,8 +42,7 @@ class Removal:
             local = place.look(0.0)
             experiments = place.experiments(local)
             every = Table(place.base, local).search(experiments, (), {"deleted"}, (), (), 0, None)
-            ended = [run.id for run in every.runs if place.base.run_key(run.id, local.get(run.id))]
-            found = [run_id for run_id in ended if self._deleted_at(run_id, local) <= _now() - older_than]
+            found = [run.id for run in every.runs if self._deleted_at(run.id, local) <= _now() - older_than]
             return self._without_kept(found, ())
 
     def _deleted_at(self, run_id: str, local: Mapping[str, Local]) -> int:
@@ -76,6 +75,9 @@ class Removal:
     def _hard_delete_run(self, run_id: str) -> None:
         place = self.place
         with place.lock:
+            if place.sessions.open_run(run_id) is not None:
+                place.sessions.end(run_id, "killed", None)
+                place.sessions.send()
             place.sessions.seal(run_id)
             local = place.look()
             key = place.base.run_key(run_id, local.get(run_id))

@@ -89,7 +89,9 @@ def points(run):
         yield name, [[point.step, repr(point.value)] for point in sorted(found, key=lambda p: (p.timestamp, p.step))]
 
 
-def shown_run(run):
+def shown_run(found):
+    # A search of the SQLite store leaves the models that went into a run out.
+    run = client.get_run(found.info.run_id)
     info, data = run.info, run.data
     history = dict(points(run))
     timed = {name for name in history if name.startswith("system/")}
@@ -108,8 +110,8 @@ def shown_run(run):
         "datasets": [
             [dict(one.dataset), {tag.key: tag.value for tag in one.tags}] for one in run.inputs.dataset_inputs
         ],
-        "models in": [one.model_id for one in run.inputs.model_inputs],
-        "models out": [[one.model_id, one.step] for one in run.outputs.model_outputs] if run.outputs else [],
+        "models in": sorted(one.model_id for one in run.inputs.model_inputs),
+        "models out": sorted([one.step, one.model_id] for one in run.outputs.model_outputs) if run.outputs else [],
         "files": sorted(files(info.run_id)),
     }
 
