@@ -14,6 +14,7 @@ from ciplug.registry.model import Model
 from ciplug.reports import untrusted
 from ciplug.steps import history as past
 from ciplug.steps.kept_entries import lost_models
+from ciplug.steps.promotion.after import notify
 from ciplug.steps.registered import read_if_whole, read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("history", "the events of a model, with their verdicts"),
         ("at", "who was in which stage at a time of the past"),
         ("verify", "verify every event: its chain, the rules that it followed, its evidence"),
+        ("notify", "send the webhook of the last promotion, rollback or demotion again"),
         ("vouch", "sign for all events of a model that nobody has signed, as its log is now"),
     ):
         verb = verbs.add_parser(name, help=what, allow_abbrev=False)
@@ -48,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 help=f"the last N events (default: {_SHOWN_MOST}; with --json: all); 0: all",
             )
             verb.add_argument("--event", metavar="N", type=int, help="one event, with all of its evidence")
+        if name == "notify":
+            verb.add_argument("--event", metavar="N", type=int, help="of this event (default: the last one)")
         verb.add_argument("--json", action="store_true", help="as JSON on stdout")
         options.repeat_common(verb)
     registry_changes.add_verbs(verbs)
@@ -57,9 +61,15 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.verb in registry_changes.VERBS:
         return registry_changes.run(session, args)
-    return {"list": _list, "show": _show, "history": _history, "at": _at, "verify": _verify, "vouch": _vouch}[
-        args.verb
-    ](session, args)
+    return {
+        "list": _list,
+        "show": _show,
+        "history": _history,
+        "at": _at,
+        "verify": _verify,
+        "vouch": _vouch,
+        "notify": _notify,
+    }[args.verb](session, args)
 
 
 def _list(session: Session, args: argparse.Namespace) -> int:
@@ -169,6 +179,12 @@ def _vouch(session: Session, args: argparse.Namespace) -> int:
     _need(session, shown.model, events=len(shown.events))
     console.out(tables.history(shown.events))
     console.say(f"vouched for {len(shown.events)} events, as event {vouch(session, args.model)}")
+    return 0
+
+
+def _notify(session: Session, args: argparse.Namespace) -> int:
+    change = notify(session, args.model, args.event)
+    console.say(f"webhook delivered: version {change.version} in {change.stage}, event {change.event}")
     return 0
 
 

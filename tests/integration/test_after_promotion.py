@@ -7,14 +7,16 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ciplug.errors import ConfigError, ForgeError
+from ciplug.errors import ConfigError, ForgeError, NotFound
 from ciplug.forges import Forge, NoForge, open_forge
 from ciplug.git.tags import is_tag_name
 from ciplug.records.provenance import Context
+from ciplug.steps.promotion.after import notify
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.promotion.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
 from tests.project import MODEL, Project
@@ -86,6 +88,22 @@ def test_a_refusal_and_a_redirect_are_final(team: Team, receiver: WebhookReceive
         with pytest.raises(NotDelivered, match=words):
             send(team.session, hook(receiver), CHANGE)
         assert len(receiver.requests) == 1 and not other.requests
+
+
+def test_a_message_that_was_not_delivered_is_sent_again(team: Team, receiver: WebhookReceiver) -> None:
+    team.promote(run=team.judged().id)
+    session = replace(
+        team.session.refreshed(),
+        env={**team.session.env, "CIPLUG_WEBHOOK_URL": receiver.origin, "CIPLUG_WEBHOOK_SECRET": SECRET},
+    )
+    for event in (None, 2):
+        assert notify(session, "wine", event).event == 2
+    (first, second) = [headers["webhook-id"] for _, headers, _ in receiver.requests]
+    assert first == second
+    with pytest.raises(NotFound, match="no such event: 1"):
+        notify(session, "wine", 1)
+    with pytest.raises(ConfigError, match="no webhook is named"):
+        notify(team.session.refreshed(), "wine")
 
 
 def test_no_credential_of_netrc_goes_along(team: Team, receiver: WebhookReceiver, tmp_path: Path) -> None:

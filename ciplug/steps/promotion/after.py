@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import ci
 from ciplug.attestation.documents import SUBJECTS
 from ciplug.console import Note, problem_note
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, ConfigError, NotFound
+from ciplug.records.registry_event import Promote
+from ciplug.records.registry_moves import Demote, Rollback
 from ciplug.records.run import Run
+from ciplug.registry import ledger
+from ciplug.registry.events import payload_of
 from ciplug.steps.evidence.attest import checksums
 from ciplug.steps.evidence.files import files_of
 from ciplug.steps.promotion.deployment import record_deployment
 from ciplug.steps.promotion.release import publish_release
-from ciplug.steps.promotion.stage_change import StageChange
-from ciplug.steps.promotion.webhook import Webhook, send, webhook_of
+from ciplug.steps.promotion.stage_change import Kind, StageChange
+from ciplug.steps.promotion.webhook import ADDRESS, SECRET, Webhook, send, webhook_of
 from ciplug.steps.session import Session
 
-__all__ = ["SUBJECTS", "Followers", "follow_up", "followers_of"]
+__all__ = ["SUBJECTS", "Followers", "follow_up", "followers_of", "notify"]
+
+_KINDS: Mapping[str, Kind] = {Promote.type: "promoted", Rollback.type: "rolled_back", Demote.type: "demoted"}
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,46 @@ def _release(session: Session, change: StageChange) -> bool:
     return True
 
 
+def notify(session: Session, model: str, event: int | None = None) -> StageChange:
+    """Send the webhook of an event again, as after a failure: by default of the last one that moved a version.
+
+    A receiver that has had it knows it by its `webhook-id`. Raises ConfigError without a webhook, NotFound for an event
+    that is none, NotDelivered.
+    """
+    webhook = webhook_of(session.env)
+    if webhook is None:
+        raise ConfigError(
+            f"no webhook is named: {ADDRESS} and {SECRET}", hint="set both in the job, as docs/after-promotion.md says"
+        )
+    moves = {one.seq: one for one in ledger.read(session.log, model).events if one.type in _KINDS}
+    chosen = moves.get(event if event is not None else max(moves, default=0))
+    if chosen is None:
+        raise NotFound(
+            f"'{model}' has no such event: {event}" if event else f"'{model}' has no event that moved a version",
+            hint=f"see: ciplug registry history '{model}'",
+        )
+    payload = payload_of(chosen)
+    change = StageChange(
+        kind=_KINDS[chosen.type],
+        model=model,
+        version=payload.version,
+        stage=payload.stage,
+        event=chosen.seq,
+        run=getattr(payload, "run", None),
+        commit=getattr(payload, "commit", None),
+        replaced=getattr(payload, "replaces", None),
+    )
+    send(session, webhook, change)
+    return change
+
+
 def _send(session: Session, webhook: Webhook, change: StageChange) -> bool:
     try:
         send(session, webhook, change)
     except CiplugError as problem:
         session.tell(problem_note(problem))
+        again = f"ciplug registry notify '{change.model}' --event {change.event}"
+        session.tell(Note(f"the webhook can be sent again: {again}", is_urgent=True))
         return False
     session.tell(Note("webhook delivered"))
     return True
