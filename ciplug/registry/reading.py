@@ -45,6 +45,7 @@ def read(
         with_times: when each event was made is asked for, so that no state of the store is enough.
     """
     start = snapshots.newest(name) if snapshots else None
+    is_first = start is None
     tail: Ledger | None = None
     if start is not None and not (with_times and start.times is None):
         tail = _tail(log, name, start, is_signed)
@@ -55,7 +56,7 @@ def read(
     if start is None or tail is None:
         start, tail = Snapshot(Model(name), Head(0, "")), ledger.read(log, name)
     counts = counting(tail.events, is_signed)
-    return _fold(start, tail, counts, origin_in(log, is_signed), snapshots)
+    return _fold(start, tail, counts, origin_in(log, is_signed), snapshots, is_first=is_first)
 
 
 def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> Ledger | None:
@@ -68,8 +69,15 @@ def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> L
     return None if is_signed and any(event.type == Vouch.type for event in tail.events) else tail
 
 
-def _fold(start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None) -> Reading:
-    """Fold the events after a state, and keep the states of the way that are worth it."""
+def _fold(
+    start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None, *, is_first: bool
+) -> Reading:
+    """Fold the events after a state, and keep the states of the way that are worth it.
+
+    Args:
+        is_first: this clone keeps no state yet. Then the last one is kept however short the log is: from now on this
+            clone goes on from what it has read, and takes no other state from the store.
+    """
     model = start.model
     end = tail.head.digest if tail.head else None
     digests = [*(event.previous for event in tail.events[1:]), end]
@@ -79,7 +87,7 @@ def _fold(start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snaps
             snapshots.keep(Snapshot(model, Head(event.seq, own)), newest=False)
     times = None if start.times is None else [*start.times, *(event.created for event in tail.events)]
     # A renaming that is half written may still change what came before.
-    if snapshots and tail.head and not model.awaits and len(tail.events) >= STALE:
+    if snapshots and tail.head and not model.awaits and (is_first or len(tail.events) >= STALE):
         snapshots.keep(Snapshot(model, tail.head, times), newest=True)
     return Reading(model, tail, times)
 

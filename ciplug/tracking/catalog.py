@@ -101,7 +101,7 @@ class Catalog:
 
     def _as_left(self, path: Path | None) -> tuple[CatalogFile, datetime]:
         """The cache, and when it was last known to be whole."""
-        if path is None or not path.exists():
+        if path is None or not CatalogFile.has_been_whole(path):
             raise self._not_offline("nothing is kept on this machine")
         try:
             return CatalogFile.as_left(path)

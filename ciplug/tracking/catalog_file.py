@@ -34,6 +34,8 @@ _SCHEMA = (
 )
 _GRACE = 3600.0
 """Seconds for which a segment stays in the file after it has gone from the store: another process may be reading it."""
+_NEVER = 0.0
+"""The time of a file that no answer of the store is in."""
 _WAIT = 60.0
 DAMAGE = (sqlite3.DatabaseError, ValueError, KeyError, TypeError)
 """Exceptions when reading a damaged file."""
@@ -62,7 +64,18 @@ class CatalogFile:
     def __init__(self, path: Path | None) -> None:
         """Open the file, made if need be; None, or a place that cannot be written, means memory."""
         self._path = path
+        is_new = path is not None and not path.exists()
         self._db = _opened(path)
+        if is_new:
+            self._note_empty()
+
+    @staticmethod
+    def has_been_whole(path: Path) -> bool:
+        """Whether the store has answered since the file was made: before, it is empty, whatever the store holds."""
+        try:
+            return path.stat().st_mtime > _NEVER
+        except OSError:
+            return False
 
     @classmethod
     def as_left(cls, path: Path) -> tuple[CatalogFile, datetime]:
@@ -76,6 +89,13 @@ class CatalogFile:
         """An empty file in place of this one, which is damaged."""
         self._db.close()
         self._db = _renewed(self._path)
+        self._note_empty()
+
+    def _note_empty(self) -> None:
+        """Note that no answer of the store is in the file."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.utime(self._path, (_NEVER, _NEVER))
 
     def touch(self) -> None:
         """Note that the file is whole now."""

@@ -187,6 +187,7 @@ def test_a_sample_of_damaged_bytes(tmp_path: Path) -> None:
     assert fuzzed(tmp_path, 2_000, 1)[0] < SECONDS_MOST
 
 
+@pytest.mark.slow
 def test_what_takes_a_parser_minutes_or_gigabytes(tmp_path: Path) -> None:
     """A few readers; each flood alone, and in the middle of a sample, in one process that may not grow."""
     assert _in_a_process(tmp_path, "run,params.toml,config") == ""

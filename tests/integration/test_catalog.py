@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.errors import RecordError, UsageError
+from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.git.workspace import configuration
 from ciplug.records import columns as columnar
 from ciplug.records.amendment import Amendment
@@ -376,6 +376,17 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: MemoryStore, tmp_path:
         runs.get("abc")
     with pytest.raises(UsageError):
         runs.get("")
+
+
+def test_a_store_that_never_answered_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    class Unreachable(MemoryStore):
+        def loose(self) -> list[str]:
+            raise StoreError("the bucket does not exist")
+
+    with pytest.raises(StoreError):
+        opened(Unreachable(), tmp_path)
+    with pytest.raises(UsageError, match="nothing is kept on this machine"):
+        opened(Unreachable(), tmp_path, offline=True)
 
 
 def test_offline_answers_from_the_cache_as_it_was(store: MemoryStore, tmp_path: Path) -> None:
