@@ -16,11 +16,11 @@ from benchmarks.calibration import ALPHA, DOWN, Draw, Pull
 from ciplug.config.kinds import Mistakes, read_table
 from ciplug.config.policy import Policy
 from ciplug.records.examples import Examples
-from ciplug.stats import paired_examples
+from ciplug.stats import joined_examples
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval, Rule, decide
+from ciplug.stats.joined_examples import Paired, join
 from ciplug.stats.max_t import step_down
-from ciplug.stats.paired_examples import Paired, join
 from ciplug.stats.paired_tests import Question, answer
 
 METRICS = [f"m{i:02}" for i in range(20)]
@@ -145,7 +145,7 @@ def _intervals(family: Family, pull: Pull) -> Iterator[Interval]:
     rule = Rule(higher_is_better=False, alpha=ALPHA)
     asked = [Question(metric=name, rule=rule, joint=True) for name in family.gates]
     if ours.slices:
-        parts = paired_examples.slices(ours, ours.slices).values()
+        parts = joined_examples.slices(ours, ours.slices).values()
         asked = [Question(metric="m00", rule=rule, rows=rows, joint=True) for rows in parts if len(rows) >= 20]
     yield from (one.result for one in answer(pair, asked) if isinstance(one.result, Interval))
 

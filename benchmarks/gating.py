@@ -29,7 +29,7 @@ if __name__ == "__main__":
 from benchmarks.measuring import call  # noqa: E402
 from ciplug.records.examples import Examples  # noqa: E402
 from ciplug.stats.intervals import Interval, Rule, decide  # noqa: E402
-from ciplug.stats.paired_examples import Paired, join, slices  # noqa: E402
+from ciplug.stats.joined_examples import Paired, join, slices  # noqa: E402
 
 BEGIN, END = "<!-- gating: written by benchmarks/gating.py -->", "<!-- end of gating -->"
 KINDS = ("binary", "continuous")

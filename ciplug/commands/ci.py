@@ -21,9 +21,9 @@ from ciplug.records.keys import parse_runs
 from ciplug.registry.ladder import Ladder
 from ciplug.reports import comment
 from ciplug.reports.formats import render
+from ciplug.steps.ci_exit_code import exit_code_of_ci
 from ciplug.steps.collect import CollectRequest, collect, runs_to_judge
 from ciplug.steps.deliver import deliver
-from ciplug.steps.exit_codes import exit_code_of_ci
 from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.open_bundles import OfFiles
 from ciplug.steps.placing import make_folder

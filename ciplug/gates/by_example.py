@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from ciplug.config.gate import PAIRED_TESTS
 from ciplug.gates.checks import Check, RuleKey, bound_rule, bounds, limit_of, rule_of, undecided
 from ciplug.records.examples import means
-from ciplug.stats import paired_examples
+from ciplug.stats import joined_examples
 from ciplug.stats.intervals import Rule, Undecided
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.stats.paired_examples import Paired
+    from ciplug.stats.joined_examples import Paired
     from ciplug.stats.paired_tests import Answer, Question
     from ciplug.stats.resampling import Floats
 
@@ -64,7 +64,7 @@ class ByExample:
             elif theirs is None:
                 self._pairs[run] = Undecided("the baseline has no samples")
             else:
-                self._pairs[run] = paired_examples.join(self._own, theirs)
+                self._pairs[run] = joined_examples.join(self._own, theirs)
         return self._pairs[run]
 
     @cached_property
@@ -73,13 +73,13 @@ class ByExample:
         from ciplug.stats.score_columns import weights_of
 
         own = self.pair(None)
-        return weights_of(own.candidate) if isinstance(own, paired_examples.Paired) else None
+        return weights_of(own.candidate) if isinstance(own, joined_examples.Paired) else None
 
     def other_weights(self, runs: Sequence[str]) -> Undecided | None:
         """Why the numbers of these runs are means of another kind than the candidate's, where weights are in use."""
         for examples in filter(None, map(self._evidence.examples.get, runs)):
             if self._own is not None and not self._own.weights is examples.weights is None:
-                pair = paired_examples.join(self._own, examples)
+                pair = joined_examples.join(self._own, examples)
                 if isinstance(pair, Undecided):
                     return pair
         return None
@@ -97,8 +97,8 @@ class ByExample:
         rows = []
         for run in runs:
             examples = self._evidence.examples.get(run)
-            pair = paired_examples.join(self._own, examples) if examples is not None else None
-            if not isinstance(pair, paired_examples.Paired) or pair.lost or pair.added:
+            pair = joined_examples.join(self._own, examples) if examples is not None else None
+            if not isinstance(pair, joined_examples.Paired) or pair.lost or pair.added:
                 return None
             column = of_each_example(pair.baseline, metric)
             if column is None:
@@ -156,7 +156,7 @@ class ByExample:
         key = (run, tuple(by))
         if key not in self._parts:
             try:
-                self._parts[key] = paired_examples.slices(pair.candidate, by)
+                self._parts[key] = joined_examples.slices(pair.candidate, by)
             except KeyError as missing:
                 return Undecided(f"the samples have no column {missing}")
         return self._parts[key]
@@ -169,7 +169,7 @@ class ByExample:
     def lost(self, name: str, by: Sequence[str]) -> list[Part]:
         """The slices that the baseline had and the candidate lacks."""
         theirs = self._evidence.examples.get(self._evidence.baselines[name].run or "")
-        return paired_examples.vanished(self._own, theirs, by) if self._own is not None and theirs is not None else []
+        return joined_examples.vanished(self._own, theirs, by) if self._own is not None and theirs is not None else []
 
     def _ask(self, name: str, gate: ResolvedGate, questions: dict[str | None, dict[Key, Question]]) -> None:
         side = self._evidence.baselines[name]

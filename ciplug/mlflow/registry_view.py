@@ -16,7 +16,7 @@ from ciplug.records.keys import RunKey, log_of
 from ciplug.records.run import Run
 from ciplug.registry import ledger
 from ciplug.registry.model import Model
-from ciplug.registry.rules import model_digest
+from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy

@@ -263,7 +263,7 @@ def scan(entries: Sequence[bytes]) -> Scan:
 def broken_moves(version: Version, own: Sequence[tuple[int, Any]], today: Ladder) -> Iterator[tuple[int, str]]:
     """Yield the events on a version that no ciplug would have made, as far as they show by themselves.
 
-    What other versions did meanwhile is not looked at: `rules.broken_rules` replays a whole log.
+    What other versions did meanwhile is not looked at: `replayed_rules.broken_rules` replays a whole log.
 
     Args:
         own: number and payload of the events on the version that count, first to last.

@@ -31,9 +31,9 @@ import numpy as np
 from ciplug.errors import counted
 from ciplug.stats import scores, smooth_scores
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
+from ciplug.stats.joined_examples import Paired, completed, present, take
 from ciplug.stats.max_t import influence_of
 from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
-from ciplug.stats.paired_examples import Paired, completed, present, take
 from ciplug.stats.paired_proportions import tango
 from ciplug.stats.proportions import mcnemar, newcombe_paired, share
 from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
@@ -55,7 +55,7 @@ class Question:
     metric: str
     rule: Rule
     rows: Sequence[int] | None = None
-    """Row numbers of the slice (`ciplug.stats.paired_examples.slices`); None: all rows."""
+    """Row numbers of the slice (`ciplug.stats.joined_examples.slices`); None: all rows."""
     test: Test = "auto"
     limit: float | None = None
     """The bound that the candidate's metric is held against, in the place of the baseline's."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
-from ciplug.stats.paired_examples import Paired
+from ciplug.stats.joined_examples import Paired
 from ciplug.stats.resampling import Floats, Score, bootstrap_score, draw_cells, draw_units
 from ciplug.stats.score_columns import (
     binary_labels,

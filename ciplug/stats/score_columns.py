@@ -10,7 +10,7 @@ import numpy as np
 
 from ciplug.records.examples import Examples
 from ciplug.stats.intervals import Undecided
-from ciplug.stats.paired_examples import Paired
+from ciplug.stats.joined_examples import Paired
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ import numpy as np
 from ciplug.errors import counted
 from ciplug.stats import influence, resampled_scores
 from ciplug.stats.intervals import Interval, Rule, Undecided
-from ciplug.stats.paired_examples import Paired
+from ciplug.stats.joined_examples import Paired
 from ciplug.stats.score_columns import weights_of
 from ciplug.stats.smooth_scores import by_influence, is_smooth
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ciplug.stats import influence
 from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.joined_examples import Paired
 from ciplug.stats.mean_tests import effective_size
-from ciplug.stats.paired_examples import Paired
 from ciplug.stats.resampling import Floats
 from ciplug.stats.score_columns import (
     binary_labels,

@@ -17,8 +17,8 @@ from ciplug.records.run import Run
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
+from ciplug.registry.replayed_rules import model_digest
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
-from ciplug.registry.rules import model_digest
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
 from ciplug.steps.kept_entries import lost_models

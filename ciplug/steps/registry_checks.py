@@ -14,7 +14,7 @@ from ciplug.registry import ledger, states
 from ciplug.registry.events import payload_of
 from ciplug.registry.model import Model
 from ciplug.registry.reading import origin_in
-from ciplug.registry.rules import broken_rules, other_ladders
+from ciplug.registry.replayed_rules import broken_rules, other_ladders
 from ciplug.registry.state import counting, fold, fold_on
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import lost_models

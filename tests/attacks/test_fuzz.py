@@ -17,7 +17,7 @@ from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.series import Series
 from ciplug.registry import ledger
-from ciplug.registry.rules import broken_rules
+from ciplug.registry.replayed_rules import broken_rules
 from ciplug.stores.base import Head
 from ciplug.stores.git import segments
 from ciplug.stores.witness import Memory, WitnessedLog

@@ -16,7 +16,7 @@ from ciplug.records.run import Run
 from ciplug.registry import ledger
 from ciplug.registry.chain import Fault
 from ciplug.registry.events import payload_of, wrap
-from ciplug.registry.rules import model_digest
+from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote

@@ -20,7 +20,7 @@ from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.reading import read_model
-from ciplug.registry.rules import model_digest
+from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest

@@ -22,7 +22,7 @@ from ciplug.capture.tables import limits
 from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError, UsageError
 from ciplug.records.examples import Examples
-from ciplug.stats.paired_examples import Paired, join
+from ciplug.stats.joined_examples import Paired, join
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "evaluations"
 

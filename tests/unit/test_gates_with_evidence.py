@@ -31,7 +31,7 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict
 from ciplug.stats.drift_tests import categorical, numeric
 from ciplug.stats.intervals import Interval, Rule, Undecided
-from ciplug.stats.paired_examples import take
+from ciplug.stats.joined_examples import take
 from ciplug.stats.power import more_needed
 from ciplug.stats.sample import Sample
 from tests.policies import data_of, policy_of

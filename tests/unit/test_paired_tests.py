@@ -16,7 +16,7 @@ from ciplug.records.examples import Examples
 from ciplug.stats import resampling
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
-from ciplug.stats.paired_examples import Paired, join, slices, take, vanished
+from ciplug.stats.joined_examples import Paired, join, slices, take, vanished
 from ciplug.stats.paired_tests import Answer, Question, Test, answer
 
 UP = Rule(higher_is_better=True)

@@ -19,7 +19,7 @@ from ciplug.registry import ledger
 from ciplug.registry.events import wrap
 from ciplug.registry.model import Model
 from ciplug.registry.reading import read_model
-from ciplug.registry.rules import broken_rules
+from ciplug.registry.replayed_rules import broken_rules
 from ciplug.registry.state import Renaming, fold
 from ciplug.registry.tags import tags_of
 from ciplug.stores.base import Head

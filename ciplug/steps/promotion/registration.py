@@ -5,7 +5,7 @@ from __future__ import annotations
 from ciplug.records.registry_event import Register
 from ciplug.records.run import Run
 from ciplug.registry.model import Version
-from ciplug.registry.rules import model_digest
+from ciplug.registry.replayed_rules import model_digest
 
 
 def files_of(run: Run) -> dict[str, str]:

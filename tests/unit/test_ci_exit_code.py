@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciplug.steps.exit_codes import exit_code_of_ci
+from ciplug.steps.ci_exit_code import exit_code_of_ci
 
 
 @pytest.mark.parametrize(
