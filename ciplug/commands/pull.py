@@ -17,6 +17,7 @@ from ciplug.steps.evidence.offline import offline
 from ciplug.steps.fetch import Fetched, fetch
 from ciplug.steps.named_run import HELP, find_run
 from ciplug.steps.pull import LOCK, pull
+from ciplug.steps.record_places import check_named_place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the fetched versions are written down (default: %(default)s)",
     )
     parser.add_argument(
+        "--artifact-store",
+        metavar="URI",
+        help="a place of files to trust, if only the record of the run names its host",
+    )
+    parser.add_argument(
         "--offline", action="store_true", help="read the git store as this clone fetched it last, without the network"
     )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.artifact_store:
+        check_named_place(args.artifact_store)
     session = options.session_of(args)
     if args.offline:
         session = offline(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -34,9 +34,12 @@ class _Site(NamedTuple):
 
 def _site(url: str) -> _Site | None:
     """The server of an address; an ssh address names the host that serves https, too. None: a folder."""
-    if match := re.match(r"(https?)://(?:[^/@]*@)?([^/?#]+)", url, re.IGNORECASE):
+    # A host ends before #, also with an @ after it: https://evil.example#@github.com is at evil.example.
+    if match := re.match(r"(?:git\+)?(https?)://(?:[^/?#\\@]*@)?([^/?#\\]+)", url, re.IGNORECASE):
         return _Site(match[1].lower() == "https", match[2].lower())
-    match = re.match(r"(?:git\+)?ssh://(?:[^/@]*@)?([^/:?#]+)|(?:[^/@\s]+@)([^/:\s]+):(?!//)", url, re.IGNORECASE)
+    # Of an ssh address, git decodes all before it looks for the host: ssh://evil.example%2F@github.com, too.
+    ssh = r"(?:git\+)?ssh://(?:[^/]*@)?([^/:@]+)(?::\d*)?(?:/|$)|(?:[^/@\s]+@)([^/:\s]+):(?!//)"
+    match = re.match(ssh, unquote(url), re.IGNORECASE)
     return _Site(True, (match[1] or match[2]).lower()) if match else None
 
 
@@ -55,14 +58,8 @@ def push_token(env: Mapping[str, str], url: str, checkout: str | None) -> str | 
     site = _site(url) if url.lower().startswith("http") else None
     if token is None or site is None:
         return None
-    of_job = [found for name in _JOB_HOSTS if (found := _site(env.get(name, "")))]
-    own = of_job or [found for found in (_site(checkout or ""),) if found]
-    named = [
-        _site(one if "://" in one else f"https://{one}") for one in re.split(r"[\s,]+", env.get(TOKEN_HOST, "")) if one
-    ]
-    known = [*own, *filter(None, named)]
-    # A server that is known by https gets nothing in the clear.
-    if any(site.host == one.host and (site.secure or not one.secure) for one in known):
+    known = [*(_sites_of_job(env) or _sites([checkout or ""])), *_sites_of_token(env)]
+    if _is_one_of(site, known):
         return token
     hosts = ", ".join(dict.fromkeys(one.host for one in known)) or "no host"
     where = f"{'https' if site.secure else 'http'}://{site.host}"
@@ -70,6 +67,30 @@ def push_token(env: Mapping[str, str], url: str, checkout: str | None) -> str | 
         f"{PUSH_TOKEN} is for {hosts}, and is not sent to {where}",
         hint=f"if it is for that host, name it beside the token: {TOKEN_HOST}={site.host if site.secure else where}",
     )
+
+
+def is_known_host(url: str, env: Mapping[str, str], own: Iterable[str]) -> bool:
+    """Whether an address is on a server that the CI host, `CIPLUG_PUSH_TOKEN_HOST` or an address of `own` names."""
+    site = _site(url)
+    return site is not None and _is_one_of(site, [*_sites_of_job(env), *_sites_of_token(env), *_sites(own)])
+
+
+def _sites(urls: Iterable[str]) -> list[_Site]:
+    return [found for url in urls if (found := _site(url))]
+
+
+def _sites_of_job(env: Mapping[str, str]) -> list[_Site]:
+    return _sites(env.get(name, "") for name in _JOB_HOSTS)
+
+
+def _sites_of_token(env: Mapping[str, str]) -> list[_Site]:
+    named = re.split(r"[\s,]+", env.get(TOKEN_HOST, ""))
+    return _sites(one if "://" in one else f"https://{one}" for one in named if one)
+
+
+def _is_one_of(site: _Site, known: Iterable[_Site]) -> bool:
+    """Whether a server is known. One that is known by https gets nothing in the clear."""
+    return any(site.host == one.host and (site.secure or not one.secure) for one in known)
 
 
 def redact(text: str) -> str:

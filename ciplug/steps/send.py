@@ -189,7 +189,7 @@ def _send_to(
     files = session.files
     if files is None or files.uri != to:
         try:
-            files = session.files_at(to)
+            files = session.files_at(to, chosen_here=True)
         except ConfigError as problem:
             raise StoreError(problem.message, hint=problem.hint, cause=Cause.UNSUPPORTED) from None
     waits = [listed for entry in entries if (listed := artifacts.waiting(entry))]

@@ -208,11 +208,22 @@ class Session:
         uri = self.artifact_store or self.store_uri
         return open_files(uri, self.workspace, self.env, limit=self.artifact_limit)
 
-    def files_at(self, name: str) -> Files:
-        """The place for files that a record names. Raises ConfigError."""
+    def files_at(self, name: str, *, chosen_here: bool = False) -> Files:
+        """The place for files that a record names.
+
+        Args:
+            chosen_here: whether a command on this machine has chosen it, such as for what waits in the spool.
+
+        Raises ConfigError, also for a repository on a host that only the record names.
+        """
         uri = next((uri for uri in (self.artifact_store, self.store_uri) if uri and redact(uri) == name), None)
         if name == OWN:
             uri = self.store_uri if is_git(self.store_uri) else OWN
+        if uri is None and not chosen_here and not self.offline:
+            from ciplug.steps.record_places import check_record_place
+
+            remotes = self.workspace.remotes.values() if self.workspace else ()
+            check_record_place(name, self.env, [*remotes, self.store_uri, self.artifact_store or ""])
         return open_files(
             uri or name,
             self.workspace,

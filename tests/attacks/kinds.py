@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         *(f"{_HERE}{name}.py" for name in ("rewritten_registry", "tampered_registry", "signed", "signed_moves")),
         *(f"{_HERE}signed_later.py", f"{_HERE}signed_bundles.py", f"{_HERE}fuzz.py::test_a_clone"),
     ),
-    "a token goes to another host": (f"{_HERE}tokens.py",),
+    "a token goes to another host": (f"{_HERE}tokens.py", f"{_HERE}places_in_records.py"),
     "secrets are kept in records": (
         *(f"{_HERE}secrets_in_records.py", "tests/unit/test_masking.py::test_no_secret"),
         "tests/unit/test_masking.py::test_forms",
