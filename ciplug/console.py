@@ -133,6 +133,8 @@ def out(text: str | bytes) -> None:
     if isinstance(text, bytes) and data[:1] in (b"{", b"["):
         # JSON from a record; in the log of a CI host, ## begins a command.
         data = data.replace(b"##", b"#\\u0023")
+        if not data.isascii():
+            data = _json_without_controls(data)
     sys.stdout.flush()
     stream = getattr(sys.stdout, "buffer", None)
     if stream is None:
@@ -140,6 +142,15 @@ def out(text: str | bytes) -> None:
     else:
         stream.write(data if data.endswith(b"\n") else data + b"\n")
     sys.stdout.flush()
+
+
+def _json_without_controls(data: bytes) -> bytes:
+    """JSON in which characters that move a terminal, or the direction of text, are escaped: they stand in strings."""
+    import re
+
+    moving = "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+    text = data.decode("utf-8", "surrogateescape")
+    return re.sub(moving, lambda match: f"\\u{ord(match[0]):04x}", text).encode("utf-8", "surrogateescape")
 
 
 def _safe_result(text: str) -> str:

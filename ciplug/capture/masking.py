@@ -1,9 +1,8 @@
 """Mask secrets before a record is kept: passwords among the parameters, tokens on the command line. Pure.
 
 Three signs show a secret: its name (`--token=…`, a parameter `db_password`, what `redact:` names), its form (tokens of
-well-known services, a private key, a password in an address), and that it is the value of a variable of this job with
-such a name. In machine learning many harmless names end in `token` (`pad_token`, `max_tokens`): such a name counts only
-with a value that looks like a token.
+well-known services, a private key, a password in an address, `mysql -p…`), and that it is the value of a variable of
+this job with such a name.
 """
 
 from __future__ import annotations
@@ -14,45 +13,43 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from ciplug.capture.secret_forms import FORMS, PRIVATE_KEY
+from ciplug.capture.secret_forms import FORMS, PRIVATE_KEY, PROGRAM_OPTIONS
+from ciplug.capture.secret_names import is_secret_name, may_be_secret
 from ciplug.records.inputs import DatasetInput
 from ciplug.records.run import File, Run
 
 T = TypeVar("T")
 
 MASK = "***"
-_FOLDERS = ("PWD", "OLDPWD")
-"""Variables with the working directory (POSIX, 8.3): no password, though their names are like those of one."""
-_LEAST = 8
+_LEAST = 6
 """Characters of a variable's value that is masked wherever it stands: a shorter one may be any word."""
+_LEAST_PLAIN = {"digits": 8, "letters": 16}
+"""The same of a value of digits or of letters only: a shorter one may be a number or a word of the language."""
 _PIECE = 1 << 16
 """Characters that are searched at once."""
 _ENDS = " \n\t,;&\"'{}"
 """Where a text is parted for that: no secret goes on behind them."""
-_SECRET = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "credential", "credentials", "apikey"}
-_WITH = {
-    "token": {"access", "api", "auth", "bearer", "bot", "deploy", "hf", "github", "gitlab", "hub", "id", "job", "push"}
-    | {"read", "refresh", "security", "session", "slack", "use", "wandb", "write"},
-    "key": {"access", "account", "api", "auth", "encryption", "private", "secret", "signing", "ssh", "wandb"},
-}
-"""Last word of a name → words before it that make it that of a secret."""
-_LAST = {*_SECRET, *_WITH}
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_RANDOM = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w+/=.:~-]{16,}")
 _RANDOM_WORD = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])\S{8,}")
 _REFERENCE = re.compile(r"\$\{?\w+\}?|\$\(.*\)|\$\{\{.*\}\}|<[^>]*>|\*+|None|null")
 _VALUE = r"""(?P<value>[^\s,;&'"}]+)"""
 _ASSIGNED = re.compile(
-    r"""(?:^|(?<=[\s;,&?'"{]))(?P<name>-{0,2}[A-Za-z][\w.-]{0,80})(?P<sign>\s?[=:]\s?['"]?)""" + _VALUE
+    r"""(?:^|(?<=[\s;,&?'"{(|`]))(?P<name>[+-]{0,2}[A-Za-z_][\w.-]{0,80})(?P<sign>\s?[=:]\s?['"]?)""" + _VALUE
 )
 """`NAME=VALUE`, `--name=value` and `name: value` in a text, such as a line for a shell."""
 _IN_TEXT = re.compile(
-    r"""(?:^|(?<=[\s;,&?'"{=]))(?P<name>-{0,2}[A-Za-z][\w.-]{0,80})(?P<sign>=|['"]?\s?[=:]\s?['"]|: )(?=[^\s,;&'"}])"""
+    r"""(?:^|(?<=[\s;,&?'"{(|`=]))(?P<name>[+-]{0,2}[A-Za-z_][\w.-]{0,80})"""
+    r"""(?P<sign>=|['"]?\s?[=:]\s?['"]|: )(?=[^\s,;&'"}])"""
 )
 """The names of values in a text for people, such as a line of JSON or YAML."""
 _VALUE_THERE = re.compile(_VALUE)
-_OPTION = re.compile(r"""(?:^|(?<=\s))(?P<name>--[A-Za-z][\w-]{0,80})(?P<sign>\s['"]?)(?!-)""" + _VALUE)
-"""`--name value` in such a line."""
+_OPTION = re.compile(
+    r"""(?:^|(?<=[\s'"]))(?P<name>--[A-Za-z][\w-]{0,80})(?P<sign>\s['"]?|['"],\s?['"])(?!-)""" + _VALUE
+)
+"""`--name value` in such a line, and `'--name', 'value'` in a list."""
+_POSITION = re.compile(r"(.*/)(\d+)")
+"""The name of a parameter that is an element of a list."""
+_BETWEEN = "\x1f"
+"""Between the words of a command that are searched as one line."""
 
 
 @dataclass
@@ -61,16 +58,15 @@ class Masks:
 
     redact: Sequence[str] = ()
     """Names of parameters, tags and options, with `*` for any characters; case does not matter."""
-    values: frozenset[str] = frozenset()
-    """Texts to mask wherever they stand."""
+    values: tuple[str, ...] = ()
+    """Texts to mask wherever they stand, the longest first, since one may be a part of another."""
     masked: dict[str, None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, env: Mapping[str, str], redact: Sequence[str] = ()) -> Masks:
         """The masks of a job. The values of its variables with the name of a secret are masked wherever they stand."""
-        named = (name for name, value in env.items() if name not in _FOLDERS and is_secret_name(name, value))
-        values = (env[name].strip() for name in named)
-        return cls(tuple(redact), frozenset(value for value in values if len(value) >= _LEAST and not value.isalpha()))
+        values = (value.strip() for name, value in env.items() if is_secret_name(name, value))
+        return cls(tuple(redact), tuple(sorted({one for one in values if _stands_out(one)}, key=len, reverse=True)))
 
     def is_named(self, name: str) -> bool:
         """Whether `redact:` names it."""
@@ -90,14 +86,14 @@ class Masks:
     def _piece(self, text: str) -> str:
         for form in FORMS:
             text = form.sub(MASK, text)
-        return self._assigned_in(text)
+        return self._assigned_in(_OPTION.sub(self._option, _program_options(text)))
 
     def _assigned_in(self, text: str) -> str:
         """Mask what a text for people gives the name of a secret: `a=password: x` has it behind another name."""
         parts, done, at = [], 0, 0
         while match := _IN_TEXT.search(text, at):
             name, at = match["name"], match.end()
-            if not (self.is_named(name) or _last_word(name) in _LAST):
+            if not (may_be_secret(name) or self.is_named(name)):
                 continue
             value = _VALUE_THERE.match(text, at)
             if value and self._is_secret(name, match["sign"], value[0]):
@@ -107,14 +103,16 @@ class Masks:
 
     def _is_secret(self, name: str, sign: str, value: str) -> bool:
         """Whether a value is a secret; "token: x" is a sentence, unless x looks like one."""
-        surely = self.is_named(name) or (is_secret_name(name, value) and not _is_no_secret(value))
-        return surely and (sign != ": " or _RANDOM_WORD.fullmatch(value) is not None)
+        return self._is_secret_value(name, value) and (sign != ": " or _RANDOM_WORD.fullmatch(value) is not None)
+
+    def _is_secret_value(self, name: str, value: object) -> bool:
+        return self.is_named(name) or (is_secret_name(name, value) and not _is_no_secret(value))
 
     def value(self, name: str, value: Any, where: str) -> Any:
         """Mask the value of a parameter, tag or option."""
         if value is None or isinstance(value, bool) or value == "":
             return value
-        if self.is_named(name) or (is_secret_name(name, value) and not _is_no_secret(value)):
+        if self._is_secret_value(name, value):
             self.masked[where] = None
             return MASK
         return self.text(value, where) if isinstance(value, str) else value
@@ -122,9 +120,16 @@ class Masks:
     def mapping(self, values: Mapping[str, Any], kind: str) -> dict[str, Any]:
         """Mask the values of parameters or tags."""
         return {
-            self.text(name, f"a name of a {kind}"): self.value(name, value, f"{kind} {self.text(name, kind)}")
+            self.text(name, f"a name of a {kind}"): self.value(
+                self._name_for(values, name), value, f"{kind} {self.text(name, kind)}"
+            )
             for name, value in values.items()
         }
+
+    def _name_for(self, values: Mapping[str, Any], name: str) -> str:
+        """What names the value of a parameter: the option before it, if it is an element of a list of words."""
+        option = _option_before(values, name)
+        return option if option and self._is_secret_value(option, values[name]) else name
 
     def names(self, values: Mapping[str, T], kind: str) -> dict[str, T]:
         """Mask the names of metrics."""
@@ -135,18 +140,28 @@ class Masks:
         masked: list[str] = []
         before = ""
         for word in words:
-            if before and not word.startswith("-"):
+            if before and not word.startswith("-") and self._is_secret_value(before, word):
                 masked.append(str(self.value(before, word, f"option {before}")))
-                before = ""
-                continue
-            line = _OPTION.sub(self._assigned, _ASSIGNED.sub(self._assigned, word))
-            masked.append(self.text(line, "the command"))
+            else:
+                line = _OPTION.sub(self._assigned, _ASSIGNED.sub(self._assigned, word))
+                masked.append(self.text(line, "the command"))
             before = word if word.startswith("-") and "=" not in word else ""
+        line = _BETWEEN.join(masked)
+        searched = _program_options(line)
+        if searched != line and line.count(_BETWEEN) == len(masked) - 1:
+            self.masked["the command"] = None
+            masked = searched.split(_BETWEEN)
         return tuple(masked)
 
     def _assigned(self, match: re.Match[str]) -> str:
         name, value = match["name"], match["value"]
         return f"{name}{match['sign']}{self.value(name, value, f'option {name}')}"
+
+    def _option(self, match: re.Match[str]) -> str:
+        """As `_assigned`, in a text for people: "--token is" is a sentence."""
+        name, value = match["name"], match["value"]
+        is_sentence = match["sign"].isspace() and value.isalpha()
+        return match[0] if is_sentence or not self._is_secret_value(name, value) else f"{name}{match['sign']}{MASK}"
 
     def run(self, run: Run) -> Run:
         """The run, with all that people and programs wrote into it masked."""
@@ -178,24 +193,36 @@ class Masks:
         return replace(one, path=path, store=one.store and self.text(one.store, f"dataset {path}"))
 
 
-def _last_word(name: str) -> str:
-    words = _WORDS.findall(name)
-    return words[-1].casefold() if words else ""
+def _stands_out(value: str) -> bool:
+    """Whether a value of a variable is masked wherever it stands."""
+    if _is_no_secret(value):
+        return False
+    if value.isdigit():
+        return len(value) >= _LEAST_PLAIN["digits"]
+    if value.isalpha() and value in (value.lower(), value.upper(), value.capitalize()):
+        return len(value) >= _LEAST_PLAIN["letters"]
+    return len(value) >= _LEAST
 
 
-def is_secret_name(name: str, value: object) -> bool:
-    """Whether a name is that of a secret: by itself, or since the value looks like a token."""
-    words = [word.casefold() for word in _WORDS.findall(name)]
-    if not words:
-        return False
-    last, before = words[-1], words[:-1]
-    if last in _SECRET or (last == "token" and not before):
-        return True
-    if last == "tokens" or last not in _WITH:
-        return False
-    if _WITH[last] & set(before):
-        return True
-    return isinstance(value, str) and _RANDOM.fullmatch(value) is not None
+def _program_options(text: str) -> str:
+    """Mask the passwords that well-known programs take in short options."""
+    for option in PROGRAM_OPTIONS:
+        text = option.sub(_kept_or_masked, text)
+    return text
+
+
+def _kept_or_masked(match: re.Match[str]) -> str:
+    return match[0] if _is_no_secret(match["value"]) else match["kept"] + MASK
+
+
+def _option_before(values: Mapping[str, object], name: str) -> str | None:
+    """The option that a parameter is the value of: `args/1` after `args/0: --token`, in a list of words."""
+    position = _POSITION.fullmatch(name)
+    if position is None or position[2] == "0":
+        return None
+    option, value = values.get(f"{position[1]}{int(position[2]) - 1}"), values[name]
+    is_option = isinstance(option, str) and option.startswith("-") and "=" not in option
+    return str(option) if is_option and not str(value).startswith("-") else None
 
 
 def _is_no_secret(value: object) -> bool:

@@ -36,10 +36,11 @@ FORMS = tuple(
         r"\bhv[sbr]\.[\w-]{24,255}",
         r"\bAGE-SECRET-KEY-1[A-Z0-9]{40,80}",
         r"(?i)(?<=accountkey=)[A-Za-z0-9+/]{40,}={0,2}",
-        r"(?i)(?<=[?&;]sig=)[\w%+/=-]{16,}",
-        r"(?i)(?<=[?&]x-amz-signature=)[0-9a-f]{32,}",
-        r"(?i)(?<=[?&]x-goog-signature=)[0-9a-f]{32,}",
-        r"(?i)(?<=[?&]x-amz-security-token=)[\w%+/=.-]{16,}",
+        r"(?i)(?<=[?&;]sig=)[\w%+/=~-]{6,}",
+        r"(?i)(?<=[?&;]signature=)[\w%+/=~-]{6,}",
+        r"(?i)(?<=[?&;]x-amz-signature=)[\w%+/=~-]{6,}",
+        r"(?i)(?<=[?&;]x-goog-signature=)[\w%+/=~-]{6,}",
+        r"(?i)(?<=[?&;]x-amz-security-token=)[\w%+/=.~-]{6,}",
         # Machine learning.
         r"\bhf_[A-Za-z0-9]{30,}",
         r"\bapi_org_[A-Za-z0-9]{30,}",
@@ -69,5 +70,20 @@ FORMS = tuple(
         r"(?<=://)(?=[^/\s:@]*\d)(?=[^/\s:@]*[A-Za-z])[^/\s:@]{16,255}(?=@)",
         r"(?i)(?<=bearer )[\w.=+/~-]{8,}",
         r"(?i)(?<=basic )[A-Za-z0-9+/]{12,}={0,2}",
+        r"(?i)(?<=authorization: token )[^\s'\"]{6,}",
+        r"(?i)(?<=cookie: )[^\s=;,'\"]+[=;][^'\"\r\n]+",
     )
 )
+PROGRAM_OPTIONS = tuple(
+    re.compile(option)
+    for option in (
+        r"(?:(?<=\s)|^)(?P<kept>(?:-u|--user|--proxy-user|--auth)[\s=]?['\"]?(?!\d+:\d+(?:\s|$))[\w.@+-]+:)"
+        r"(?P<value>(?![/\\])[^\s'\"]+)",
+        r"(?<![\w.-])(?P<kept>(?:mysql|mariadb|mycli|sshpass|7z)[\w-]*(?=\s)[^;|&\n]{0,200}?\s-p['\"]?)(?P<value>[^\s'\"]+)",
+        r"(?<![\w.-])(?P<kept>(?:sshpass|login|mongo|mongosh|mongodump)(?=\s)[^;|&\n]{0,200}?\s-p\s['\"]?)"
+        r"(?P<value>[^\s'\"]+)",
+        r"(?<![\w.-])(?P<kept>redis-cli(?=\s)[^;|&\n]{0,200}?\s-a\s['\"]?)(?P<value>[^\s'\"]+)",
+        r"(?<![\w.-])(?P<kept>curl(?=\s)[^;|&\n]{0,200}?\s-b\s?['\"]?[^\s=;'\"]+=)(?P<value>[^'\"\s]+)",
+    )
+)
+"""Passwords in options without a name of their own: `curl -u ann:…`, `mysql -p…`, `docker login -p …`."""

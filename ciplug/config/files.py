@@ -7,6 +7,7 @@ from pathlib import Path
 from ciplug.config import reading
 from ciplug.config.model import FILE, Config
 from ciplug.errors import ConfigError
+from ciplug.strict_yaml import MAX_BYTES
 
 
 def find(start: Path, top: Path | None) -> Path | None:
@@ -25,7 +26,7 @@ def load(path: Path, further: reading.Check = reading.no_mistakes) -> Config:
     Args:
         further: finds mistakes in the settings that this package cannot see; paths begin at the top of the file.
     """
-    return reading.parse(_text(path), path, _read, "", further)
+    return reading.parse(_text(path), path, _reader(path), "", further)
 
 
 def parse(text: str, path: Path, read: reading.Reader | None = None, origin: str = "") -> Config:
@@ -35,16 +36,29 @@ def parse(text: str, path: Path, read: reading.Reader | None = None, origin: str
         read: reads the files that it extends, by their path; from disk if None.
         origin: where the text is from, to precede the names of files in errors.
     """
-    return reading.parse(text, path, read or _read, origin)
+    return reading.parse(text, path, read or _reader(path), origin)
 
 
-def _read(name: str) -> str:
-    return _text(Path(name))
+def _reader(path: Path) -> reading.Reader:
+    """Read the files that `path` extends, from its repository alone: who may push a branch writes their names."""
+    top = next((folder for folder in path.absolute().parents if (folder / ".git").exists()), None)
+
+    def read(name: str) -> str:
+        if top and not Path(name).resolve().is_relative_to(top.resolve()):
+            raise ConfigError(f"{name} is not in the repository", hint="copy it into the repository")
+        return _text(Path(name))
+
+    return read
 
 
 def _text(path: Path) -> str:
+    """The text of a file: no more of it is read than a configuration may have."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        # What is too long is refused as such, whatever its last byte is.
+        text = data.decode("utf-8", "strict" if len(data) <= MAX_BYTES else "replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", hint="name another with --config") from None
     except UnicodeDecodeError as problem:

@@ -128,13 +128,15 @@ def _discover(cwd: Path) -> Workspace | None:
             return None
         raise failure.error("git cannot read the repository")
     top, git_dir, common_dir, shallow, object_format, *head = lines
-    has_commit = len(head) == 2 and is_commit_id(head[0])
+    has_commit = bool(head) and is_commit_id(head[0])
+    # Where a tag or branch is named HEAD too, git gives no full name for it.
+    names_branch = has_commit and len(head) == 2
     return Workspace(
         top=Path(top),
         git_dir=Path(git_dir),
         common_dir=Path(common_dir),
         head=head[0] if has_commit else None,
-        branch=_branch(head[1]) if has_commit else _unborn_branch(cwd),
+        branch=_branch(head[1]) if names_branch else _symbolic_branch(cwd),
         shallow=shallow == "true",
         object_format=object_format,
         config=configuration(cwd),
@@ -147,5 +149,5 @@ def _branch(ref: str) -> str | None:
     return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
 
 
-def _unborn_branch(cwd: Path) -> str | None:
+def _symbolic_branch(cwd: Path) -> str | None:
     return _branch(run_git("symbolic-ref", "-q", "HEAD", cwd=cwd, check=False).stdout.decode().strip())

@@ -248,3 +248,17 @@ def test_the_command_line_takes_no_uncommitted_policy(tmp_path: Path) -> None:
     project.ciplug("gate", env=env)
     done = project.ciplug("promote", "wine", "--to", "staging", env=env, code=1)
     assert "staging requires a signed commit" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "../outside.yaml", "link.yaml"])
+def test_a_configuration_is_read_from_its_repository_alone(tmp_path: Path, target: str) -> None:
+    """`extends:` of a pushed branch reads no file of the machine, and no file without an end."""
+    project = Project.create(tmp_path / "work")
+    (tmp_path / "outside.yaml").write_text("password: hunter2\n")
+    (project.folder / "link.yaml").symlink_to(tmp_path / "outside.yaml")
+    (project.folder / "ciplug.yaml").write_text(f"version: 1\nextends: {target}\n")
+    done = project.ciplug("runs", "list", code=2)
+    assert "is not in the repository" in done.stderr and "hunter2" not in done.stderr
+    (project.folder / "ciplug.yaml").unlink()
+    (project.folder / "ciplug.yaml").symlink_to("/dev/zero")
+    assert "Traceback" not in project.ciplug("runs", "list", code=None).stderr

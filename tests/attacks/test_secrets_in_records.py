@@ -55,6 +55,28 @@ def test_what_looks_like_a_secret_is_masked_and_named(project: Project, tmp_path
     assert SECRET not in everywhere(tmp_path / "remote.git").replace(LOGS, "")
 
 
+def test_secrets_with_unusual_names_are_masked_too(project: Project, tmp_path: Path) -> None:
+    """Joined names, elements of lists, addresses, cookies, short options, and values of variables."""
+    secret = "Q4h7Kd92mXw-"
+    params = f'{{"PGPASSWORD": "{secret}A", "l": ["--token", "{secret}B"], "opt.auth.bearer": "{secret}C"}}'
+    params_file = f'words: ["--token", "{secret}D"]\n'
+    code = (
+        f"import ciplug, json\nciplug.log_params({params})\njson.dump({{'accuracy': 0.9}}, open('metrics.json', 'w'))\n"
+        f"open('params.yaml', 'w').write({params_file!r})\n"
+    )
+    (tmp_path / "logs.py").write_text(code)
+    line = f": PGPASSWORD={secret}E -u ann:{secret}F; : mysql -p{secret}G; {sys.executable} {tmp_path / 'logs.py'}"
+    tags = {"u": f"https://h/x?X-Amz-Signature={secret}H", "cookie": f"session={secret}I", "t": f"with {secret}K"}
+    options = [word for name, value in tags.items() for word in ("--tag", f"{name}={value}")]
+    env = {"PGPASSWORD": f"{secret}J", "MYTOK_TOKEN": f"{secret}K"}
+    run = ("run", "--name", f"n {secret}J", "--params", "params.yaml", *options, "--", "sh", "-c", line)
+    said = project.ciplug(*run, env=env).stderr
+    assert "parameter PGPASSWORD" in said and "tag cookie" in said
+    (kept,) = project.json("runs", "list", "--json")
+    assert kept["params"]["l"] == "['--token', '***']" and kept["params"]["words/1"] == "***"
+    assert secret not in str(kept) and secret not in everywhere(tmp_path / "remote.git")
+
+
 def test_the_run_of_a_killed_program_is_masked_too(project: Project, tmp_path: Path) -> None:
     dies = "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n    ciplug.set_tags"
     killed = LOGS.replace("    ciplug.set_tags", dies)

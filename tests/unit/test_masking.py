@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from ciplug.capture.masking import MASK, Masks, is_secret_name
+from ciplug.capture.masking import MASK, Masks
+from ciplug.capture.secret_names import is_secret_name
 
 RANDOM = "q7Xz9Lk2PwR4tY8u"
 
@@ -17,7 +18,10 @@ RANDOM = "q7Xz9Lk2PwR4tY8u"
     [
         "password", "db_password", "dbPassword", "DB_PASSWORD", "--password", "token", "--token", "api_key", "API-KEY",
         "access.token", "hf_token", "HF_TOKEN", "github_token", "client_secret", "aws.secret_access_key", "apikey",
-        "wandb_api_key", "auth-token", "privateKey", "azure_credentials", "passphrase", "MYSQL_PWD",
+        "wandb_api_key", "auth-token", "privateKey", "azure_credentials", "passphrase", "MYSQL_PWD", "PGPASSWORD",
+        "PGPassword", "MYTOK_TOKEN", "SYSTEM_ACCESSTOKEN", "HFTOKEN", "accesskey", "opt.auth.bearer", "Set-Cookie",
+        "session_cookie", "cookie", "X-Amz-Signature", "x-goog-signature", "X-Amz-Security-Token", "DB_PASS",
+        "smtp_pass", "SSHPASS", "DB_PASSWORD_PROD", "api_key_2", "SECRET_KEY_BASE", "db/password", "secrets/0",
     ],
 )  # fmt: skip
 def test_names_of_secrets(name: str) -> None:
@@ -33,7 +37,14 @@ def test_names_of_secrets(name: str) -> None:
         ("max_tokens", 512), ("max_new_tokens", "512"), ("tokenizer", "bert-base-uncased"), ("token_dim", 64),
         ("num_tokens", RANDOM), ("key", "value"), ("sort_key", "date"), ("primary_key", "id"), ("secretary", "ann"),
         ("password", True), ("password", None), ("token", ""), ("token", "${TOKEN}"), ("password", "$DB_PASSWORD"),
-        ("keyboard", "qwerty"), ("passes", 3), ("authors", "ann"), ("checkpoint", "runs/2026-11-23/model-000123.pt"),
+        ("keyboard", "qwerty"), ("passes", 3), ("n_passes", "3"), ("pass_rate", 0.9), ("compass", RANDOM),
+        ("COMPASS", "north"), ("forward_pass", "fast"), ("MAX_PASS", "3"), ("token_count", 5), ("MAX_TOKEN", "512"),
+        ("PAD_TOKEN", "<pad>"), ("subtoken", "ab12cd34"), ("token_0", "hello"), ("loss_per_token", "0.5"),
+        ("n_secrets", 3), ("password_length", 12), ("token_type", RANDOM), ("auth", "basic"), ("author", RANDOM),
+        ("signature", RANDOM), ("monkey", RANDOM), ("tokenization", RANDOM), ("bypass", RANDOM), ("bearing", RANDOM),
+        ("args/1", "x"),
+        ("style_token", "sks-dog-01"), ("PWD", "/home/ann"), ("cookie_consent", "yes"), ("GIT_ASKPASS", "/bin/echo"),
+ ("authors", "ann"), ("checkpoint", "runs/2026-11-23/model-000123.pt"),
         ("commit", "0123456789abcdef0123456789abcdef01234567"), ("dataset", "s3://bucket/path/to/data-0001.parquet"),
         ("model", "sk-learn"), ("name", "hf_model"), ("url", "https://user@example.com/x"),
     ],
@@ -45,7 +56,8 @@ def test_names_that_only_look_like_it(name: str, value: object) -> None:
 
 
 def test_a_token_by_its_value() -> None:
-    assert is_secret_name("custom_token", RANDOM) and is_secret_name("service_key", RANDOM)
+    assert is_secret_name("custom_token", RANDOM) and is_secret_name("mytok_token", "Q4h7Kd92mXw-P")
+    assert is_secret_name("pad_token", RANDOM) and is_secret_name("service_key", RANDOM)
     assert not is_secret_name("custom_token", "first") and not is_secret_name("sort_key", "created_at")
 
 
@@ -64,6 +76,20 @@ def test_a_token_by_its_value() -> None:
         ("Authorization: Bearer abcdefgh1234", f"Authorization: Bearer {MASK}"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", MASK),
         ("https://a.blob.core.windows.net/c?sv=1&sig=abcdEFGH1234%2Bxyz%3D", f"https://a.blob.core.windows.net/c?sv=1&sig={MASK}"),
+        ("https://h/x?X-Amz-Signature=Q4h7Kd92mXw-3&y=1", f"https://h/x?X-Amz-Signature={MASK}&y=1"),
+        ("https://h/x?a=1&X-Goog-Signature=Q4h7Kd92mXw", f"https://h/x?a=1&X-Goog-Signature={MASK}"),
+        ("https://h/x?sig=Q4h7Kd92mXw", f"https://h/x?sig={MASK}"),
+        ("https://h/x?Expires=1&Signature=Q4h7Kd92mXw~", f"https://h/x?Expires=1&Signature={MASK}"),
+        ("Cookie: session=Q4h7; b=Kd92", f"Cookie: {MASK}"),
+        ("-H 'Set-Cookie: session=Q4h7; Path=/' x", f"-H 'Set-Cookie: {MASK}' x"),
+        ("cookie=session=Q4h7", f"cookie={MASK}"),
+        ("Authorization: token Q4h7Kd", f"Authorization: token {MASK}"),
+        ("['--token', 'x', '--lr', '0.1']", f"['--token', '{MASK}', '--lr', '0.1']"),
+        ('["--password","x"]', f'["--password","{MASK}"]'),
+        ("Namespace(password='x', lr=0.1)", f"Namespace(password='{MASK}', lr=0.1)"),
+        ("train --token Q4h7 --lr 0.1", f"train --token {MASK} --lr 0.1"),
+        ("curl -u ann:Q4h7 https://h", f"curl -u ann:{MASK} https://h"),
+        ("mysql -h db -pQ4h7 shop", f"mysql -h db -p{MASK} shop"),
         ("a plain text about learning rates", "a plain text about learning rates"),
     ],
 )  # fmt: skip
@@ -80,6 +106,22 @@ def test_forms(text: str, left: str) -> None:
         (["env", "HF_TOKEN=abc", "python"], ["env", f"HF_TOKEN={MASK}", "python"]),
         (["KEY=1 API_KEY='abc' x --password a --n 3"], [f"KEY=1 API_KEY='{MASK}' x --password {MASK} --n 3"]),
         (["train.py", "db.password=hunter2", "lr=0.1"], ["train.py", f"db.password={MASK}", "lr=0.1"]),
+        (["sh", "-c", "x --token abc; PGPASSWORD=abc psql"], ["sh", "-c", f"x --token {MASK}; PGPASSWORD={MASK} psql"]),
+        (["sh", "-c", ": -u ann:abc"], ["sh", "-c", f": -u ann:{MASK}"]),
+        (["curl", "-u", "ann:abc", "https://h"], ["curl", "-u", f"ann:{MASK}", "https://h"]),
+        (["curl", "--user=ann:abc", "-b", "sid=abc"], ["curl", f"--user=ann:{MASK}", "-b", f"sid={MASK}"]),
+        (["curl", "-H", "Cookie: a=b; c=d", "x"], ["curl", "-H", f"Cookie: {MASK}", "x"]),
+        (["/usr/bin/mysql", "-u", "ann", "-pabc", "shop"], ["/usr/bin/mysql", "-u", "ann", f"-p{MASK}", "shop"]),
+        (["sshpass", "-p", "abc", "ssh", "h"], ["sshpass", "-p", MASK, "ssh", "h"]),
+        (["docker", "login", "-u", "ann", "-p", "abc"], ["docker", "login", "-u", "ann", "-p", MASK]),
+        (["redis-cli", "-a", "abc"], ["redis-cli", "-a", MASK]),
+        (["t", "+db.password=abc", "--mytok-token", "Q4h7Kd92"], ["t", f"+db.password={MASK}", "--mytok-token", MASK]),
+        *((kept, kept) for kept in (
+            ["python", "-u", "train.py"], ["docker", "run", "-u", "1000:1000", "-p", "8080:80", "x"],
+            ["mkdir", "-p", "a"], ["ssh", "-p22", "h"], ["mysql", "-p$PW", "shop"], ["curl", "-u", "ann:$PW", "x"],
+            ["x", "-u", "https://h/x"], ["train", "--num-tokens", "5", "--tokenizer", "bert", "--pass-rate", "0.5"],
+            ["sh", "-c", "cat train.py; mysql -P 3306 -p shop"], ["train", "-p0.5", "--auth", "basic", "--key", "id"],
+        )),
         (["train", "--pad-token", "<pad>", "--max-tokens=5"], ["train", "--pad-token", "<pad>", "--max-tokens=5"]),
     ],
 )  # fmt: skip
@@ -91,6 +133,22 @@ def test_the_values_of_the_job_s_secrets_are_masked_wherever_they_stand() -> Non
     env = {"DEPLOY_TOKEN": "correct-horse-7", "SHORT_TOKEN": "abc", "WORD_SECRET": "production", "HOME": "/home/ann"}
     masks = Masks.of(env)
     assert masks.text("x correct-horse-7 y abc production /home/ann", "it") == f"x {MASK} y abc production /home/ann"
+
+
+def test_the_value_of_a_variable_is_masked_as_a_whole_and_only_if_it_stands_out() -> None:
+    env = {"PGPASSWORD": "Q4h7Kd", "MYTOK_TOKEN": "Q4h7Kd-and-more", "API_KEY": "dPxKmQwZ", "A_SECRET": "true"}
+    masks = Masks.of(
+        {**env, "B_SECRET": "1", "C_SECRET": "123456", "D_SECRET": "enabled", "TOKENIZERS_PARALLELISM": "false1"}
+    )
+    text = "Q4h7Kd-and-more Q4h7Kd dPxKmQwZ true 1 123456 enabled false1"
+    assert masks.text(text, "it") == f"{MASK} {MASK} {MASK} true 1 123456 enabled false1"
+
+
+def test_the_elements_of_a_list_of_words() -> None:
+    """A file of parameters becomes names with positions."""
+    params = {"args/0": "--token", "args/1": "x", "args/2": "--lr", "args/3": "0.1", "args/4": "--password=y"}
+    masked = {**params, "args/1": MASK, "args/4": f"--password={MASK}"}
+    assert Masks().mapping(params, "parameter") == masked
 
 
 def test_the_working_directory_is_no_password() -> None:
@@ -117,6 +175,11 @@ def test_long_texts_take_no_time() -> None:
         "://" * 20_000,
         "a" * 90_000,
         "eyJ" * 30_000,
+        "mysql " * 5_000,
+        "curl -b " * 4_000,
+        "-u a:" * 6_000,
+        "--token " * 4_000,
+        "cookie: a=" * 4_000,
     ):
         masks = Masks()
         masks.text(text, "it")
@@ -205,7 +268,8 @@ def test_no_secret_of_a_known_service_is_kept(kind: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "token: cls", "the secret: patience", "sort_key=created_at", "max_tokens=512", "tokenizer: bert-base-uncased",
+        "token: cls", "the --token option", "cookie: chocolate", "use -u for it",
+        "the secret: patience", "sort_key=created_at", "max_tokens=512", "tokenizer: bert-base-uncased",
         "loss: 0.25, accuracy: 0.9", "https://user@example.com/x", "s3://bucket/a/b:c", "runs/2026-11-23/model.pt",
         "sha256:" + HEX, "0123456789abcdef0123456789abcdef01234567", "password: see the vault", "key: value",
         "s3://bucket/data-0001.parquet@2", "python train.py --lr=0.1 --pad-token=<pad>",
