@@ -13,12 +13,12 @@ from tests.e2e.test_mlflow_trainings import DATA, python  # noqa: F401
 from tests.project import Project, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-# By name, so that the logs of one training stand together; autologging comes last, since it stays on.
+# Autologging stays on once a training has begun it, for both stores alike.
 # fmt: off
 TRAININGS = [
     "quickstart", "parent_child", "tags", "client", "datasets",
     "odd_values", "failing", "resumed", "checkpoints", "several_runs",
-    "registry", "many_steps", "elastic_net", "pyfunc_model", "processes",
+    "registry", "many_steps", "elastic_net", "pyfunc_model", "autolog_pipeline",
     "evaluate", "figures", "sweep", "sklearn_autolog", "xgboost_autolog",
 ]
 # fmt: on
