@@ -108,8 +108,9 @@ class Base:
         try:
             return Catalog(store, folder, ignored=judged_runs(self._session).ignored)
         except StoreError as unreachable:
+            # A training goes on, and its runs wait in the spool.
             try:
-                left = Catalog(store, folder, offline=True)
+                left = Catalog(store, folder, offline=True, may_be_unknown=True)
             except UsageError:
                 raise unreachable from None
             self._session.tell(warning(f"the store cannot be reached: {unreachable.message}", unreachable.hint))

@@ -61,6 +61,7 @@ class Catalog:
         unsent: Mapping[str, bytes] | None = None,
         *,
         offline: bool = False,
+        may_be_unknown: bool = False,
         ignored: Callable[[Mapping[RunKey, Sequence[str]]], Collection[str]] | None = None,
     ) -> None:
         """
@@ -68,6 +69,8 @@ class Catalog:
             folder: where the cache is kept, a file a store; None: in memory.
             unsent: objects that count as if the store had them.
             offline: answer from the cache, and do not ask the store.
+            may_be_unknown: with `offline`, a store that has never answered is taken for an empty one: a training goes
+                on without it. Who asks has to say so.
             ignored: which of the amendments of runs change nothing; without it, each counts. It reads the store, so it
                 is not asked offline.
 
@@ -78,7 +81,9 @@ class Catalog:
         self._store = store
         self._offline = offline
         path = path_in(folder, store.address) if folder else None
-        if offline:
+        if offline and may_be_unknown and not (path and CatalogFile.has_been_whole(path)):
+            file = CatalogFile(None)
+        elif offline:
             file, self.as_of = self._as_left(path)
         else:
             file = CatalogFile(path)
