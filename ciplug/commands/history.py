@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,9 +156,5 @@ def _page(session: Session, known: MetricHistory) -> HistoryPage:
             for one in known.changes
         ],
         bounds=[(bound, word) for bound, word in bounds if bound is not None],
-        notes=_notes(known),
+        notes=[notice.line for notice in known.notices],
     )
-
-
-def _notes(known: MetricHistory) -> Sequence[str]:
-    return [notice.line for notice in known.notices]

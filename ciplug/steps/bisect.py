@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,18 @@ if TYPE_CHECKING:
 
 TAG = "bisect"
 """The tag of the runs that a search records: the metric."""
+
+
+_INTERRUPTIONS = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a training that a person, or the CI host, has stopped."""
+
+
+class Interrupted(CiplugError):
+    """Somebody stopped a training: that says nothing about its commit, and no other one is trained."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("interrupted", hint="the runs are recorded: the same command goes on from here")
+        self.exit_code = code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +207,7 @@ def train_at(
     Args:
         inputs_of: what to record, by the ciplug.yaml of that commit.
 
-    Raises CiplugError where one of the two ends of the search cannot be trained.
+    Raises NotFound where one of the two ends of the search cannot be measured, Interrupted where the training was.
     """
     workspace = session.need_workspace()
     inside = session.cwd.resolve().relative_to(workspace.top)
@@ -226,6 +239,8 @@ def train_at(
     except CiplugError as error:
         problem = error.message
     else:
+        if trained.exit_code in _INTERRUPTIONS:
+            raise Interrupted(trained.exit_code)
         run = with_facts(renamed(trained.recorded.run, search.names), [search.metric])
         value = run.metrics.get(search.metric)
         if trained.exit_code:

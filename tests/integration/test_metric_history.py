@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -235,3 +236,14 @@ def test_what_a_search_cannot_begin_with(trainable: Project) -> None:
     assert "cannot be measured: the command ended with 1" in untrainable.stderr
     assert git(trainable.folder, "worktree", "list").count("\n") == 0
     assert json.loads(trainable.ciplug("runs", "list", "--json").stdout)[0]["status"] == "failed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_the_search_and_bars_no_commit(trainable: Project, number: signal.Signals) -> None:
+    stop = f"import os, signal; signal.signal({number:d}, signal.SIG_DFL); os.kill(os.getpid(), {number:d})"
+    done = trainable.ciplug(
+        "bisect", "accuracy", "--good", "HEAD~3", "--", sys.executable, "-c", stop, code=128 + number
+    )
+    assert "interrupted" in done.stderr and "goes on from here" in done.stderr
+    assert "cannot be measured" not in done.stderr
+    assert git(trainable.folder, "worktree", "list").count("\n") == 0
