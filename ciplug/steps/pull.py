@@ -110,7 +110,7 @@ def pull(
         check_standing(session, model, version)
     runs = judged_runs(session)
     run = run_of(runs, model.name, version)
-    fetched = fetch(session, run, folder, paths, force=force, progress=progress)
+    fetched = fetch(session, run, folder, paths, force=force, keep=True, progress=progress)
     if not runs.changes(run).counts:
         objection = clean(runs.changes(run).objection or "", 400)
         notes.append(f"warning: run {run.id[:12]}, version {version.number} of '{model.name}', was {objection}")

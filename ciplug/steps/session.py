@@ -220,11 +220,12 @@ class Session:
         uri = self.artifact_store or self.store_uri
         return open_files(uri, self.workspace, self.env, limit=self.artifact_limit)
 
-    def files_at(self, name: str, *, chosen_here: bool = False) -> Files:
+    def files_at(self, name: str, *, chosen_here: bool = False, keep: bool = False) -> Files:
         """The place for files that a record names.
 
         Args:
             chosen_here: whether a command on this machine has chosen it, such as for what waits in the spool.
+            keep: keep a copy on this machine of what is fetched from a bucket, for later and offline.
 
         Raises ConfigError, also for a repository on a host that only the record names.
         """
@@ -245,6 +246,7 @@ class Session:
             may_fold=self.context.trusted,
             named_by_user=uri is not None,
             offline=self.offline,
+            keep=keep,
         )
 
     @property
