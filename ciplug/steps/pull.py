@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ciplug.errors import BrokenLog, Cause, PromotionRefused, Refusal, StoreError, UsageError, listed
+from ciplug.errors import BrokenLog, Cause, NotFound, PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
 from ciplug.records.canonical import digest
 from ciplug.records.keys import RunKey, log_of, model_of, parse_entry
@@ -100,7 +100,11 @@ def pull(
                 f"warning: version {version.number} of '{model.name}' was yanked: {clean(version.yanked, 200)}"
             )
     else:
-        version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
+        try:
+            version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
+        except NotFound as missing:
+            # It may be there by events that do not count.
+            raise NotFound(missing.message, hint=notes[0] if model.unsigned else missing.hint) from None
         if version.yanked is not None:
             raise yanked(model.name, version)
         check_standing(session, model, version)

@@ -147,6 +147,18 @@ class Session:
         )
 
     @property
+    def repository(self) -> str:
+        """The repository in which the signatures of this job count: as the policy names it, else its store's place."""
+        return self.config.repository or self.place_of_store
+
+    @property
+    def place_of_store(self) -> str:
+        """The place of the store, the same for every address at which it is reached: host and path."""
+        from ciplug.steps.place_names import place_name
+
+        return place_name(self.store.address)
+
+    @property
     def store_name(self) -> str:
         """The store as a person knows it."""
         return store_name(self.store)
@@ -383,12 +395,15 @@ def _with_places_of(
 ) -> config.Config:
     """The settings of a pull request, with the stores of its target branch: a change of them counts once it is merged.
 
-    Whoever opens a pull request must not choose where the runs of the project are read from, and its tokens sent to.
+    Whoever opens a pull request must not choose where the runs of the project are read from, and its tokens sent to,
+    nor for which repository a job with a key signs.
 
     Args:
         asked: the stores that this command names itself.
     """
     names = [name for name, given in zip(("store", "artifact_store"), explicit, strict=True) if not given]
+    if env.get("CIPLUG_SIGNING_KEY"):
+        names.append("repository")
     if not any(getattr(own, name) for name in names):
         return own
     from ciplug.git.branch_files import tree_of_branch
