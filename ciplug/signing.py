@@ -1,18 +1,22 @@
 """Signatures of ssh keys, made and verified by `ssh-keygen -Y`, which is wherever git is.
 
-A key signs for one namespace only, so that a signature of a commit is never one of a run.
+A signature is of one namespace, which names what it is for and the repository: a signature of a commit is never one of
+a run, and what is signed for one repository says nothing in another one.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
+import struct
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ciplug.errors import ConfigError
 
@@ -23,19 +27,60 @@ _PRINCIPAL = "ciplug"
 _MOST = 16_384
 """Bytes of a signature: one of a 16,384-bit RSA key has less than half."""
 _KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+) ([A-Za-z0-9+/]+={0,2})(?: .*)?")
+_ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\s([A-Za-z0-9+/=\s]+)-----END SSH SIGNATURE-----\s*")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]+")
+
+
+class Claim(NamedTuple):
+    """What a signature says of itself, which is not verified."""
+
+    key: bytes
+    """The public key, as ssh encodes it."""
+    namespace: str
+
+
+def namespace_for(repository: str) -> str:
+    """The namespace of what counts in a repository; `repository` may be empty."""
+    return f"{NAMESPACE}:{repository}" if repository else NAMESPACE
+
+
+def claim_of(signature: str) -> Claim | None:
+    """What a signature says of itself; None for what is not the signature of an ssh key. No process is started."""
+    match = _ARMOR.fullmatch(signature) if len(signature) <= _MOST else None
+    if match is None:
+        return None
+    try:
+        blob = base64.b64decode("".join(match[1].split()), validate=True)
+        magic, _, key_size = struct.unpack_from(">6sII", blob)
+        key, rest = blob[14 : 14 + key_size], blob[14 + key_size :]
+        (size,) = struct.unpack_from(">I", rest)
+        return Claim(key, rest[4 : 4 + size].decode()) if magic == b"SSHSIG" else None
+    except (ValueError, struct.error):
+        return None
 
 
 def fingerprint(public_key: str) -> str:
     """SHA256:… of a public key, as ssh prints it. Raises ValueError for what is not the line of a public key."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(_encoded(public_key)).digest()).decode().rstrip("=")
+
+
+def _encoded(public_key: str) -> bytes:
     match = _KEY.fullmatch(public_key.strip())
     if match is None:
         raise ValueError("not a public key of ssh, like ssh-ed25519 AAAA…")
     try:
-        blob = base64.b64decode(match[2], validate=True)
+        return base64.b64decode(match[2], validate=True)
     except ValueError:
         raise ValueError("not a public key of ssh: it is cut off or damaged") from None
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def claimed_signer(claim: Claim, signers: Mapping[str, str]) -> str | None:
+    """The name of the signer whose key a signature names; None for the key of nobody among them."""
+    for name, public_key in sorted(signers.items()):
+        with contextlib.suppress(ValueError):
+            if _encoded(public_key) == claim.key:
+                return name
+    return None
 
 
 def sign(data: bytes, env: Mapping[str, str], namespace: str = NAMESPACE) -> str | None:
@@ -97,11 +142,14 @@ def signer_of(data: bytes, signature: str, signers: Mapping[str, str], namespace
     Args:
         signers: name → public key.
     """
-    if not signers or not 0 < len(signature) <= _MOST or not signature.isascii():
+    claim = claim_of(signature)
+    # What names another key or namespace cannot hold, and anybody may push thousands of them: no process is started.
+    if claim is None or claim.namespace != namespace or claimed_signer(claim, signers) is None:
         return None
     with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
         allowed, made = Path(folder) / "allowed", Path(folder) / "signature"
-        allowed.write_text("".join(f'{_PRINCIPAL} namespaces="{namespace}" {_line(key)}\n' for key in signers.values()))
+        # No namespaces= here, in which a comma or a star has a meaning: -n is compared as it is.
+        allowed.write_text("".join(f"{_PRINCIPAL} {_line(key)}\n" for key in signers.values()))
         made.write_text(signature)
         done = _run(
             ["-Y", "verify", "-f", str(allowed), "-I", _PRINCIPAL, "-n", namespace, "-s", str(made)],

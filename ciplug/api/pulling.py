@@ -38,7 +38,7 @@ def pull(
         name: MODEL@STAGE, MODEL@ALIAS, MODEL@vN, or a models:/ URI.
         locked: fetch exactly what the lock file says.
         lock: the lock file, which is written otherwise.
-        offline: read the git store as this clone fetched it last.
+        offline: read the store as this clone read it last.
         force: overwrite files that differ.
         store: the store, in place of the configured one.
     """

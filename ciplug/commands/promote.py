@@ -26,12 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_deployment(parser)
     parser.add_argument("--release", action="store_true", help="publish a release MODEL@vN on the forge")
+    parser.add_argument(
+        "--linked-artifacts", action="store_true", help="list the files of the version as linked artifacts on GitHub"
+    )
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    followers = followers_of(session, deployment=args.deployment, release=args.release)
+    followers = followers_of(
+        session, deployment=args.deployment, release=args.release, linked_artifacts=args.linked_artifacts
+    )
     request = PromotionRequest(args.model, args.to, run=args.run, version=args.version, reason=args.reason)
     promotion = promote(session, request)
     tell_promotion(promotion)

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a place of files to trust, if only the record of the run names its host",
     )
     parser.add_argument(
-        "--offline", action="store_true", help="read the git store as this clone fetched it last, without the network"
+        "--offline", action="store_true", help="read the store as this clone read it last, without the network"
     )
 
 

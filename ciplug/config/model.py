@@ -117,6 +117,9 @@ class Config(Section):
     """Names of parameters, tags and options whose values are masked in records; `*` stands for any characters."""
     signers: Mapping[str, str] = key(kinds.Scalar(values.signers, values.SIGNERS_FORM), {}, nullable=False)
     """Name → public ssh key of those whose signature makes runs, verdicts and events of the registry count."""
+    repository: str | None = key(kinds.Scalar(values.repository, values.REPOSITORY_FORM))
+    """The name of this repository in signatures, which no other repository with the same signers has: what is signed
+    for one counts in no other. Default: host and path of the store."""
     mirror_tags: bool = key(kinds.FLAG, False)
     """Tags in the repository of the code mirror the registry, as GTO reads them. Only with the store `git:`."""
     keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
@@ -196,6 +199,7 @@ WHOLE_FILE = (
     "artifact_limit",
     "redact",
     "signers",
+    "repository",
     "mirror_tags",
     "keep",
     "models",

@@ -251,3 +251,15 @@ def signers(value: Any) -> dict[str, str]:
         if not _PUBLIC_KEY.fullmatch(public.strip()):
             raise ValueError(f"the key of '{name}' is not a public key of ssh, like ssh-ed25519 AAAA…")
     return {str(name): public.strip() for name, public in value.items()}
+
+
+_REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9._/:@+~-]{0,199}"
+REPOSITORY_FORM: dict[str, Any] = {"type": "string", "pattern": f"^{_REPOSITORY}$"}
+
+
+def repository(value: Any) -> str:
+    """The name of a repository in signatures."""
+    name = text(value)
+    if not re.fullmatch(_REPOSITORY, name):
+        raise ValueError("a name such as github.com/acme/wine is expected: letters, digits, and . _ / : @ + ~ -")
+    return name

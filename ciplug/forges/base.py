@@ -37,6 +37,16 @@ class OpenPullRequest(NamedTuple):
     """The branch that it is to go into."""
 
 
+class StoredFile(NamedTuple):
+    """A file of a model version."""
+
+    model: str
+    version: str
+    path: str
+    digest: str
+    """sha256:<hex>."""
+
+
 class Forge(Protocol):
     """Takes the comment on a pull request and the status of a commit.
 
@@ -87,6 +97,10 @@ class Forge(Protocol):
 
         One that exists stays as it is.
         """
+        ...
+
+    def link_artifacts(self, files: Collection[StoredFile]) -> None:
+        """Say that these files are stored by this repository, for the forge's list of an organization's artifacts."""
         ...
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import Account, State
+    from ciplug.forges.base import Account, State, StoredFile
 
 _HINT = "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write"
 _STATES = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}
@@ -120,6 +120,9 @@ class Bitbucket:
 
     def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
         raise ForgeError("Bitbucket has no releases")
+
+    def link_artifacts(self, files: Collection[StoredFile]) -> None:
+        raise ForgeError("Bitbucket has no list of linked artifacts")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Bitbucket does not tell a job who has let it run."""

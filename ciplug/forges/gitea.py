@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import Account, State
+    from ciplug.forges.base import Account, State, StoredFile
 
 _HINT = (
     "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "
@@ -129,6 +129,9 @@ class Gitea:
                 made = {"tag_name": tag, "target_commitish": commit, "name": cut(title, 200), "body": body}
                 found = self._api.send("POST", f"{self._path}/releases", made).json()
             return str(found["html_url"])
+
+    def link_artifacts(self, files: Collection[StoredFile]) -> None:
+        raise ForgeError("Gitea has no list of linked artifacts")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Gitea has no environments that somebody approves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, token_in
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import State
+    from ciplug.forges.base import State, StoredFile
 
 _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _DEPLOYMENTS = "give the job `permissions: deployments: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _RELEASES = "give the job `permissions: contents: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_LINKED = "only organizations have them; give the job `permissions: {contents: write, artifact-metadata: write}`"
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
@@ -156,6 +158,26 @@ class GitHub:
                 tag, cut(title, 200), cut(body, self.comment_limit), target_commitish=commit
             )
             return str(made.html_url)
+
+    def link_artifacts(self, files: Collection[StoredFile]) -> None:
+        """As storage records: https://docs.github.com/rest/orgs/artifact-metadata."""
+        owner, _, repository = self._place.repository.partition("/")
+        with self._errors(f"link artifacts with {owner}", _LINKED):
+            page = self._open()
+            for file in files:
+                page.requester.requestJsonAndCheck(
+                    "POST",
+                    f"/orgs/{quote(owner)}/artifacts/metadata/storage-record",
+                    input={
+                        "name": cut(f"{file.model}/{file.path}", 256),
+                        "version": file.version,
+                        "digest": file.digest,
+                        "registry_url": page.html_url,
+                        "repository": repository,
+                        "path": file.path,
+                        "github_repository": repository,
+                    },
+                )
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         run = re.search(r"/actions/runs/(\d+)", run_url or "")

@@ -6,7 +6,7 @@ import re
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import ForgeKind
+from ciplug.errors import ForgeError, ForgeKind
 from ciplug.forges.address import address_in, below, token_in
 from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, refusal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gitlab import Gitlab
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import State
+    from ciplug.forges.base import State, StoredFile
 
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"
@@ -166,6 +166,9 @@ class GitLab:
                 made = {"tag_name": tag, "ref": commit, "name": cut(title, 200), "description": body}
                 release = project.releases.create(made)
             return str((release.attributes.get("_links") or {}).get("self") or tag)
+
+    def link_artifacts(self, files: Collection[StoredFile]) -> None:
+        raise ForgeError("GitLab has no list of linked artifacts")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """GitLab knows the environment of a job instead."""

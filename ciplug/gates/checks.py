@@ -47,6 +47,8 @@ class Check:
     interval: Interval | None = None
     lost: int = 0
     """Examples of the baseline that the candidate lacks."""
+    unknown: int = 0
+    """Examples whose answer is not known on a side, those among them."""
     traded: Traded | None = None
     """Beside an interval: what the trade-off of the gate makes of it."""
 
@@ -178,6 +180,6 @@ def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
         return check.traded.advice or reasons.TRADE_OFF_OPEN
     if decide(interval) == "FAIL":
         return reasons.chance_among_many(interval.unit)
-    if check.lost:
-        return reasons.lost_rows(check.lost)
+    if check.unknown:
+        return reasons.unknown_answers(check.unknown, check.lost)
     return reasons.settled_by(interval.unit, more_needed(interval), detectable(interval) + interval.rule.allowed)

@@ -257,9 +257,12 @@ def chance_among_many(unit: Unit) -> str:
     return f"{lead}: more {_UNITS[unit]} would tell"
 
 
-def lost_rows(count: int) -> str:
-    """Advise on a comparison that depends on examples which the candidate lacks."""
-    return f"evaluate the {counted(count, 'example')} of the baseline that the run lacks"
+def unknown_answers(count: int, lost: int) -> str:
+    """Advise on a comparison that depends on answers that nobody knows; `lost`: those that the candidate lacks."""
+    if count == lost:
+        return f"evaluate the {counted(count, 'example')} of the baseline that the run lacks"
+    has = "has" if count == 1 else "have"
+    return f"give each example of the evaluation set one answer: {counted(count, 'example')} {has} none that is known"
 
 
 def fell(fall: Fall, commit: str | None, runs: int) -> str:

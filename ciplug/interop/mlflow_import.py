@@ -242,7 +242,8 @@ class _Import:
         """Write what waits: the files first, so that no record names bytes that are not there."""
         if self._objects:
             self._done.files += self._artifacts.send()
-            trusted = self._session.context.trusted
-            self._session.store.add(signed(self._session.env, self._objects, trusted=trusted))
+            session = self._session
+            trusted = session.context.trusted
+            session.store.add(signed(session.env, self._objects, trusted=trusted, repository=session.repository))
         self._done.new += self._runs
         self._objects, self._runs, self._bytes = {}, 0, 0

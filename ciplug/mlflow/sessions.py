@@ -473,7 +473,8 @@ def _seal_claimed(entry: RunWriter, status: Status) -> None:
         )
         run = masks_of(job.env, entry).run(run)
         objects = objects_of(run, logged.series, problems, texts=logged.texts)
-        entry.seal(job.spooled_for, signed(job.env, objects, trusted=run.provenance.context.trusted))
+        trusted = run.provenance.context.trusted
+        entry.seal(job.spooled_for, signed(job.env, objects, trusted=trusted, repository=job.repository))
     if problems:
         console.tell(list(map(problem_note, problems)))
 

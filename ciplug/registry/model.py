@@ -99,6 +99,9 @@ class Model:
     """When the model was created, or its first version registered."""
     updated: str = ""
     """When its last event was made."""
+    clock: int = 0
+    """When its last event was made, in seconds since 1970, and later than every event before it: clocks of writers
+    differ, and two events may have the same second."""
     hidden: bool = False
     """Whether it was deleted."""
     moved_to: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from ciplug.errors import RecordError
@@ -26,6 +27,9 @@ class Renaming(NamedTuple):
     pending: bool = False
     """Whether its log may still confirm it: its next event is not written."""
 
+
+_LAST_SECOND = 253402300799
+"""The last of the year 9999, after which many readers of git fail."""
 
 Origin = Callable[[str, MovedFrom], Renaming]
 """Looks a renaming up, given the name of this model and what its event says."""
@@ -73,7 +77,15 @@ def after(model: Model, event: RegistryEvent, *, counts: bool = True, origin: Or
     number = getattr(payload, "version", None)
     if isinstance(number, int):
         model = model.changed(number, updated=event.created)
-    return replace(model, updated=event.created)
+    return replace(model, updated=event.created, clock=_next_second(model.clock, event.created))
+
+
+def _next_second(clock: int, created: str) -> int:
+    try:
+        seconds = int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())
+    except ValueError:
+        seconds = 0
+    return max(seconds, min(clock + 1, _LAST_SECOND))
 
 
 def _registers(event: RegistryEvent) -> int:

@@ -37,9 +37,11 @@ class State(NamedTuple):
     """The events after it, verified; the first of them names it."""
 
 
-def key_of(signers: Mapping[str, str]) -> str:
-    """A text that changes with the signers of a policy, name → key: they decide which events count."""
-    return digest(dumps(dict(signers)))
+def key_of(signers: Mapping[str, str], repository: str = "") -> str:
+    """A text that changes with what decides which events count: the signers of a policy, name → key, and what they
+    sign for.
+    """
+    return digest(dumps([dict(signers), repository] if repository else dict(signers)))
 
 
 def is_due(model: Model, head: Head | None) -> bool:

@@ -24,6 +24,8 @@ class Tag(NamedTuple):
 
     name: str
     commit: str
+    seconds: int
+    """When its event was made, since 1970; GTO orders tags by it."""
 
 
 def can_be_mirrored(name: str) -> bool:
@@ -46,9 +48,9 @@ def tags_of(before: Model, now: Model, seq: int) -> Iterator[Tag]:
     numbers = {version.number for version in before.versions}
     for version in now.versions:
         if version.number not in numbers and version.commit:
-            yield Tag(f"{now.name}@v{version.number}", version.commit)
+            yield Tag(f"{now.name}@v{version.number}", version.commit, now.clock)
             if _is_first(now, version):
-                yield Tag(f"{now.name}@v{version.number}.0.0", version.commit)
+                yield Tag(f"{now.name}@v{version.number}.0.0", version.commit, now.clock)
     for stage in dict.fromkeys((*before.stages, *now.stages)):
         if can_be_mirrored(stage):
             yield from _of_stage(before, now, stage, seq)
@@ -60,10 +62,10 @@ def _of_stage(before: Model, now: Model, stage: str, seq: int) -> Iterator[Tag]:
         return
     name = f"{now.name}#{stage.lower()}"
     if holder and holder.commit and _is_first(now, holder):
-        yield Tag(f"{name}#{seq}", holder.commit)
+        yield Tag(f"{name}#{seq}", holder.commit, now.clock)
     # GTO would show it again as soon as the version that came has left.
     if was and was.commit and _is_first(before, was):
-        yield Tag(f"{name}!#{seq}", was.commit)
+        yield Tag(f"{name}!#{seq}", was.commit, now.clock)
 
 
 def _is_first(model: Model, version: Version) -> bool:

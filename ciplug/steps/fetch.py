@@ -59,6 +59,7 @@ def fetch(
     paths: Sequence[str] = (),
     *,
     force: bool = False,
+    keep: bool = False,
     progress: Progress = silent,
 ) -> Fetched:
     """Write artifacts of a run below `folder`, each completely and verified, or not at all.
@@ -66,6 +67,7 @@ def fetch(
     Args:
         paths: artifacts, folders above them, or files in them; none: everything.
         force: overwrite files that differ.
+        keep: keep a copy on this machine of what comes from a bucket, for later and offline.
 
     Raises NotFound for a path that the run does not have, and where the bytes of none were kept; UsageError for a file
     that differs, and a folder that may not be written; RecordError and StoreError for what cannot be trusted or had.
@@ -75,13 +77,15 @@ def fetch(
     artifacts, digest_only = _choose(run, paths)
     placing.make_folder(folder)
     with placing.coming(folder) as coming:
-        items = _items(session, artifacts, paths, coming)
+        items = _items(session, artifacts, paths, coming, keep)
         missing = _missing(folder, items, force=force)
         if missing:
             complete = len(missing) == len(items) and (not paths or all(a.path in paths for a in artifacts))
             size = sum(artifact.size for artifact in artifacts) if complete else None
             with progress(len({item.digest for item in missing}), size) as tell:
-                _bring(session, [(item.artifact, item.digest, item.artifact.size) for item in missing], coming, tell)
+                _bring(
+                    session, [(item.artifact, item.digest, item.artifact.size) for item in missing], coming, tell, keep
+                )
             placing.place(folder, {item.parts: item.digest for item in missing}, coming)
     return Fetched(tuple(folder.joinpath(*item.parts) for item in items), len(missing), tuple(digest_only))
 
@@ -123,10 +127,10 @@ def _listed(names: Iterable[str]) -> str:
     return f"it has: {listed([clean(name, 200) for name in names], most=_NAMED_MOST)}"
 
 
-def _items(session: Session, artifacts: Sequence[File], paths: Sequence[str], coming: Path) -> list[_Item]:
+def _items(session: Session, artifacts: Sequence[File], paths: Sequence[str], coming: Path, keep: bool) -> list[_Item]:
     """The files to write. Of each folder, the list of its files is fetched first."""
     folders = [artifact for artifact in artifacts if artifact.kind == "folder"]
-    _bring(session, [(a, a.digest, MANIFEST_MOST) for a in folders], coming, lambda _: None)
+    _bring(session, [(a, a.digest, MANIFEST_MOST) for a in folders], coming, lambda _: None, keep)
     items: list[_Item] = []
     for artifact in artifacts:
         if artifact.kind == "folder":
@@ -181,7 +185,7 @@ def _missing(folder: Path, items: Sequence[_Item], *, force: bool) -> list[_Item
     return missing
 
 
-def _bring(session: Session, files: Iterable[tuple[File, str, int]], coming: Path, tell: Tell) -> None:
+def _bring(session: Session, files: Iterable[tuple[File, str, int]], coming: Path, tell: Tell, keep: bool) -> None:
     """Fetch files of (artifact, digest, most bytes) into `coming`; those of one place in one request."""
     by_place: dict[str, dict[str, int]] = {}
     for artifact, digest, most in files:
@@ -193,4 +197,4 @@ def _bring(session: Session, files: Iterable[tuple[File, str, int]], coming: Pat
 
             get_address(artifact.path, session.env, digest, coming, tell, most)
     for place, sizes in by_place.items():
-        session.files_at(place).get(sizes, coming, tell, max(sizes.values()))
+        session.files_at(place, keep=keep).get(sizes, coming, tell, max(sizes.values()))

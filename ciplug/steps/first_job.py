@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ciplug.console import Listener
 
 
+REPOSITORY = "repository"
+"""The fact that names the repository in which a run's signature counts."""
+
+
 @dataclass(frozen=True)
 class Job:
     """The facts about an open run's first job: enough to record the run from any process."""
@@ -25,6 +29,7 @@ class Job:
     env: Mapping[str, str]
     spooled_for: str
     destination: Destination | None
+    repository: str = ""
     listener: Listener = field(default_factory=Nobody)
 
 
@@ -41,4 +46,5 @@ def job_of(entry: RunWriter) -> Job:
         env=os.environ,
         spooled_for=facts["store"],
         destination=Destination(**to) if to else None,
+        repository=str(facts.get(REPOSITORY) or ""),
     )

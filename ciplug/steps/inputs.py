@@ -96,6 +96,11 @@ class Surroundings(Protocol):
         ...
 
     @property
+    def repository(self) -> str:
+        """The repository in which its signatures count."""
+        ...
+
+    @property
     def listener(self) -> Listener:
         """Who hears of the progress of long steps."""
         ...

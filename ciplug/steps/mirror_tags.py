@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +77,7 @@ def _tag(model: str, tag: Tag, event: RegistryEvent, content: str) -> NewTag:
         content: the digest of the event, which the tag witnesses.
     """
     text = f"event {event.seq} of {model}\n\nA mirror of ciplug's registry, which decides.\n\nCiplug-Event: {content}"
-    return NewTag(tag.name, tag.commit, text, _seconds(event.created))
+    return NewTag(tag.name, tag.commit, text, tag.seconds)
 
 
 def make_tags(session: Session, model: str, tags: Sequence[NewTag]) -> list[NewTag]:
@@ -98,13 +97,6 @@ def make_tags(session: Session, model: str, tags: Sequence[NewTag]) -> list[NewT
         for tag in tags
         if tag.commit not in lacking
     ]
-
-
-def _seconds(created: str) -> int:
-    try:
-        return int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())
-    except ValueError:
-        return 0
 
 
 def is_mirrored(session: Session) -> bool:

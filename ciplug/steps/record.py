@@ -27,6 +27,7 @@ from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
+from ciplug.steps.first_job import REPOSITORY
 from ciplug.steps.inputs import Inputs, Surroundings
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.read_artifacts import read_artifacts, read_datasets
@@ -256,6 +257,7 @@ def facts_of(
         "cwd": str(job.cwd.absolute()),
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
+        REPOSITORY: job.repository,
         DIRTY: dict(dirty or {}),
     }
 
@@ -323,7 +325,7 @@ def finish(
         reported = [*problems, *own.problems, *(input_problems if complete else [])]
         series = masks.names(values.series, "metric")
         objects = objects_of(run, series, reported, values.examples, logged.texts)
-        objects = signed(job.env, objects, trusted=run.provenance.context.trusted)
+        objects = signed(job.env, objects, trusted=run.provenance.context.trusted, repository=job.repository)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
         return Recorded(run, sealed, tuple(reported), tuple(notes))
 

@@ -118,7 +118,7 @@ def _signed(session: Session, objects: Mapping[str, bytes], commits: Collection[
     runs = {run for run in parse_runs(objects) if run.commit in commits}
     prefixes = tuple(prefix for run in runs for prefix in run.everything)
     about = {key: data for key, data in objects.items() if key.startswith(prefixes) and not is_verdict(key)}
-    return {**objects, **signed(session.env, about, trusted=True)}
+    return {**objects, **signed(session.env, about, trusted=True, repository=session.repository)}
 
 
 def _add(session: Session, item: Bundle, commits: Collection[str | None]) -> StoreError | None:

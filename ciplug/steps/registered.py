@@ -27,14 +27,15 @@ def is_signed(session: Session) -> IsSigned | None:
 def snapshots_of(session: Session) -> Snapshots:
     """The states that this clone keeps, folded with the signers of the policy in force."""
     store = session.store.address
-    key = hashlib.sha256(dumps([FORMAT, __version__, store, dict(signers_of(session).keys)])).hexdigest()
+    key = hashlib.sha256(dumps([FORMAT, __version__, store, signers_key(session)])).hexdigest()
     folder = cache_folder(session.workspace, session.env) / "registry"
     return Snapshots(folder / hashlib.sha256(store.encode()).hexdigest()[:16], key)
 
 
 def signers_key(session: Session) -> str:
     """A text that changes with the signers of the policy in force."""
-    return states.key_of(signers_of(session).keys)
+    signers = signers_of(session)
+    return states.key_of(signers.keys, signers.repository)
 
 
 def read_registry(session: Session, name: str, *, with_times: bool = False) -> Reading:

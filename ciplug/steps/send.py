@@ -30,7 +30,7 @@ def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path |
     """
     entry = session.spool.create(new_id(), {})
     if bundle is None:
-        objects = signed(session.env, objects, trusted=session.context.trusted)
+        objects = signed(session.env, objects, trusted=session.context.trusted, repository=session.repository)
     sealed = entry.seal(session.spooled_for, objects)
     if bundle is None:
         send(session, sealed)

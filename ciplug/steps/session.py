@@ -111,6 +111,8 @@ class Session:
     """Who hears what the steps have to say."""
     offline: bool = False
     """Whether git stores are read as this clone last fetched them, and nothing is contacted for them."""
+    known_signers: tuple[Mapping[str, str], str] | None = None
+    """Name → public key of the signers, and their repository, for settings that name none: from another place."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
 
@@ -145,6 +147,18 @@ class Session:
         return open_store(
             self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles, offline=self.offline
         )
+
+    @property
+    def repository(self) -> str:
+        """The repository in which the signatures of this job count: as the policy names it, else its store's place."""
+        return self.config.repository or self.place_of_store
+
+    @property
+    def place_of_store(self) -> str:
+        """The place of the store, the same for every address at which it is reached: host and path."""
+        from ciplug.steps.place_names import place_name
+
+        return place_name(self.store.address)
 
     @property
     def store_name(self) -> str:
@@ -208,11 +222,12 @@ class Session:
         uri = self.artifact_store or self.store_uri
         return open_files(uri, self.workspace, self.env, limit=self.artifact_limit)
 
-    def files_at(self, name: str, *, chosen_here: bool = False) -> Files:
+    def files_at(self, name: str, *, chosen_here: bool = False, keep: bool = False) -> Files:
         """The place for files that a record names.
 
         Args:
             chosen_here: whether a command on this machine has chosen it, such as for what waits in the spool.
+            keep: keep a copy on this machine of what is fetched from a bucket, for later and offline.
 
         Raises ConfigError, also for a repository on a host that only the record names.
         """
@@ -233,6 +248,7 @@ class Session:
             may_fold=self.context.trusted,
             named_by_user=uri is not None,
             offline=self.offline,
+            keep=keep,
         )
 
     @property
@@ -381,12 +397,15 @@ def _with_places_of(
 ) -> config.Config:
     """The settings of a pull request, with the stores of its target branch: a change of them counts once it is merged.
 
-    Whoever opens a pull request must not choose where the runs of the project are read from, and its tokens sent to.
+    Whoever opens a pull request must not choose where the runs of the project are read from, and its tokens sent to,
+    nor for which repository a job with a key signs.
 
     Args:
         asked: the stores that this command names itself.
     """
     names = [name for name, given in zip(("store", "artifact_store"), explicit, strict=True) if not given]
+    if env.get("CIPLUG_SIGNING_KEY"):
+        names.append("repository")
     if not any(getattr(own, name) for name in names):
         return own
     from ciplug.git.branch_files import tree_of_branch

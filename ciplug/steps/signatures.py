@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ciplug import signing
+from ciplug.console import warning
 from ciplug.errors import CiplugError, RecordError
 from ciplug.records import signature as signatures
 from ciplug.records.canonical import digest, dumps
@@ -18,6 +19,7 @@ from ciplug.records.keys import RunKey, parse_amendments, record_beside, run_key
 from ciplug.records.read import amendment
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
+from ciplug.reports.untrusted import clean
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
 
@@ -35,7 +37,8 @@ def sign_event(session: Session) -> Callable[[RegistryEvent], RegistryEvent] | N
     """What signs an event that has its place in the log; None without a key."""
     if not session.env.get(signing.SIGNING_KEY):
         return None
-    return lambda event: replace(event, signature=signing.sign(unsigned(event), session.env))
+    namespace = signing.namespace_for(session.repository)
+    return lambda event: replace(event, signature=signing.sign(unsigned(event), session.env, namespace))
 
 
 def unsigned(event: RegistryEvent) -> bytes:
@@ -58,6 +61,10 @@ class Signers:
     """The allowed signers of the policy in force: name → public key. Without any, nothing needs a signature."""
 
     keys: Mapping[str, str]
+    repository: str = ""
+    """The repository that signatures must name."""
+    told: Callable[[str], None] = lambda repository: None
+    """Is called with each other repository that a signature of an allowed key names."""
     _verified: dict[tuple[bytes, str], str | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -140,14 +147,51 @@ class Signers:
     def _signer(self, data: bytes, signature: str) -> str | None:
         """Each signature is verified once in the life of a session."""
         if (data, signature) not in self._verified:
-            self._verified[data, signature] = signing.signer_of(data, signature, self.keys)
+            namespace = signing.namespace_for(self.repository)
+            self._verified[data, signature] = signing.signer_of(data, signature, self.keys, namespace)
+            if signature and self._verified[data, signature] is None:
+                self._tell_other(signature, namespace)
         return self._verified[data, signature]
+
+    def _tell_other(self, signature: str, namespace: str) -> None:
+        claim = signing.claim_of(signature)
+        ours, _, other = claim.namespace.partition(":") if claim else ("", "", "")
+        is_elsewhere = claim and claim.namespace != namespace and ours == signing.NAMESPACE
+        if claim and is_elsewhere and signing.claimed_signer(claim, self.keys):
+            self.told(other)
 
 
 def signers_of(session: Session) -> Signers:
     """The allowed signers of the policy that judges: in a pull request, those of its target branch."""
     policies = read_policies(session)
-    return session.remember("signers", lambda: Signers(dict((policies.base or policies.own).signers)))
+
+    def make() -> Signers:
+        settings = policies.base or policies.own
+        keys, repository = settings.signers, settings.repository
+        if not keys and session.known_signers:
+            keys, repository = session.known_signers
+        if not keys:
+            return Signers({})
+        own = repository or session.place_of_store
+        return Signers(dict(keys), own, lambda other: _tell_other(session, own, other))
+
+    return session.remember("signers", make)
+
+
+def _tell_other(session: Session, own: str, other: str) -> None:
+    """Tell once that something here is signed for another repository."""
+
+    def tell() -> None:
+        what = f"for the repository '{clean(other, 200)}'" if other else "for no repository"
+        session.tell(
+            warning(
+                f"something in the store is signed {what}, not for '{own}': it does not count here",
+                "somebody may have copied it; if this is that repository, name it in the committed ciplug.yaml: "
+                "repository: NAME",
+            )
+        )
+
+    session.remember(("signed for", other), tell)
 
 
 def signed_by(session: Session, runs: Runs, run: Run) -> str | None:

@@ -43,7 +43,8 @@ __all__ = [
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
 _TRANSPORTS = ("https", "http", "ssh", "file")
-_OBJECTS = ("file://", "s3://", "gs://", "az://")
+_FOLDER = "file://"
+_OBJECTS = (_FOLDER, "s3://", "gs://", "az://")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def open_store(
     `bundles`.
 
     Args:
-        offline: a git store is read as this clone last fetched it.
+        offline: the store is read as this machine read it last: no network is used, and nothing is written.
 
     Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
     when the library for it is not installed.
@@ -99,8 +100,12 @@ def open_store(
             from ciplug.stores.bucket.opening import open_bucket
             from ciplug.stores.bucket.store import ObjectStore
 
-            bucket = open_bucket(uri, env)
-            return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
+            bucket, cache = open_bucket(uri, env), cache_folder(workspace, env) / "objects"
+            if not uri.startswith(_FOLDER):
+                from ciplug.stores.bucket.remembered import RememberedBucket
+
+                bucket = RememberedBucket(bucket, cache / "read", offline=offline)
+            return ObjectStore(bucket, uri=uri, cache=cache, may_fold=may_fold and not offline)
         if is_archived(uri) and bundles is not None:
             from ciplug.stores.jenkins.place import place_of
             from ciplug.stores.jenkins.store import JenkinsStore
@@ -192,6 +197,7 @@ def open_files(
     may_fold: bool = True,
     named_by_user: bool = True,
     offline: bool = False,
+    keep: bool = False,
 ) -> Files:
     """The place for files that a URI names: a git store as `open_store` knows it, an object store, or a folder.
 
@@ -199,7 +205,8 @@ def open_files(
         name: what records call it; default: the URI, without credentials.
         limit: bytes of the largest file that goes to git; object stores take any.
         named_by_user: False where a record names it, which anybody may have written: no token of ours is sent there.
-        offline: of a git store, only what this clone has fetched before is there.
+        offline: only what this machine has fetched before is there: of a git store in any way, of a bucket by `keep`.
+        keep: keep a copy of each file that is fetched from a bucket, for later and offline.
 
     Nothing is contacted yet. Raises ConfigError for a URI of another kind, and StoreError where the library for it is
     not installed.
@@ -227,7 +234,12 @@ def open_files(
     from ciplug.stores.bucket.files import ObjectFiles
     from ciplug.stores.bucket.opening import open_bucket
 
-    return ObjectFiles(open_bucket(uri, env), named)
+    files = ObjectFiles(open_bucket(uri, env), named)
+    if uri.startswith(_FOLDER) or not (offline or keep):
+        return files
+    from ciplug.stores.bucket.local_copies import LocalCopies
+
+    return LocalCopies(files, cache_folder(workspace, env) / "files", offline=offline)
 
 
 def reached_by(address: str, env: Mapping[str, str]) -> str | None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from ciplug.records.canonical import digest, dumps
-from ciplug.signing import SIGNING_KEY, fingerprint, sign, signer_of
+from ciplug.signing import SIGNING_KEY, fingerprint, namespace_for, sign, signer_of
+from ciplug.steps.place_names import place_name
 from tests.attacks.attacker import BRANCH, KEEP, as_files, entries_of, objects_of, run_of, takeover
 from tests.attacks.conftest import Scene
+from tests.project import Project, git
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,6 +39,11 @@ def make_key(folder: Path, name: str, kind: str = "ed25519") -> Key:
     file = folder / name
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", str(file)], check=True)
     return Key(file.read_text(), file.with_suffix(".pub").read_text().strip())
+
+
+def place_of(scene: Scene) -> str:
+    """The name of the repository in signatures, where the policy names none."""
+    return place_name(scene.attacker.url)
 
 
 @pytest.fixture
@@ -67,6 +74,10 @@ def test_signatures_of_ssh_keys(tmp_path: Path, key: Key) -> None:
         assert signer_of(b"data", text, signers) == name
         assert signer_of(b"other data", text, signers) is None
         assert signer_of(b"data", text.replace("U1NI", "U1NJ"), signers) is None
+        here = sign(b"data", one.env, namespace_for("github.com/acme/wine")) or ""
+        assert signer_of(b"data", here, signers, namespace_for("github.com/acme/wine")) == name
+        for elsewhere in ("github.com/acme/*", "github.com/acme/wine2", ""):
+            assert signer_of(b"data", here, signers, namespace_for(elsewhere)) is None
         assert fingerprint(one.public).startswith("SHA256:")
     text = sign(b"data", {SIGNING_KEY: str(tmp_path / "ci")}) or ""
     assert signer_of(b"data", text, {"other": other.public}) is None
@@ -124,13 +135,50 @@ def test_the_next_promotion_does_not_vouch_for_a_forged_one(signed: Scene, key: 
     assert signed.production(reader) == 3, "numbers of versions are never used twice"
 
 
+@pytest.mark.parametrize("named", ["by its store", "by the policy"])
+def test_what_one_repository_has_signed_counts_in_no_other(signed: Scene, key: Key, named: str) -> None:
+    """Two repositories with one history and one key: whatever the first has signed is pushed to the second."""
+    project = signed.project
+    other = signed.folder / "other.git"
+    git(signed.folder, "clone", "-q", "--mirror", signed.attacker.url, str(other))
+    git(signed.folder, "clone", "-q", str(other), "reader")
+    reader = Project(signed.folder / "reader")
+    if named == "by the policy":
+        file = reader.folder / "ciplug.yaml"
+        file.write_text(file.read_text() + "repository: other\n")
+        reader.commit("name it")
+    shown = reader.ciplug("registry", "show", "wine", code=None)
+    assert "Production" not in shown.stdout
+    assert f"signed for the repository '{place_of(signed)}'" in shown.stderr, shown.stderr
+    refused = reader.ciplug("pull", "wine@production", "--to", "there", code=2).stderr
+    assert "have no signature of an allowed signer" in refused, refused
+    run = project.json("runs", "list", "--json")[0]["id"]
+    refused = reader.ciplug("promote", "wine", "--to", "staging", "--run", run, env=key.env, code=1).stderr
+    assert place_of(signed) in refused, refused
+    assert "signed by: nobody who is allowed to" in reader.ciplug("runs", "show", run).stdout
+
+
+def test_a_repository_that_moved_keeps_what_was_signed(signed: Scene, key: Key) -> None:
+    """A mirror, or another name of the host: the policy names the repository as it was."""
+    other = signed.folder / "other.git"
+    git(signed.folder, "clone", "-q", "--mirror", signed.attacker.url, str(other))
+    git(signed.folder, "clone", "-q", str(other), "reader")
+    reader = Project(signed.folder / "reader")
+    file = reader.folder / "ciplug.yaml"
+    file.write_text(file.read_text() + f"repository: {place_of(signed)}\n")
+    assert signed.production(reader) == 1
+    run = signed.project.json("runs", "list", "--json")[0]["id"]
+    assert "signed by: ci" in reader.ciplug("runs", "show", run).stdout
+    assert "signed for" not in reader.ciplug("registry", "show", "wine").stderr
+
+
 Forge = Callable[[Scene, Key, dict[str, bytes]], dict[str, bytes]]
 
 
 def by_a_stranger(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
     from ciplug.steps.sign import signed as with_signatures
 
-    return with_signatures(make_key(scene.folder, "mallory").env, objects, trusted=True)
+    return with_signatures(make_key(scene.folder, "mallory").env, objects, trusted=True, repository=place_of(scene))
 
 
 def of_another_run(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
@@ -150,7 +198,7 @@ def damaged(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, byte
 def changed_since(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[str, bytes]:
     from ciplug.steps.sign import signed as with_signatures
 
-    made = with_signatures(key.env, objects, trusted=True)
+    made = with_signatures(key.env, objects, trusted=True, repository=place_of(scene))
     return {name: data.replace(b"0.99", b"0.999") if name.endswith(".json") else data for name, data in made.items()}
 
 
@@ -159,7 +207,8 @@ def with_more_beside(scene: Scene, key: Key, objects: dict[str, bytes]) -> dict[
     from ciplug.steps.sign import signed as with_signatures
 
     (run,) = objects
-    return {**with_signatures(key.env, objects, trusted=True), run.replace(".json", ".examples"): b"x"}
+    made = with_signatures(key.env, objects, trusted=True, repository=place_of(scene))
+    return {**made, run.replace(".json", ".examples"): b"x"}
 
 
 @pytest.mark.slow
@@ -237,7 +286,7 @@ def test_a_pull_request_cannot_name_its_own_signers(signed: Scene, key: Key) -> 
 
     base = signed.attacker.git("ls-remote", signed.attacker.url, "refs/heads/main").split()[0]
     low = objects_of(run_of(base, 666, metrics={"accuracy": 0.5}, started="2027-01-01T00:00:00.000Z"))
-    signed.attacker.write(with_signatures(mallory.env, low, trusted=True))
+    signed.attacker.write(with_signatures(mallory.env, low, trusted=True, repository=place_of(signed)))
     env = {
         "GITHUB_ACTIONS": "true",
         "GITHUB_EVENT_NAME": "pull_request",

@@ -22,7 +22,7 @@ from ciplug.tracking.catalog import Catalog
 from ciplug.tracking.runs import run_objects
 from tests.attacks.attacker import STAMP, objects_of, run_of
 from tests.attacks.conftest import Scene
-from tests.attacks.test_signed import Key, make_key
+from tests.attacks.test_signed import Key, make_key, place_of
 from tests.project import git
 
 pytestmark = [
@@ -129,7 +129,7 @@ def signing(run: Run, key: Key | None, signs: dict[str, str] | None = None, **fi
         **{"run": run.id, "model": run.model, "commit": run.commit, "created": STAMP, **fields}, seq=1, signs=whole
     )
     of, data = amendment_object(made)
-    return with_signatures(key.env if key else {}, {of.key: data}, trusted=True)
+    return with_signatures(key.env if key else {}, {of.key: data}, trusted=True, repository="")
 
 
 def changed(run: Run) -> Run:
@@ -245,7 +245,7 @@ def test_examples_that_were_exchanged_are_not_read(scene: Scene, key: Key, befor
     project = scene.project
     run = run_of(project.head, 55, context={"branch": "main"})
     series = {"accuracy": Series(steps=(0, 1), values=(0.5, 0.9))}
-    genuine = with_signatures(key.env, run_objects(run, series), trusted=True)
+    genuine = with_signatures(key.env, run_objects(run, series), trusted=True, repository=place_of(scene))
     other = run_objects(run, {"accuracy": Series(steps=(0, 1), values=(0.5, 0.1))})[run_key(run).series]
     scene.attacker.write({**genuine, run_key(run).series: other})
     session = open_session(cwd=project.folder)

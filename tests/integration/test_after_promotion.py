@@ -14,6 +14,7 @@ import pytest
 
 from ciplug.errors import ConfigError, ForgeError, NotFound
 from ciplug.forges import Forge, NoForge, open_forge
+from ciplug.forges.base import StoredFile
 from ciplug.git.tags import is_tag_name
 from ciplug.records.provenance import Context
 from ciplug.steps.promotion.after import notify
@@ -184,6 +185,37 @@ def test_a_release_on_gitea(gitea_api: GiteaApi) -> None:
     assert (release["tag_name"], release["target_commitish"]) == ("wine@v3", COMMIT) and url == release["html_url"]
 
 
+# Linked artifacts
+
+
+FILES = [
+    StoredFile("wine", "3", "model/a.bin", f"sha256:{'a' * 64}"),
+    StoredFile("wine", "3", "b", f"sha256:{'b' * 64}"),
+]
+
+
+def test_linked_artifacts_on_github(github_api: GitHubApi) -> None:
+    forge = opened("github_actions", github_api.url, {"GITHUB_TOKEN": "user-token"})
+    forge.link_artifacts(FILES)
+    assert [(one["name"], one["version"], one["digest"]) for one in github_api.storage_records] == [
+        ("wine/model/a.bin", "3", f"sha256:{'a' * 64}"), ("wine/b", "3", f"sha256:{'b' * 64}"),
+    ]  # fmt: skip
+    assert github_api.storage_records[0]["registry_url"] == f"{github_api.origin}/acme/demo"
+    github_api.add_token("reader", "github-actions[bot]", app=True, permissions={"contents": "write"})
+    with pytest.raises(ForgeError, match="link artifacts with acme") as caught:
+        opened("github_actions", github_api.url, {"GITHUB_TOKEN": "reader"}).link_artifacts(FILES)
+    assert "artifact-metadata: write" in (caught.value.hint or "")
+    github_api.of_organization = False
+    with pytest.raises(ForgeError) as of_user:
+        forge.link_artifacts(FILES)
+    assert "only organizations have them" in (of_user.value.hint or "")
+
+
+def test_other_forges_have_no_linked_artifacts(gitlab_api: GitLabApi) -> None:
+    with pytest.raises(ForgeError, match="GitLab has no list of linked artifacts"):
+        opened("gitlab_ci", gitlab_api.api_url, {"CIPLUG_GITLAB_TOKEN": "user-token"}).link_artifacts(FILES)
+
+
 def test_bitbucket_has_no_releases(bitbucket_api: BitbucketApi) -> None:
     env = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": bitbucket_api.url}
     with pytest.raises(ForgeError, match="no releases"):
@@ -261,9 +293,25 @@ def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, rec
     assert outputs["promoted-stage"] == "Staging" and outputs["promoted-commit"] == project.head
     assert receiver.verified(SECRET)[0]["data"]["stage"] == "Staging"
     said = project.ciplug(
-        "promote", "wine", "--to", "production", "--version", "1", "--release", "--deployment", "live", env=env
+        "promote",
+        "wine",
+        "--to",
+        "production",
+        "--version",
+        "1",
+        "--release",
+        "--linked-artifacts",
+        "--deployment",
+        "live",
+        env=env,
     ).stderr
-    assert "release published" in said and "webhook delivered" in said and "to live recorded" in said
+    assert github_api.storage_records[0]["digest"] == f"sha256:{subjects.split()[0]}"
+    assert (
+        "1 artifact linked" in said
+        and "release published" in said
+        and "webhook delivered" in said
+        and "to live recorded" in said
+    )
     assert "| accuracy | 0.85 |" in github_api.releases["wine@v1"]["body"]
     assert [one["data"]["event"] for one in receiver.verified(SECRET)] == [2, 3]
     said = project.ciplug("demote", "wine", "--from", "production", "--reason", "it is slow", env=env).stderr

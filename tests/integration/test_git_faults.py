@@ -3,17 +3,21 @@ wrong is named."""
 
 from __future__ import annotations
 
+import os
 import random
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import time as now
 
 import pytest
 
-from ciplug.errors import StoreError
+from ciplug.errors import GitKind, StoreError
 from ciplug.registry import ledger
+from ciplug.stores.git import dead_locks
 from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, object_id
+from ciplug.stores.git.remote import GitRemote
 from tests.crowd import check, crowd, fsck, persist
 from tests.project import Project, git
 from tests.servers.git_http import Fault, GitServer, Service
@@ -227,6 +231,30 @@ def test_what_a_killed_git_leaves_stops_nobody(tmp_path: Path, place: Place, lef
     place.open().compact()
     assert place.open(cache=cache).read(runs_of(range(2))) == runs_of(range(2))
     register(place.open(cache=cache), "one")
+
+
+def test_a_lock_that_a_killed_push_left_is_removed(
+    tmp_path: Path, place: Place, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a repository of this machine. On a server it is named, and what to do."""
+    project = Project.create(tmp_path / "work")
+    ref, repository = "refs/ciplug/inbox/one", git_server.path("remote")
+    lock = repository / f"{ref}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    server = GitRemote(git_server.url("remote"), cache=tmp_path / "cache", name="x", config=())
+    refusal = server.refused(server.push(project.folder, [f"HEAD:{ref}"]), "allow pushes")
+    assert "one.lock" in refusal.message and "remove the file that ends in .lock" in (refusal.hint or "")
+    monkeypatch.setattr(dead_locks, "DEAD_SECONDS", 0.5)
+    for url in (str(repository), repository.as_uri()):
+        disk = GitRemote(url, cache=tmp_path / "cache", name="x", config=())
+        lock.touch()
+        assert disk.push(project.folder, [f"HEAD:{ref}"]).ok and not lock.exists()
+        lock.touch()
+        os.utime(lock, (now() + 3600,) * 2)
+        assert disk.push(project.folder, [f":{ref}"]).refuses(ref, GitKind.LOCKED), "of unknown age"
+        lock.unlink()
+        (repository / ref).unlink()
 
 
 # Objects of the remote that are not what they were

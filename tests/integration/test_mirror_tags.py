@@ -8,15 +8,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ciplug.errors import Conflict
 from ciplug.records.registry_event import Promote, Register
+from ciplug.records.registry_moves import Demote
 from ciplug.registry.model import Model
 from ciplug.registry.state import after
-from ciplug.registry.tags import can_be_mirrored, every_tag, tags_of
+from ciplug.registry.tags import can_be_mirrored, every_tag, tags_by_event, tags_of
 from ciplug.stores.git.store import GitStore
 from ciplug.stores.git.tags import NewTag
 from tests.project import CONFIG, Project, git
@@ -86,6 +88,25 @@ def test_the_tags_of_events() -> None:
     assert not every_tag("größe", [event(1, Register(version=1, run="a", commit=one), "größe")], {1})
     model = after(Model("wine"), event(1, Register(version=1, run="a")))
     assert not list(tags_of(Model("wine"), model, 1)), "a version without a commit"
+
+
+def test_tags_have_the_order_of_the_events() -> None:
+    """GTO orders them by their seconds: a clock that went back, and events of one second, change nothing."""
+    one = "1" * 40
+    events = [
+        event(1, Register(version=1, run="a", commit=one)),
+        event(2, Promote(version=1, run="a", stage="Staging")),
+        event(3, Promote(version=1, run="a", stage="Production")),
+        event(4, Demote(version=1, stage="Staging", from_stage="Production")),
+        event(5, Promote(version=1, run="a", stage="Production")),
+    ]
+    created = ["2026-01-01T10:00:00Z", "2026-01-01T10:00:00Z", "2026-01-01T07:00:00Z", *["2026-01-01T10:00:09.9Z"] * 2]
+    events = [replace(one, created=when) for one, when in zip(events, created, strict=True)]
+    found = {tag.name: tag.seconds for tag, _ in tags_by_event("wine", events, {one.seq for one in events})}
+    first = found["wine@v1"]
+    assert {tag: seconds - first for tag, seconds in found.items() if "production" in tag} == {
+        "wine#production#3": 2, "wine#production!#4": 9, "wine#production#5": 10,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["a b", "-x", "x-", "a/b", "x.lock", "a..b", "wine\n", "", "größe", "a@{b", "x#y"])

@@ -18,7 +18,8 @@ from ciplug.registry.events import wrap
 from ciplug.steps.promotion import labels, moves
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.pull import Pulled, pull, version_name
-from tests.project import Project
+from tests.project import CONFIG, Project
+from tests.servers.seaweedfs import S3
 from tests.team import STAMP, Team, team_in
 
 
@@ -177,3 +178,37 @@ def test_from_python_and_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "is not the name of a version" in project.ciplug("pull", "main", "--locked", code=2).stderr
     with pytest.raises(UsageError):
         ciplug.pull("main")
+
+
+@pytest.mark.e2e
+def test_from_a_bucket_offline(tmp_path: Path, s3: S3) -> None:
+    """What this machine has read is there without a server: events, evidence, files, and the list of a folder."""
+    project = Project.create(tmp_path / "work", config=f"{CONFIG}store: s3://runs/{tmp_path.name}\n")
+    with (project.folder / "train.py").open("a") as script:
+        script.write(
+            "\nfrom pathlib import Path\nPath('model').mkdir()\n"
+            "for name in ('a.bin', 'b.bin'): Path('model', name).write_bytes(name.encode() * 1000)\n"
+        )
+    project.commit("a folder")
+    project.train("--artifact", "model", env=s3.env)
+    project.ciplug("gate", env=s3.env)
+    project.ciplug("promote", "wine", "--to", "staging", env=s3.env)
+    gone = {**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    unread = project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "z"), "--offline", env=s3.env, code=3)
+    assert "this machine has not read" in unread.stderr and "ask once without --offline" in unread.stderr
+    project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "a"), env=s3.env)
+    for words in (["wine@staging"], ["wine@staging", "--locked"]):
+        to = tmp_path / f"b{len(words)}"
+        project.ciplug("pull", *words, "--to", str(to), "--offline", env=gone)
+        assert (to / "model" / "b.bin").read_bytes() == b"b.bin" * 1000
+    project.ciplug("verify", "wine@staging", env=s3.env)
+    assert project.ciplug("verify", "wine@staging", env=gone).returncode == 0
+    # A copy that was damaged is not used, and is fetched again where there is a network.
+    for file in (project.folder / ".git" / "ciplug" / "files").iterdir():
+        file.write_bytes(b"damaged")
+    damaged = project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "d"), "--offline", env=gone, code=3)
+    assert "it is not what was recorded" in damaged.stderr and not (tmp_path / "d" / "model").exists()
+    project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "d"), env=s3.env)
+    project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "e"), "--offline", env=gone)
+    elsewhere = project.ciplug("pull", "wine@v7", "--to", str(tmp_path / "f"), "--offline", env=gone, code=2)
+    assert "has no version 7" in elsewhere.stderr

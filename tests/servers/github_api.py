@@ -7,6 +7,7 @@ permissions in the words of GitHub's own API: `{"issues": "write", "pull_request
 from __future__ import annotations
 
 import base64
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class GitHubApi(JsonApi):
         super().__init__(prefix=prefix, port=port, latency=latency)
         self.repository = repository
         self.private = private
+        self.of_organization = True
+        """Whether the owner of the repository is one, and no user."""
         self.tokens: dict[str, Token] = {}
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By number of the pull request, oldest first."""
@@ -80,6 +83,8 @@ class GitHubApi(JsonApi):
         """By id, each with its `statuses`."""
         self.releases: dict[str, dict[str, Any]] = {}
         """By tag."""
+        self.storage_records: list[dict[str, Any]] = []
+        """Of the organization that owns the repository, oldest first."""
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
         self.authors: dict[str, str] = {}
@@ -489,6 +494,19 @@ class GitHubApi(JsonApi):
         kept = {key: call.body.get(key) for key in ("tag_name", "name", "body", "target_commitish")}
         self.releases[tag] = {"id": ident, "url": f"{self.url}/releases/{ident}", "html_url": url, **kept}
         return Answer(201, self.releases[tag])
+
+    # -- artifact metadata
+
+    @route("POST", "/orgs/([^/]+)/artifacts/metadata/storage-record")
+    def _create_storage_record(self, call: Call, owner: str) -> Answer:
+        if owner.lower() != self.repository.partition("/")[0].lower() or not self.of_organization:
+            return self.not_found()
+        self._allow(call, "write", "artifact_metadata")
+        required = {"name", "digest", "registry_url"}
+        if required - call.body.keys() or not re.fullmatch("sha256:[0-9a-f]{64}", call.body["digest"]):
+            return Answer(422, {"message": "Invalid request.", "documentation_url": _DOCS})
+        self.storage_records.append(dict(call.body))
+        return Answer(200, {"total_count": 1, "storage_records": [{"id": self.new_id(), **call.body}]})
 
     # -- pull requests
 

@@ -7,7 +7,19 @@ from typing import Any
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import Job, address_in, below, token_in
-from ciplug.forges.base import Account, Forge, Lack, NoForge, OpenPullRequest, Place, Right, State, Token, preferred
+from ciplug.forges.base import (
+    Account,
+    Forge,
+    Lack,
+    NoForge,
+    OpenPullRequest,
+    Place,
+    Right,
+    State,
+    StoredFile,
+    Token,
+    preferred,
+)
 from ciplug.forges.json_api import JsonApi
 from ciplug.forges.sticky import Comment, check_body, upsert
 from ciplug.records.web import Pages
@@ -70,6 +82,9 @@ class Plainforge:
 
     def publish_release(self, tag: str, commit: str, *, title: str, body: str) -> str:
         raise ForgeError("Plainforge has no releases")
+
+    def link_artifacts(self, files: Collection[StoredFile]) -> None:
+        raise ForgeError("Plainforge has no list of linked artifacts")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         return None

@@ -14,7 +14,6 @@ from ciplug.registry.chain import Fault
 from ciplug.steps import placing
 from ciplug.steps.fetch import MANIFEST_MOST
 from ciplug.steps.session import Session
-from ciplug.stores import is_git
 from ciplug.stores.files import hex_of
 
 
@@ -91,8 +90,6 @@ def _place_of(path: str, artifacts: Mapping[str, File]) -> str | None:
 
 
 def _read(session: Session, place: str, digests: set[str], most: int) -> Fault | None:
-    if session.offline and not (is_git(place) or place.startswith("file://")):
-        return Fault.NO_BYTES
     with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
         try:
             session.files_at(place).get(digests, Path(folder), lambda _: None, most)

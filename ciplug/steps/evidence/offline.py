@@ -1,4 +1,4 @@
-"""A session that contacts nothing for a git store: it sees what this clone fetched last."""
+"""A session that contacts nothing: it sees what this clone fetched last."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from dataclasses import replace
 
 from ciplug.errors import CiplugError, StoreError
 from ciplug.steps.session import Session
-from ciplug.stores import is_git
 
 
 def offline(session: Session) -> Session:
-    """The same session, reading a git store from the cache of this clone, and the policy from the checkout."""
+    """The same session, reading the store from the cache of this clone, and the policy from the checkout."""
     return replace(session, offline=True, context=replace(session.context, target_branch=None))
 
 
 def not_here(session: Session, problem: CiplugError) -> CiplugError:
     """The error for what the cache does not have; any other one as it is."""
-    if not isinstance(problem, StoreError) or not session.offline or not is_git(session.store_uri):
+    if not isinstance(problem, StoreError) or not session.offline:
         return problem
     return StoreError(
         f"the cache of this clone lacks something that the chain needs: {problem.message}",

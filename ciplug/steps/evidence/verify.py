@@ -44,6 +44,8 @@ from ciplug.steps.session import Session
 from ciplug.steps.signatures import Signers, judged_runs, signers_of
 from ciplug.tracking.runs import Runs
 
+_NO_ACCESS = (Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -111,7 +113,9 @@ def verify(session: Session, request: Request) -> Chain:
         lacking = problem
     try:
         return _verify(session, request)
-    except RemoteError as unreachable:
+    except StoreError as unreachable:
+        if not isinstance(unreachable, RemoteError) and unreachable.cause not in _NO_ACCESS:
+            raise
         if chain:
             return chain
         raise not_here(here, lacking or unreachable) from None

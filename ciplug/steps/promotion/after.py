@@ -1,4 +1,7 @@
-"""What follows a promotion, which stands whatever comes of it: outputs, a deployment, a release, a webhook."""
+"""What follows a promotion, which stands whatever comes of it.
+
+Outputs, a deployment, a release, linked artifacts, a webhook.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from ciplug.registry.events import payload_of
 from ciplug.steps.evidence.attest import checksums
 from ciplug.steps.evidence.files import files_of
 from ciplug.steps.promotion.deployment import record_deployment
+from ciplug.steps.promotion.linked_artifacts import link_artifacts
 from ciplug.steps.promotion.release import publish_release
 from ciplug.steps.promotion.stage_change import Kind, StageChange
 from ciplug.steps.promotion.webhook import ADDRESS, SECRET, Webhook, send, webhook_of
@@ -35,16 +39,22 @@ class Followers:
     deployment: str | None = None
     """The environment to record a deployment to; empty: named like the stage; None: none is recorded."""
     release: bool = False
+    linked_artifacts: bool = False
     subjects: Path | None = None
     """The file to write the checksums of the version's files to."""
     webhook: Webhook | None = None
 
 
 def followers_of(
-    session: Session, *, deployment: str | None = None, release: bool = False, subjects: Path | None = None
+    session: Session,
+    *,
+    deployment: str | None = None,
+    release: bool = False,
+    linked_artifacts: bool = False,
+    subjects: Path | None = None,
 ) -> Followers:
     """Return who is told. Asked before a promotion: raises ConfigError for a webhook that cannot be used."""
-    return Followers(deployment, release, subjects, webhook_of(session.env))
+    return Followers(deployment, release, linked_artifacts, subjects, webhook_of(session.env))
 
 
 def follow_up(session: Session, change: StageChange, followers: Followers, run: Run | None = None) -> bool:
@@ -61,6 +71,8 @@ def follow_up(session: Session, change: StageChange, followers: Followers, run: 
         done.append(_deploy(session, change, followers.deployment))
     if followers.release:
         done.append(_release(session, change))
+    if followers.linked_artifacts and run:
+        done.append(_link(session, change, run))
     if followers.webhook:
         done.append(_send(session, followers.webhook, change))
     return all(done)
@@ -94,6 +106,16 @@ def _release(session: Session, change: StageChange) -> bool:
         session.tell(Note(f"no release published: {problem.message}", problem.hint, is_urgent=True))
         return False
     session.tell(Note(f"release published: {address}"))
+    return True
+
+
+def _link(session: Session, change: StageChange, run: Run) -> bool:
+    try:
+        count = link_artifacts(session, change, run)
+    except CiplugError as problem:
+        session.tell(Note(f"no artifacts linked: {problem.message}", problem.hint, is_urgent=True))
+        return False
+    session.tell(Note(f"{count} artifact{'s' * (count != 1)} linked with their build"))
     return True
 
 

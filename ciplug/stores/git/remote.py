@@ -23,11 +23,13 @@ from ciplug.git.failures import Failure, read_failure
 from ciplug.git.push import PushResult, push_refs
 from ciplug.git.run import run_git
 from ciplug.stores.git.causes import cause_of
+from ciplug.stores.git.dead_locks import release
 from ciplug.stores.git.objects import LooseObjects
 
 _TRIES = 3
 _LEFTOVER_SECONDS = 24 * 3600
 """No push takes so long."""
+_LOCKED = "if no git process runs there, one was killed: remove the file that ends in .lock"
 _QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
 
 
@@ -121,13 +123,18 @@ class GitRemote:
         """One push; never raises for a refusal."""
         if self._refusal:
             return PushResult(failure=Failure(self._refusal, frozenset({GitKind.PUSH_OFF})))
-        return push_refs(repository, self._url, refspecs, env=self.env, options=options)
+        options = list(options)
+        result = push_refs(repository, self._url, refspecs, env=self.env, options=options)
+        locked = [ref for ref in result.rejected if result.refuses(ref, GitKind.LOCKED)]
+        if locked and release(self._url, locked):
+            return push_refs(repository, self._url, refspecs, env=self.env, options=options)
+        return result
 
     def refused(self, result: PushResult, hint: str) -> RemoteError:
         """The error for a push that was not accepted; `hint` is what helps where a ref was refused."""
         return RemoteError(
             f"{self.address} did not take the push: {result.reason.words}",
-            hint=hint if result.rejected else result.reason.hint,
+            hint=_LOCKED if _is_locked(result) else hint if result.rejected else result.reason.hint,
             cause=cause_of(result.reason),
         )
 
@@ -191,6 +198,11 @@ class GitRemote:
     def unreadable(self, what: str, failure: Failure, hint: str | None = None) -> RemoteError:
         """The error for a fetch that failed."""
         return RemoteError(f"cannot read {what}: {failure.words}", hint=hint, cause=cause_of(failure))
+
+
+def _is_locked(result: PushResult) -> bool:
+    """Whether a lock is the only reason."""
+    return bool(result.rejected) and all(GitKind.LOCKED in reason.kinds for reason in result.rejected.values())
 
 
 def in_the_way(blocking: Sequence[str]) -> StoreError:
