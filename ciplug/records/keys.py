@@ -11,6 +11,7 @@
     <any of these>.sig                           the signature of an object, and of those beside it
     aside/<digest>.json                          an object that could not be read, with the key that it had
     registry/<model>/<seq>.json                  one event of a model's log
+    erased/<seq>.json                            marks of runs that were erased, a log
 
 The commit comes first, so that everything about a commit is found without listing the store; a run without a commit
 has `none` there. `<digest>` is the beginning of the sha256 of the object's bytes.
@@ -18,6 +19,7 @@ has `none` there. `<digest>` is the beginning of the sha256 of the object's byte
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -294,6 +296,21 @@ def is_verdict(key: str) -> bool:
 def verdicts_on(commit: str | None) -> str:
     """Return the prefix of the keys of the verdicts on all runs of a commit."""
     return f"{VERDICTS}/{commit or NO_COMMIT}-"
+
+
+# What was erased
+
+ERASED = "erased"
+"""The log with the marks of erased runs."""
+_ABOUT_A_RUN = re.compile(rf"(?:{RUNS}|{AMENDMENTS}|{VERDICTS})/([^-/]+-[^-./]+)[-.]")
+
+
+def erased_mark(key: str) -> str | None:
+    """Return what stands for the run that a key is about, once it was erased, and says nothing of it; None for another
+    key. An id is random, so nobody finds it by its mark.
+    """
+    match = _ABOUT_A_RUN.match(key)
+    return hashlib.sha256(match[1].encode()).hexdigest()[:32] if match else None
 
 
 # What was set aside

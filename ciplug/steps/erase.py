@@ -17,7 +17,7 @@ from ciplug.registry.events import payload_of
 from ciplug.steps.drop_old_files import drop_files, files_to_drop
 from ciplug.steps.session import Session
 from ciplug.steps.trust import need_trusted
-from ciplug.stores.base import NoLog
+from ciplug.stores.base import Erases, NoLog
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def erase(session: Session, runs: Sequence[RunKey], reason: str) -> Erased:
             hint="withdraw it without --erase; change the secret itself, which counts as known",
         )
     before = set(session.store.notes)
-    count = _remove(session, runs, f"{len(runs)} runs erased: {reason}")
+    count = _remove(session, runs, f"{len(runs)} runs erased: {reason}", for_good=True)
     _forget(session)
     return Erased(count, tuple(note for note in session.store.notes if note not in before))
 
@@ -70,9 +70,10 @@ def check_unregistered(session: Session, runs: Sequence[RunKey], models: Collect
         raise UsageError(held.words, hint=f"see: ciplug registry history '{held.model}'")
 
 
-def _remove(session: Session, runs: Sequence[RunKey], reason: str) -> int:
+def _remove(session: Session, runs: Sequence[RunKey], reason: str, *, for_good: bool = False) -> int:
     store = session.store
-    count = store.drop(store.keys(*(prefix for run in runs for prefix in run.everything)), reason)
+    keys = store.keys(*(prefix for run in runs for prefix in run.everything))
+    count = store.erase(keys, reason) if for_good and isinstance(store, Erases) else store.drop(keys, reason)
     for run in runs:
         for sealed in session.spool.sealed_of(run.id):
             sealed.discard()

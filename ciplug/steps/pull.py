@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ciplug.errors import BrokenLog, Cause, NotFound, PromotionRefused, Refusal, StoreError, UsageError, listed
 from ciplug.records import read
@@ -22,6 +22,7 @@ from ciplug.registry.resolve import VersionName, find_version, parse_version_nam
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
 from ciplug.steps.kept_entries import lost_models
+from ciplug.steps.known_signers import LockedSigners, check_without_signers, locked_signers, with_known_signers
 from ciplug.steps.placing import check_folder
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.version_files import run_of
@@ -87,7 +88,8 @@ def pull(
         locked: fetch exactly what the lock file says, whatever the name means now.
     """
     check_folder(folder)
-    entries = _read(lock)
+    entries, by_store = _read(lock)
+    session = with_known_signers(session, by_store)
     key = f"{name.model}@{name.selector}"
     if not locked:
         _check_whole(session, name)
@@ -108,6 +110,10 @@ def pull(
         if version.yanked is not None:
             raise yanked(model.name, version)
         check_standing(session, model, version)
+        standing = check_without_signers(session, model, version, ledger.head)
+        if standing.refusal:
+            raise standing.refusal
+        notes += standing.notes
     runs = judged_runs(session)
     run = run_of(runs, model.name, version)
     fetched = fetch(session, run, folder, paths, force=force, keep=True, progress=progress)
@@ -126,7 +132,8 @@ def pull(
             event=head.seq,
             head=head.digest,
         )
-        _write(lock, {**entries, key: made})
+        signed = locked_signers(session)
+        _write(lock, {**entries, key: made}, {**by_store, session.place_of_store: signed} if signed else by_store)
     # Such as that the branch was moved back: a clone that has never read this log does not know otherwise.
     return Pulled(model.name, version, run, fetched, (*session.store.notes, *notes))
 
@@ -236,12 +243,15 @@ def _locked_version(session: Session, model: Model, entry: Locked, lock: Path) -
     return replace(version, hidden=False)
 
 
-def _read(lock: Path) -> dict[str, Locked]:
-    """The names of a lock file; none where there is no file. Raises UsageError for a file that is none."""
+def _read(lock: Path) -> tuple[dict[str, Locked], dict[str, LockedSigners]]:
+    """The names of a lock file, and the signers of each store; none where there is no file.
+
+    Raises UsageError for a file that is none.
+    """
     try:
         text = lock.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except (OSError, ValueError) as problem:
         raise UsageError(f"{lock} cannot be read: {problem}") from None
     remedy = "restore it from git, or remove it and pull again without --locked"
@@ -250,6 +260,7 @@ def _read(lock: Path) -> dict[str, Locked]:
         if value["lock"] != _FORMAT:
             raise UsageError(f"{lock} has format {value['lock']!r}, and this ciplug reads {_FORMAT}", hint=remedy)
         locked = {str(name): Locked(**entry) for name, entry in value["models"].items()}
+        by_store = {str(place): LockedSigners(**one) for place, one in value.get("signed", {}).items()}
     except json.JSONDecodeError as problem:
         raise UsageError(f"{lock}:{problem.lineno}: not a lock file: {problem.msg}", hint=remedy) from None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -260,11 +271,17 @@ def _read(lock: Path) -> dict[str, Locked]:
             type(one.version) is int and type(one.event) is int and one.event > 0
         ):
             raise UsageError(f"{lock}: models.{name}: a value of a wrong type", hint=remedy)
-    return locked
+    for place, signed in by_store.items():
+        keys = signed.signers.values() if isinstance(signed.signers, dict) else [None]
+        if not isinstance(signed.repository, str) or not all(isinstance(one, str) for one in keys):
+            raise UsageError(f"{lock}: signed.{place}: a value of a wrong type", hint=remedy)
+    return locked, by_store
 
 
-def _write(lock: Path, entries: dict[str, Locked]) -> None:
-    value = {"lock": _FORMAT, "models": {name: asdict(one) for name, one in sorted(entries.items())}}
+def _write(lock: Path, entries: dict[str, Locked], by_store: dict[str, LockedSigners]) -> None:
+    value: dict[str, Any] = {"lock": _FORMAT, "models": {name: asdict(one) for name, one in sorted(entries.items())}}
+    if by_store:
+        value["signed"] = {place: asdict(one) for place, one in sorted(by_store.items())}
     part = lock.with_name(f"{lock.name}.part")
     try:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ from ciplug.registry.replayed_rules import broken_rules, other_ladders
 from ciplug.registry.state import counting, fold, fold_on
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import lost_models
+from ciplug.steps.known_signers import with_known_signers
 from ciplug.steps.mirror_tags import is_mirrored, wrong_tags
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.registered import is_signed, signers_key
@@ -38,6 +39,7 @@ class ModelCheck(NamedTuple):
 
 def check_model(session: Session, model: str) -> ModelCheck:
     """Read the whole log of a model: its chain, its rules, its verdicts, and the records of its versions."""
+    session = with_known_signers(session, {})
     problems: list[Problem] = []
     notes: list[str] = []
     if lost_models(session, model):

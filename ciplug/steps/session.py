@@ -111,6 +111,8 @@ class Session:
     """Who hears what the steps have to say."""
     offline: bool = False
     """Whether git stores are read as this clone last fetched them, and nothing is contacted for them."""
+    known_signers: tuple[Mapping[str, str], str] | None = None
+    """Name → public key of the signers, and their repository, for settings that name none: from another place."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
 

@@ -167,10 +167,13 @@ def signers_of(session: Session) -> Signers:
 
     def make() -> Signers:
         settings = policies.base or policies.own
-        if not settings.signers:
+        keys, repository = settings.signers, settings.repository
+        if not keys and session.known_signers:
+            keys, repository = session.known_signers
+        if not keys:
             return Signers({})
-        repository = settings.repository or session.place_of_store
-        return Signers(dict(settings.signers), repository, lambda other: _tell_other(session, repository, other))
+        own = repository or session.place_of_store
+        return Signers(dict(keys), own, lambda other: _tell_other(session, own, other))
 
     return session.remember("signers", make)
 

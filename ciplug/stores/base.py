@@ -177,6 +177,19 @@ class Store(Objects, Columns, Protocol):
 
 
 @runtime_checkable
+class Erases(Protocol):
+    """A place that remembers what was erased: who has kept the objects can push them again, and nobody reads them."""
+
+    def erase(self, keys: Collection[str], reason: str) -> int:
+        """Drop objects, and from then on pass over everything about their runs, whoever adds it."""
+        ...
+
+    def erased_among(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that are about erased runs."""
+        ...
+
+
+@runtime_checkable
 class NoticesLoss(Protocol):
     """A place that knows by itself, apart from its logs, how far each had come."""
 

@@ -31,6 +31,7 @@ from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.records.run_evidence import RunEvidence, evidence_of
 from ciplug.stores import Store, store_name
+from ciplug.stores.base import Erases
 from ciplug.tracking.amended import NO_CHANGES, foreign_notes, ignored_note, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
@@ -90,7 +91,7 @@ class Runs:
         self._store = store
         self._cache = cache
         self._offline = offline
-        self._unsent = dict(unsent or {})
+        self._waiting = dict(unsent or {})
         self._keys: list[RunKey] | None = None
         self._of_commit: dict[str, list[RunKey]] = {}
         self._amendment_keys: dict[RunKey, list[str]] = {}
@@ -127,6 +128,14 @@ class Runs:
         if "catalog" in self.__dict__:  # it has read every amendment
             return tuple(self.catalog.newer)
         return tuple(one for changes in self._changes.values() for one in changes.newer)
+
+    @cached_property
+    def _unsent(self) -> dict[str, bytes]:
+        """What waits to be sent, without what was erased since it was recorded."""
+        store = self._store
+        asks = bool(self._waiting) and not self._offline
+        erased = store.erased_among(self._waiting) if asks and isinstance(store, Erases) else set[str]()
+        return {key: data for key, data in self._waiting.items() if key not in erased}
 
     def _list(self, *prefixes: str) -> list[str]:
         own = [key for key in self._unsent if key.startswith(prefixes)]

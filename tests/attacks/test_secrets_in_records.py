@@ -114,6 +114,33 @@ def test_what_slipped_through_is_erased(project: Project, tmp_path: Path) -> Non
     assert project.ciplug("fsck").returncode == 0
 
 
+def test_an_erased_run_that_is_pushed_again_is_not_read(project: Project, tmp_path: Path) -> None:
+    """Who has kept the ref pushes it again; a clone of a colleague has the run in its spool, too."""
+    run = project.train()
+    remote = tmp_path / "remote.git"
+    kept = {
+        ref: oid
+        for oid, ref in (
+            line.split() for line in git(remote, "for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+        )
+        if "/inbox/" in ref
+    }
+    git(tmp_path, "clone", "-q", "--mirror", str(remote), "kept.git")
+    project.ciplug("runs", "withdraw", run, "--reason", "a password", "--erase")
+    assert git(remote, "for-each-ref", *kept) == ""
+    for ref in kept:
+        git(tmp_path / "kept.git", "push", "-q", str(remote), ref)
+    assert project.json("runs", "list", "--all", "--json") == []
+    assert "an erased run, which nobody reads" in project.ciplug("fsck", code=3).stdout
+    assert "objects of erased runs" in project.ciplug("runs", "list").stderr
+    assert "erased" not in project.ciplug("compact").stderr
+    assert git(remote, "for-each-ref", *kept) == ""
+    git(remote, "reflog", "expire", "--expire=now", "--all")
+    git(remote, "gc", "-q", "--prune=now")
+    assert run not in everywhere(remote)
+    assert project.ciplug("fsck").stdout == ""
+
+
 def test_a_version_of_the_registry_is_not_erased(project: Project) -> None:
     (project.folder / "train.py").write_text(LOGS + "pathlib.Path('model.txt').write_text('model')\n")
     project.commit("a model")

@@ -21,7 +21,7 @@ from ciplug.errors import Cause, Conflict
 from ciplug.records import columns
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.columns import Columns
-from ciplug.stores.base import Head, KeepsStates, Store
+from ciplug.stores.base import Erases, Head, KeepsStates, Store
 from tests.stores import Place, close_segments_at
 
 COMMITS = [digit * 40 for digit in "abc"]
@@ -487,6 +487,29 @@ def test_a_dropped_run_is_gone_for_good(place: Place) -> None:
         assert store.head("registry/m") == head
         assert store.drop(gone, "again") == 0
         store.compact()
+    place.check()
+
+
+def test_an_erased_run_does_not_come_back(place: Place) -> None:
+    """Whoever has kept its objects adds them again, together with others."""
+    if not isinstance(place.open(), Erases):
+        pytest.skip("it does not remember what was erased")
+    objects, other = runs_of(range(MANY)), run_object(MANY, COMMITS[1])
+    place.open().add(objects)
+    place.open().compact()
+    (secret, *_) = objects
+    late = {secret.replace("runs/", "amend/").replace(".json", "-1-01234567.json"): b"{}"}
+    store = place.open()
+    assert isinstance(store, Erases) and store.erase([secret], "a password") == 1
+    left = {key: data for key, data in objects.items() if key != secret}
+    place.open().add({secret: objects[secret]})
+    place.open().add({**late, **other})
+    for _ in range(2):
+        again = place.open()
+        assert_holds(again, {**left, **other})
+        assert isinstance(again, Erases) and again.erased_among([secret, *late, *other]) == {secret, *late}
+        again.compact()
+    assert place.open().notes == []
     place.check()
 
 

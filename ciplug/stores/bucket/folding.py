@@ -13,7 +13,7 @@ from dataclasses import replace
 from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
-from ciplug.records.keys import stem_of
+from ciplug.records.keys import erased_mark, stem_of
 from ciplug.stores.bucket import index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
@@ -72,16 +72,22 @@ class Folding:
             # Whoever's claim it is that now has this number, it is finished next.
             view = self._see()
 
-    def drop(self, keys: Collection[str], reason: str) -> int:
+    def drop(self, keys: Collection[str], reason: str, *, erase: bool = False) -> int:
         """Write the segments concerned anew, without these keys.
 
         Meanwhile, a reader of the files themselves may see a kept run twice, but never misses one.
+
+        Args:
+            erase: note their runs as erased, with the first step.
         """
         wanted, gone = set(keys), set[str]()
+        marks = {mark for key in wanted if (mark := erased_mark(key))} if erase else set[str]()
         while True:
             self.compact()
             self._remove_other_bytes(wanted)
-            number, claim = self._reader.steady(lambda view: (view.state.last + 1, self._drop_of(view, wanted, reason)))
+            number, claim = self._reader.steady(
+                lambda view: (view.state.last + 1, self._drop_of(view, wanted, reason, marks))
+            )
             if claim is None:
                 if self._reader.steady(lambda view: view.state).open:
                     continue
@@ -91,7 +97,7 @@ class Folding:
                 self.finish(number)
                 gone.update(claim.drop)
 
-    def _drop_of(self, view: View, wanted: set[str], reason: str) -> Claim | None:
+    def _drop_of(self, view: View, wanted: set[str], reason: str, marks: set[str]) -> Claim | None:
         """The next step of dropping these keys: so many segments are rewritten at once as memory has room for."""
         beside = view.state.objects & wanted
         drop, files = set(beside), []
@@ -103,8 +109,14 @@ class Folding:
                 files.append(path)
             if len(files) == _FILES_MOST:
                 break
-        claim = Claim(files=tuple(files), drop=tuple(sorted(drop)), delete=tuple(sorted(beside)), reason=reason)
-        return claim if drop and not view.state.open else None
+        claim = Claim(
+            files=tuple(files),
+            drop=tuple(sorted(drop)),
+            delete=tuple(sorted(beside)),
+            erased=tuple(sorted(marks - view.state.erased)),
+            reason=reason,
+        )
+        return claim if (drop or claim.erased) and not view.state.open else None
 
     def _remove_other_bytes(self, keys: set[str]) -> None:
         """Writes that no fold takes, of nothing but these keys: they would come to light once the folded are gone."""
@@ -131,7 +143,7 @@ class Folding:
             if len(inbox) == WRITES_PER_FOLD or (inbox and size > _FOLD_BYTES):
                 break
             inbox[name] = view.digests[name]
-            skip.update(objects.keys() & folded.keys())
+            skip.update((objects.keys() & folded.keys()) | view.revived.get(name, frozenset()))
             taken.update(objects)
         return Claim(inbox=inbox, skip=tuple(sorted(skip))) if inbox and not view.state.open else None
 
@@ -243,6 +255,7 @@ class Folding:
             objects=tuple(sorted(beside | set(claim.adopt))),
             gone=tuple(sorted({*claim.files, *old} - data.keys())),
             dropped=claim.drop,
+            erased=claim.erased,
             reason=claim.reason,
         )
 

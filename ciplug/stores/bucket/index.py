@@ -40,6 +40,8 @@ class Claim:
     """Those of the dropped keys whose objects are beside the segments."""
     adopt: tuple[str, ...] = ()
     """Keys of objects beside the segments that were in no index."""
+    erased: tuple[str, ...] = ()
+    """The marks of the runs that are erased with this drop."""
     reason: str | None = None
     """The reason for dropping objects."""
     version: int = VERSION
@@ -68,6 +70,7 @@ class Done:
     gone: tuple[str, ...] = ()
     """Segments that the fold replaced."""
     dropped: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()
     reason: str | None = None
     lost: tuple[str, ...] = ()
     """Claimed objects that no longer existed when the fold was repaired."""
@@ -80,6 +83,8 @@ class State:
     files: dict[str, File] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
+    erased: set[str] = field(default_factory=set)
+    """The marks of erased runs: everything about them is left out."""
     open: list[int] = field(default_factory=list)
     """Claims that are not done, in order."""
     last: int = 0
@@ -93,6 +98,7 @@ class State:
         self.objects.difference_update(done.dropped)
         self.objects.update(done.objects)
         self.dropped.update(done.dropped)
+        self.erased.update(done.erased)
 
     @cached_property
     def by_mark(self) -> dict[bytes, list[str]]:
@@ -159,6 +165,7 @@ def encode_done(done: Done) -> bytes:
             "files": files,
             **{name: list(getattr(done, name)) for name in ("objects", "gone", "dropped", "lost")},
             **({"reason": done.reason} if done.reason is not None else {}),
+            **({"erased": list(done.erased)} if done.erased else {}),
         }
     )
 
@@ -176,6 +183,7 @@ def decode_claim(data: bytes, name: str) -> Claim:
             drop=_keys(value.get("drop", ())),
             delete=_keys(value.get("delete", ())),
             adopt=_keys(value.get("adopt", ())),
+            erased=tuple(map(_text, value.get("erased", ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise RecordError(f"{name}: not the claim of a fold, or damaged: {problem}") from None
@@ -198,6 +206,7 @@ def decode_done(data: bytes, name: str) -> Done:
             gone=_paths(value["gone"]),
             dropped=_keys(value["dropped"]),
             lost=tuple(map(_text, value["lost"])),
+            erased=tuple(map(_text, value.get("erased", ()))),
             reason=value.get("reason"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
+from ciplug.records.keys import erased_mark
 from ciplug.stores.bucket import index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, Listed, get_many
@@ -37,6 +38,8 @@ class View:
     digests: dict[str, str]
     """Name of a write in the inbox → sha256:<hex> of its content."""
     state: State
+    revived: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Name of a write in the inbox → those of its keys that are about erased runs, and not among its objects."""
 
     def pending_among(self, keys: Collection[str]) -> dict[str, bytes]:
         """Return the pending objects; of two writes that share a key, the one that is folded first counts."""
@@ -128,7 +131,12 @@ class Reader:
         lost = {path: "it is missing" for path in state.files if path in self._lost}
         for name, why in {**state.bad, **lost}.items():
             self._report(name, why)
-        return View(pending, digests, state)
+        revived = {}
+        for name, objects in pending.items() if state.erased else ():
+            if erased := frozenset(key for key in objects if erased_mark(key) in state.erased):
+                revived[name] = erased
+                pending[name] = {key: data for key, data in objects.items() if key not in erased}
+        return View(pending, digests, state, revived)
 
     def _report(self, name: str, why: str) -> None:
         self.wrong[name] = why

@@ -23,6 +23,10 @@ def check(reader: Reader, folding: Folding, *, repair: bool, visit: Visit) -> li
         Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in reader.wrong.items()
     ]
     problems += [
+        Problem(f"inbox/{name}", "it holds objects of an erased run, which nobody reads: `ciplug compact` deletes it")
+        for name in view.revived
+    ]
+    problems += [
         Problem(index.claim_name(number), "what this fold has begun to take is missing", repairable=True)
         for number in view.state.open
         if folding.is_stuck(number)

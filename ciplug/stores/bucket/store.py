@@ -23,10 +23,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from ciplug.errors import Cause, Conflict, RecordError, StoreError
+from ciplug.errors import Cause, Conflict, RecordError, StoreError, counted
 from ciplug.records import bundle, columns
 from ciplug.records.columns import Columns
-from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, amended_run, is_run
+from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, amended_run, erased_mark, is_run
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, Visit, group_of
 from ciplug.stores.bucket import folding, index
 from ciplug.stores.bucket import segment_files as segments
@@ -100,6 +100,13 @@ class ObjectStore:
 
     def drop(self, keys: Collection[str], reason: str) -> int:
         return self._folding.drop(keys, reason)
+
+    def erase(self, keys: Collection[str], reason: str) -> int:
+        return self._folding.drop(keys, reason, erase=True)
+
+    def erased_among(self, keys: Iterable[str]) -> set[str]:
+        named = set(keys)
+        return self._ask(lambda view: {key for key in named if erased_mark(key) in view.state.erased})
 
     # Logs
 
@@ -205,6 +212,11 @@ class ObjectStore:
             self._pending_notes = [
                 f"{len(view.pending)} writes are pending{failure or '; `ciplug compact` folds them'}"
             ]
+        if view.revived:
+            self._pending_notes.append(
+                f"{counted(len(view.revived), 'write')} with objects of erased runs came again, and are not read: "
+                "`ciplug compact` deletes them"
+            )
         return view
 
     # Checking

@@ -41,6 +41,10 @@ def find_problems(remote: CachedRemote, refs: Refs, view: View, visit: Visit) ->
         Problem(ref, "it is not a write of ciplug: it is left alone, and unread", repairable=True)
         for ref in sorted(view.unsound)
     ]
+    findings.problems += [
+        Problem(ref, "it holds objects of an erased run, which nobody reads: `ciplug compact` deletes it")
+        for ref in view.revived
+    ]
     findings.problems += [Problem(refs.tip, sentence) for sentence in lost_entries(refs.branch, view.kept_logs)]
     findings.problems += [
         Problem(key, f"{len(claims)} pending writes claim it with different bytes, so neither is read: "

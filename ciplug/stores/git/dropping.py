@@ -12,6 +12,7 @@ from ciplug.stores.git import folding, segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.causes import needs_parents
 from ciplug.stores.git.content import Content
+from ciplug.stores.git.erasing import note_erased
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.series import next_series_tip
@@ -30,6 +31,8 @@ class _Dropping:
     unwanted: frozenset[str]
     count: int
     """The number of unwanted objects that exist."""
+    erases: bool
+    """Whether whoever pushes them again shall push in vain."""
 
 
 class Dropped(NamedTuple):
@@ -41,13 +44,18 @@ class Dropped(NamedTuple):
     """Whether they can still be reached in the branch's history, since the host refuses a new one."""
 
 
-def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[str], reason: str) -> Dropped:
+def drop(
+    remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[str], reason: str, *, erase: bool = False
+) -> Dropped:
     """Drop objects that are folded.
+
+    Args:
+        erase: note their runs as erased, with the same push.
 
     Raises Conflict where another was faster, StoreError where the host refuses the push.
     """
-    dropping = _plan(snapshot, frozenset(keys))
-    if not dropping.count:
+    dropping = _plan(snapshot, frozenset(keys), erase=erase)
+    if not dropping.count and not erase:
         return Dropped(0)
     message = f"ciplug: drop {dropping.count} objects: {reason}"
     # Without a parent what was dropped cannot be reached any more, and the host may clean it away.
@@ -61,14 +69,14 @@ def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[st
     raise remote.refused(result, refs.push_hint)
 
 
-def _plan(snapshot: Snapshot, unwanted: frozenset[str]) -> _Dropping:
+def _plan(snapshot: Snapshot, unwanted: frozenset[str], *, erase: bool) -> _Dropping:
     content = snapshot.view.content.copy()
     loose = unwanted & content.new.keys()
     contents = snapshot.contents(snapshot.candidates(unwanted))
     touched = {name: segment for name, segment in contents.items() if unwanted & segment.keys}
     content.new = {key: oid for key, oid in content.new.items() if key not in loose}
     count = len(loose) + sum(len(unwanted & segment.keys) for segment in touched.values())
-    return _Dropping(content, touched, unwanted, count)
+    return _Dropping(content, touched, unwanted, count, erase)
 
 
 def _push(
@@ -82,6 +90,8 @@ def _push(
     written = LooseObjects(remote.repository, remote.format)
     content, index = dropping.content.copy(), dict(snapshot.index)
     series = _rewrite(written, content, index, dropping)
+    if dropping.erases:
+        note_erased(written, content, dropping.unwanted)
     move = None
     if any(segment.blobs for segment in dropping.touched.values()):
         added = {name: files for name, files in series.items() if files}

@@ -15,6 +15,7 @@ from ciplug.stores.base import Head, group_of
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path
+from ciplug.stores.git.erasing import without_erased
 from ciplug.stores.git.objects import object_id
 from ciplug.stores.git.view import View
 
@@ -113,12 +114,19 @@ class Snapshot:
         contents = {}
         for name, oid in oids.items():
             try:
-                contents[name] = segments.read_lines(blobs[oid], name)
+                contents[name] = self._without_erased(segments.read_lines(blobs[oid], name))
             except KeyError:
                 self._note(f"segment {name} cannot be read: the store has lost it; see `ciplug fsck`")
             except RecordError as problem:
                 self._note(f"segment {name} cannot be read: {problem.message}; see `ciplug fsck`")
         return contents
+
+    def _without_erased(self, segment: segments.Segment) -> segments.Segment:
+        """Without what a push to the branch itself has brought back."""
+        if not self.view.erased:
+            return segment
+        erased = self.view.erased
+        return segments.Segment(without_erased(segment.records, erased), without_erased(segment.blobs, erased))
 
     def _each(self, names: list[str]) -> Iterator[segments.Segment]:
         """The same, a few in memory at a time; all of them by one fetch."""

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug.errors import Cause, Conflict, GitKind, StoreError
+from ciplug.errors import Cause, Conflict, GitKind, StoreError, counted
 from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
@@ -279,9 +279,24 @@ class GitStore:
             lost = snapshot.view.lost
             self.notes = [note for note in self.notes if note not in map(_restorable, lost)]
             self.notes += [f"{sentence}: restored" for sentence in lost]
+            if folded and snapshot.view.revived:
+                self.notes.remove(_revived(snapshot.view))
         return folded
 
     def drop(self, keys: Collection[str], reason: str) -> int:
+        return self._drop(keys, reason, erase=False)
+
+    def erase(self, keys: Collection[str], reason: str) -> int:
+        return self._drop(keys, reason, erase=True)
+
+    def erased_among(self, keys: Iterable[str]) -> set[str]:
+        from ciplug.stores.git.erasing import without_erased
+
+        with self._snapshot() as snapshot:
+            named = dict.fromkeys(keys)
+            return named.keys() - without_erased(named, snapshot.view.erased).keys()
+
+    def _drop(self, keys: Collection[str], reason: str, *, erase: bool) -> int:
         from ciplug.stores.git import folding
         from ciplug.stores.git.dropping import drop
 
@@ -289,7 +304,7 @@ class GitStore:
             snapshot = self._fetch()
             while snapshot.view.pending and folding.fold(self._remote, self._refs, snapshot):
                 snapshot = self._fetch()
-            dropped = drop(self._remote, self._refs, snapshot, keys, reason)
+            dropped = drop(self._remote, self._refs, snapshot, keys, reason, erase=erase)
             if dropped.in_history:
                 self.notes.append(
                     "the host refuses that the branch begins a new history: what was dropped can still be found in the "
@@ -383,6 +398,8 @@ class GitStore:
             self._note(f"{len(view.contested) - _NAMED_MOST} more keys are claimed with different bytes")
         if view.gone:
             self._note(self._what_is_gone(view.gone))
+        if view.revived:
+            self._note(_revived(view))
         return Snapshot(self._remote, view, self._note)
 
     def _what_is_gone(self, tip: str) -> str:
@@ -456,6 +473,11 @@ class GitStore:
 
 def _repaired(problem: Problem) -> Problem:
     return problem._replace(repaired=True) if problem.repairable else problem
+
+
+def _revived(view: View) -> str:
+    count = counted(len(view.revived), "write")
+    return f"{count} with objects of erased runs came again, and are not read: `ciplug compact` deletes them"
 
 
 def _restorable(sentence: str) -> str:

@@ -14,6 +14,7 @@ from ciplug.errors import Cause, GitKind, StoreError, counted
 from ciplug.git.failures import Failure
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
 from ciplug.stores.git.content import DEEPEST, NEW, WRITE_MOST, Content, Files, read_content
+from ciplug.stores.git.erasing import read_erased, without_erased
 from ciplug.stores.git.objects import FILES, TREE
 from ciplug.stores.git.refs import OUR_INBOX, OUR_KEEP, OUR_TIP, Refs
 from ciplug.stores.git.restore import KeptLogs, kept_logs, lost_objects, restore_objects
@@ -43,6 +44,10 @@ class View:
     """Entries of logs that the branch has lost. They do not count until somebody puts them back."""
     gone: str | None = None
     """The last tip seen here, if both the branch and the kept ref are gone."""
+    erased: frozenset[str] = frozenset()
+    """The marks of erased runs: everything about them is left out of this view."""
+    revived: tuple[str, ...] = ()
+    """The refs of pending writes that hold objects of erased runs."""
 
     @cached_property
     def objects(self) -> dict[str, str]:
@@ -144,6 +149,13 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
             if restored.objects:
                 pending[keep[0]] = (keep[1] or "", restored.objects)
             lost = lost_objects(refs.branch, counted(restored.number, "object") if restored.number else "")
+    erased = read_erased(remote, content) if content else frozenset()
+    revived: tuple[str, ...] = ()
+    if content and erased:
+        content = replace(content.copy(), new=without_erased(content.new, erased))
+        kept_of = {ref: (oid, without_erased(keys, erased)) for ref, (oid, keys) in pending.items()}
+        revived = tuple(ref for ref, (_, keys) in kept_of.items() if len(keys) < len(pending[ref][1]))
+        pending = kept_of
     return View(
         tip=tip,
         keep=keep,
@@ -153,6 +165,8 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         unsound={refs.remote(ref): oid for ref, oid in unsound.items() if ref != OUR_TIP},
         lost=lost,
         kept_logs=logs,
+        erased=erased,
+        revived=revived,
     )
 
 
