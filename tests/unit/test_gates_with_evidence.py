@@ -56,7 +56,7 @@ def side(role: Any, values: Mapping[str, float | Sequence[float]], **more: Any) 
 
 
 def judge(
-    policy: Mapping[str, Any],
+    policy: Policy | Mapping[str, Any],
     candidate: Side,
     baseline: Side,
     *,
@@ -64,7 +64,7 @@ def judge(
     of_runs: Mapping[str, Examples] | None = None,
     **more: Any,
 ) -> Verdict:
-    found = policy_of(policy)
+    found = policy if isinstance(policy, Policy) else policy_of(policy)
     held = dict(of_runs or {}) or {
         s.run: e for s, e in zip((candidate, baseline), examples, strict=True) if e is not None and s.run
     }
