@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.metric_changes import LISTED_MOST, commit_words
 from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError, counted
 from ciplug.reports import figures
 from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
+from ciplug.steps.change_words import LISTED_MOST, commit_words
 
 if TYPE_CHECKING:
     from ciplug.stats.bisection import Search

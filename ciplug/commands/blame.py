@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.metric_changes import (
-    LISTED_MOST,
-    add_history_options,
-    change_facts,
-    change_words,
-    commit_words,
-    described,
-    history_of,
-)
+from ciplug.commands.metric_changes import add_history_options, change_facts, history_of
 from ciplug.commands.output import tell_problems
 from ciplug.errors import counted
 from ciplug.records.canonical import dumps
 from ciplug.reports.untrusted import clean
+from ciplug.steps.change_words import LISTED_MOST, change_words, commit_words, described
 
 if TYPE_CHECKING:
     from ciplug.git.history import CommitText

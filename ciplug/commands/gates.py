@@ -11,6 +11,7 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_tables import FORMATS, drawn, queried_runs
 from ciplug.errors import counted, listed
+from ciplug.gates.audit_words import HEADERS, row_of
 from ciplug.steps.audit import Audit, audit_gates
 
 if TYPE_CHECKING:
@@ -45,23 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(gates: Sequence[GateAudit], form: str) -> str:
-    headers = ["gate", "runs", "false fails", "95% interval", "caught", "flips", "sees", "allows", "proposed"]
-    return drawn(headers, map(_row, gates), form)
-
-
-def _row(one: GateAudit) -> list[str]:
-    interval = ""
-    if one.rate_low is not None and one.rate_high is not None:
-        interval = f"{one.rate_low:.1%} to {one.rate_high:.1%}"
-    return [
-        one.gate,
-        f"{one.runs:,}",
-        f"{one.false_fails} of {one.checks:,} ({one.rate:.1%})" if one.rate is not None else "",
-        interval,
-        f"{one.catches}" + (f", {one.open} open" if one.open else ""),
-        f"{one.flips} of {one.repeated}" if one.repeated else "",
-        *("" if number is None else f"{number:.3g}" for number in (one.sees, one.allowance, one.proposed)),
-    ]
+    return drawn(HEADERS, map(row_of, gates), form)
 
 
 def _tell(audit: Audit) -> None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.metric_changes import add_history_options, change_facts, change_words, described, history_of
+from ciplug.commands.metric_changes import add_history_options, change_facts, history_of
 from ciplug.commands.output import tell_problems, write_file
 from ciplug.commands.run_tables import FORMATS, drawn
 from ciplug.errors import counted
 from ciplug.reports import figures
 from ciplug.reports.untrusted import clean
+from ciplug.steps.change_words import change_words, described, history_page
 
 if TYPE_CHECKING:
-    from ciplug.reports.history_page import HistoryPage
     from ciplug.steps.metric_history import MetricHistory
     from ciplug.steps.session import Session
 
@@ -52,7 +52,7 @@ def _content(session: Session, known: MetricHistory, form: str) -> str:
     if form == "html":
         from ciplug.reports.history_page import render
 
-        return render(_page(session, known))
+        return render(history_page(session, known))
     if form == "table":
         return _for_terminal(session, known)
     return drawn(_HEADERS, _rows(known, exact=form == "csv"), form)
@@ -125,36 +125,3 @@ def _json(session: Session, known: MetricHistory) -> str:
             "earlier": known.earlier,
         }
     ).decode()
-
-
-def _page(session: Session, known: MetricHistory) -> HistoryPage:
-    from ciplug.reports.history_page import HistoryChange, HistoryPage, HistoryRow
-
-    texts = described(session, known)
-    bounds = ((known.lowest, "min"), (known.highest, "max"))
-    return HistoryPage(
-        metric=known.metric,
-        model=known.model,
-        branch=known.branch or "HEAD",
-        higher_is_better=known.higher_is_better,
-        rows=[
-            HistoryRow(
-                at=point.at,
-                commit=point.commit,
-                run=point.run,
-                value=point.value,
-                runs=len(point.values),
-                date=point.date,
-                author=point.author,
-                subject=point.subject,
-                versions=point.promotions,
-            )
-            for point in known.points
-        ],
-        changes=[
-            HistoryChange(at=one.at, words=change_words(known, one, texts), is_worse=known.is_worse(one))
-            for one in known.changes
-        ],
-        bounds=[(bound, word) for bound, word in bounds if bound is not None],
-        notes=[notice.line for notice in known.notices],
-    )

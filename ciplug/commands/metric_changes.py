@@ -1,4 +1,4 @@
-"""What `history`, `blame` and `bisect` share: their options, and the words on a commit that moved a metric."""
+"""What `history`, `blame` and `bisect` share: their options, and the changes of a metric as JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError
-from ciplug.reports import figures
-from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
 
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from ciplug.stats.level_changes import LevelChange
     from ciplug.steps.metric_history import MetricHistory
     from ciplug.tracking.runs import Runs
-
-LISTED_MOST = 10
-"""Commits that are named where it is not clear which one it was."""
 
 
 def add_history_options(parser: argparse.ArgumentParser) -> None:
@@ -45,33 +40,6 @@ def history_of(args: argparse.Namespace, session: Session) -> tuple[MetricHistor
         tell_problems(runs)
         raise
     return known, runs
-
-
-def described(session: Session, known: MetricHistory) -> Mapping[str, CommitText]:
-    """Commit → what it says of itself, of the commits that may have moved the metric."""
-    from ciplug.git.history import describe
-
-    suspects = {known.commits[at] for change in known.changes for at in change.candidates[:LISTED_MOST]}
-    return describe(session.need_workspace(), suspects, session.env) if suspects else {}
-
-
-def change_words(known: MetricHistory, change: LevelChange, texts: Mapping[str, CommitText]) -> str:
-    """One line on a change: how far, which commit, how sure."""
-    before, after = figures.numbers([change.before, change.after])
-    moved = {None: "moved", True: "got worse", False: "got better"}[known.is_worse(change)]
-    if len(change.candidates) == 1:
-        which = f"at {commit_words(known.commits[change.at], texts)}, {figures.sureness(change.probability)} sure"
-    else:
-        first, last = (known.commits[change.candidates[end]][:8] for end in (0, -1))
-        which = f"at one of {len(change.candidates)} commits, {first} to {last}"
-    return f"{moved} from {before} to {after} {which}"
-
-
-def commit_words(commit: str, texts: Mapping[str, CommitText]) -> str:
-    text = texts.get(commit)
-    if text is None:
-        return commit[:8]
-    return f'{commit[:8]} "{clean(text.subject, 72)}" ({clean(text.author, 40)}, {clean(text.date, 10)})'
 
 
 def change_facts(known: MetricHistory, change: LevelChange, texts: Mapping[str, CommitText]) -> dict[str, Any]:

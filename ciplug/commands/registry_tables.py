@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ciplug.config import Config
 from ciplug.records.canonical import plain
-from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model, Version
 from ciplug.reports import untrusted
+from ciplug.steps.event_words import EVENT_HEADERS, event_row, listed_names, minute, texts_of
 from ciplug.steps.history import PastEvent
 
 
@@ -21,7 +21,7 @@ def models(models: Sequence[Model], config: Config) -> str:
             untrusted.clean(model.name, 60),
             len(model.versions),
             *(_at(model, stage) for stage in stages),
-            _listed(f"{name}=v{number}" for name, number in sorted(model.aliases.items())),
+            listed_names(f"{name}=v{number}" for name, number in sorted(model.aliases.items())),
         ]
         for model in models
     ]
@@ -40,9 +40,9 @@ def versions(model: Model) -> str:
             (one.commit or "-")[:8],
             minute(one.created),
             len(one.files),
-            _listed(model.aliases_of(one.number)),
+            listed_names(model.aliases_of(one.number)),
             "" if one.yanked is None else untrusted.clean(one.yanked or "yes", 60),
-            _listed(one.exemptions),
+            listed_names(one.exemptions),
             _tags(one),
             untrusted.clean(one.description or "", 60),
         ]
@@ -59,8 +59,7 @@ def words(model: Model) -> list[str]:
 
 def history(events: Iterable[PastEvent]) -> str:
     """Events, first to last: what each did, who did it, and the verdict that it stands on."""
-    headers = ["#", "when (UTC)", "event", "version", "change", "who", "verdict", "reason", "not required"]
-    return _draw_filled(headers, [_event(past) for past in events])
+    return _draw_filled(list(EVENT_HEADERS), [event_row(past) for past in events])
 
 
 def event(past: PastEvent) -> str:
@@ -83,57 +82,6 @@ def plain_version(version: Version) -> object:
     return plain(version)
 
 
-def minute(moment: str) -> str:
-    return untrusted.clean(moment[:16].replace("T", " "), 16)
-
-
-def _event(past: PastEvent) -> list[object]:
-    """One row of the history. Of a type that this ciplug does not know, the fields that have the names of ours."""
-    made = past.event
-    fields = {name: untrusted.clean(str(value), 60) for name, value in made.payload.items() if value is not None}
-    return [
-        made.seq,
-        minute(made.created),
-        untrusted.clean(made.type, 40),
-        f"v{fields['version']}" if "version" in fields else "-",
-        _change(made.type, fields),
-        untrusted.clean(made.actor or "-", 40),
-        _verdict(past, fields),
-        fields.get("reason") or _imported(made.payload.get("origin")),
-        _listed(_texts(made.payload.get("exemptions"))),
-    ]
-
-
-def _imported(origin: object) -> str:
-    """Where an event was imported from."""
-    store = origin.get("imported_from") if isinstance(origin, Mapping) else None
-    return untrusted.clean(f"imported from {store}", 60) if store else ""
-
-
-def _change(kind: str, fields: dict[str, str]) -> str:
-    """What an event changed, in a few words."""
-    if stage := fields.get("stage"):
-        replaced = f", in place of v{fields['replaces']}" if "replaces" in fields else ""
-        of = f", run of {fields['run_model']}" if "run_model" in fields else ""
-        return f"{fields.get('from_stage', NO_STAGE)} → {stage}{replaced}{of}"
-    if alias := fields.get("alias"):
-        before = f" (was v{fields['replaces']})" if "replaces" in fields else ""
-        return f"{'-' if kind == 'unalias' else ''}{alias}{before}"
-    if key := fields.get("key"):
-        return f"{key}={fields['value']}" if "value" in fields else f"-{key}"
-    if other := fields.get("other"):
-        return f"{'from' if kind == 'moved_from' else 'to'} {other}"
-    return "undone" if fields.get("undo") == "True" else fields.get("description", "")
-
-
-def _verdict(past: PastEvent, fields: dict[str, str]) -> str:
-    """The word of the verdict, how many gates a waiver passed, and the digest's beginning."""
-    digest = fields.get("verdict_digest", "")[7:19]
-    waived = len(_texts(past.event.payload.get("waived")))
-    words = [past.outcome or "", f"{waived} waived" if waived else "", digest]
-    return untrusted.clean(" ".join(filter(None, words)), 60) or "-"
-
-
 def _lines(past: PastEvent) -> Iterator[str]:
     made, payload = past.event, past.event.payload
     yield untrusted.clean(f"event {made.seq} of {made.model}: {made.type}", 200)
@@ -145,8 +93,8 @@ def _lines(past: PastEvent) -> Iterator[str]:
         if value not in (None, ""):
             yield untrusted.clean(f"  {name.replace('_', ' ')}: {value}", 400)
     for name, values in payload.items():
-        texts = _texts(values) or [f"{one}: {it}" for one, it in values.items()] if isinstance(values, dict) else (
-            _texts(values)
+        texts = texts_of(values) or [f"{one}: {it}" for one, it in values.items()] if isinstance(values, dict) else (
+            texts_of(values)
         )  # fmt: skip
         if texts:
             yield f"  {untrusted.clean(name.replace('_', ' '), 40)}:"
@@ -155,16 +103,8 @@ def _lines(past: PastEvent) -> Iterator[str]:
         yield "  signed: yes"
 
 
-def _texts(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
-
-
 def _tags(of: Model | Version) -> str:
-    return _listed(f"{key}={value}" for key, value in sorted(of.tags.items()))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return untrusted.clean(", ".join(names), 60)
+    return listed_names(f"{key}={value}" for key, value in sorted(of.tags.items()))
 
 
 def _at(model: Model, stage: str) -> str:

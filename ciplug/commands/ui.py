@@ -1,4 +1,4 @@
-"""Show the runs and the registry in MLflow's web pages, on this machine alone."""
+"""Show the runs and the registry in web pages, on this machine alone: MLflow's, or those of `ciplug site`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "What other machines push is shown after at most 10 seconds, what runs on this machine at once."
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; default: this machine alone")
     parser.add_argument("--port", type=int, default=5000, help="default: 5000")
+    parser.add_argument("--static", action="store_true", help="the pages of `ciplug site`, which need no MLflow")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.static:
+        return _static(args)
     session = options.session_of(args, for_recording=True)
     if importlib.util.find_spec("mlflow") is None or importlib.util.find_spec("flask") is None:
         raise UsageError("MLflow and its server are not installed here", hint="pip install 'ciplug[mlflow]'")
@@ -41,3 +44,20 @@ def run(args: argparse.Namespace) -> int:
     console.say("an experiment: …/#/experiments/ID/runs?workflowType=machine_learning; stop it by Ctrl+C")
     sys.stderr.flush()
     os.execve(sys.executable, command, {**_SETTINGS, **os.environ})  # noqa: S606
+
+
+def _static(args: argparse.Namespace) -> int:
+    from ciplug.commands.output import tell_problems
+    from ciplug.steps.all_runs import all_runs
+    from ciplug.steps.site.build import build_site
+    from ciplug.steps.site.serve import serve, site_folder
+
+    session = options.session_of(args)
+    runs = all_runs(session)
+    built = build_site(session, runs, site_folder(session))
+    tell_problems(runs)
+    with serve(built.folder, args.host, args.port) as server:
+        console.say(f"{session.store_name}: {server.address}")
+        console.say("it shows the store as it is now; stop it by Ctrl+C")
+        server.run()
+    return 0

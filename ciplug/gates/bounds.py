@@ -38,7 +38,9 @@ def check(gate: ResolvedGate, key: Bound, bound: float, about: GateResult, teste
             gate=gate, rule=key, result=replace(result, outcome=undecided(gate), reason=reason, advice=tested.advice)
         )
     if tested.result is not None:
-        return Check(gate=gate, rule=key, result=replace(result, reason=reason), interval=tested.result)
+        return Check(
+            gate=gate, rule=key, result=replace(result, reason=reason), interval=tested.result, unknown=tested.unknown
+        )
     result = replace(
         result,
         outcome="PASS" if holds else failed(gate),

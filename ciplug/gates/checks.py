@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +47,8 @@ class Check:
     interval: Interval | None = None
     lost: int = 0
     """Examples of the baseline that the candidate lacks."""
+    unknown: int = 0
+    """Examples whose answer is not known on a side, those among them."""
     traded: Traded | None = None
     """Beside an interval: what the trade-off of the gate makes of it."""
 
@@ -124,8 +126,13 @@ def bound_rule(gate: ResolvedGate, key: Literal["min", "max"]) -> Rule:
     return Rule(higher_is_better=key == "min", alpha=gate.alpha)
 
 
-def settled(check: Check, adjusted_p: float | None) -> GateResult:
-    """The result; where there is an interval, decided by it. `adjusted_p` is corrected for the run's other tests."""
+def settled(check: Check, adjusted_p: float | None, alpha_at: Callable[[int], float] | None = None) -> GateResult:
+    """The result; where there is an interval, decided by it.
+
+    Args:
+        adjusted_p: corrected for the other tests of the run.
+        alpha_at: the error rate at which so many seeds are judged.
+    """
     interval = check.interval
     if interval is None:
         return check.result
@@ -140,7 +147,7 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
     result = replace(
         check.result,
         outcome=_outcome(decision, check.gate),
-        advice=_advice(decision, check, interval),
+        advice=_advice(decision, check, interval, alpha_at),
         method=interval.method,
         confidence=1 - 2 * interval.rule.alpha,
         low=low,
@@ -169,7 +176,9 @@ def _outcome(decision: Decision, gate: ResolvedGate) -> Outcome:
     return undecided(gate) if decision == "INCONCLUSIVE" else "PASS"
 
 
-def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
+def _advice(
+    decision: Decision, check: Check, interval: Interval, alpha_at: Callable[[int], float] | None
+) -> str | None:
     if decision != "INCONCLUSIVE":
         return check.result.advice if decision == "FAIL" else None
     from ciplug.stats.power import detectable, more_needed
@@ -178,6 +187,7 @@ def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
         return check.traded.advice or reasons.TRADE_OFF_OPEN
     if decide(interval) == "FAIL":
         return reasons.chance_among_many(interval.unit)
-    if check.lost:
-        return reasons.lost_rows(check.lost)
-    return reasons.settled_by(interval.unit, more_needed(interval), detectable(interval) + interval.rule.allowed)
+    if check.unknown:
+        return reasons.unknown_answers(check.unknown, check.lost)
+    more = more_needed(interval, alpha_at)
+    return reasons.settled_by(interval.unit, more, detectable(interval) + interval.rule.allowed)

@@ -62,6 +62,8 @@ class Tested:
     """The reasons why no better test was possible, and what the reader must know of this one."""
     lost: int = 0
     """Examples of the baseline that the candidate lacks."""
+    unknown: int = 0
+    """Examples whose answer is not known on a side, those among them."""
 
     @property
     def advice(self) -> str:
@@ -236,7 +238,7 @@ def _by_example(pair: Pair, run: str | None, examples: ByExample) -> Tested:
     added = 0 if isinstance(joined, Undecided) else joined.added
     lost = 0 if isinstance(joined, Undecided) else len(joined.lost)
     if isinstance(answer.result, Undecided):
-        return Tested(answer.result, lost=lost)
+        return Tested(answer.result, lost=lost, unknown=answer.unknown)
     own = examples.own_mean(pair.metric)
     if own is None and not added:
         own = answer.candidate
@@ -251,7 +253,7 @@ def _by_example(pair: Pair, run: str | None, examples: ByExample) -> Tested:
             f"compared on the {len(joined) - lost:,} examples that both have, where the run has "
             f"{shown(answer.candidate)}; {added:,} are only in the run",
         )
-    return Tested(answer.result, notes, lost)
+    return Tested(answer.result, notes, lost, answer.unknown)
 
 
 def _by_own_examples(key: tuple[str, None, RuleKey], metric: str, value: float, examples: ByExample) -> Tested:
@@ -260,7 +262,7 @@ def _by_own_examples(key: tuple[str, None, RuleKey], metric: str, value: float, 
         return Tested(answer)
     if other := _not_of_the_same(value, answer.candidate, "the run"):
         return Tested(other)
-    return interval_if_known(answer.result)
+    return replace(interval_if_known(answer.result), unknown=answer.unknown)
 
 
 def interval_if_known(result: Interval | Undecided) -> Tested:

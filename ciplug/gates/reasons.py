@@ -162,12 +162,12 @@ def point_errs(runs: int, deviation: float, share: float) -> str:
     )
 
 
-def looked_again(look: int, alpha: float) -> str:
-    """A note on a test of one of several runs of a commit."""
-    return (
-        f"{look} runs of this commit were looked at: this one is judged at α = {alpha:.2g}, so that all of them "
-        "together keep to the error rate of the gate"
-    )
+def looked_again(look: int, alpha: float, *, seeds: bool) -> str:
+    """A note on a test of one of several runs of a commit; `seeds`: or of more seeds than the policy asks for."""
+    what = f"{look} runs of this commit were looked at: this one is"
+    if seeds:
+        what = f"with seeds that were added, this is look {look} at this commit: it is"
+    return f"{what} judged at α = {alpha:.2g}, so that all of them together keep to the error rate of the gate"
 
 
 def seeds_alike(runs: int) -> str:
@@ -257,9 +257,12 @@ def chance_among_many(unit: Unit) -> str:
     return f"{lead}: more {_UNITS[unit]} would tell"
 
 
-def lost_rows(count: int) -> str:
-    """Advise on a comparison that depends on examples which the candidate lacks."""
-    return f"evaluate the {counted(count, 'example')} of the baseline that the run lacks"
+def unknown_answers(count: int, lost: int) -> str:
+    """Advise on a comparison that depends on answers that nobody knows; `lost`: those that the candidate lacks."""
+    if count == lost:
+        return f"evaluate the {counted(count, 'example')} of the baseline that the run lacks"
+    has = "has" if count == 1 else "have"
+    return f"give each example of the evaluation set one answer: {counted(count, 'example')} {has} none that is known"
 
 
 def fell(fall: Fall, commit: str | None, runs: int) -> str:

@@ -153,7 +153,14 @@ def compare(
         return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=tested.advice))
     result = replace(result, reason=reasons.comparison(result, rule), advice=LOOK)
     if tested.result is not None:
-        return Check(gate=gate, result=result, rule="max_regression", interval=tested.result, lost=tested.lost)
+        return Check(
+            gate=gate,
+            result=result,
+            rule="max_regression",
+            interval=tested.result,
+            lost=tested.lost,
+            unknown=tested.unknown,
+        )
     # A loss larger than any float is beyond every allowance.
     holds = -math.inf < d >= rule.bound
     result = replace(

@@ -117,6 +117,11 @@ class Base:
             return left
 
     @property
+    def is_open(self) -> bool:
+        """Whether this process has read the store."""
+        return self._catalog is not None
+
+    @property
     def catalog(self) -> Catalog:
         if self._catalog is None:
             self.refresh(0.0)
@@ -242,8 +247,12 @@ class Base:
         return {key: self._records[key] for key in wanted if key in self._records}
 
     def changes(self, key: RunKey, local: Local | None) -> Changes:
-        """Return the amendments of a run, experiment or logged model, those of this machine included."""
-        known = self.catalog.changes(key.key) if key.key in self._changed else NO_CHANGES
+        """Return the amendments of a run, experiment or logged model, those of this machine included.
+
+        The store is not read for a run that this machine has just recorded: nobody else has amended that.
+        """
+        is_new = not self.is_open and local is not None and key.key in local.objects
+        known = self.catalog.changes(key.key) if not is_new and key.key in self._changed else NO_CHANGES
         if local is None:
             return known
         own = [(parsed, data) for one, data in local.objects.items() if (parsed := parse_amendment(one))]
@@ -281,16 +290,15 @@ class Base:
         """Return a run that is open here, or whose record is; None where the store alone has it."""
         if local.begun is not None:
             return state.open_run(begun_run(local.begun), local.logged)
-        key = next((key for one in local.objects if (key := parse_run(one)) and key.id == run_id), None)
+        key = _record_in(local, run_id)
         if key is None:
             return None
         return self._recorded(_read_local(local.objects[key.key], key.key), local)
 
     def run_key(self, run_id: str, local: Local | None) -> RunKey | None:
         """Return the key of a recorded run, sealed or in the store."""
-        for one in local.objects if local else ():
-            if (key := parse_run(one)) and key.id == run_id:
-                return key
+        if local is not None and (key := _record_in(local, run_id)):
+            return key
         row = self.rows.row_of.get(run_id)
         return None if row is None else self.key_of(row)
 
@@ -353,6 +361,11 @@ class Base:
         if not changes.amendments and not sessions:
             return None
         return state.logged_model(key, changes, sessions)
+
+
+def _record_in(local: Local, run_id: str) -> RunKey | None:
+    """Return the key of the record of a run that this machine has; None where it has none."""
+    return next((key for one in local.objects if (key := parse_run(one)) and key.id == run_id), None)
 
 
 @lru_cache(maxsize=256)

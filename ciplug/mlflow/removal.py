@@ -20,7 +20,6 @@ from ciplug.mlflow.search import Table
 from ciplug.records.keys import RunKey
 from ciplug.records.run import File
 from ciplug.steps.amend import RequestedChange, Target, amend
-from ciplug.steps.erase import check_unregistered, names_in_registry, remove_deleted
 
 if TYPE_CHECKING:
     from ciplug.mlflow.journals import Local
@@ -63,6 +62,8 @@ class Removal:
 
     def _without_kept(self, runs: Sequence[str], models: Sequence[str]) -> list[str]:
         """Leave out what the registry names; whoever asks is told why."""
+        from ciplug.steps.erase import names_in_registry  # a training removes nothing
+
         names = set(runs), set(models)
         held = {one.id: one for one in names_in_registry(self.place.session, *names)} if runs or models else {}
         for one in list(held.values())[:_TOLD_MOST]:
@@ -73,6 +74,8 @@ class Removal:
 
     @translated
     def _hard_delete_run(self, run_id: str) -> None:
+        from ciplug.steps.erase import check_unregistered
+
         place = self.place
         with place.lock:
             if place.sessions.open_run(run_id) is not None:
@@ -141,6 +144,8 @@ class Removal:
             self._remove([key, *filter(None, of_runs), *map(state.model_key, models)], *models)
 
     def _remove(self, keys: Sequence[RunKey], *models: str) -> None:
+        from ciplug.steps.erase import remove_deleted
+
         place = self.place
         session = place.session.refreshed()
         remove_deleted(session, keys, models)

@@ -180,15 +180,18 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
         if self.place.sessions.is_active(run_id):
             return None
         found = self._run(run_id)
-        if self._is_deleted(found, self._known_experiments()):
+        if self._is_deleted(found, self._known_experiments(found)):
             raise MlflowException(
                 f"The run {run_id} must be in the 'active' state. Current state is deleted.", INVALID_PARAMETER_VALUE
             )
         self.place.sessions.found_active(run_id)
         return found
 
-    def _known_experiments(self) -> Mapping[str, state.Experiment]:
+    def _known_experiments(self, run: state.RunState) -> Mapping[str, state.Experiment]:
+        """Return what is known of the experiments, that of this run among them."""
         with self.place.lock:
+            if run.experiment == state.DEFAULT_ID and (default := self.place.plain_default()):
+                return {default.id: default}
             return self.place.experiments(self.place.look(float("inf")))
 
     @staticmethod
@@ -207,7 +210,8 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
 
     @translated
     def create_run(self, experiment_id: str, user_id: str, start_time: int, tags: Any, run_name: str) -> Any:
-        experiment = self._active_experiment(experiment_id)
+        is_default = str(experiment_id or state.DEFAULT_ID) == state.DEFAULT_ID
+        experiment = (self.place.plain_default() if is_default else None) or self._active_experiment(experiment_id)
         given = {tag.key: str(tag.value) for tag in tags or ()}
         stated = given.get(state.RUN_NAME)
         if run_name and stated and run_name != stated:
@@ -222,7 +226,8 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
 
     @translated
     def get_run(self, run_id: str) -> Any:
-        return self._entity(self._run(run_id), self._known_experiments())
+        found = self._run(run_id)
+        return self._entity(found, self._known_experiments(found))
 
     @translated
     def update_run_info(self, run_id: str, run_status: Any, end_time: int | None, run_name: str | None) -> Any:

@@ -94,7 +94,9 @@ class View:
         with self.lock:
             local = self.journals.read()
             own = local.get(run_id)
-            found = self.base.local_run(run_id, own) if own and own.begun is not None else None
+            found = None
+            if own is not None and (own.begun is not None or not self.base.is_open):
+                found = self.base.local_run(run_id, own)
             if found is None:
                 self.base.refresh(float("inf"))
                 found = self.base.run(run_id, own)
@@ -178,10 +180,21 @@ class View:
     def experiment(self, id_: str) -> Experiment | None:
         return self.experiments().get(id_)
 
+    def plain_default(self) -> Experiment | None:
+        """Return the default experiment where nothing is known about it, and the store was not read.
+
+        A program that logs to no other one never reads the store: it is there in each, and nobody gives it a place.
+        """
+        with self.lock:
+            if self.is_server or self.base.is_open or state.experiment_key(state.DEFAULT_ID).id in self.local():
+                return None
+            return Experiment(id=state.DEFAULT_ID, name=state.DEFAULT_EXPERIMENT)
+
     def logged_model(self, id_: str) -> LoggedModel | None:
         with self.lock:
+            local = self.journals.read()
             self.base.refresh(float("inf"))
-            found = self.base.logged_model(id_, self.local().get(state.model_key(id_).id))
+            found = self.base.logged_model(id_, local.get(state.model_key(id_).id))
             if found is None:
                 local = self.look()
                 found = self.base.logged_model(id_, local.get(state.model_key(id_).id))

@@ -58,11 +58,11 @@ def svg(chart: Chart, ident: str) -> str:
 
     The empty string when there is no finite point.
     """
-    points = _thin([p for p in chart.points if math.isfinite(p[0])])
+    points = thin([p for p in chart.points if math.isfinite(p[0])])
     finite = [p for p in points if math.isfinite(p[1])]
     if not finite:
         return ""
-    others = [(line, _thin([p for p in line.points if math.isfinite(p[0])])) for line in chart.others]
+    others = [(line, thin([p for p in line.points if math.isfinite(p[0])])) for line in chart.others]
     levels = [y for each in (points, *(drawn for _, drawn in others)) for _, y in each if math.isfinite(y)]
     if chart.reference is not None and math.isfinite(chart.reference):
         levels.append(chart.reference)
@@ -178,7 +178,7 @@ def _dot(x: float, y: float, radius: float) -> str:
     return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
 
 
-def _thin(points: Sequence[Point]) -> Sequence[Point]:
+def thin(points: Sequence[Point]) -> Sequence[Point]:
     """At most about MAX_POINTS points that draw the same picture: peaks and gaps of each bucket stay."""
     if len(points) <= MAX_POINTS:
         return points

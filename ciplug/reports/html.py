@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import counted, listed
+from ciplug.errors import counted
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.curves import Curve, curves, near
+from ciplug.reports.images import data_address
 from ciplug.reports.pages import template
+from ciplug.reports.run_facts import facts_of
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import MetricDelta, Side
-    from ciplug.records.run import Run
     from ciplug.reports.report import ModelSection, Report
 
 MAX_CHARTS = 24
@@ -127,7 +127,7 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         "all_params": [(name, text.scalar(value)) for name, value in sorted(section.run.params.items())],
         "files": [("dataset", f, figures.size(f.size)) for f in section.run.datasets]
         + [("artifact", f, figures.size(f.size)) for f in section.run.artifacts],
-        "facts": _facts(section.run),
+        "facts": facts_of(section.run),
         "lockfiles": sorted(section.run.provenance.lockfiles.items()),
         "packages": sorted(section.run.provenance.packages.items()),
     }
@@ -148,23 +148,18 @@ def _picture(name: str, picture: model.Picture) -> dict[str, Any]:
     return {
         "anchor": model.anchor_of(name, picture.path),
         "path": picture.path,
-        "now": _data_address(picture.path, picture.now),
-        "before": _data_address(picture.path, picture.before),
+        "now": _address(picture.path, picture.now),
+        "before": _address(picture.path, picture.before),
         "same": picture.same,
         "problem": picture.problem,
     }
 
 
-def _data_address(path: str, data: bytes | None) -> Any:
-    """An image as an address that a page can show without loading anything: script in an SVG does not run there."""
+def _address(path: str, data: bytes | None) -> Any:
     from markupsafe import Markup
 
-    if data is None:
-        return None
-    kind = path.lower().rpartition(".")[2]
-    kind = {"jpg": "jpeg", "svg": "svg+xml"}.get(kind, kind)
     # Letters, digits, +, / and = only; the extension is one of ours.
-    return Markup(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")  # noqa: S704
+    return None if data is None else Markup(data_address(path, data))  # noqa: S704
 
 
 def _links(section: ModelSection) -> dict[str, str]:
@@ -240,46 +235,3 @@ def _history(delta: MetricDelta, bounds: Sequence[tuple[str, float]]) -> charts.
         last_only=True,
         x_ends=(f"{counted(len(trail) - 1, 'run')} before", "this run"),
     )
-
-
-# --- provenance
-
-
-def _facts(run: Run) -> list[tuple[str, str]]:
-    """Label and value of all that is known on how the run came to be."""
-    origin, context, machine = run.provenance, run.provenance.context, run.provenance.hardware
-    ended = origin.signal or (None if origin.exit_code is None else f"exit code {origin.exit_code}")
-    differs = "yes, files differ from the commit" if origin.dirty_files or not origin.head_after else None
-    dirty = {True: differs, False: "no", None: None}[origin.dirty]
-    facts: list[tuple[str, str | None]] = [
-        ("run", run.id),
-        ("name", run.name),
-        ("status", f"{run.status}, {ended}" if ended else run.status),
-        ("started", run.started),
-        ("ended", run.ended),
-        ("commit", run.commit),
-        ("uncommitted changes", dirty),
-        ("checked out while it ran", origin.head_after),
-        ("changed files", origin.named_dirt(len(origin.dirty_files)) or None),
-        ("digest of the changes", origin.diff_digest),
-        ("changed files that do not count", listed(origin.ignored_files) or None),
-        ("branch", context.branch),
-        ("pull request", None if context.pull_request is None else str(context.pull_request)),
-        ("CI", context.host),
-        ("job", context.job),
-        ("actor", context.actor),
-        ("trusted", None if context.trusted else "no: a fork's pull request"),
-        ("command", " ".join(origin.command) or None),
-        ("wall time", figures.duration(origin.wall_seconds)),
-        ("CPU time", figures.duration(origin.cpu_seconds)),
-        ("peak memory", figures.size(origin.peak_memory_bytes)),
-        ("seed", None if origin.seed is None else str(origin.seed)),
-        ("Python", origin.python),
-        ("system", origin.os),
-        ("CPU", machine.cpu),
-        ("cores", None if machine.cores is None else str(machine.cores)),
-        ("memory", figures.size(machine.memory_bytes)),
-        ("GPU", ", ".join(machine.gpus) or None),
-        ("ciplug", origin.ciplug),
-    ]
-    return [(label, value) for label, value in facts if value is not None]

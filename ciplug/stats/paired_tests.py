@@ -12,8 +12,8 @@ of predictions that equal their label; or a score over labels and predictions (s
 | F1, precision, balanced accuracy, AUC | the same t, on the influence of each example |
 | another score of sklearn | paired bootstrap, recomputed on resampled rows or clusters |
 
-Against a bound, one side alone is asked in the same way; of 0 and 1 with Clopper and Pearson's interval. Examples that
-the candidate lacks are given the worst and the best answer: what both lead to is decided.
+Against a bound, one side alone is asked in the same way; of 0 and 1 with Clopper and Pearson's interval. Where an
+answer is not known, it is given the worst and the best value: what both lead to is decided.
 
 Everything but McNemar's test needs numpy; importing this module without it raises ModuleNotFoundError.
 """
@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -30,8 +31,8 @@ import numpy as np
 
 from ciplug.errors import counted
 from ciplug.stats import scores, smooth_scores
-from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
-from ciplug.stats.joined_examples import Paired, completed, present, take
+from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit, decide
+from ciplug.stats.joined_examples import Paired, completed, take, without
 from ciplug.stats.max_t import influence_of
 from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
 from ciplug.stats.paired_proportions import tango
@@ -69,6 +70,8 @@ class Answer:
     """The metric of either side on these rows; NaN where it is undefined. Of the candidate on those that it has."""
     baseline: float
     result: Interval | Undecided
+    unknown: int = 0
+    """Examples whose answer is not known on a side."""
 
 
 def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
@@ -76,8 +79,9 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
 
     Resampling is seeded by the ids of the rows, so that the same files always get the same verdict.
     """
-    if pair.lost:
-        return _bounded(pair, questions)
+    unknown = {metric: _unknown(pair, metric) for metric in {question.metric for question in questions}}
+    if any(unknown.values()):
+        return _with_unknown(pair, questions, unknown)
     columns = {metric: _columns(pair, metric) for metric in {question.metric for question in questions}}
     clusters = cluster_index(pair.candidate)
     same = _same_answers(pair)
@@ -92,57 +96,109 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     return [answers[number] for number in range(len(questions))]
 
 
-def _bounded(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
-    """Answers that hold whatever the candidate would have said to the examples that it lacks."""
-    questions = [replace(question, joint=False) for question in questions]
-    lost = set(pair.lost)
-    row_of = {row: at for at, row in enumerate(row for row in range(len(pair)) if row not in lost)}
-    recorded = present(pair)
+def _unknown(pair: Paired, metric: str) -> Collection[int]:
+    """The rows where a side has no answer that the metric could be computed from, and the other may have one."""
+    name = "score" if metric in ("auc", "roc_auc") else metric
+    new, old = pair.candidate.scores.get(name), pair.baseline.scores.get(name)
+    if new is not None and old is not None:
+        ours, theirs = np.asarray(new, np.float64), np.asarray(old, np.float64)
+        # Where neither side has a number, the score does not apply.
+        unknown = np.isinf(ours) | np.isinf(theirs) | (np.isnan(ours) != np.isnan(theirs))
+        return frozenset(np.flatnonzero(unknown).tolist())
+    predictions, labels = (pair.candidate.predictions, pair.baseline.predictions), pair.baseline.labels
+    if name in pair.candidate.scores or name in pair.baseline.scores or labels is None or None in predictions:
+        return frozenset(pair.lost)
+    if not any(None in side for side in predictions if side is not None):
+        return frozenset()
+    rows = zip(*filter(None, predictions), labels, strict=True)
+    return frozenset(row for row, (a, b, label) in enumerate(rows) if label is not None and None in (a, b))
+
+
+def _with_unknown(pair: Paired, questions: Sequence[Question], unknown: Mapping[str, Collection[int]]) -> list[Answer]:
+    """Answers that hold whatever the unknown answers are."""
     answers: dict[int, Answer] = {}
-    by_metric: dict[str, list[int]] = {}
-    for number, question in enumerate(questions):
-        by_metric.setdefault(question.metric, []).append(number)
-    for metric, numbers in by_metric.items():
+    for metric, rows in unknown.items():
+        numbers = [number for number, question in enumerate(questions) if question.metric == metric]
         group = [questions[number] for number in numbers]
-        from_recorded = answer(
-            recorded,
-            [q if q.rows is None else replace(q, rows=[row_of[r] for r in q.rows if r in row_of]) for q in group],
-        )
-        ends = [completed(pair, metric, best=best) for best in (False, True)]
-        if unknown := next((end for end in ends if isinstance(end, Undecided)), None):
-            combined = [Answer(one.candidate, one.baseline, unknown) for one in from_recorded]
+        if rows:
+            alone = [replace(question, joint=False) for question in group]
+            answers.update(zip(numbers, _bounded(pair, metric, alone, rows), strict=True))
         else:
-            low, high = (answer(end, group) for end in ends if isinstance(end, Paired))
-            combined = [
-                _between(one, worst, best, sum(row in lost for row in (pair.lost if q.rows is None else q.rows)))
-                for q, one, worst, best in zip(group, from_recorded, low, high, strict=True)
-            ]
-        answers.update(zip(numbers, combined, strict=True))
+            answers.update(zip(numbers, answer(pair, group), strict=True))
     return [answers[number] for number in range(len(questions))]
 
 
-def _between(recorded: Answer, low: Answer, high: Answer, lost: int) -> Answer:
-    """One answer from those to the present rows, and to all rows with the lowest and with the highest metric."""
-    if not lost:
-        return recorded
+def _bounded(pair: Paired, metric: str, questions: Sequence[Question], unknown: Collection[int]) -> list[Answer]:
+    """Answers to questions about one metric, from the worst and the best that the unknown answers could be."""
+    row_of = {row: at for at, row in enumerate(row for row in range(len(pair)) if row not in unknown)}
+    of_known = [
+        q if q.rows is None else replace(q, rows=[row_of[row] for row in q.rows if row in row_of]) for q in questions
+    ]
+    known = answer(without(pair, unknown), of_known)
+    ends = [completed(pair, metric, unknown, best=best) for best in (False, True)]
+    counts = [len(unknown) if q.rows is None else sum(row in unknown for row in q.rows) for q in questions]
+    if open_end := next((end for end in ends if isinstance(end, Undecided)), None):
+        return [
+            Answer(one.candidate, one.baseline, open_end, count) if count else one
+            for one, count in zip(known, counts, strict=True)
+        ]
+    low, high = (answer(end, questions) for end in ends if isinstance(end, Paired))
+    reasons = tuple(_why_unknown(pair, metric, unknown))
+    answers = [
+        _between(one, worst, best, reasons, count) if count else one
+        for one, worst, best, count in zip(known, low, high, counts, strict=True)
+    ]
+    no_number = _no_number(pair, metric, unknown)
+    # How bad a number is that is none, nobody knows: it never passes. It fails where the best number would.
+    return [
+        replace(one, result=no_number)
+        if no_number and one.unknown and isinstance(one.result, Interval) and decide(one.result) != "FAIL"
+        else one
+        for one in answers
+    ]
+
+
+def _no_number(pair: Paired, metric: str, unknown: Collection[int]) -> Undecided | None:
+    """Why a metric has no value, where examples that both sides have lack a number in its column."""
+    silent = sorted(set(unknown) - set(pair.lost) - pair.unclear)
+    for side, whose in ((pair.candidate, "the candidate"), (pair.baseline, "the baseline")):
+        column = side.scores.get(metric, ())
+        if column and (bad := [row for row in silent if not math.isfinite(column[row])]):
+            first = side.ids[bad[0]][:40]
+            count = f"{len(bad):,} of {len(column):,} examples"
+            return Undecided(f"'{metric}' is not a number in {count} of {whose}, the first is {first!r}")
+    return None
+
+
+def _why_unknown(pair: Paired, metric: str, unknown: Collection[int]) -> Iterator[str]:
+    if pair.lost:
+        yield f"the run lacks {counted(len(pair.lost), 'example')} of the baseline"
+    yield from pair.why
+    if silent := sorted(set(unknown) - set(pair.lost) - pair.unclear):
+        has = "has" if len(silent) == 1 else "have"
+        first = pair.baseline.ids[silent[0]][:40]
+        yield f"{counted(len(silent), 'example')} {has} no answer for '{metric}' on a side, the first is {first!r}"
+
+
+def _between(known: Answer, low: Answer, high: Answer, reasons: Sequence[str], unknown: int) -> Answer:
+    """One answer from those to the known rows, and to all rows with the lowest and with the highest metric."""
     if not (
-        isinstance(recorded.result, Interval) and isinstance(low.result, Interval) and isinstance(high.result, Interval)
+        isinstance(known.result, Interval) and isinstance(low.result, Interval) and isinstance(high.result, Interval)
     ):
-        undecided = next(r for r in (recorded.result, low.result, high.result) if isinstance(r, Undecided))
-        return Answer(recorded.candidate, low.baseline, undecided)
+        undecided = next(r for r in (known.result, low.result, high.result) if isinstance(r, Undecided))
+        return Answer(known.candidate, low.baseline, undecided, unknown)
     best = high.result if high.result.estimate >= low.result.estimate else low.result
-    note = (
-        f"the run lacks {counted(lost, 'example')} of the baseline: the interval holds for the worst and for the "
-        "best that it could have answered"
-    )
+    note = f"{'; '.join(reasons)}: the interval holds for the worst and for the best that the answers could be"
     result = replace(
-        recorded.result,
+        known.result,
         low=min(low.result.low, high.result.low),
         high=max(low.result.high, high.result.high),
         p=best.p,
-        notes=(*recorded.result.notes, note),
+        notes=(*known.result.notes, note),
     )
-    return Answer(recorded.candidate, low.baseline, result)
+    # A baseline that is not known itself is that of the known rows.
+    baseline = low.baseline if low.baseline == high.baseline else known.baseline
+    return Answer(known.candidate, baseline, result, unknown)
 
 
 def _same_answers(pair: Paired) -> bool:
@@ -302,7 +358,8 @@ class _Means:
         return Undecided(f"the test '{test}' cannot compare example by example")
 
     def _by_t(self) -> Interval | Undecided:
-        spread = float(max(self.new.max(), self.old.max()) - min(self.new.min(), self.old.min()))
+        spread = max(float(self.new.max()), float(self.old.max())) - min(float(self.new.min()), float(self.old.min()))
+        spread = min(spread, sys.float_info.max)
         # Scores that are all the same say nothing about their range: what they are is then a guess of it.
         spread = spread or float(abs(self.new[0])) or 1.0
         return skewed_mean(

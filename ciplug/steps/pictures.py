@@ -26,11 +26,11 @@ FOLDER_MOST = 64 * 1024 * 1024
 def with_pictures(session: Session, report: Report) -> Report:
     """Return the report with the images of its models. One that cannot be had is named, with the reason."""
     with tempfile.TemporaryDirectory() as folder:
-        shelf = _Shelf(session, Path(folder), SIZE_MOST * 8)
+        shelf = ImageShelf(session, Path(folder), SIZE_MOST * 8)
         return replace(report, pictures={section.model: tuple(_of(section, shelf)) for section in report.sections})
 
 
-def _of(section: ModelSection, shelf: _Shelf) -> Iterator[Picture]:
+def _of(section: ModelSection, shelf: ImageShelf) -> Iterator[Picture]:
     ours, theirs = shelf.images(section.run.artifacts), shelf.images(section.compared_artifacts)
     # What both have comes first: there is something to compare.
     names = sorted(ours.keys() | theirs.keys(), key=lambda name: (name not in ours, name not in theirs, name))
@@ -46,7 +46,7 @@ def _of(section: ModelSection, shelf: _Shelf) -> Iterator[Picture]:
 
 
 @dataclass
-class _Shelf:
+class ImageShelf:
     """Images that were fetched, each once."""
 
     session: Session
@@ -95,7 +95,7 @@ class _Shelf:
         for one in files:
             if one.store is None:
                 self.problems[one.digest] = "its bytes were not kept"
-            else:
+            elif not (self.folder / hex_of(one.digest)).exists():
                 by_place.setdefault(one.store, []).append(one.digest)
         for place, digests in by_place.items():
             try:

@@ -161,20 +161,7 @@ class Signers:
                 self._tell_other(signature, namespace)
         return self._verified[data, signature]
 
-    def _tell_many(session: Session) -> None:
-    def tell() -> None:
-        session.tell(
-            warning(
-                f"{FAILED_MOST} signatures in the store name the key of a signer, and do not hold: no other one is "
-                "verified now, and what they are of counts as unsigned",
-                "find out who pushes them, and delete their refs: git ls-remote REMOTE 'refs/ciplug/inbox/*'",
-            )
-        )
-
-    session.remember("many signatures failed", tell)
-
-
-def _tell_other(self, signature: str, namespace: str) -> None:
+    def _tell_other(self, signature: str, namespace: str) -> None:
         claim = signing.claim_of(signature)
         ours, _, other = claim.namespace.partition(":") if claim else ("", "", "")
         if claim and claim.namespace == namespace and signing.claimed_signer(claim, self.keys):
@@ -197,11 +184,24 @@ def signers_of(session: Session) -> Signers:
         if not keys:
             return Signers({})
         own = repository or session.place_of_store
-        return Signers(
-            dict(keys), own, lambda other: _tell_other(session, own, other), lambda: _tell_many(session)
-        )
+        return Signers(dict(keys), own, lambda other: _tell_other(session, own, other), lambda: _tell_many(session))
 
     return session.remember("signers", make)
+
+
+def _tell_many(session: Session) -> None:
+    """Tell once that signatures are not verified any more."""
+
+    def tell() -> None:
+        session.tell(
+            warning(
+                f"{FAILED_MOST} signatures in the store name the key of a signer, and do not hold: no other one is "
+                "verified now, and what they are of counts as unsigned",
+                "find out who pushes them, and delete their refs: git ls-remote REMOTE 'refs/ciplug/inbox/*'",
+            )
+        )
+
+    session.remember("many signatures failed", tell)
 
 
 def _tell_other(session: Session, own: str, other: str) -> None:

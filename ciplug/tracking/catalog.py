@@ -19,11 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 from ciplug.errors import UsageError, nearest
 from ciplug.records.amendment import Amendment
 from ciplug.records.changes import Changes, Standing
+from ciplug.records.columns import Columns as RecordedColumns
 from ciplug.records.keys import RunKey, is_described, parse_run
 from ciplug.stores import Store, store_name
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
-from ciplug.tracking.catalog_rows import CatalogRows
+from ciplug.tracking.catalog_rows import CatalogRows, Segment
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.query import Column, Condition, Key, Kind, MatchedRows, Order, comparisons_in
 
@@ -265,6 +266,19 @@ class Catalog:
     def changed(self) -> Mapping[str, Changes]:
         """Key of a run, or of what has no record → its amendments combined; only of those that were amended."""
         return self._answer(lambda: self._rows.changed)
+
+    def parts(self) -> list[Segment]:
+        """The segments with runs, the oldest first; then the runs that are in none."""
+        return self._answer(self._rows.parts)
+
+    def recorded(self, part: Segment) -> RecordedColumns:
+        """The runs of one of `parts`, as they were recorded."""
+        return self._answer(lambda: self._rows.recorded(part))
+
+    @property
+    def changed_rows(self) -> Mapping[int, Changes]:
+        """Row → its changes, of amended runs, and of the children of those that do not count."""
+        return self._answer(lambda: self._rows.changed_rows)
 
     def described(self) -> list[RunKey]:
         """Return what amendments describe that is not a run: experiments and logged models of MLflow."""

@@ -24,8 +24,11 @@ from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_mis
 from ciplug.tracking.query import COMMIT, PARENT, Column, Key, Kind
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
+    """Runs that stand together; those of a segment of the store never change."""
+
     name: str
+    """Empty: the runs that are in no segment."""
     first: int
     """The row of its first run."""
     runs: int
@@ -83,11 +86,11 @@ class CatalogRows:
         self.version += 1
         sizes = self.file.sizes()
         self._cells: dict[Key, Column] = {}
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self.count = 0
         for name in names:
             if sizes[name]:  # one may hold other objects only
-                self._segments.append(_Segment(name, self.count, sizes[name]))
+                self._segments.append(Segment(name, self.count, sizes[name]))
                 self.count += sizes[name]
         objects = {**loose, **self.unsent}
         self._rest = self._beside(objects)
@@ -154,6 +157,15 @@ class CatalogRows:
         self.problems.update(wrong)
         return columns_of((key, data) for key, data in own.items() if key not in wrong) if wrong else columns
 
+    def parts(self) -> list[Segment]:
+        """The segments with runs, the oldest first; then the runs that are in none."""
+        rest = [Segment("", self.count - len(self._rest), len(self._rest))] if len(self._rest) else []
+        return [*self._segments, *rest]
+
+    def recorded(self, part: Segment) -> Columns:
+        """The runs of one of `parts`, as they were recorded."""
+        return self.file.columns(part.name, part.runs) if part.name else self._rest
+
     def names(self, kind: Kind) -> list[str]:
         """Names of all metrics, parameters or tags, sorted."""
         listed = {segment.name for segment in self._segments}
@@ -169,7 +181,7 @@ class CatalogRows:
         whole = [run.key for run in runs if run.id == run_id]
         return whole or [run.key for run in runs if run.id.startswith(run_id)]
 
-    def _keys(self, segment: _Segment) -> list[str]:
+    def _keys(self, segment: Segment) -> list[str]:
         return self.file.keys(segment.name, segment.runs)
 
     def rows_of(self, keys: Collection[str]) -> dict[str, int]:

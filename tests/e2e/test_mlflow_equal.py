@@ -1,4 +1,4 @@
-"""What MLflow shows of twenty trainings is the same on a ciplug store as on SQLite, field by field."""
+"""What MLflow shows of twenty-one trainings is the same on a ciplug store as on SQLite, field by field."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TRAININGS = [
     "quickstart", "parent_child", "tags", "client", "datasets",
     "odd_values", "failing", "resumed", "checkpoints", "several_runs",
-    "registry", "many_steps", "elastic_net", "pyfunc_model", "autolog_pipeline",
-    "evaluate", "figures", "sweep", "sklearn_autolog", "xgboost_autolog",
+    "registry", "many_steps", "processes", "elastic_net", "pyfunc_model",
+    "evaluate", "figures", "sweep", "autolog_pipeline", "sklearn_autolog", "xgboost_autolog",
 ]
 # fmt: on
 
 
-def test_twenty_trainings(
+def test_twenty_one_trainings(
     tmp_path: Path,
     python: Callable[[str], str],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -86,6 +86,21 @@ def test_a_sweep_of_fifty_is_one_push(
     assert len(runs) == 102 and sum(run.get("parent") == parent for run in runs) == 50
 
 
+def test_a_training_in_the_default_experiment_reads_no_store(
+    project: Project,
+    server: GitServer,
+    python: Callable[[str], str],  # noqa: F811
+) -> None:
+    """All that it asks of the server is its own push."""
+    words = "import mlflow\nwith mlflow.start_run() as run:\n    mlflow.log_metric('loss', 1)\nprint(run.info.run_id)"
+    server.requests.clear()
+    run_id = _run(python("last"), "-c", words, cwd=project.folder).split()[-1]
+    asked = [(one.method, one.service) for one in server.requests]
+    assert asked == [("GET", "receive-pack"), ("POST", "receive-pack")]
+    (run,) = project.json("runs", "list", "--json")
+    assert (run["id"], run["metrics"]) == (run_id, {"loss": 1.0})
+
+
 def test_a_project_by_its_address(
     project: Project,
     server: GitServer,

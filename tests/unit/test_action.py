@@ -280,6 +280,7 @@ class TestComponents:
 
 def test_the_page_has_the_inputs_of_promote() -> None:
     assert table("gitlab-ci.md", "input of promote") == documented(component("promote")[0])
+    assert table("site.md", "input of the component") == documented(component("site")[0])
 
 
 _SETTINGS = dict(re.findall(r"(\w+): '([A-Z_]+)'", GROOVY))

@@ -439,8 +439,8 @@ def test_degenerate_scores_are_named() -> None:
     assert "too few examples of a class" in reason(ask(Paired(rare, rare), "f1", test="bootstrap"))
     words = examples(labels=["cat", "dog"] * 2, predictions=["cat"] * 4)
     assert "labels 0 and 1" in reason(ask(Paired(words, words), "auc"))
-    silent = examples(labels=["1", "0"] * 2, predictions=["1", None, "0", "0"])
-    assert "1 of 4 examples have no prediction (candidate)" in reason(ask(Paired(silent, words), "f1"))
+    unlabelled = examples(labels=["1", None] * 2, predictions=["1", "0", "0", "0"])
+    assert "2 of 4 examples have no label" in reason(ask(Paired(unlabelled, unlabelled), "f1"))
 
 
 def test_many_questions_on_slices_are_answered_in_order() -> None:

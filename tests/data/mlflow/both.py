@@ -10,6 +10,7 @@ import os
 import random
 import runpy
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import ViewType  # noqa: E402
 from mlflow.utils import name_utils, requirements_utils  # noqa: E402
 
-_clock, _now = time.time, [0.0]
+_clock, _now, _one_at_a_time = time.time, [0.0], threading.RLock()
 _numbers = itertools.count(1)
 name_utils._generate_random_name = lambda *words, **options: f"made up {next(_numbers)}"
 # What a model needs is found out by a process of its own that loads it: that takes long, and no store has a part in it.
@@ -30,9 +31,15 @@ requirements_utils._capture_imported_modules = lambda *words, **options: set()
 
 
 def _later():
-    """The time, later at each call: no two runs begin in one millisecond."""
-    _now[0] = max(_clock(), _now[0] + 0.002)
-    return _now[0]
+    """The time, a millisecond later at each call: no two runs begin in one.
+
+    It waits and does not run ahead, because a training starts other processes, whose runs begin by the real clock.
+    """
+    with _one_at_a_time:
+        while (now := _clock()) < _now[0] + 0.0011:
+            time.sleep(0.0002)
+        _now[0] = now
+        return now
 
 
 time.time = _later

@@ -1,0 +1,1 @@
+"""The pages of a site, and the data that they load. Pure."""

@@ -1,0 +1,119 @@
+// The chosen runs side by side: what differs, the steps in one chart, the images.
+"use strict";
+
+(() => {
+  const { element, load, number, lines, forget, lineColour, lineDash } = window.ciplug;
+  const FACTS = ["model", "commit", "branch", "started"];
+  const CHARTS_MOST = 24;
+  const KINDS = [["metric", "metrics"], ["param", "parameters"], ["tag", "tags"]];
+
+  function swatch(at) {
+    return ciplug.drawing("svg", { class: "swatch", width: 18, height: 8, "aria-hidden": "true" },
+      ciplug.drawing("line", { x1: 0, x2: 18, y1: 4, y2: 4, stroke: lineColour(at), "stroke-width": 2.5, "stroke-dasharray": lineDash(at).join(" ") }));
+  }
+
+  const nameOf = (runs, handle) => runs.attribute(handle, "name") || runs.attribute(handle, "id").slice(0, 12);
+
+  function row(name, cells, isCode) {
+    return element("tr", null, element("th", { scope: "row", class: "name" }, isCode ? element("code", null, name) : name),
+      ...cells.map((cell) => element("td", { class: typeof cell === "number" ? "number" : "" }, typeof cell === "number" ? number(cell) : cell ?? "–")));
+  }
+
+  function table(runs, handles) {
+    const heads = handles.map((handle, at) => element("th", { scope: "col" }, swatch(at), " ", nameOf(runs, handle)));
+    const short = { commit: (value) => value.slice(0, 12), started: (value) => value.slice(0, 16).replace("T", " ") };
+    const fact = (handle, name) => {
+      const value = runs.attribute(handle, name);
+      return value && short[name] ? short[name](value) : value;
+    };
+    const facts = FACTS.map((name) => [name === "started" ? "started (UTC)" : name, handles.map((handle) => fact(handle, name)), false]);
+    facts.push(["status", handles.map((handle) => runs.marks(handle).join(", ")), false]);
+    const bodies = [element("tbody", null, ...facts.map((one) => row(...one)))];
+    let same = 0;
+    for (const [kind, noun] of KINDS) {
+      const names = [...new Set(handles.flatMap((handle) => runs.entries(kind, handle).map(([name]) => name)))].sort();
+      const rows = names.map((name) => [name, handles.map((handle) => runs.get(handle, { kind, name })), true]);
+      const differing = handles.length > 1 ? rows.filter(([, cells]) => new Set(cells).size > 1) : rows;
+      same += rows.length - differing.length;
+      if (differing.length) {
+        const heading = element("tr", { class: "kind" }, element("th", { scope: "rowgroup", colspan: handles.length + 1 }, noun));
+        bodies.push(element("tbody", null, heading, ...differing.map((one) => row(...one))));
+      }
+    }
+    const made = element("table", null, element("thead", null, element("tr", null, element("th", { scope: "col" }, "run"), ...heads)), ...bodies);
+    return [element("div", { class: "box", tabindex: 0, role: "group", "aria-label": "Chosen runs" }, made),
+      same ? element("p", { class: "soft" }, `${ciplug.words(same, "value is", "values are")} the same in all of them.`) : null];
+  }
+
+  function curves(target, runs, handles, details) {
+    const byName = new Map();
+    details.forEach((detail, at) => {
+      for (const [name, x, y] of (detail && detail.series) || []) {
+        if (!byName.has(name)) byName.set(name, []);
+        byName.get(name).push({ label: nameOf(runs, handles[at]), x, y: y.map(Number), at });
+      }
+    });
+    if (!byName.size) return;
+    const names = [...byName.keys()].sort((one, other) => byName.get(other).length - byName.get(one).length || (one < other ? -1 : 1));
+    const grid = element("div", { class: "charts plots" });
+    target.append(element("h3", { class: "part" }, "Steps"), grid);
+    for (const name of names.slice(0, CHARTS_MOST)) {
+      const drawing = element("div", { class: "drawing" });
+      grid.append(element("figure", null, element("figcaption", null, name), drawing));
+      lines(drawing, `${name}, step by step, of ${ciplug.words(byName.get(name).length, "run")}`, byName.get(name));
+    }
+    if (names.length > CHARTS_MOST) target.append(element("p", { class: "soft" }, `${names.length - CHARTS_MOST} more not drawn.`));
+  }
+
+  async function images(target, runs, handles, details) {
+    const paths = [...new Set(details.flatMap((detail) => ((detail && detail.images) || []).map(([path]) => path)))].sort();
+    if (!paths.length) return;
+    target.append(element("h3", { class: "part" }, "Images"));
+    for (const path of paths) {
+      const shelf = element("div", { class: "pictures" });
+      target.append(shelf);
+      for (const [at, detail] of details.entries()) {
+        const found = ((detail && detail.images) || []).find(([one]) => one === path);
+        if (!found) continue;
+        const [, file, problem] = found;
+        const label = `${path}, ${nameOf(runs, handles[at])}`;
+        const figure = element("figure", null, element("figcaption", null, swatch(at), " ", label));
+        shelf.append(figure);
+        if (problem) figure.append(element("p", { class: "soft" }, problem));
+        else load(file).then((image) => figure.append(element("img", { src: image.address, alt: label })), () => figure.append(element("p", { class: "soft" }, "it cannot be loaded")));
+      }
+    }
+  }
+
+  function provenance(target, runs, handles, details) {
+    details.forEach((detail, at) => {
+      if (!detail) return;
+      const facts = element("dl", { class: "sides" }, ...detail.facts.flatMap(([name, value]) => [element("dt", null, name), element("dd", null, value)]));
+      const files = detail.files.map(([path, size, digest]) => element("li", null, path, " ", element("span", { class: "soft" }, `${size}, ${digest}`)));
+      target.append(element("details", null, element("summary", null, `How ${nameOf(runs, handles[at])} came to be`), facts, files.length ? element("ul", null, ...files) : null));
+    });
+  }
+
+  // Fill the part of the page for these runs; `files` is run → file of its details.
+  let asked = 0;
+  async function show(target, runs, handles, files, clear) {
+    asked += 1;
+    const own = asked;
+    const ids = handles.map((handle) => runs.attribute(handle, "id"));
+    const details = await Promise.all(ids.map((id) => files.has(id) ? load(files.get(id)).catch(() => null) : null));
+    if (own !== asked) return;
+    forget(target);
+    target.hidden = !handles.length;
+    target.replaceChildren();
+    if (!handles.length) return;
+    target.append(element("div", { class: "row" }, element("h2", null, handles.length > 1 ? `${handles.length} runs side by side` : nameOf(runs, handles[0])), element("button", { type: "button", onclick: clear }, "Clear the choice")));
+    target.append(...table(runs, handles).filter(Boolean));
+    curves(target, runs, handles, details);
+    images(target, runs, handles, details);
+    provenance(target, runs, handles, details);
+    const bare = ids.filter((id, at) => !details[at]);
+    if (bare.length) target.append(element("p", { class: "soft" }, `Steps and images of ${bare.map((id) => id.slice(0, 12)).join(", ")} are not in this site: ciplug runs show ${bare[0].slice(0, 12)}`));
+  }
+
+  Object.assign(window.ciplug, { showChosen: show });
+})();

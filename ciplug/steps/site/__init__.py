@@ -1,0 +1,1 @@
+"""The site: what the store holds, as static pages."""

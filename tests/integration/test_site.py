@@ -1,0 +1,165 @@
+"""The site as files: what is in them, that a second build writes only what is new, and the server on this machine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.records.columns import of as columns_of
+from ciplug.reports.site import scripts
+from ciplug.steps.session import open_session
+from ciplug.tracking.runs import run_objects
+from tests.site_samples import HOSTILE, SiteProject, run_of, site_project
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> SiteProject:
+    return site_project(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def project(shared: SiteProject, tmp_path: Path) -> Iterator[SiteProject]:
+    """The project; what is recorded in it goes to a remote of its own."""
+    for name in ("remote.git", "work"):
+        shutil.copytree(shared.folder.parent / name, tmp_path / name, symlinks=True)
+    copy = SiteProject(tmp_path / "work")
+    copy.runs, copy.marked = shared.runs, shared.marked
+    subprocess.run(["git", "remote", "set-url", "origin", str(tmp_path / "remote.git")], cwd=copy.folder, check=True)
+    yield copy
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def record(folder: Path, name: str) -> Any:
+    return scripts.parse((folder / name).read_text(encoding="utf-8"))
+
+
+def test_a_second_build_writes_only_what_is_new(project: SiteProject) -> None:
+    site = project.folder / "out"
+    project.ciplug("site", "--output", "out")
+    first = files_of(site)
+    assert "0 files written" in project.ciplug("site", "--output", "out").stderr
+    assert files_of(site) == first
+    session = open_session(cwd=project.folder, env=dict(os.environ))
+    new = run_of(200, project.head)
+    session.store.add(run_objects(new))
+    project.ciplug("site", "--output", "out")
+    second = files_of(site)
+    assert first.keys() < second.keys()
+    assert all(name.startswith("data/run/") for name in second.keys() - first.keys())
+    same = [name for name in first if name.startswith(("assets/", "data/run/", "data/image/"))]
+    assert {name: second[name] for name in same} == {name: first[name] for name in same}
+    # It is what a new build writes, too.
+    project.ciplug("site", "--output", "anew")
+    assert files_of(project.folder / "anew") == second
+
+
+@pytest.mark.slow
+def test_a_closed_segment_is_written_once(project: SiteProject) -> None:
+    site = project.folder / "out"
+    session = open_session(cwd=project.folder, env=dict(os.environ))
+    added = [run_of(number, project.head) for number in range(1000, 2000)]
+    session.store.add({key: data for run in added for key, data in run_objects(run).items()})
+    project.ciplug("compact")
+    project.ciplug("site", "--output", "out", "--details", "0")
+    pieces = record(site, "data/site.js")["pieces"]
+    closed = [name for name, _ in pieces if name != "data/runs/loose.js"]
+    assert closed
+    assert sum(count for _, count in pieces) == 1027
+    before = {name: (site / name).stat().st_mtime_ns for name in closed}
+    session.refreshed().store.add(run_objects(run_of(3000, project.head)))
+    project.ciplug("runs", "withdraw", run_of(1000, None).id, "--reason", "wrong labels")
+    told = project.ciplug("site", "--output", "out", "--details", "0").stderr
+    assert "1 new" in told
+    assert {name: (site / name).stat().st_mtime_ns for name in closed} == before
+    changes = record(site, "data/site.js")["changes"]
+    pieces = record(site, "data/site.js")["pieces"]
+    assert [facts["standing"] for piece, _, facts in changes if pieces[piece][0] in closed][-1:] == ["withdrawn"]
+
+
+def test_what_a_folder_has_of_others_stays(project: SiteProject) -> None:
+    other = project.folder / "docs"
+    (other / "data").mkdir(parents=True)
+    (other / "data" / "mine.csv").write_text("1")
+    done = project.ciplug("site", "--output", "docs", code=2)
+    assert "other files" in done.stderr
+    assert files_of(other) == {"data/mine.csv": b"1"}
+
+
+def test_a_name_is_never_a_key_or_markup(project: SiteProject) -> None:
+    """Names of strangers are values in lists of pairs, in scripts that end where ciplug ends them."""
+    project.ciplug("site", "--output", "out")
+    for name, data in files_of(project.folder / "out").items():
+        if name.startswith("data/"):
+            text = data.decode("utf-8")
+            assert not set("<>\u2028\u2029") & set(text), name
+            assert text.count("\n") == 1
+
+            def keys(pairs: list[tuple[str, Any]], name: str = name) -> dict[str, Any]:
+                assert all(key.isidentifier() and not key.startswith("_") for key, _ in pairs), name
+                return dict(pairs)
+
+            json.loads(text.removeprefix("ciplug.push(").removesuffix(");\n"), object_pairs_hook=keys)
+        elif name.endswith(".html"):
+            assert b"<img" not in data
+            assert b"http:" not in data
+            assert b"https:" not in data
+
+
+def test_columns_are_the_recorded_values() -> None:
+    runs = [run_of(n, "a" * 40, params={"depth": n % 3, "mixed": ("1", 1)[n % 2]}) for n in range(30)]
+    objects = {key: data for run in runs for key, data in run_objects(run).items()}
+    piece = scripts.parse(scripts.runs_piece("x", columns_of(sorted(objects.items()))).decode())
+    by_id = {run.id: run for run in runs}
+
+    def full(coded: Any) -> list[Any]:
+        if isinstance(coded, list):
+            return coded
+        return [coded["of"][at] for at in coded["at"]] if "at" in coded else coded["of"] * piece["count"]
+
+    ids = full(dict(piece["attributes"])["id"])
+    for name, rows, coded in [*piece["metrics"], *piece["params"]]:
+        assert rows == 0
+        expected = [{**by_id[one].metrics, **by_id[one].params}[name] for one in ids]
+        assert [(type(v), v) for v in full(coded)] == [(type(v), v) for v in expected]
+
+
+def test_the_server_answers_this_machine_alone(project: SiteProject) -> None:
+    """It serves the pages under its own names; a page elsewhere whose name points here reads nothing."""
+    command = [sys.executable, "-m", "ciplug", "ui", "--static", "--port", "0"]
+    with subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr
+            line = next(line for line in server.stderr if "http://127.0.0.1:" in line)
+            port = int(line.split("http://127.0.0.1:")[1].split("/")[0])
+
+            def get(path: str, host: str = "127.0.0.1") -> http.client.HTTPResponse:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+                return connection.getresponse()
+
+            assert get("/runs.html").getheader("Content-Type") == "text/html; charset=utf-8"
+            assert b"ciplug.push" in get("/data/site.js", "localhost").read()
+            assert get("/data/site.js", "evil.example").status == 403
+            outside = ("/data/", "/../../config", "/.ciplug-site", "/%2e%2e/x.js")
+            assert [get(path).status for path in outside] == [404] * len(outside)
+        finally:
+            server.terminate()
+
+
+def test_hostile_names_are_shown_and_not_followed(project: SiteProject) -> None:
+    project.ciplug("site", "--output", "out")
+    index = (project.folder / "out" / "index.html").read_text()
+    assert "&lt;/script&gt;&lt;img src=x onerror" in index
+    assert HOSTILE not in index
