@@ -311,6 +311,12 @@ def test_one_row_without_a_known_answer_switches_no_gate_off(
             )
 
 
+def test_a_share_at_its_highest_bound_is_no_matter_of_more_data() -> None:
+    policy = {"gates": {"a": {"min": 1.0, "n": "rows"}}}
+    result = one(judge(policy, side("candidate", {"a": 1.0, "rows": 1000.0}), side("baseline", {})))
+    assert (result.outcome, result.advice) == ("INCONCLUSIVE", reasons.AT_THE_BOUND)
+
+
 @pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(("loss", "due"), [(0.0, "INCONCLUSIVE"), (3.0, "FAIL")])
 def test_a_number_that_is_none_never_passes_and_hides_no_loss(nothing: float, loss: float, due: Outcome) -> None:
