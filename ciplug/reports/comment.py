@@ -31,6 +31,8 @@ PLAIN_MARKER = "[//]: # (ciplug:report)"
 NO_LIMIT = 1 << 30
 _IMAGES = 5
 """Images that are named."""
+_LINES = 12
+"""Last lines of the output of a training that failed; the full report has all that are kept."""
 _FEW_CHECKS = 6
 """Up to so many checks that passed are shown beside the others, more are folded."""
 
@@ -159,7 +161,7 @@ def _brief(metric: MetricDelta) -> str:
 
 def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Block]:
     comparison = section.comparison
-    blocks = [Block(_TITLES, _compared(section, paint))]
+    blocks = [*_crash(section, paint), Block(_TITLES, _compared(section, paint))]
     notes = [notice.line for notice in model.notices(section)]
     notes += section.verdict.notes if section.verdict else ()
     if notes:
@@ -211,6 +213,18 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if last := [*_links(section), *([made_by] if made_by else [])]:
         blocks.append(Block(_TITLES, paint.small(" · ".join(last))))
     return [replace(block, rest=_elsewhere(section)) for block in blocks]
+
+
+def _crash(section: ModelSection, paint: Paint) -> list[Block]:
+    """The error of a training that did not finish, and the last lines of its output."""
+    crash = text.crash(section.run)
+    if crash is None:
+        return []
+    error = f": {paint.code(crash.error)}" if crash.error else "."
+    head = Block(_OVERVIEW, f"💥 **{crash.words}**{error}")
+    if not crash.lines:
+        return [head]
+    return [head, Block(_GATES, untrusted.fenced_markdown(crash.lines[-_LINES:]))]
 
 
 def _compared(section: ModelSection, paint: Paint) -> str:

@@ -312,6 +312,8 @@ def finish(
         )
         masks = masks_of(job.env, entry)
         run = masks.run(run)
+        if child is not None and not complete:
+            run = replace(run, provenance=provenance.with_output(run.provenance, child.output, masks))
         notes = [
             *([warning(entry.notice)] if entry.notice else []),
             *masked_notes(masks),
