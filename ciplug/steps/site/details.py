@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Image = tuple[str, str, str | None]
 """Path, name of the file with the image, and why there is none."""
-AT_ONCE = 50
+AT_ONCE = 200
 """Runs whose records and images are fetched together."""
 SERIES_MOST = 100
 """Metrics of a run whose steps are shown."""
