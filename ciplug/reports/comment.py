@@ -348,10 +348,12 @@ def _images(section: ModelSection, names: Sequence[str], paint: Paint) -> str:
     page = links.get("full report", "")
 
     def shown_as(name: str) -> str:
-        # An address of an archive has no places within it.
-        if not page.endswith(".html"):
-            return paint.code(name)
-        return f"[{paint.code(name)}]({untrusted.safe_url(f'{page}#{model.anchor_of(section.model, name)}')})"
+        # An image that was recorded by its address is there; an address of an archive has no places within it.
+        address = untrusted.safe_url(name)
+        if address is None and page:
+            place = f"#{model.anchor_of(section.model, name)}" if page.endswith(".html") else ""
+            address = untrusted.safe_url(f"{page}{place}")
+        return f"[{paint.code(name)}]({address})" if address else paint.code(name)
 
     shown = listed([shown_as(name) for name in names], most=_IMAGES)
     return f"🖼️ {counted(len(names), 'image')}, beside the baseline's in {where}: {shown}"
