@@ -76,6 +76,21 @@ def test_of_a_training_that_finished_nothing_is_kept(tmp_path: Path) -> None:
     assert not {"error", "last_lines"} & project.json("runs", "show", "HEAD", "--json")["provenance"].keys()
 
 
+@pytest.mark.parametrize("by_with", [True, False])
+def test_a_program_that_logs_by_itself(tmp_path: Path, by_with: bool) -> None:
+    """Without `ciplug run`, the exception that ends the program, or the `with` block of its run, is kept."""
+    project = Project.create(tmp_path / "work")
+    start = "with ciplug.start_run():" if by_with else "if True:"
+    code = f"import ciplug\n{start}\n    ciplug.log_metric('a', 1)\n    raise KeyError('password=hunter2-long')\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "KeyError" in done.stderr
+    (run,) = project.json("runs", "list", "--json")
+    assert run["status"] == "failed"
+    assert run["provenance"]["error"].startswith("KeyError: 'password=***")
+    assert run["provenance"]["last_lines"][0] == "Traceback (most recent call last):"
+
+
 def test_output_passes_through_byte_for_byte(tmp_path: Path) -> None:
     """Of stdout and stderr, also what a program that was left behind writes after the end of ciplug."""
     project = Project.create(tmp_path / "work")
