@@ -221,7 +221,7 @@ def _crash(section: ModelSection, paint: Paint) -> list[Block]:
     if crash is None:
         return []
     error = f": {paint.code(crash.error)}" if crash.error else "."
-    head = Block(_OVERVIEW, f"💥 **{crash.words}**{error}")
+    head = Block(_OVERVIEW, f"💥 **{untrusted.escape_markdown(crash.words)}**{error}")
     if not crash.lines:
         return [head]
     return [head, Block(_GATES, untrusted.fenced_markdown(crash.lines[-_LINES:]))]

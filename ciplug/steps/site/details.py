@@ -105,7 +105,7 @@ def _record(run: Run, series: Mapping[str, Series], images: Iterable[Image]) -> 
         "kind": "run",
         "run": run.id,
         "facts": scripts.pairs(facts_of(run)),
-        "ended": [crash.words, crash.error and scripts.shown(crash.error)] if crash else None,
+        "ended": [scripts.shown(crash.words), crash.error and scripts.shown(crash.error)] if crash else None,
         "output": list(map(untrusted.output_line, crash.lines)) if crash else [],
         "series": curves,
         "series_left": max(0, len(series) - SERIES_MOST),
