@@ -161,7 +161,7 @@ def _brief(metric: MetricDelta) -> str:
 
 def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Block]:
     comparison = section.comparison
-    blocks = [*_crash(section, paint), Block(_TITLES, _compared(section, paint))]
+    blocks = [*_crash(section), Block(_TITLES, _compared(section, paint))]
     notes = [notice.line for notice in model.notices(section)]
     notes += section.verdict.notes if section.verdict else ()
     if notes:
@@ -215,12 +215,12 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     return [replace(block, rest=_elsewhere(section)) for block in blocks]
 
 
-def _crash(section: ModelSection, paint: Paint) -> list[Block]:
+def _crash(section: ModelSection) -> list[Block]:
     """The error of a training that did not finish, and the last lines of its output."""
     crash = text.crash(section.run)
     if crash is None:
         return []
-    error = f": {paint.code(crash.error)}" if crash.error else "."
+    error = f": {untrusted.escape_markdown(crash.error)}" if crash.error else "."
     head = Block(_OVERVIEW, f"💥 **{untrusted.escape_markdown(crash.words)}**{error}")
     if not crash.lines:
         return [head]

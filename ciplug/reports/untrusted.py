@@ -82,8 +82,9 @@ def fenced_markdown(lines: Iterable[str]) -> str:
     Nothing in it ends the block, and no line begins with `/`: GitLab takes that for a command.
     """
     shown = (output_line(line).replace("`", f"`{_INVISIBLE}") for line in lines)
+    shown = (line.replace("<!", f"<{_INVISIBLE}!") for line in shown)  # no marker of a comment of ours
     shown = (f"{_INVISIBLE}{line}" if line.lstrip(" ").startswith("/") else line for line in shown)
-    return "\n".join(["```text", *map(defuse, shown), "```"])
+    return "\n".join(["```", *map(defuse, shown), "```"])
 
 
 def defuse(lines: str) -> str:

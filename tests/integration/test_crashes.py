@@ -57,7 +57,7 @@ def test_the_error_comes_first_and_no_secret_is_kept(crashed: Project) -> None:
     )
     markdown = crashed.ciplug("report", "--format", "markdown").stdout
     page = crashed.ciplug("report", "--format", "html").stdout
-    assert markdown.index("`ValueError: wrong shape 3`") < markdown.index("Commit ") < markdown.index("| gate |")
+    assert markdown.index("ValueError: wrong shape 3") < markdown.index("Commit ") < markdown.index("| gate |")
     assert (
         page.index("<code>ValueError: wrong shape 3</code>") < page.index(">Gates</h2>") < page.index(">Metrics</h2>")
     )
@@ -175,7 +175,7 @@ def test_the_output_of_a_stranger_commands_nothing(html_too: bool) -> None:
     body = comment.render(hostile(), samples.LIMIT, html=html_too)
     assert body.count("```") == 2
     assert not [line for line in body.split("\n") if line.lstrip(" ").startswith("/")]
-    assert body.count("<!-- ciplug:report -->") == 1 + html_too
+    assert body.count("<!--") == html_too
     fence = body.split("```")[1]
     assert "::error" not in fence
     outside = body.split("```")[0] + body.split("```")[2]
