@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import signing
 from ciplug.console import warning
-from ciplug.errors import CiplugError, RecordError
+from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.records import signature as signatures
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import RunKey, parse_amendments, record_beside, run_key, signature_key
@@ -22,6 +22,7 @@ from ciplug.records.run import Run
 from ciplug.reports.untrusted import clean
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
+from ciplug.stores import is_git
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -189,6 +190,15 @@ def signers_of(session: Session) -> Signers:
     return session.remember("signers", make)
 
 
+def _tell_unread(session: Session) -> None:
+    """Tell once that nobody knows here what is signed."""
+
+    def tell() -> None:
+        session.tell(warning("signatures are not in the cache of this clone: amendments are shown that may not count"))
+
+    session.remember("signatures unread", tell)
+
+
 def _tell_many(session: Session) -> None:
     """Tell once that signatures are not verified any more."""
 
@@ -232,7 +242,7 @@ def signed_by(session: Session, runs: Runs, run: Run) -> str | None:
 def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
     """All runs, of which those that are signed take only amendments that are signed, too.
 
-    Otherwise whoever may push could withdraw a run that counts. Without the network nothing tells what is signed.
+    Otherwise whoever may push could withdraw a run that counts. Without the network, what this clone has read tells it.
     """
     return by_signatures(session, session.runs(handed_over, offline=offline))
 
@@ -249,7 +259,19 @@ def by_signatures(session: Session, runs: Runs) -> Runs:
 
     def ignored(amendments: Mapping[RunKey, Sequence[str]]) -> set[str]:
         signers = keys() if amendments else None
-        return _ignored(signers, runs, amendments) if signers else set()
+        if not signers:
+            return set()
+        if runs.is_offline and not (session.offline and is_git(session.store_uri)):
+            _tell_unread(session)
+            return set()
+        try:
+            return _ignored(signers, runs, amendments)
+        except StoreError:
+            if not session.offline:
+                raise
+            # This clone has never read them.
+            _tell_unread(session)
+            return set()
 
     def check_beside(run: RunKey, key: str, data: bytes) -> None:
         signers = keys()

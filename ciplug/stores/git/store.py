@@ -435,6 +435,7 @@ class GitStore:
             problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
+            problems += self._in_the_way()
             if not repair:
                 self._seen = snapshot
                 return problems
@@ -456,6 +457,14 @@ class GitStore:
         if not result.ok:
             raise self._remote.refused(result, self._refs.push_hint)
         return list(map(_repaired, problems))
+
+    def _in_the_way(self) -> list[Problem]:
+        """The refs of others beside which ours cannot exist, also before anything is written there."""
+        blocking = [] if self._remote.offline else self._remote.in_the_way(*self._refs.every)
+        return [
+            Problem(ref, f"it stands in the way of the store: delete it, or move it: git push REMOTE :{ref}")
+            for ref in blocking
+        ]
 
     def _set_aside(self, view: View, problems: list[Problem]) -> list[Problem]:
         """Move the refs that no writer of ours has pushed out of the readers' way; a refusal leaves them."""
