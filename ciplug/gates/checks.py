@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -126,8 +126,13 @@ def bound_rule(gate: ResolvedGate, key: Literal["min", "max"]) -> Rule:
     return Rule(higher_is_better=key == "min", alpha=gate.alpha)
 
 
-def settled(check: Check, adjusted_p: float | None) -> GateResult:
-    """The result; where there is an interval, decided by it. `adjusted_p` is corrected for the run's other tests."""
+def settled(check: Check, adjusted_p: float | None, alpha_at: Callable[[int], float] | None = None) -> GateResult:
+    """The result; where there is an interval, decided by it.
+
+    Args:
+        adjusted_p: corrected for the other tests of the run.
+        alpha_at: the error rate at which so many seeds are judged.
+    """
     interval = check.interval
     if interval is None:
         return check.result
@@ -142,7 +147,7 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
     result = replace(
         check.result,
         outcome=_outcome(decision, check.gate),
-        advice=_advice(decision, check, interval),
+        advice=_advice(decision, check, interval, alpha_at),
         method=interval.method,
         confidence=1 - 2 * interval.rule.alpha,
         low=low,
@@ -171,7 +176,9 @@ def _outcome(decision: Decision, gate: ResolvedGate) -> Outcome:
     return undecided(gate) if decision == "INCONCLUSIVE" else "PASS"
 
 
-def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
+def _advice(
+    decision: Decision, check: Check, interval: Interval, alpha_at: Callable[[int], float] | None
+) -> str | None:
     if decision != "INCONCLUSIVE":
         return check.result.advice if decision == "FAIL" else None
     from ciplug.stats.power import detectable, more_needed
@@ -182,4 +189,7 @@ def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
         return reasons.chance_among_many(interval.unit)
     if check.unknown:
         return reasons.unknown_answers(check.unknown, check.lost)
-    return reasons.settled_by(interval.unit, more_needed(interval), detectable(interval) + interval.rule.allowed)
+    more = more_needed(interval, alpha_at)
+    if not more and check.rule in ("min", "max"):
+        return reasons.AT_THE_BOUND
+    return reasons.settled_by(interval.unit, more, detectable(interval) + interval.rule.allowed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
-from ciplug.stats.looks import spent
+from ciplug.stats.looks import of_seeds, spent
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
@@ -97,7 +97,7 @@ def evaluate(
 
 def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     """The results of all gates: corrected together, waived, and with the worst of many slices."""
-    names = tuple(policy.gates)
+    names, of_all_looks = tuple(policy.gates), policy
     policy, evidence = trade_off.with_parts(_at_look(policy, evidence), evidence)
     examples = ByExample(policy, evidence)
     checks = [check for name in names for check in _gate(policy, name, evidence, examples)]
@@ -108,9 +108,9 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
     adjusted = _corrected(policy, checks, tests)
     by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
     for number, check in enumerate(checks):
-        result = settled(check, adjusted.get(number))
+        result = settled(check, adjusted.get(number), _with_more_seeds(of_all_looks, check, evidence))
         if check.interval and (look := _look(check.gate, evidence)) > 1:
-            note = reasons.looked_again(look, check.interval.rule.alpha)
+            note = reasons.looked_again(look, check.interval.rule.alpha, seeds=policy.seeds is not None)
             result = replace(result, notes=(*result.notes, note))
         result = waivers.waive(policy, check, result, commit=run.commit, today=evidence.today)
         by_gate.setdefault(result.gate, []).append((check, result))
@@ -120,9 +120,40 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
 
 
 def _corrected(policy: Policy, checks: Sequence[Check], tests: Mapping[int, float]) -> Mapping[int, float]:
-    """The p-values of the checks, by their number, after the correction of the policy."""
+    """The p-values of the checks, by their number, after the correction of the policy.
+
+    The tests of a policy that is extended are corrected among themselves, and those that are added to it among all:
+    else somebody could leave its gates undecided by many gates of their own.
+    """
     if policy.defaults.correction == "none":
         return {}
+    chain: list[Policy] = []
+    base = policy.extended
+    while base is not None:
+        chain.insert(0, base)
+        base = base.extended
+    level = {
+        number: next((depth for depth, one in enumerate(chain) if _has_test(one, checks[number])), len(chain))
+        for number in tests
+    }
+    adjusted: dict[int, float] = {}
+    for depth in sorted(set(level.values())):
+        family = {number: p for number, p in tests.items() if level[number] <= depth}
+        found = _corrected_together(policy, checks, family)
+        adjusted |= {number: p for number, p in found.items() if level[number] == depth}
+    return adjusted
+
+
+def _has_test(policy: Policy, check: Check) -> bool:
+    """Whether the test of a check is one by which this policy fails a run, too."""
+    gate = policy.gates.get(check.result.gate)
+    if gate is None or policy.resolved(check.result.gate).severity != "error":
+        return False
+    rules = gate if check.result.slice is None else gate.slices
+    return rules is not None and getattr(rules, check.rule or "trend", None) is not None
+
+
+def _corrected_together(policy: Policy, checks: Sequence[Check], tests: Mapping[int, float]) -> Mapping[int, float]:
     together = {
         number: check.interval.influence
         for number, check in enumerate(checks)
@@ -148,6 +179,16 @@ def _at_look(policy: Policy, evidence: Evidence) -> Policy:
 def _look(gate: ResolvedGate, evidence: Evidence) -> int:
     """How often the commit was looked at: who compares with the run before evaluates one commit again on purpose."""
     return 1 if gate.baseline.ref == "previous" else evidence.looks
+
+
+def _with_more_seeds(policy: Policy, check: Check, evidence: Evidence) -> Callable[[int], float] | None:
+    """The error rate at which a check is judged with so many seeds: each time that they have doubled, it is lower."""
+    gate, seeds = check.result.gate, policy.seeds
+    if seeds is None or gate not in policy.gates:
+        return None
+    alpha, least = policy.resolved(gate).alpha, seeds.min_runs
+    others = _look(check.gate, evidence) - of_seeds(len(evidence.candidate.runs), least)
+    return lambda runs: spent(alpha, max(1, others + of_seeds(runs, least)))
 
 
 def _decides_nothing(evidence: Evidence) -> bool:

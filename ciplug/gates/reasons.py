@@ -162,12 +162,12 @@ def point_errs(runs: int, deviation: float, share: float) -> str:
     )
 
 
-def looked_again(look: int, alpha: float) -> str:
-    """A note on a test of one of several runs of a commit."""
-    return (
-        f"{look} runs of this commit were looked at: this one is judged at α = {alpha:.2g}, so that all of them "
-        "together keep to the error rate of the gate"
-    )
+def looked_again(look: int, alpha: float, *, seeds: bool) -> str:
+    """A note on a test of one of several runs of a commit; `seeds`: or of more seeds than the policy asks for."""
+    what = f"{look} runs of this commit were looked at: this one is"
+    if seeds:
+        what = f"with seeds that were added, this is look {look} at this commit: it is"
+    return f"{what} judged at α = {alpha:.2g}, so that all of them together keep to the error rate of the gate"
 
 
 def seeds_alike(runs: int) -> str:
@@ -247,6 +247,12 @@ def settled_by(unit: Unit, more: int | None, loss: float) -> str:
         f"it cannot be settled at this allowance: these data find a loss from {loss:.2g} on, and the change is too "
         "near to the limit to collect what it takes; raise the allowance, or accept the risk"
     )
+
+
+AT_THE_BOUND = (
+    "no amount of data that anybody collects tells a value so near to its bound from one beyond it: move the bound, or "
+    "compare the number as it is (test: point)"
+)
 
 
 def chance_among_many(unit: Unit) -> str:

@@ -192,8 +192,9 @@ class View:
 
     def logged_model(self, id_: str) -> LoggedModel | None:
         with self.lock:
+            local = self.journals.read()
             self.base.refresh(float("inf"))
-            found = self.base.logged_model(id_, self.local().get(state.model_key(id_).id))
+            found = self.base.logged_model(id_, local.get(state.model_key(id_).id))
             if found is None:
                 local = self.look()
                 found = self.base.logged_model(id_, local.get(state.model_key(id_).id))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.stats.intervals import Interval, Rule, Undecided
-from ciplug.stats.means import student
+from ciplug.stats.means import freedom, student
 
 if TYPE_CHECKING:
     from ciplug.stats.resampling import Floats
@@ -50,7 +50,9 @@ def crossed(new: Floats, old: Floats | float, rule: Rule, *, weights: Floats | N
     of_seeds = sum(part for part, _ in seeds)
     # No part is negative, and neither alone is more than the whole.
     variance = max(of_seeds + between - rest, of_seeds, between)
-    parts = [*seeds, (max(0.0, variance - of_seeds), alike - 1)]
+    parts = [(max(0.0, variance - of_seeds), alike - 1)]
+    if of_seeds > 0:
+        parts.append((of_seeds, freedom(seeds)))
     df = variance**2 / sum(part**2 / degrees for part, degrees in parts if part > 0) if variance > 0 else 1.0
     name = "Student's" if isinstance(old, float) else "Welch's"
     interval = student(

@@ -200,6 +200,19 @@ def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int
     assert found(Condition("attribute", "status", "=", "RUNNING")) == running
 
 
+def test_what_another_process_has_sent_meanwhile_is_not_lost(project: Project) -> None:
+    """It is neither in the journals of this machine any more, nor in what was read of the store before."""
+    here, other = Place("ciplug:"), Place("ciplug:")
+    model = "m-" + "a" * 32
+    other.sessions.change(state.model_key(model), {"name": "net"}, {"tag": "stage", "value": "trial"})
+    other.sessions.send()
+    assert here.logged_model(model).tags == {"stage": "trial"}
+    other.sessions.change(state.model_key(model), {"tag": "stage", "value": "final"})
+    assert here.logged_model(model).tags == {"stage": "final"}
+    other.sessions.send()
+    assert here.logged_model(model).tags == {"stage": "final"}
+
+
 def test_what_was_read_is_not_read_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place("ciplug:")
     for number in range(3):

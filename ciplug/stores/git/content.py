@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
-from ciplug.records.keys import EntryKey
+from ciplug.records.keys import EntryKey, is_object
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.segments import INDEX, NAME
@@ -135,10 +135,10 @@ def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterab
 
 
 def is_foldable(key: str) -> bool:
-    """Whether a key may be in the branch. All keys of ciplug are in a folder, and a file `runs` would stand in the way
-    of every key below `runs/`, for ever.
+    """Whether a key may be in the branch, which has room for our records alone: a file `runs` would stand in the way of
+    every key below `runs/`, for ever.
     """
-    return "/" in key
+    return is_object(key)
 
 
 def is_readable(keys: Collection[str]) -> bool:
