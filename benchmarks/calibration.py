@@ -37,6 +37,7 @@ from ciplug.records.run import Run  # noqa: E402
 from ciplug.records.verdict import PolicySource, Verdict  # noqa: E402
 from ciplug.stats import drift_tests  # noqa: E402
 from ciplug.stats.distributions import normal_isf  # noqa: E402
+from ciplug.stats.looks import of_seeds  # noqa: E402
 from ciplug.stats.sample import Sample  # noqa: E402
 
 ALPHA = 0.05
@@ -104,7 +105,7 @@ def judge(policy: Policy, metric: str, pull: Pull) -> Verdict:
         baselines=dict.fromkeys(policy.gates, theirs),
         history={metric: pull.history},
         reruns={metric: pull.reruns} if pull.reruns else {},
-        looks=1 + len(pull.reruns),
+        looks=(of_seeds(len(ours.runs), policy.seeds.min_runs) if policy.seeds else 1) + len(pull.reruns),
         examples=held,
     )
     run = Run(id=ours.run or "", model="m", commit=COMMIT, status="finished", started="", ended="")
@@ -521,7 +522,7 @@ DESIGNS = (
             name=f"{count} seeds a side",
             draw=seeds(count),
             gate={**UP, "max_regression": 0.01},
-            policy={"seeds": {"min_runs": 2}},
+            policy={"seeds": {"min_runs": count}},
             allowed=0.01,
             twice=0.02,
             power=power,
@@ -532,7 +533,7 @@ DESIGNS = (
         name="5 seeds a side, 2% allowed",
         draw=seeds(5),
         gate={**UP, "max_regression": "2%"},
-        policy={"seeds": {"min_runs": 2}},
+        policy={"seeds": {"min_runs": 5}},
         allowed=0.018,
         twice=0.036,
         power=0.8,
@@ -677,7 +678,7 @@ DESIGNS = (
             draw=seeds_on_examples(5, 300, weights=weights),
             gate={**DOWN, "max_regression": 0.05},
             metric="loss",
-            policy={"seeds": {"min_runs": 2}},
+            policy={"seeds": {"min_runs": 5}},
             allowed=0.05,
             twice=0.3,
             power=0.8,

@@ -59,7 +59,7 @@ def tools(*, quick: bool) -> Tools:
     for name, folder in theirs.items():
         if not (folder / "bin" / name).exists():
             venv(folder, name)
-    venv(ours, str(ROOT))
+    venv(ours, f"{ROOT}[objects]")
     dvc, python = str(theirs["dvc"] / "bin" / "dvc"), str(theirs["mlflow"] / "bin" / "python")
     return Tools(str(ours / "bin" / "python"), (str(ours / "bin" / "ciplug"),), dvc, python, environment())
 

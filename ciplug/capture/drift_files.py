@@ -196,6 +196,8 @@ class DataFile:
 
     def __init__(self, path: Path) -> None:
         self.table = open_table(Source(path))
+        # They are missing values, whose share is tested.
+        self.table.skips_empty_rows = False
         self._all: dict[str, Column] | None = None
 
     @property

@@ -13,11 +13,12 @@ from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import File, Run
-from ciplug.records.verdict import Verdict, outcomes_of
+from ciplug.records.verdict import outcomes_of
 from ciplug.reports.report import is_picture
 
 if TYPE_CHECKING:
     from ciplug.records.series import Series
+    from ciplug.steps.recorded_verdicts import RecordedVerdict
     from ciplug.tracking.entries import Entry
 
 CHILDREN_MOST = 50
@@ -31,7 +32,7 @@ def details(
     changes: Changes,
     refused: Sequence[RefusedParam] = (),
     *,
-    verdicts: Sequence[Verdict] = (),
+    verdicts: Sequence[RecordedVerdict] = (),
     series: Mapping[str, Series] | None = None,
     signed: str | None = None,
     children: Sequence[Entry] = (),
@@ -40,13 +41,13 @@ def details(
     """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them.
 
     Args:
-        verdicts: those that were recorded on the run, the latest first.
+        verdicts: those that were recorded on the run, those that count and the latest first.
         series: metric → its steps.
         signed: the allowed signers who have signed it; empty: none has; None: nothing needs a signature.
         children: the runs that this one started.
         more: the number of those beyond them.
     """
-    from ciplug.reports import untrusted
+    from ciplug.reports import text, untrusted
 
     facts = plain(run)
     provenance = dict(facts.pop("provenance", {}))
@@ -88,10 +89,15 @@ def details(
         if name in facts:
             write(name, facts.pop(name), 0)
     facts.pop("schema", None)
+    for name in ("error", "last_lines"):
+        provenance.pop(name, None)
+    if crash := text.crash(run):
+        write("crash", f"{crash.words}{f': {crash.error}' if crash.error else ''}", 0)
+        lines += [f"  | {untrusted.output_line(line, 400)}" for line in crash.lines]
     if verdicts:
         latest, *earlier = verdicts
         write("verdict", _verdict(latest), 0)
-        for gate, outcome in outcomes_of(latest).items():
+        for gate, outcome in outcomes_of(latest.verdict).items():
             write(gate, outcome, 1)
         if earlier:
             write("earlier verdicts", [_verdict(one) for one in earlier[:_VERDICTS_MOST]], 0)
@@ -138,22 +144,26 @@ def _kept(file: File) -> str:
     return figures.size(file.size) or "" if file.store else "its bytes were not kept"
 
 
-def _verdict(verdict: Verdict) -> str:
-    """A verdict in one line: its outcome, when it was made, by which policy, and what it is for."""
+def _verdict(recorded: RecordedVerdict) -> str:
+    """A verdict in one line: its outcome, when it was made, by which policy, what it is for, and whether it counts."""
+    verdict = recorded.verdict
     where = f"{verdict.policy_file} of {verdict.policy_branch}" if verdict.policy_branch else verdict.policy_file
     about = [f"{verdict.created[:16].replace('T', ' ')}", f"by {where}"]
     about += [f"for {verdict.stage}"] if verdict.stage else []
     about += ["dry run"] if verdict.dry_run else []
+    about += [] if recorded.counts else ["unsigned: it does not count"]
     return f"{verdict.outcome} ({', '.join(about)})"
 
 
-def verdict_json(verdict: Verdict) -> dict[str, object]:
+def verdict_json(recorded: RecordedVerdict) -> dict[str, object]:
     """The outcome of a recorded verdict, and of each gate."""
+    verdict = recorded.verdict
     return {
         "outcome": verdict.outcome,
         "created": verdict.created,
         "stage": verdict.stage,
         "dry_run": verdict.dry_run,
+        **({} if recorded.counts else {"counts": False}),
         "policy": plain(verdict.policy_source),
         "gates": outcomes_of(verdict),
     }

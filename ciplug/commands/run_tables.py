@@ -10,6 +10,7 @@ from ciplug import console
 from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
+from ciplug.steps.evidence.offline import offline
 from ciplug.steps.session import Session
 from ciplug.steps.signatures import judged_runs
 from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
@@ -43,11 +44,10 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
     """Return all runs, with a catalog to search; if the store is not contacted, the age of the data is printed."""
     if not args.offline:
         return all_runs(session)
+    session = offline(session)
     runs = judged_runs(session, offline=True)
     if moment := runs.catalog.as_of:
         console.complain(f"offline: {session.store_name} as it was at {moment:%Y-%m-%d %H:%M} UTC")
-    if runs.catalog.changed and session.config.signers:
-        console.complain("warning: signatures are not read offline: amendments are shown that do not count")
     return runs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -114,6 +114,8 @@ class Policy:
     monitor: Monitor | None = key(Table(Monitor, "{gates: all}"))
     policy_tests: tuple[str, ...] | None = key(kinds.NAMES)
     """Files of cases for `ciplug policy test`; `*` and `**` match."""
+    extended: Policy | None = field(default=None, compare=False, repr=False)
+    """The policy that this one extends. Its tests are corrected without those that are added to it."""
 
     @property
     def ladder(self) -> tuple[str, ...]:

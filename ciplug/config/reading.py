@@ -95,7 +95,7 @@ class _Parser:
         # A value that YAML cannot read has been reported already, and what it is in is not to blame.
         reported = {at[:length] for at in unreadable for length in range(1, len(at) + 1)}
         self.report.locate((mistake for mistake in mistakes if mistake.path not in reported), str(path), merged.lines)
-        return _File(merged, config, unreadable, len(self.report) > before)
+        return _File(merged, _extending(config, bases), unreadable, len(self.report) > before)
 
     def _of_part(
         self,
@@ -188,6 +188,16 @@ def _merged(own: Merged, bases: Mapping[kinds.Path, _File | None]) -> Merged:
         models = {**merged.data["models"], str(part[1]): laid.data}
         merged = Merged({**merged.data, "models": models}, laid.lines)
     return merged
+
+
+def _extending(config: Config, bases: Mapping[kinds.Path, _File | None]) -> Config:
+    """The settings, each policy with the one that it extends."""
+    base_of = {part: base.config.policy for part, base in bases.items() if base}
+    models = {
+        name: replace(one, policy=replace(one.policy, extended=base_of.get(("models", name))))
+        for name, one in config.models.items()
+    }
+    return replace(config, models=models, policy=replace(config.policy, extended=base_of.get(())))
 
 
 def _located(config: Config, path: Path, lines: Lines) -> Config:

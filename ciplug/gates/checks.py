@@ -190,4 +190,6 @@ def _advice(
     if check.unknown:
         return reasons.unknown_answers(check.unknown, check.lost)
     more = more_needed(interval, alpha_at)
+    if not more and check.rule in ("min", "max"):
+        return reasons.AT_THE_BOUND
     return reasons.settled_by(interval.unit, more, detectable(interval) + interval.rule.allowed)

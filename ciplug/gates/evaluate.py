@@ -120,9 +120,40 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
 
 
 def _corrected(policy: Policy, checks: Sequence[Check], tests: Mapping[int, float]) -> Mapping[int, float]:
-    """The p-values of the checks, by their number, after the correction of the policy."""
+    """The p-values of the checks, by their number, after the correction of the policy.
+
+    The tests of a policy that is extended are corrected among themselves, and those that are added to it among all:
+    else somebody could leave its gates undecided by many gates of their own.
+    """
     if policy.defaults.correction == "none":
         return {}
+    chain: list[Policy] = []
+    base = policy.extended
+    while base is not None:
+        chain.insert(0, base)
+        base = base.extended
+    level = {
+        number: next((depth for depth, one in enumerate(chain) if _has_test(one, checks[number])), len(chain))
+        for number in tests
+    }
+    adjusted: dict[int, float] = {}
+    for depth in sorted(set(level.values())):
+        family = {number: p for number, p in tests.items() if level[number] <= depth}
+        found = _corrected_together(policy, checks, family)
+        adjusted |= {number: p for number, p in found.items() if level[number] == depth}
+    return adjusted
+
+
+def _has_test(policy: Policy, check: Check) -> bool:
+    """Whether the test of a check is one by which this policy fails a run, too."""
+    gate = policy.gates.get(check.result.gate)
+    if gate is None or policy.resolved(check.result.gate).severity != "error":
+        return False
+    rules = gate if check.result.slice is None else gate.slices
+    return rules is not None and getattr(rules, check.rule or "trend", None) is not None
+
+
+def _corrected_together(policy: Policy, checks: Sequence[Check], tests: Mapping[int, float]) -> Mapping[int, float]:
     together = {
         number: check.interval.influence
         for number, check in enumerate(checks)

@@ -249,6 +249,12 @@ def settled_by(unit: Unit, more: int | None, loss: float) -> str:
     )
 
 
+AT_THE_BOUND = (
+    "no amount of data that anybody collects tells a value so near to its bound from one beyond it: move the bound, or "
+    "compare the number as it is (test: point)"
+)
+
+
 def chance_among_many(unit: Unit) -> str:
     """Advise on a test that fails alone, but not among the other tests of the run."""
     lead = "this test fails on its own, but with several tests in one run that may be chance"

@@ -35,6 +35,17 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
     return objects
 
 
+def sizes(repository: Path, names: Iterable[str]) -> dict[str, int]:
+    """Return name → bytes of those of the objects that exist."""
+    ordered = sorted(set(names))
+    if not ordered:
+        return {}
+    stdin = ("\n".join(ordered) + "\n").encode()
+    out = run_git("cat-file", "--batch-check=%(objectname) %(objectsize)", cwd=repository, input=stdin).stdout.decode()
+    lines = zip(ordered, out.splitlines(), strict=True)
+    return {name: int(line.partition(" ")[2]) for name, line in lines if not line.endswith(" missing")}
+
+
 def present(repository: Path, names: Iterable[str]) -> set[str]:
     """Return those of the objects that exist."""
     ordered = sorted(set(names))

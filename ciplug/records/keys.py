@@ -341,6 +341,23 @@ def parse_entry(key: str) -> EntryKey | None:
     return match and EntryKey(match["log"], int(match["seq"]))
 
 
+# Any of them
+
+_OBJECT = re.compile(
+    rf"(?:{RUNS}|{AMENDMENTS}|{VERDICTS})/[^/]{{1,250}}\.(?:json|series|examples|inputs|sig)|{ASIDE}/[^/]{{1,250}}\.json"
+)
+
+
+def is_object(key: str) -> bool:
+    """Whether a key has the form of one of those above that is not in a log: no writer of ours has made another."""
+    return _OBJECT.fullmatch(key) is not None
+
+
+def is_run_record(key: str) -> bool:
+    """Whether a key is of a record itself, or of a signature, and not of what may be large beside it."""
+    return key.endswith((RECORD, SIGNATURE))
+
+
 # Objects that belong together
 
 

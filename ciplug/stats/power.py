@@ -49,8 +49,9 @@ def more_needed(interval: Interval, alpha_at: Callable[[int], float] | None = No
 def _more_seeds(n: int, error: float, distance: float, alpha_at: Callable[[int], float]) -> int | None:
     """The same for seeds, of which there are so few that Student's t is not the normal distribution."""
     for more in range(1, SEEDS - n + 1):
-        reach = t_isf(alpha_at(n + more), 2 * (n + more - 1)) + normal_isf(1 - POWER)
-        if error * math.sqrt(n / (n + more)) * reach <= distance:
+        alpha, least = alpha_at(n + more), distance / (error * math.sqrt(n / (n + more))) - normal_isf(1 - POWER)
+        # Student's quantile is larger than the normal one, and slow to find.
+        if normal_isf(alpha) <= least and t_isf(alpha, 2 * (n + more - 1)) <= least:
             return more
     return None
 

@@ -14,6 +14,7 @@ from ciplug.errors import NotFound, RecordError, UsageError, listed
 from ciplug.records.run import File, Run
 from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
+from ciplug.steps.record_places import check_record_address
 from ciplug.steps.session import Session
 from ciplug.stores.files import Tell, hex_of
 
@@ -195,6 +196,7 @@ def _bring(session: Session, files: Iterable[tuple[File, str, int]], coming: Pat
         else:
             from ciplug.stores.bucket.files import get_address
 
+            check_record_address(artifact.path, session.env, session.named_addresses)
             get_address(artifact.path, session.env, digest, coming, tell, most)
     for place, sizes in by_place.items():
         session.files_at(place, keep=keep).get(sizes, coming, tell, max(sizes.values()))

@@ -237,8 +237,7 @@ class Session:
         if uri is None and not chosen_here and not self.offline:
             from ciplug.steps.record_places import check_record_place
 
-            remotes = self.workspace.remotes.values() if self.workspace else ()
-            check_record_place(name, self.env, [*remotes, self.store_uri, self.artifact_store or ""])
+            check_record_place(name, self.env, self.named_addresses)
         return open_files(
             uri or name,
             self.workspace,
@@ -250,6 +249,13 @@ class Session:
             offline=self.offline,
             keep=keep,
         )
+
+    @property
+    def named_addresses(self) -> list[str]:
+        """Every address that the checkout, its settings or this command names: only their hosts are contacted."""
+        remotes = self.workspace.remotes.values() if self.workspace else ()
+        artifacts = [path for section in self.config.sections() for path in section.artifacts]
+        return [*remotes, self.store_uri, self.artifact_store or "", *artifacts]
 
     @property
     def spool(self) -> Spool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import signing
 from ciplug.console import warning
-from ciplug.errors import CiplugError, RecordError
+from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.records import signature as signatures
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import RunKey, parse_amendments, record_beside, run_key, signature_key
@@ -22,6 +22,7 @@ from ciplug.records.run import Run
 from ciplug.reports.untrusted import clean
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
+from ciplug.stores import is_git
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -31,6 +32,8 @@ Read = Callable[[str], "bytes | None"]
 SignedLater = Mapping[tuple[str, str], str]
 """Key and sha256 of an object → who signed it later."""
 NOTHING: SignedLater = {}
+FAILED_MOST = 2_000
+"""Signatures of allowed keys that do not hold: after so many, others are not verified, and count as missing."""
 
 
 def sign_event(session: Session) -> Callable[[RegistryEvent], RegistryEvent] | None:
@@ -65,6 +68,9 @@ class Signers:
     """The repository that signatures must name."""
     told: Callable[[str], None] = lambda repository: None
     """Is called with each other repository that a signature of an allowed key names."""
+    told_many: Callable[[], None] = lambda: None
+    """Is called once so many signatures of allowed keys do not hold that no other is verified."""
+    _failed: list[str] = field(default_factory=list)
     _verified: dict[tuple[bytes, str], str | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -148,6 +154,9 @@ class Signers:
         """Each signature is verified once in the life of a session."""
         if (data, signature) not in self._verified:
             namespace = signing.namespace_for(self.repository)
+            if len(self._failed) >= FAILED_MOST:
+                self.told_many()
+                return None
             self._verified[data, signature] = signing.signer_of(data, signature, self.keys, namespace)
             if signature and self._verified[data, signature] is None:
                 self._tell_other(signature, namespace)
@@ -156,6 +165,9 @@ class Signers:
     def _tell_other(self, signature: str, namespace: str) -> None:
         claim = signing.claim_of(signature)
         ours, _, other = claim.namespace.partition(":") if claim else ("", "", "")
+        if claim and claim.namespace == namespace and signing.claimed_signer(claim, self.keys):
+            # Whoever knows the public key can push thousands of these, and each starts a process.
+            self._failed.append(signature)
         is_elsewhere = claim and claim.namespace != namespace and ours == signing.NAMESPACE
         if claim and is_elsewhere and signing.claimed_signer(claim, self.keys):
             self.told(other)
@@ -173,9 +185,33 @@ def signers_of(session: Session) -> Signers:
         if not keys:
             return Signers({})
         own = repository or session.place_of_store
-        return Signers(dict(keys), own, lambda other: _tell_other(session, own, other))
+        return Signers(dict(keys), own, lambda other: _tell_other(session, own, other), lambda: _tell_many(session))
 
     return session.remember("signers", make)
+
+
+def _tell_unread(session: Session) -> None:
+    """Tell once that nobody knows here what is signed."""
+
+    def tell() -> None:
+        session.tell(warning("signatures are not in the cache of this clone: amendments are shown that may not count"))
+
+    session.remember("signatures unread", tell)
+
+
+def _tell_many(session: Session) -> None:
+    """Tell once that signatures are not verified any more."""
+
+    def tell() -> None:
+        session.tell(
+            warning(
+                f"{FAILED_MOST} signatures in the store name the key of a signer, and do not hold: no other one is "
+                "verified now, and what they are of counts as unsigned",
+                "find out who pushes them, and delete their refs: git ls-remote REMOTE 'refs/ciplug/inbox/*'",
+            )
+        )
+
+    session.remember("many signatures failed", tell)
 
 
 def _tell_other(session: Session, own: str, other: str) -> None:
@@ -206,7 +242,7 @@ def signed_by(session: Session, runs: Runs, run: Run) -> str | None:
 def judged_runs(session: Session, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
     """All runs, of which those that are signed take only amendments that are signed, too.
 
-    Otherwise whoever may push could withdraw a run that counts. Without the network nothing tells what is signed.
+    Otherwise whoever may push could withdraw a run that counts. Without the network, what this clone has read tells it.
     """
     return by_signatures(session, session.runs(handed_over, offline=offline))
 
@@ -223,7 +259,19 @@ def by_signatures(session: Session, runs: Runs) -> Runs:
 
     def ignored(amendments: Mapping[RunKey, Sequence[str]]) -> set[str]:
         signers = keys() if amendments else None
-        return _ignored(signers, runs, amendments) if signers else set()
+        if not signers:
+            return set()
+        if runs.is_offline and not (session.offline and is_git(session.store_uri)):
+            _tell_unread(session)
+            return set()
+        try:
+            return _ignored(signers, runs, amendments)
+        except StoreError:
+            if not session.offline:
+                raise
+            # This clone has never read them.
+            _tell_unread(session)
+            return set()
 
     def check_beside(run: RunKey, key: str, data: bytes) -> None:
         signers = keys()

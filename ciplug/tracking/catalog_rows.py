@@ -108,7 +108,7 @@ class CatalogRows:
     def _counting(self, amendments: dict[str, Any]) -> dict[str, Any]:
         """The amendments without those that change nothing, which are named."""
         self._of_run = {}
-        for key in () if self._offline or self._ignored is None else sorted(amendments):
+        for key in () if self._ignored is None else sorted(amendments):
             if run := amended_run(key):
                 self._of_run.setdefault(run, []).append(key)
         self._void = self._which_do_not_count()

@@ -69,6 +69,22 @@ def test_no_credential_goes_where_only_a_record_says(tmp_path: Path, trap: Trap)
     assert any(trap.seen) and "get" in asked.read_text()
 
 
+def test_no_web_server_is_contacted_that_only_a_record_names(tmp_path: Path, trap: Trap) -> None:
+    pytest.importorskip("obstore")
+    project = Project.with_remote(tmp_path)
+    address = f"{trap.origin}/internal/model.bin"
+    file = File(path=address, digest=sha(b"model"), size=5)
+    run = run_of(project.head, 1, artifacts=(file,))
+    Attacker(tmp_path / "attacker.git", str(tmp_path / "remote.git")).write(objects_of(run))
+    pull = ("pull", run.id, "--to", str(tmp_path / "to"))
+    said = project.ciplug(*pull, code=2).stderr
+    assert address in said and f"--artifact-store {trap.origin}/" in said, said
+    assert trap.seen == []
+    # Who names the host has it contacted.
+    project.ciplug(*pull, "--artifact-store", f"{trap.origin}/", code=3)
+    assert trap.seen
+
+
 OWN = ("https://git.acme.org/wine.git", "git+http://127.0.0.1:3000/store")
 
 

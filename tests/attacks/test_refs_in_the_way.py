@@ -38,6 +38,7 @@ def test_a_ref_in_the_way_is_named_at_once(scene: Scene, ref: str, commands: lis
     project.ciplug("gate")
     blocked(scene, ref)
     project.ciplug("fsck", "--accept-registry", code=None)
+    assert f"{ref}: it stands in the way of the store" in project.ciplug("fsck", code=3).stdout
     line = f"git push REMOTE :{ref}"
     for command in commands:
         began = time.monotonic()

@@ -235,6 +235,7 @@ def test_a_verdict_that_nobody_signed_is_no_evidence(signed: Scene, key: Key) ->
     project.ciplug("gate")
     refused = project.ciplug("promote", "wine", "--to", "staging", env=key.env, code=1).stderr
     assert "no allowed signer has signed a verdict" in refused
+    assert "unsigned: it does not count" in project.ciplug("runs", "show", "HEAD").stdout
     project.ciplug("gate", env=key.env)
     project.ciplug("promote", "wine", "--to", "staging", env=key.env)
 

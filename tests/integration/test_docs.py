@@ -237,5 +237,16 @@ def options(parser: Any) -> Iterator[str]:
 def test_links_lead_somewhere() -> None:
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (page.parent / target.partition("#")[0]).exists(), f"{page.name} links to {target}"
+            if "://" in target:
+                continue
+            file, _, anchor = target.partition("#")
+            to = page.parent / file if file else page
+            assert to.exists(), f"{page.name} links to {target}"
+            assert not anchor or to.suffix != ".md" or anchor in anchors(to), f"{page.name} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = (re.sub(r"\]\([^)]*\)", "", line) for line in re.findall(r"^#+ +(.*)$", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}

@@ -475,7 +475,7 @@ def test_the_logs_of_a_snapshot(filled: Snapshot) -> None:
 
 
 def problems(snapshot: Snapshot) -> list[tuple[str, bool]]:
-    findings = find_problems(snapshot._remote, REFS, snapshot.view, lambda _: None)
+    findings = find_problems(snapshot._remote, REFS, snapshot, lambda _: None)
     return [(problem.where, problem.repairable) for problem in findings.problems]
 
 
@@ -486,7 +486,7 @@ def sound(filled: Snapshot) -> Snapshot:
 
 
 def test_a_sound_store_has_no_problems(sound: Snapshot) -> None:
-    findings = find_problems(sound._remote, REFS, sound.view, lambda _: None)
+    findings = find_problems(sound._remote, REFS, sound, lambda _: None)
     assert (findings.problems, findings.index, findings.columns) == ([], {}, {})
 
 
@@ -527,9 +527,9 @@ def test_every_problem_is_found(
         ("runs/30-x.json", False),
         ("runs/20-x.json", False),
         ("runs", False),
-        ("runs/60-x.json", False),
+        ("runs/60-x.json/y", False),
     ]
-    findings = find_problems(sound._remote, REFS, sound.view, lambda _: None)
+    findings = find_problems(sound._remote, REFS, sound, lambda _: None)
     texts = [problem.what for problem in findings.problems]
     assert "it has 3, the last is 4" in texts[6]
     assert "not those that it was closed with" in texts[7]
@@ -557,15 +557,15 @@ def test_columns_of_a_newer_version_are_not_a_problem(sound: Snapshot, written: 
 def test_a_fold_takes_what_fits_and_leaves_the_rest(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tip = branch(remote, Content({"x/a": remote.written.blob(b"1")}))
+    tip = branch(remote, Content({"runs/x-a.json": remote.written.blob(b"1")}))
     remote.set(KEEP, tip)
-    taken = [remote.write({"x/a": b"1", "y/c": b"2"}), remote.write({"x/d": b"3"})]
+    taken = [remote.write({"runs/x-a.json": b"1", "runs/y-c.json": b"2"}), remote.write({"runs/x-d.json": b"3"})]
     left = [
-        remote.write({"x/a": b"other", "x/e": b"4"}),
+        remote.write({"runs/x-a.json": b"other", "runs/x-e.json": b"4"}),
         # A file above keys would stand in the way of all of them.
         remote.write({"y": b"above"}),
         remote.write({"z": b"above what may come"}),
-        remote.write({"x/a/x": b"below"}),
+        remote.write({"runs/x-a.json/x": b"below"}),
     ]
     store = fresh()
     assert store.compact() == 2
@@ -574,15 +574,20 @@ def test_a_fold_takes_what_fits_and_leaves_the_rest(
     assert remote.ref(KEEP) == remote.ref(REFS.tip) != tip
     assert fresh().pending == 4
     for name in "fgh":
-        remote.write({f"z/{name}": b"5"})
+        remote.write({f"runs/z-{name}.json": b"5"})
     monkeypatch.setattr(folding, "WRITES_PER_FOLD", 2)
     assert fresh().compact() == 2
     assert fresh().compact() == 1
     tip = remote.ref(REFS.tip)  # type: ignore[assignment]
     assert fresh().compact() == 0
     assert remote.ref(REFS.tip) == tip
-    assert fresh().loose() == ["x/a", "x/a/x", "x/d", "x/e", "y", "y/c", "z", "z/f", "z/g", "z/h"]
-    assert fresh().read(["x/a", "y/c", "x/e"]) == {"x/a": b"1", "y/c": b"2", "x/e": b"4"}
+    names = ["x-a.json", "x-a.json/x", "x-d.json", "x-e.json", "y-c.json", "z-f.json", "z-g.json", "z-h.json"]
+    assert fresh().loose() == [*(f"runs/{name}" for name in names), "y", "z"]
+    assert fresh().read(["runs/x-a.json", "runs/y-c.json", "runs/x-e.json"]) == {
+        "runs/x-a.json": b"1",
+        "runs/y-c.json": b"2",
+        "runs/x-e.json": b"4",
+    }
 
 
 @pytest.mark.parametrize(("number", "closed"), [(2, 0), (3, 1), (4, 1)])
@@ -603,7 +608,7 @@ def test_a_segment_is_closed_at_its_size(
 def test_a_fold_that_lost_the_race_has_done_nothing(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = remote.write({"x/a": b"1"})
+    ref = remote.write({"runs/x-a.json": b"1"})
     lost = PushResult({REFS.tip: Failure("stale info", frozenset({GitKind.STALE}))})
     with monkeypatch.context() as patch:
         patch.setattr(CachedRemote, "push", lambda *args, **options: lost)
@@ -613,9 +618,9 @@ def test_a_fold_that_lost_the_race_has_done_nothing(
     with monkeypatch.context() as patch:
         pushes = lose(patch, lost)
         with pytest.raises(Conflict, match="written meanwhile"):
-            fresh().drop(["x/a"], "x")
+            fresh().drop(["runs/x-a.json"], "x")
         assert len(pushes) == 1
-    assert fresh().drop(["x/a", "x/b"], "x") == 1
+    assert fresh().drop(["runs/x-a.json", "runs/x-b.json"], "x") == 1
     assert fresh().keys("") == []
 
 

@@ -161,6 +161,23 @@ def test_a_clone_that_has_read_nothing_knows_the_head(
     assert registry_event(before, "key").type == "promote"
 
 
+def test_a_lock_file_still_fetches_from_a_log_that_lost_its_end(bucket: Team, tmp_path: Path) -> None:
+    """What was deployed before can be deployed again, until somebody has decided."""
+    name, lock = version_name("wine@staging"), tmp_path / "ciplug.lock"
+    pull(bucket.session.refreshed(), name, tmp_path / "before", lock=lock)
+    labels.set_alias(bucket.session.refreshed(), "wine", "champion", 1)
+    last_of(tmp_path).unlink()
+    session = stranger(bucket, tmp_path)
+    with pytest.raises(BrokenLog, match="lost events"):
+        pull(session.refreshed(), name, tmp_path / "after", lock=lock)
+    pull(session.refreshed(), name, tmp_path / "after", lock=lock, locked=True)
+    assert {p.name for p in (tmp_path / "after").iterdir()} == {p.name for p in (tmp_path / "before").iterdir()}
+    # Not if the event of the lock file is lost as well.
+    last_of(tmp_path).unlink()
+    with pytest.raises(StoreError, match="went back"):
+        pull(session.refreshed(), name, tmp_path / "again", lock=lock, locked=True)
+
+
 def test_a_log_that_is_gone_is_missed(bucket: Team, tmp_path: Path) -> None:
     for path in (tmp_path / "store" / "logs" / LOG).iterdir():
         path.unlink()

@@ -15,6 +15,7 @@ from ciplug.config.policy import Policy
 from ciplug.config.stages import Narrowing
 from ciplug.config.tighten import STRICTER
 from ciplug.errors import ConfigError
+from tests.unit.test_gates_with_evidence import judge, share, side, table
 
 BASE = """\
 samples: predictions.jsonl
@@ -267,7 +268,11 @@ gates:
         ("gates:\n  a: {n: nosuch}", "3: gates.a.n", "on_inconclusive"),
         ("gates:\n  a: {history: {window: 99, min_samples: 99}}", "3: gates.a.history", "on_inconclusive"),
         ("gates:\n  a: {max_regression: 5%}", "3: gates.a.max_regression", "on_inconclusive"),
-        ("gates:\n  a: {slices: {by: [country, nosuch], min: 0.1}}", "3: gates.a.slices.by", "on_missing"),
+        (
+            "gates:\n  a: {slices: {by: [country, nosuch], min: 0.1}}",
+            "3: gates.a.slices.by",
+            "on_missing: fail, on_inconclusive",
+        ),
         ("gates:\n  a: {baseline: {max_age_days: 1.0e-8}}", "3: gates.a.baseline", "on_inconclusive"),
         ("baseline: {max_age_days: 1.0e-8}", "2: baseline", "on_inconclusive"),
         ("baseline: {source: ci}", "2: baseline", "on_no_baseline"),
@@ -289,6 +294,28 @@ def test_what_may_leave_a_gate_open_is_looser_unless_it_fails_then(child: str, w
     assert read({**files, "ciplug.yaml": f"{files['ciplug.yaml']}\n{strict}"})
     # A gate that only warns stops nothing, undecided or not.
     assert read({**files, "base.yaml": base.replace("slices:", "severity: warning, slices:")})
+
+
+def test_no_number_of_new_tests_leaves_an_inherited_gate_open() -> None:
+    """By Holm's correction over all tests, the p-value of the inherited gate would be multiplied by their number."""
+    team = "gates: {accuracy: {min: 0.7, slices: {by: country, min: 0.1}}}"
+    more = ", ".join(f"g{n}: {{metric: accuracy, min: 0.1}}" for n in range(50))
+    files = {
+        "base.yaml": "samples: s.jsonl\ngates: {accuracy: {higher_is_better: true, max_regression: 0.01}}",
+        "team.yaml": f"extends: base.yaml\n{team}",
+        "ciplug.yaml": f"extends: team.yaml\ngates: {{{more}}}",
+        "alone.yaml": "samples: s.jsonl\ngates: {accuracy: {higher_is_better: true, max_regression: 0.01}, "
+        + f"{more}}}",
+    }
+    old = table([n % 10 != 0 for n in range(1000)], country=["de", "fr"] * 500)
+    new = table([n % 10 != 0 and n % 50 != 1 for n in range(1000)], country=["de", "fr"] * 500)
+    sides = side("candidate", {"accuracy": share(new)}), side("baseline", {"accuracy": share(old)})
+    outcomes = {}
+    for name in files:
+        verdict = judge(read(files, name), *sides, examples=(new, old))
+        (outcomes[name],) = (one for one in verdict.gates if one.baseline is not None)
+    assert [outcomes[name].outcome for name in files] == ["FAIL", "FAIL", "FAIL", "INCONCLUSIVE"]
+    assert len({outcomes[name].p for name in ("base.yaml", "team.yaml", "ciplug.yaml")}) == 1
 
 
 def test_more_runs_than_the_base_asks_for_may_leave_a_gate_open() -> None:

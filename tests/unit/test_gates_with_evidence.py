@@ -56,7 +56,7 @@ def side(role: Any, values: Mapping[str, float | Sequence[float]], **more: Any) 
 
 
 def judge(
-    policy: Mapping[str, Any],
+    policy: Policy | Mapping[str, Any],
     candidate: Side,
     baseline: Side,
     *,
@@ -64,7 +64,7 @@ def judge(
     of_runs: Mapping[str, Examples] | None = None,
     **more: Any,
 ) -> Verdict:
-    found = policy_of(policy)
+    found = policy if isinstance(policy, Policy) else policy_of(policy)
     held = dict(of_runs or {}) or {
         s.run: e for s, e in zip((candidate, baseline), examples, strict=True) if e is not None and s.run
     }
@@ -309,6 +309,12 @@ def test_one_row_without_a_known_answer_switches_no_gate_off(
             assert result.advice == (
                 "give each example of the evaluation set one answer: 1 example has none that is known"
             )
+
+
+def test_a_share_at_its_highest_bound_is_no_matter_of_more_data() -> None:
+    policy = {"gates": {"a": {"min": 1.0, "n": "rows"}}}
+    result = one(judge(policy, side("candidate", {"a": 1.0, "rows": 1000.0}), side("baseline", {})))
+    assert (result.outcome, result.advice) == ("INCONCLUSIVE", reasons.AT_THE_BOUND)
 
 
 @pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])

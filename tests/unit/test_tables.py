@@ -370,6 +370,19 @@ def test_columns_that_only_one_file_has(tmp_path: Path) -> None:
     assert named.columns["c"] == Undecided("no column 'c' in here.csv")
 
 
+def test_rows_without_any_value_are_missing_values(tmp_path: Path) -> None:
+    """A program that lost its input writes `,`: such rows were left out, and the rest looked as before."""
+    for columns in ("x", "x,y"):
+        full, lost = tmp_path / "full.csv", tmp_path / "lost.csv"
+        numbers = [",".join([str(n / 7)] * len(columns.split(","))) for n in range(200)]
+        full.write_text("\n".join([columns, *numbers]))
+        empty = "," if "," in columns else '""'
+        lost.write_text("\n".join([columns, *[one if n % 20 == 0 else empty for n, one in enumerate(numbers)]]))
+        found = compare(full, lost, None, "auto").columns["x"]
+        missing = next(one for one in found.tests if getattr(one, "test", None) == "missing")
+        assert missing.shares == (0.0, 0.95)
+
+
 def test_an_empty_window_has_columns_without_rows(tmp_path: Path) -> None:
     full, empty = write(tmp_path, "csv", THREE), tmp_path / "e.csv"
     empty.write_text("id,x,words\n")

@@ -90,7 +90,11 @@ class Delimited(Table):
                     places.setdefault(name, []).append(place)
             columns = [(name, at[0]) for name, at in places.items()]
             repeated = {name: at for name, at in places.items() if len(at) > 1}
-            for number, cells in enumerate(filter(_is_not_blank, self._cells(reader)), 1):
+
+            def is_row(cells: list[str]) -> bool:
+                return _is_not_blank(cells) or (not self.skips_empty_rows and len(cells) == len(header))
+
+            for number, cells in enumerate(filter(is_row, self._cells(reader)), 1):
                 line = reader.line_num
                 if len(cells) > len(header) and not any(cells[len(header) :]):
                     # A delimiter at the end of each row.

@@ -36,6 +36,8 @@ class Table:
     """The names of the columns in order, if all rows have the same; None if each row names its own."""
     text_columns: Collection[str] = ()
     """Columns that cannot contain numbers, if the format declares it."""
+    skips_empty_rows = True
+    """Whether a row that has cells, and no value in any of them, is none: some programs write such rows at the end."""
     nested_columns: Collection[str] = ()
     """Columns of lists or mappings, if the format declares it."""
 

@@ -16,6 +16,8 @@ from ciplug.stores.bucket.base import Bucket, get_many
 from ciplug.stores.bucket.folding import create
 
 _FOLDER, _HEAD = "logs/", ".json"
+_NOT_NOTED_MOST = 16
+"""Entries after the noted head: a writer that is killed leaves one."""
 
 
 class BucketLog:
@@ -24,16 +26,19 @@ class BucketLog:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._logs: dict[str, dict[int, str]] | None = None
+        self._last: dict[str, int] = {}
+        """Log → number of its last entry, as the noted head and the entries after it say."""
         self._entries: dict[str, bytes] = {}
 
     def forget(self) -> None:
-        """Let the next question list the bucket again."""
+        """Let the next question ask the bucket again."""
         self._logs = None
+        self._last.clear()
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         now = self.head(log)
         if now != expected:
-            self._logs = None
+            self.forget()
             if (now := self.head(log)) != expected:
                 raise Conflict(f"{log} has moved on", head=now)
         if self.lost_logs(log):
@@ -48,26 +53,67 @@ class BucketLog:
         name = _entry_name(log, new.seq)
         # After a lost answer the entry may stand.
         if create(self._bucket, name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
-            self._all_logs().setdefault(log, {})[new.seq] = name
             self._entries[name] = entry
+            self._last[log] = new.seq
+            if self._logs is not None:
+                self._logs.setdefault(log, {})[new.seq] = name
             # The entry stands, whatever comes of this.
             with contextlib.suppress(StoreError):
                 self._bucket.put(_head_name(log), dumps({"seq": new.seq, "digest": new.digest}))
             return new
-        self._logs = None
+        self.forget()
         raise Conflict(f"{log} has moved on", head=self.head(log))
 
     def head(self, log: str) -> Head | None:
-        sequence = self._all_logs().get(log)
-        if not sequence:
-            return None
-        last = max(sequence)
-        (data,) = self._read_entries([sequence[last]])
+        last = self._last_of(log)
+        if last is None:
+            sequence = self._all_logs().get(log)
+            if not sequence:
+                return None
+            last = max(sequence)
+        (data,) = self._read_entries([_entry_name(log, last)])
         return Head(last, digest(data))
 
     def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
-        sequence, last = self._all_logs().get(log, {}), sys.maxsize if until is None else until
-        return self._read_entries([sequence[seq] for seq in sorted(sequence) if after < seq <= last])
+        last = self._last_of(log)
+        if last is None:
+            sequence, most = self._all_logs().get(log, {}), sys.maxsize if until is None else until
+            return self._read_entries([sequence[seq] for seq in sorted(sequence) if after < seq <= most])
+        names = [_entry_name(log, seq) for seq in range(after + 1, last + 1 if until is None else min(until, last) + 1)]
+        self._fetch_entries(names)
+        # One that is missing is seen by the chain.
+        return [self._entries[name] for name in names if name in self._entries]
+
+    def _last_of(self, log: str) -> int | None:
+        """The number of the last entry, at a cost that does not grow with the log; None where only a listing tells it.
+
+        The noted head is written after its entry, so there may be some after it.
+        """
+        if self._logs is None and log not in self._last:
+            noted = self._noted(log)
+            if noted is None or self._digest_at(log, noted.seq) != noted.digest:
+                return None
+            last = noted.seq
+            while self._digest_at(log, last + 1):
+                last += 1
+                if last - noted.seq > _NOT_NOTED_MOST:
+                    return None
+            self._last[log] = last
+        return self._last.get(log)
+
+    def _digest_at(self, log: str, seq: int) -> str | None:
+        name = _entry_name(log, seq)
+        self._fetch_entries([name])
+        return digest(self._entries[name]) if name in self._entries else None
+
+    def _noted(self, log: str) -> Head | None:
+        """The noted head; None where there is none that can be read."""
+        data = self._bucket.get(_head_name(log))
+        try:
+            noted = json.loads(data or b"")
+            return Head(int(noted["seq"]), str(noted["digest"]))
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def lost_logs(self, *logs: str) -> list[str]:
         folder = "heads/"
@@ -75,18 +121,10 @@ class BucketLog:
         return sorted(log for log in listed if self._has_lost(log))
 
     def _has_lost(self, log: str) -> bool:
-        data = self._bucket.get(_head_name(log))
-        if data is None:
+        if self._bucket.get(_head_name(log)) is None:
             return False
-        try:
-            noted = json.loads(data)
-            head = Head(int(noted["seq"]), str(noted["digest"]))
-        except (ValueError, KeyError, TypeError):
-            return True
-        if head.seq not in self._all_logs().get(log, {}):
-            # It was listed before the note was made.
-            self._logs = None
-        return [digest(one) for one in self.entries(log, head.seq - 1, head.seq)] != [head.digest]
+        head = self._noted(log)
+        return head is None or self._digest_at(log, head.seq) != head.digest
 
     def note_heads(self, *logs: str) -> None:
         for log in logs:

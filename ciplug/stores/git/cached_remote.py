@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ciplug.errors import Cause, GitError, GitKind, StoreError, counted
 from ciplug.git.bare import init_bare
-from ciplug.git.objects import present, read_objects
+from ciplug.git.objects import present, read_objects, sizes
 from ciplug.git.run import run_git
 from ciplug.locking import held
 from ciplug.stores.git.objects import parse_tree
@@ -132,6 +132,28 @@ class CachedRemote(GitRemote):
             self._fetch_sound(missing)
             objects.update(read_objects(self.repository, missing))
         return {oid: data for oid, (kind, data) in objects.items() if kind == "blob"}
+
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """Object → bytes of those that are here; nothing is fetched."""
+        return sizes(self.repository, oids)
+
+    def tree_sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Name → bytes of trees, by whatever name git knows them."""
+        return sizes(self.repository, names)
+
+    def bring_commits(self, commits: Sequence[str], limit: int) -> set[str]:
+        """Fetch commits with their files of at most so many bytes; returns those with damaged ones on the remote."""
+        if self.offline or not commits:
+            return set()
+        failure = self.fetch("--depth=1", oids=commits, filter=f"blob:limit={limit + 1}")
+        if failure is None:
+            return set()
+        if not failure.damaged and (failure.network or failure.access):
+            raise self.unreadable(f"{len(commits)} writes of the store", failure)
+        if len(commits) == 1:
+            return set(commits)
+        half = len(commits) // 2
+        return self.bring_commits(commits[:half], limit) | self.bring_commits(commits[half:], limit)
 
     def bring(self, oids: Iterable[str]) -> None:
         """Fetch those of the blobs that are not here yet, all at once, for `sound_blobs` to read in pieces."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
-from ciplug.records.keys import EntryKey
+from ciplug.records.keys import EntryKey, is_object
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.segments import INDEX, NAME
@@ -16,6 +16,10 @@ NEW, SEGMENTS, STATES = "new", "segments", "states"
 _LINES, _COLUMNS, _STATE = ".ndjson", ".columns.json", ".lines"
 DEEPEST, WRITE_MOST = 8, 20_000
 """Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
+PENDING_MOST = 500_000
+"""Files of all pending writes that one reader looks at: a thousand writes may name one large folder."""
+FOLDER_MOST = 8 * 1024 * 1024
+"""Bytes of a folder of a write: one of WRITE_MOST files has less."""
 
 Files = dict[str, tuple[str, str]]
 """Path → (mode, object id)."""
@@ -135,10 +139,10 @@ def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterab
 
 
 def is_foldable(key: str) -> bool:
-    """Whether a key may be in the branch. All keys of ciplug are in a folder, and a file `runs` would stand in the way
-    of every key below `runs/`, for ever.
+    """Whether a key may be in the branch, which has room for our records alone: a file `runs` would stand in the way of
+    every key below `runs/`, for ever.
     """
-    return "/" in key
+    return is_object(key)
 
 
 def is_readable(keys: Collection[str]) -> bool:

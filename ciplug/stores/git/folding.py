@@ -6,7 +6,7 @@ has done nothing, and whoever dies in between leaves refs that the next fold fin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ciplug.errors import GitKind
@@ -15,6 +15,7 @@ from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, is_foldable, unfoldable
 from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.pending import TOTAL_MOST, most_of
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.series import SeriesMove, next_series_tip
 from ciplug.stores.git.snapshot import Snapshot
@@ -40,12 +41,14 @@ def fold(remote: CachedRemote, refs: Refs, snapshot: Snapshot) -> int:
     result = _push(remote, refs, snapshot, content, taken)
     if result.failure and GitKind.UNREADABLE in result.failure.kinds:
         # In a young repository git packs what the remote has in other refs, and we may not have it.
-        remote.blobs(oid for _, files in view.pending.values() for oid in files.values())
+        remote.bring(oid for ref, _ in taken for oid in view.pending[ref][1].values())
         result = _push(remote, refs, snapshot, content, taken)
     if result.refuses(refs.tip, GitKind.MISSING_OBJECTS):
         # The remote has lost what a write names: that one stays where it is, and the others are folded.
-        here = remote.sound_blobs(oid for _, files in view.pending.values() for oid in files.values())
-        whole = {ref: write for ref, write in view.pending.items() if here.keys() >= set(write[1].values())}
+        names = [oid for ref, _ in taken for oid in view.pending[ref][1].values()]
+        remote.bring(names)
+        here = remote.sizes(names)
+        whole = {ref: view.pending[ref] for ref, _ in taken if here.keys() >= set(view.pending[ref][1].values())}
         if len(whole) < len(view.pending):
             return fold(remote, refs, snapshot.of(replace(view, pending=whole)))
     if result.ok:
@@ -66,12 +69,10 @@ def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:
     above = {part for key in content.new for part in folders(key)}
     taken: list[tuple[str, str]] = []
     closed = snapshot.in_segments({key for _, files in view.pending.values() for key in files})
-    for ref, (oid, files) in view.pending.items():
+    for ref, (oid, files) in _foldable(snapshot):
         if len(taken) == WRITES_PER_FOLD:
             break
         repeated = {key: closed[key] for key in files if key in closed}
-        if not (view.contested.keys().isdisjoint(files) and all(map(is_foldable, files))):
-            continue
         if unfoldable(files, content.new, above) or any(files[key] != repeated[key] for key in repeated):
             continue
         fresh = {key: blob for key, blob in files.items() if key not in repeated}
@@ -79,6 +80,28 @@ def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:
         above.update(part for key in fresh for part in folders(key))
         taken.append((ref, oid))
     return content, tuple(taken)
+
+
+def _foldable(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, dict[str, str]]]]:
+    """The pending writes of which each object could be in the branch by itself: by its key and its size."""
+    view = snapshot.view
+    writes = [
+        (ref, write)
+        for ref, write in view.pending.items()
+        if view.contested.keys().isdisjoint(write[1]) and all(map(is_foldable, write[1]))
+    ]
+    total = 0
+    for at in range(0, len(writes), WRITES_PER_FOLD):
+        some = writes[at : at + WRITES_PER_FOLD]
+        sizes = snapshot.pending.sizes(item for _, (_, files) in some for item in files.items())
+        for ref, (oid, files) in some:
+            if all(sizes.get(blob, most_of(key) + 1) <= most_of(key) for key, blob in files.items()):
+                size = sum(sizes[blob] for blob in files.values())
+                if total and total + size > TOTAL_MOST:
+                    # The next fold takes it.
+                    continue
+                total += size
+                yield ref, (oid, files)
 
 
 def _push(

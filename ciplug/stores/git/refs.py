@@ -47,6 +47,12 @@ class Refs:
         """The refs that a fold or an append moves."""
         return self.tip, self.series, self.keep[0]
 
+    @property
+    def every(self) -> tuple[str, ...]:
+        """One ref of each place in which a writer of ours makes refs; the spare ones are left out."""
+        folder = f"refs/{self.branch}/files"
+        return *self.written, self.inbox("x")[0], f"{folder}/x"
+
     def aside(self, ref: str) -> str:
         """Return the ref for something that no writer of ours has pushed to `ref`: no reader sees it."""
         heads = "heads/" if ref.startswith("refs/heads/") else ""

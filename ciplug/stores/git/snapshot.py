@@ -17,6 +17,7 @@ from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path
 from ciplug.stores.git.erasing import without_erased
 from ciplug.stores.git.objects import object_id
+from ciplug.stores.git.pending import Pending
 from ciplug.stores.git.view import View
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class Snapshot:
         return loose
 
     @cached_property
+    def pending(self) -> Pending:
+        """What is loaded of pending writes, within its limits."""
+        return Pending(self._remote, self.view.pending, self._note)
+
+    @cached_property
     def index(self) -> dict[str, bytes]:
         """Segment → marks, of the segments that exist."""
         marks: dict[str, bytes] = {}
@@ -76,6 +82,9 @@ class Snapshot:
         rest = {key for key in keys if key not in here}
         names = self.candidates(rest) if rest else []
         # What is loose and the lines of the segments come by one fetch.
+        waiting = {key: oid for key, oid in here.items() if key not in content.logs and key not in content.new}
+        readable = self.pending.readable(waiting) if waiting else {}
+        here = {key: oid for key, oid in here.items() if key not in waiting or key in readable}
         blobs = self._remote.sound_blobs([*here.values(), *(content.segments[name] for name in names)])
         objects = {key: blobs[oid] for key, oid in here.items() if oid in blobs}
         apart: dict[str, str] = {}

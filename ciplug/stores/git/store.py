@@ -32,6 +32,7 @@ from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, Visit
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path, is_readable
 from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.pending import most_of, too_large
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.remote import in_the_way
 
@@ -114,6 +115,13 @@ class GitStore:
             raise StoreError(
                 f"a write of {len(objects):,} objects is too large, or its keys too deep",
                 hint="send fewer at once",
+                cause=Cause.TOO_LARGE,
+            )
+        if large := too_large(objects):
+            key, most = large[0], most_of(large[0])
+            raise StoreError(
+                f"{key} has {len(objects[key]):,} bytes; readers take at most {most:,} of what is not folded",
+                hint="log fewer values, or keep it as a file: --artifact",
                 cause=Cause.TOO_LARGE,
             )
         with self._remote.side() as (side, written):
@@ -400,6 +408,11 @@ class GitStore:
             self._note(self._what_is_gone(view.gone))
         if view.revived:
             self._note(_revived(view))
+        if view.postponed:
+            self._note(
+                f"{counted(len(view.postponed), 'pending write')} with very many files, {view.postponed[0]} first, are "
+                "not read: look at them, and delete their refs, or run `ciplug compact`"
+            )
         return Snapshot(self._remote, view, self._note)
 
     def _what_is_gone(self, tip: str) -> str:
@@ -423,10 +436,11 @@ class GitStore:
         with self._remote.locked():
             snapshot = self._seen or self._fetch()
             view = snapshot.view
-            findings = find_problems(self._remote, self._refs, view, visit or (lambda _: None))
+            findings = find_problems(self._remote, self._refs, snapshot, visit or (lambda _: None))
             problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
+            problems += self._in_the_way()
             if not repair:
                 self._seen = snapshot
                 return problems
@@ -448,6 +462,14 @@ class GitStore:
         if not result.ok:
             raise self._remote.refused(result, self._refs.push_hint)
         return list(map(_repaired, problems))
+
+    def _in_the_way(self) -> list[Problem]:
+        """The refs of others beside which ours cannot exist, also before anything is written there."""
+        blocking = [] if self._remote.offline else self._remote.in_the_way(*self._refs.every)
+        return [
+            Problem(ref, f"it stands in the way of the store: delete it, or move it: git push REMOTE :{ref}")
+            for ref in blocking
+        ]
 
     def _set_aside(self, view: View, problems: list[Problem]) -> list[Problem]:
         """Move the refs that no writer of ours has pushed out of the readers' way; a refusal leaves them."""

@@ -1,0 +1,120 @@
+"""Whoever may push any ref pushes very much: readers stay within bounds, and name what they pass over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ciplug import signing
+from ciplug.steps import signatures
+from ciplug.steps.session import open_session
+from ciplug.stores.git import pending, view
+from tests.attacks.attacker import BRANCH, objects_of, run_of
+from tests.attacks.conftest import Scene
+from tests.attacks.test_signed import make_key
+
+KEY = "runs/{commit}-{number:032x}.{ending}"
+
+
+def names_of(scene: Scene, ending: str, count: int = 1, number: int = 700) -> list[str]:
+    return [KEY.format(commit=scene.project.head, number=number + at, ending=ending) for at in range(count)]
+
+
+@pytest.fixture
+def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a test can exceed quickly."""
+    monkeypatch.setattr(pending, "_SMALL", 10_000)
+    monkeypatch.setattr(pending, "RECORD_MOST", 100_000)
+    monkeypatch.setattr(pending, "BESIDE_MOST", 200_000)
+    monkeypatch.setattr(pending, "TOTAL_MOST", 300_000)
+
+
+@pytest.mark.parametrize("ending", ["json", "series", "sig"])
+def test_an_object_that_is_too_large_is_neither_fetched_nor_folded(scene: Scene, smaller: None, ending: str) -> None:
+    (huge,) = names_of(scene, ending)
+    genuine = objects_of(run_of(scene.project.head, 1))
+    ref = scene.attacker.write({huge: bytes(range(256)) * 4_000})
+    scene.attacker.write(genuine)
+    store = open_session(cwd=scene.project.folder).store
+    assert set(store.read([huge, *genuine])) == set(genuine)
+    assert any(huge in note and "is not read" in note for note in store.notes), store.notes
+    cache = sum(file.stat().st_size for file in (scene.project.folder / ".git/ciplug").rglob("*") if file.is_file())
+    assert cache < 500_000
+    (problem,) = [one for one in store.check() if huge in one.where]
+    assert ref in problem.what
+    assert store.compact() == 1
+    assert ref in scene.attacker.refs() and not any(huge in path for path in scene.attacker.fetch(BRANCH))
+
+
+def test_many_large_records_are_bounded_as_a_whole_and_small_ones_come_first(scene: Scene, smaller: None) -> None:
+    large = names_of(scene, "json", 8)
+    for at, key in enumerate(large):
+        scene.attacker.write({key: b"%d" % at * 90_000})
+    genuine = objects_of(run_of(scene.project.head, 1))
+    scene.attacker.write(genuine)
+    store = open_session(cwd=scene.project.folder).store
+    read = store.read([*large, *genuine])
+    assert set(genuine) < set(read) and sum(map(len, read.values())) < 300_000
+    assert any("are not read: `ciplug compact` folds them" in note for note in store.notes), store.notes
+
+
+@pytest.mark.parametrize(
+    "key", ["x/y.json", "runs/a/b.json", "registry/wine/000009.json", "FORMAT", "aside/x", "runs/x"]
+)
+def test_a_fold_takes_our_records_alone(near: Scene, key: str) -> None:
+    ref = near.attacker.write({key: b"{}\n"})
+    store = open_session(cwd=near.project.folder).store
+    assert store.compact() == 0
+    assert ref in near.attacker.refs()
+    assert any(ref in problem.what for problem in store.check())
+
+
+def test_signatures_that_are_none_start_few_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands that name another key or namespace start none; those that name an allowed key are bounded."""
+    key, other = make_key(tmp_path, "ci"), make_key(tmp_path, "other")
+    started: list[list[str]] = []
+    run = signing._run
+    monkeypatch.setattr(signing, "_run", lambda args, data: started.append(args) or run(args, data))
+    monkeypatch.setattr(signatures, "FAILED_MOST", 5)
+    told: list[str] = []
+    signers = signatures.Signers({"ci": key.public}, "here", told_many=lambda: told.append("many"))
+    good = signing.sign(b"good", key.env, signing.namespace_for("here")) or ""
+    strangers = signing.sign(b"x", other.env, signing.namespace_for("here")) or ""
+    elsewhere = signing.sign(b"x", key.env, signing.namespace_for("there")) or ""
+    started.clear()
+    for number in range(1_000):
+        for text in (strangers, elsewhere, "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----", "x"):
+            assert signers._signer(b"%d" % number, text) is None
+    assert started == []
+    assert signers._signer(b"good", good) == "ci"
+    for number in range(50):
+        assert signers._signer(b"%d" % number, good) is None
+    assert len(started) == 6 and told
+
+
+def test_one_large_folder_that_many_writes_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push of a few kilobytes: each write names the same files, and their number has a bound."""
+    monkeypatch.setattr(view, "PENDING_MOST", 2_000)
+    attacker = scene.attacker
+    genuine = objects_of(run_of(scene.project.head, 1))
+    blob = attacker.written.blob(b"{}\n")
+    tree = attacker.written.nested_tree({f"new/{key}": blob for key in names_of(scene, "json", 500)})
+    commits = [attacker.written.commit(tree, (), str(number), 0) for number in range(10)]
+    attacker.git("push", "-q", attacker.url, *(f"{one}:refs/ciplug/inbox/{one}" for one in commits))
+    attacker.write(genuine)
+    store = open_session(cwd=scene.project.folder).store
+    assert set(store.read(genuine)) == set(genuine)
+    assert any("with very many files" in note for note in store.notes)
+    named = [one.where for one in store.check() if "have too many files" in one.what]
+    assert 5 < len(named) < 10 and all(ref in attacker.refs() for ref in named)
+
+
+def test_an_endless_folder_is_not_read(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "FOLDER_MOST", 50_000)
+    genuine = objects_of(run_of(scene.project.head, 1))
+    scene.attacker.write(genuine)
+    ref = scene.attacker.write(dict.fromkeys(names_of(scene, "json", 1_000), b"{}\n"))
+    store = open_session(cwd=scene.project.folder).store
+    assert store.keys("runs/") and set(store.read(genuine)) == set(genuine)
+    assert any(one.where == ref and "not a write of ciplug" in one.what for one in store.check())
