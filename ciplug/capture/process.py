@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from ciplug.capture.output_tail import OutputTail, output_tail
 from ciplug.errors import UsageError
 
 _WINDOWS = sys.platform == "win32"
@@ -43,6 +44,8 @@ class ChildResult:
     peak_memory_bytes: int | None
     """Resident memory of the largest single process among them, and never below what ciplug itself uses;
     None on Windows."""
+    output: str = ""
+    """The end of what the command wrote, as it wrote it: nothing is masked yet. Empty if it was not kept."""
 
 
 def run_child(
@@ -50,12 +53,16 @@ def run_child(
     env: Mapping[str, str] | None = None,
     cwd: Path | str | None = None,
     inherits: Sequence[int] = (),
+    *,
+    keeps_output: bool = False,
 ) -> ChildResult:
     """Run a command on our own stdin, stdout and stderr, wait for its end, and measure it.
 
     SIGINT, SIGTERM and SIGHUP that reach us go on to the command, as often as they come, and we keep
     waiting: how a run was stopped is part of its record. The command inherits the descriptors `inherits`, beside
     these three; on Windows it does not.
+
+    With `keeps_output`, the end of what it writes to stdout and stderr is kept, where these are not a terminal.
 
     Raises CommandNotFoundError (127), NotExecutableError (126), UsageError on an empty command or a missing
     `cwd`.
@@ -68,16 +75,18 @@ def run_child(
     sys.stderr.flush()
 
     relay = _Relay()
-    with relay.listening():
+    with relay.listening(), output_tail(keeps_output) as tail:
         began = time.perf_counter()
-        child = _start(argv, env, cwd, inherits)
+        child = _start(argv, env, cwd, inherits, tail)
+        tail.started()
         relay.reaches(child)
         status, cpu, memory = _wait(child)
         wall = time.perf_counter() - began
+        output = tail.end()
 
     if status >= 0:
-        return ChildResult(status, None, wall, cpu, memory)
-    return ChildResult(128 - status, _signal_name(-status), wall, cpu, memory)
+        return ChildResult(status, None, wall, cpu, memory, output)
+    return ChildResult(128 - status, _signal_name(-status), wall, cpu, memory, output)
 
 
 class _Relay:
@@ -141,14 +150,25 @@ def _terminal_told_everyone() -> bool:
 
 
 def _start(
-    argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | str | None, inherits: Sequence[int]
+    argv: Sequence[str],
+    env: Mapping[str, str] | None,
+    cwd: Path | str | None,
+    inherits: Sequence[int],
+    tail: OutputTail,
 ) -> subprocess.Popen[bytes]:
     program, *arguments = argv
     if _WINDOWS:
         # CreateProcess finds .exe files only; `which` knows PATHEXT (.cmd, .bat).
         program = shutil.which(program, path=(os.environ if env is None else env).get("PATH")) or program
     try:
-        return subprocess.Popen([program, *arguments], env=env, cwd=cwd, pass_fds=() if _WINDOWS else inherits)
+        return subprocess.Popen(
+            [program, *arguments],
+            env=env,
+            cwd=cwd,
+            pass_fds=() if _WINDOWS else inherits,
+            stdout=tail.stdout,
+            stderr=tail.stderr,
+        )
     except FileNotFoundError:
         if not _WINDOWS and os.sep in program and (Path(cwd or ".") / program).exists():
             raise NotExecutableError(

@@ -95,6 +95,18 @@ def exit_code(given: object) -> int:
     return code & 0xFF if os.name == "posix" else code
 
 
+def uncaught() -> str:
+    """The traceback of the exception that ends this program, or a `with` block in it; empty where there is none."""
+    error = sys.exc_info()[1]
+    if error is None and not _is_interactive():
+        error = getattr(sys, "last_value", None)
+    if error is None:
+        return ""
+    import traceback
+
+    return "".join(traceback.format_exception(error))
+
+
 def _is_interactive() -> bool:
     return hasattr(sys, "ps1")
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
+from ciplug.capture.output_tail import error_in, last_lines, visible
 from ciplug.git.worktree import Dirt
 from ciplug.records.provenance import MOST_FILES, MOST_IGNORED, Context, Provenance
 
 if TYPE_CHECKING:
+    from ciplug.capture.masking import Masks
     from ciplug.capture.process import ChildResult
 
 
@@ -133,3 +135,9 @@ def _with_costs(provenance: Provenance, child: ChildResult) -> Provenance:
         cpu_seconds=None if child.cpu_seconds is None else round(child.cpu_seconds, 3),
         peak_memory_bytes=child.peak_memory_bytes,
     )
+
+
+def with_output(provenance: Provenance, output: str, masks: Masks) -> Provenance:
+    """The facts of a run that did not finish, with the end of what its command wrote, and the error in it."""
+    lines = last_lines(masks.text(visible(output), "the end of the output"))
+    return replace(provenance, error=error_in(lines), last_lines=lines)

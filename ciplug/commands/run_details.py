@@ -47,7 +47,7 @@ def details(
         children: the runs that this one started.
         more: the number of those beyond them.
     """
-    from ciplug.reports import untrusted
+    from ciplug.reports import text, untrusted
 
     facts = plain(run)
     provenance = dict(facts.pop("provenance", {}))
@@ -89,6 +89,11 @@ def details(
         if name in facts:
             write(name, facts.pop(name), 0)
     facts.pop("schema", None)
+    for name in ("error", "last_lines"):
+        provenance.pop(name, None)
+    if crash := text.crash(run):
+        write("crash", f"{crash.words}{f': {crash.error}' if crash.error else ''}", 0)
+        lines += [f"  | {untrusted.output_line(line, 400)}" for line in crash.lines]
     if verdicts:
         latest, *earlier = verdicts
         write("verdict", _verdict(latest), 0)

@@ -92,6 +92,10 @@ class Provenance:
     """The exit code of the training command; None if ciplug did not start it."""
     signal: str | None = None
     """SIGKILL, SIGTERM, … when the command ended by one."""
+    error: str | None = None
+    """The exception that the command ended with, `ValueError: wrong shape`, as far as its output shows it."""
+    last_lines: tuple[str, ...] = ()
+    """The last lines of the output of a command that failed or was killed, masked: see `capture.output_tail`."""
     wall_seconds: float | None = None
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None

@@ -31,6 +31,8 @@ PLAIN_MARKER = "[//]: # (ciplug:report)"
 NO_LIMIT = 1 << 30
 _IMAGES = 5
 """Images that are named."""
+_LINES = 12
+"""Last lines of the output of a training that failed; the full report has all that are kept."""
 _FEW_CHECKS = 6
 """Up to so many checks that passed are shown beside the others, more are folded."""
 
@@ -159,7 +161,7 @@ def _brief(metric: MetricDelta) -> str:
 
 def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Block]:
     comparison = section.comparison
-    blocks = [Block(_TITLES, _compared(section, paint))]
+    blocks = [*_crash(section), Block(_TITLES, _compared(section, paint))]
     notes = [notice.line for notice in model.notices(section)]
     notes += section.verdict.notes if section.verdict else ()
     if notes:
@@ -211,6 +213,18 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if last := [*_links(section), *([made_by] if made_by else [])]:
         blocks.append(Block(_TITLES, paint.small(" · ".join(last))))
     return [replace(block, rest=_elsewhere(section)) for block in blocks]
+
+
+def _crash(section: ModelSection) -> list[Block]:
+    """The error of a training that did not finish, and the last lines of its output."""
+    crash = text.crash(section.run)
+    if crash is None:
+        return []
+    error = f": {untrusted.escape_markdown(crash.error)}" if crash.error else "."
+    head = Block(_OVERVIEW, f"💥 **{untrusted.escape_markdown(crash.words)}**{error}")
+    if not crash.lines:
+        return [head]
+    return [head, Block(_GATES, untrusted.fenced_markdown(crash.lines[-_LINES:]))]
 
 
 def _compared(section: ModelSection, paint: Paint) -> str:
@@ -334,10 +348,12 @@ def _images(section: ModelSection, names: Sequence[str], paint: Paint) -> str:
     page = links.get("full report", "")
 
     def shown_as(name: str) -> str:
-        # An address of an archive has no places within it.
-        if not page.endswith(".html"):
-            return paint.code(name)
-        return f"[{paint.code(name)}]({untrusted.safe_url(f'{page}#{model.anchor_of(section.model, name)}')})"
+        # An image that was recorded by its address is there; an address of an archive has no places within it.
+        address = untrusted.safe_url(name)
+        if address is None and page:
+            place = f"#{model.anchor_of(section.model, name)}" if page.endswith(".html") else ""
+            address = untrusted.safe_url(f"{page}{place}")
+        return f"[{paint.code(name)}]({address})" if address else paint.code(name)
 
     shown = listed([shown_as(name) for name in names], most=_IMAGES)
     return f"🖼️ {counted(len(names), 'image')}, beside the baseline's in {where}: {shown}"

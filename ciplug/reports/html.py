@@ -18,6 +18,7 @@ from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import MetricDelta, Side
+    from ciplug.records.run import Run
     from ciplug.reports.report import ModelSection, Report
 
 MAX_CHARTS = 24
@@ -105,6 +106,7 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         "notes": (*(one.line for one in model.notices(section)), *(verdict.notes if verdict else ())),
         "rerun_headers": model.RERUN_HEADERS,
         "reruns": model.rerun_rows(section),
+        "crash": _crash(section.run),
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
@@ -131,6 +133,17 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         "lockfiles": sorted(section.run.provenance.lockfiles.items()),
         "packages": sorted(section.run.provenance.packages.items()),
     }
+
+
+def _crash(run: Run) -> dict[str, Any] | None:
+    from markupsafe import Markup, escape
+
+    crash = text.crash(run)
+    if crash is None:
+        return None
+    # A template prints one line of visible text; of the output, each line is made visible here.
+    lines = Markup("\n").join(escape(untrusted.output_line(line)) for line in crash.lines)
+    return {"words": crash.words, "error": crash.error, "lines": lines}
 
 
 def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]:

@@ -99,6 +99,10 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
     name = untrusted.clean(section.model, untrusted.NAME_LIMIT)
     parts = [f"{ink(name, _BOLD)}  {_verdict(section, ink)}\n{_compared(section, width)}"]
+    if crash := text.crash(section.run):
+        words = ": ".join(untrusted.clean(one) for one in (crash.words, crash.error) if one)
+        lines = [ink(words, _RED, _BOLD)]
+        parts.append("\n".join([*lines, *(f"  {untrusted.output_line(line)}" for line in crash.lines)]))
     if section.problem:
         parts.append(ink(_wrap(f"not judged: {untrusted.clean(text.not_judged(section.problem))}", width), _MAGENTA))
     parts += [_note(notice.line, ink, width) for notice in model.notices(section)]

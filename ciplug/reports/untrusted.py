@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 NAME_LIMIT = 250
 PROSE_LIMIT = 600
@@ -68,6 +69,22 @@ def csv_cell(text: str) -> str:
     """A cell of CSV in which a spreadsheet finds no formula, and a runner no command: `'=cmd()`, `# #[error]`."""
     text = _COMMAND.sub("# #", text)
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def output_line(text: str, limit: int = PROSE_LIMIT) -> str:
+    """A line of a program's output: as `clean`, with the spaces that it begins with."""
+    return " " * min(len(text) - len(text.lstrip(" ")), 40) + clean(text, limit)
+
+
+def fenced_markdown(lines: Iterable[str]) -> str:
+    """Lines of a program's output as a code block of Markdown, where forges look for no mention and no reference.
+
+    Nothing in it ends the block, and no line begins with `/`: GitLab takes that for a command.
+    """
+    shown = (output_line(line).replace("`", f"`{_INVISIBLE}") for line in lines)
+    shown = (line.replace("<!", f"<{_INVISIBLE}!") for line in shown)  # no marker of a comment of ours
+    shown = (f"{_INVISIBLE}{line}" if line.lstrip(" ").startswith("/") else line for line in shown)
+    return "\n".join(["```", *map(defuse, shown), "```"])
 
 
 def defuse(lines: str) -> str:

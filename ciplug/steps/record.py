@@ -15,6 +15,7 @@ from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.masking import Masks
 from ciplug.capture.notebooks import SUFFIX, has_other_code
+from ciplug.capture.program_end import uncaught
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.capture.written import Stamp, absolute, written_since
@@ -312,6 +313,8 @@ def finish(
         )
         masks = masks_of(job.env, entry)
         run = masks.run(run)
+        if not complete and (output := child.output if child else uncaught()):
+            run = replace(run, provenance=provenance.with_output(run.provenance, output, masks))
         notes = [
             *([warning(entry.notice)] if entry.notice else []),
             *masked_notes(masks),

@@ -94,7 +94,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     moves, began = _head_log(session), time.time()
     hide({value for name, value in session.env.items() if is_token(name)})
     try:
-        child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
+        child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks, keeps_output=True)
     except CiplugError:
         entry.discard()
         raise

@@ -50,6 +50,8 @@ COMMANDS = [
     ["blame", "accuracy", "--model", START],
     ["bisect", START, "--good", START, "--link", EVIL, "--", sys.executable, "train.py"],
     ["bisect", "accuracy", "--good", "HEAD", "--bad", START, "--", START],
+    ["site", "--output", "pages"],
+    ["site", "--output", "pages", "--branch", START],
     ["compare"],
     ["compare", "--baseline", START],
     ["report"],
@@ -126,6 +128,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
                 dirty=True,
                 dirty_files=(EVIL, START),
                 command=(EVIL,),
+                error=EVIL,
+                last_lines=(EVIL, START, "/close"),
                 context=Context(host=START, branch=EVIL, actor=START, run_url=EVIL, trusted=number == 1, job=START),
             ),
         )

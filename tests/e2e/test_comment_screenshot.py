@@ -10,11 +10,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ciplug.records.run import File
 from ciplug.reports import comment, history_page, html
 from ciplug.reports.history_page import HistoryChange, HistoryPage, HistoryRow
 from ciplug.reports.report import Report
@@ -49,14 +51,14 @@ body { margin: 0; background: var(--page); }
 """
 
 
-def comment_page(report: Report, html: bool = True) -> str:
+def comment_page(report: Report, html: bool = True, style: str = STYLE) -> str:
     """The comment as a forge shows it, but without a forge's sanitizer: raw HTML would be alive."""
     cmarkgfm = pytest.importorskip("cmarkgfm", reason="cmarkgfm is not installed")
     from cmarkgfm.cmark import Options
 
     body = comment.render(report, samples.LIMIT, html=html)
     drawn = cmarkgfm.github_flavored_markdown_to_html(body, options=Options.CMARK_OPT_UNSAFE)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{style}</style>'
     return f'<!doctype html><html><head>{head}</head><body><div class="comment">{drawn}</div></body></html>'
 
 
@@ -213,3 +215,61 @@ def test_axe_finds_no_barrier(chromium: Any, name: str) -> None:
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
             finally:
                 context.close()
+
+
+FORGES = {
+    # A window of 1280 pixels, and a telephone; what is left for the text of a comment.
+    "github": (STYLE, (860, 358)),
+    "gitlab": (
+        STYLE
+        + ".comment { max-width: 780px; padding: 12px 16px; } .comment th, .comment td { padding: 10px 16px; }"
+        + ".comment sub { line-height: 1.2; } .comment h2 { font-size: 20px; border: 0; }",
+        (780, 311),
+    ),
+}
+
+
+def with_57_metrics() -> Report:
+    """Two gates, and 55 other metrics, of which 14 changed; two images, and a page of the report."""
+    page = "https://ci.example/acme/wine/-/jobs/7/artifacts/file/ciplug-report/report.html"
+    recalls = [0.8 + number / 1000 for number in range(55)]
+    others = tuple(
+        samples.metric(f"slice_{n:02}/recall_at_precision_90", now, now - (n < 14) / 500, better=True)
+        for n, now in enumerate(recalls)
+    )
+    compared = samples.comparison(metrics=(*samples.comparison().metrics[:2], *others))
+    images = tuple(File(path=f"plots/{name}.png", digest="sha256:" + "5" * 64, size=9) for name in ("roc", "confusion"))
+    origin = replace(samples.run().provenance, context=samples.context(report_url=page))
+    run = samples.run(artifacts=images, provenance=origin)
+    return replace(samples.failing(), sections=(samples.section(compared, samples.verdict(), run),))
+
+
+@pytest.mark.parametrize("place", ["wide", "narrow"])
+@pytest.mark.parametrize("forge", FORGES)
+def test_57_metrics_in_the_room_that_a_forge_has(chromium: Any, forge: str, place: str) -> None:
+    style, widths = FORGES[forge]
+    width = widths[place == "narrow"]
+    page, asked = show(chromium, comment_page(with_57_metrics(), style=style), width)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = false)")
+    try:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert asked == []
+        # The verdict and the checks come first, then the gated metrics, then those that changed; the rest is folded.
+        metrics = page.locator("table:visible", has=page.locator("th:text-is('metric')"))
+        names = metrics.locator("td:first-child").all_inner_texts()
+        assert names[:2] == ["f1_macro", "accuracy"] or names[:2] == ["accuracy", "f1_macro"]
+        assert len(names) <= 15
+        tops = [page.locator(one).first.bounding_box()["y"] for one in ("h2", "table:visible")]
+        assert tops == sorted(tops)
+        assert metrics.bounding_box()["y"] > tops[1]
+        folds = page.locator("summary:visible").all_inner_texts()
+        assert sum(int(one.split()[0]) for one in folds if "metric" in one) == 57 - len(names)
+        # On a wide window everything up to the change is in view; what is beyond is reached by scrolling the table.
+        changes = metrics.locator("td:nth-child(5)").first.bounding_box()
+        assert place == "narrow" or changes["x"] + changes["width"] <= width
+        line = page.locator("p", has_text="2 images")
+        links = line.locator("a").evaluate_all("all => all.map(a => [a.innerText, a.href])")
+        assert [name for name, _ in links][1:] == ["plots/confusion.png", "plots/roc.png"]
+        assert all(href.startswith("https://ci.example/") and "#image-" in href for _, href in links[1:])
+    finally:
+        page.close()

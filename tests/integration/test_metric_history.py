@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -246,4 +248,29 @@ def test_an_interruption_ends_the_search_and_bars_no_commit(trainable: Project, 
     )
     assert "interrupted" in done.stderr and "goes on from here" in done.stderr
     assert "cannot be measured" not in done.stderr
+    assert git(trainable.folder, "worktree", "list").count("\n") == 0
+
+
+@pytest.mark.slow
+def test_a_checkout_that_was_left_behind_is_removed_and_one_in_use_is_not(trainable: Project, tmp_path: Path) -> None:
+    """A `kill -9` leaves the checkout; the next search removes it."""
+    began, place = tmp_path / "began", tmp_path / "checkouts"
+    place.mkdir()
+    wait = f"import pathlib, time; pathlib.Path({str(began)!r}).touch(); time.sleep(600)"
+    search = [sys.executable, "-m", "ciplug", "bisect", "accuracy", "--good", "HEAD~3", "--", sys.executable, "-c"]
+    env = {**os.environ, "TMPDIR": str(place)}
+    with subprocess.Popen([*search, wait], cwd=trainable.folder, env=env, start_new_session=True) as killed:
+        try:
+            while not began.exists():
+                assert killed.poll() is None
+                time.sleep(0.02)
+            (left,) = place.glob("ciplug-*/*/")
+            fails = [*search, "raise SystemExit(1)"]
+            assert subprocess.run(fails, cwd=trainable.folder, env=env, capture_output=True).returncode == 2
+            assert left.is_dir(), "the first search still needs it"
+        finally:
+            os.killpg(killed.pid, signal.SIGKILL)
+    assert left.is_dir()
+    assert subprocess.run(fails, cwd=trainable.folder, env=env, capture_output=True).returncode == 2
+    assert not list(place.iterdir())
     assert git(trainable.folder, "worktree", "list").count("\n") == 0

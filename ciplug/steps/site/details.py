@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import RunKey, parse_runs, run_key
-from ciplug.reports import figures
+from ciplug.reports import figures, text, untrusted
 from ciplug.reports.charts import thin
 from ciplug.reports.images import data_address
 from ciplug.reports.run_facts import facts_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Image = tuple[str, str, str | None]
 """Path, name of the file with the image, and why there is none."""
-AT_ONCE = 50
+AT_ONCE = 200
 """Runs whose records and images are fetched together."""
 SERIES_MOST = 100
 """Metrics of a run whose steps are shown."""
@@ -90,20 +90,23 @@ def _images_named(folder: SiteFolder, details: Iterable[str]) -> Iterator[str]:
     """The files of the images that written details name."""
     for name in details:
         try:
-            text = (folder.path / name).read_text(encoding="utf-8")
+            content = (folder.path / name).read_text(encoding="utf-8")
         except OSError:
             continue
-        yield from (image for _, image, _ in scripts.parse(text)["images"] if image)
+        yield from (image for _, image, _ in scripts.parse(content)["images"] if image)
 
 
 def _record(run: Run, series: Mapping[str, Series], images: Iterable[Image]) -> dict[str, Any]:
     curves = [
         [scripts.shown(name), *_curve(one)] for name, one in sorted(series.items())[:SERIES_MOST] if len(one.steps) > 1
     ]
+    crash = text.crash(run)
     return {
         "kind": "run",
         "run": run.id,
         "facts": scripts.pairs(facts_of(run)),
+        "ended": [scripts.shown(crash.words), crash.error and scripts.shown(crash.error)] if crash else None,
+        "output": list(map(untrusted.output_line, crash.lines)) if crash else [],
         "series": curves,
         "series_left": max(0, len(series) - SERIES_MOST),
         "images": [[scripts.shown(path), name, problem and scripts.shown(problem)] for path, name, problem in images],

@@ -45,6 +45,16 @@
       same ? element("p", { class: "soft" }, `${ciplug.words(same, "value is", "values are")} the same in all of them.`) : null];
   }
 
+  // What a training that failed wrote last.
+  function crashes(target, runs, handles, details) {
+    details.forEach((detail, at) => {
+      if (!detail || !detail.ended) return;
+      const [words, error] = detail.ended;
+      target.append(element("p", { class: "note crash" }, element("strong", null, `${nameOf(runs, handles[at])}: ${words}${error ? ": " : "."}`), error ? element("code", null, error) : null));
+      if (detail.output.length) target.append(element("pre", { class: "output", tabindex: 0, role: "group", "aria-label": `last lines of the output of ${nameOf(runs, handles[at])}` }, detail.output.join("\n")));
+    });
+  }
+
   function curves(target, runs, handles, details) {
     const byName = new Map();
     details.forEach((detail, at) => {
@@ -108,6 +118,7 @@
     if (!handles.length) return;
     target.append(element("div", { class: "row" }, element("h2", null, handles.length > 1 ? `${handles.length} runs side by side` : nameOf(runs, handles[0])), element("button", { type: "button", onclick: clear }, "Clear the choice")));
     target.append(...table(runs, handles).filter(Boolean));
+    crashes(target, runs, handles, details);
     curves(target, runs, handles, details);
     images(target, runs, handles, details);
     provenance(target, runs, handles, details);

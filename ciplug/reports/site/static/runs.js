@@ -3,7 +3,7 @@
 
 (async () => {
   const { element, load, number, words, points, forget, drawing, colour } = window.ciplug;
-  const ROWS = 100;
+  const ROWS = 50;
   const CHOSEN_MOST = 8;
   const SHOWN_METRICS = 4;
   const LINES_MOST = 500;
@@ -128,9 +128,10 @@
     page.status.textContent = `${found}.${loading}${failed}`;
   }
 
-  function refresh() {
+  // `isNew`: whether other runs may be there than before, so that other metrics may be the usual ones.
+  function refresh(isNew) {
     search();
-    if (!state.asked) state.columns = usual();
+    if (isNew && !state.asked) state.columns = usual();
     drawTable();
     tell();
     drawOpen();
@@ -283,7 +284,7 @@
   function take() {
     fillModels();
     state.order = runs.ordered(state.key, state.descending);
-    refresh();
+    refresh(true);
   }
 
   async function piece(at) {
@@ -301,7 +302,7 @@
   for (const [name, what] of [["search", "input"], ["model", "change"], ["deleted", "change"]]) {
     page[name].addEventListener(what, () => {
       state.rows = ROWS;
-      refresh();
+      refresh(name === "model");
       remember();
     });
   }
@@ -319,7 +320,7 @@
     page.search.value = now.get("q") || "";
     page.model.value = now.get("model") || "";
     state.chosen = (now.get("chosen") || "").split(",").filter(Boolean).slice(0, CHOSEN_MOST);
-    refresh();
+    refresh(true);
     showChosen();
   });
 

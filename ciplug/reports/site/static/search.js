@@ -2,7 +2,6 @@
 "use strict";
 
 (() => {
-  const WIDTH = 2 ** 24; // more runs than a piece has
   const NUMBERS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "=": (a, b) => a === b, "!=": (a, b) => a !== b };
   const SPECIAL = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity };
 
@@ -31,7 +30,7 @@
       this.standing = new Array(this.count);
       for (const at of record.wrong) this.standing[at] = "wrong";
       for (const [at, facts] of changes) this.change(at, facts);
-      this.texts = this.searchable();
+      this.write();
     }
 
     change(at, facts) {
@@ -67,17 +66,33 @@
       return found;
     }
 
-    searchable() {
+    // All that is searched in, one run after the other in one text: that is read fastest.
+    write() {
       const texts = new Array(this.count);
+      this.starts = new Uint32Array(this.count + 1);
       const own = ["id", "name", "model", "commit", "branch", "actor", "host"].map((name) => this.columns.attribute.get(name));
       const named = ["param", "tag"].flatMap((kind) => [...this.columns[kind]]);
       for (let at = 0; at < this.count; at += 1) {
         const parts = this.marks(at);
         for (const column of own) if (column && column[at]) parts.push(column[at]);
         for (const [name, column] of named) if (column[at] !== undefined) parts.push(`${name}=${column[at]}`);
-        texts[at] = parts.join("\n").toLowerCase();
+        texts[at] = `${parts.join("\n").toLowerCase()}\n`;
+        this.starts[at + 1] = this.starts[at] + texts[at].length;
       }
-      return texts;
+      this.text = texts.join("");
+    }
+
+    // Which runs have a word: 1 or 0 for each.
+    having(word) {
+      const hits = new Uint8Array(this.count);
+      let row = 0;
+      for (let found = this.text.indexOf(word); found >= 0; found = this.text.indexOf(word, this.starts[row])) {
+        while (this.starts[row + 1] <= found) row += 1;
+        hits[row] = 1;
+        row += 1;
+        if (row === this.count) break;
+      }
+      return hits;
     }
   }
 
@@ -92,19 +107,20 @@
 
     add(index, record) {
       this.pieces[index] = new Piece(record, this.changes[index]);
-      for (let at = 0; at < record.count; at += 1) this.handles.push(index * WIDTH + at);
+      // A handle is the place of a run: its piece, its row there, and its number among all.
+      for (let at = 0; at < record.count; at += 1) this.handles.push({ piece: this.pieces[index], at, number: this.handles.length });
     }
 
     get(handle, key) {
-      return this.pieces[Math.floor(handle / WIDTH)].get(key.kind, key.name, handle % WIDTH);
+      return handle.piece.get(key.kind, key.name, handle.at);
     }
 
     marks(handle) {
-      return this.pieces[Math.floor(handle / WIDTH)].marks(handle % WIDTH);
+      return handle.piece.marks(handle.at);
     }
 
     standing(handle) {
-      return this.pieces[Math.floor(handle / WIDTH)].standing[handle % WIDTH];
+      return handle.piece.standing[handle.at];
     }
 
     attribute(handle, name) {
@@ -127,8 +143,7 @@
     }
 
     entries(kind, handle) {
-      const piece = this.pieces[Math.floor(handle / WIDTH)];
-      return [...piece.columns[kind]].map(([name, column]) => [name, column[handle % WIDTH]]).filter(([, value]) => value !== undefined && value !== null);
+      return [...handle.piece.columns[kind]].map(([name, column]) => [name, column[handle.at]]).filter(([, value]) => value !== undefined && value !== null);
     }
 
     find(id) {
@@ -139,27 +154,28 @@
     ordered(key, descending) {
       const sign = descending ? -1 : 1;
       const place = (value) => value === undefined ? 3 : value !== value ? 2 : typeof value === "number" ? 0 : 1;
-      const found = new Map(this.handles.map((handle) => [handle, this.get(handle, key)]));
-      const compare = (one, other) => {
-        const a = found.get(one), b = found.get(other);
-        const first = place(a), second = place(b);
-        if (first !== second) return first > 1 || second > 1 ? first - second : sign * (first - second);
-        return a < b ? -sign : a > b ? sign : other - one;
-      };
-      return this.handles.slice().sort(compare);
+      const found = this.handles.map((handle) => {
+        const value = this.get(handle, key);
+        return { handle, value, place: place(value) };
+      });
+      found.sort((one, other) => {
+        if (one.place !== other.place) return one.place > 1 || other.place > 1 ? one.place - other.place : sign * (one.place - other.place);
+        return one.value < other.value ? -sign : one.value > other.value ? sign : other.handle.number - one.handle.number;
+      });
+      return found.map((one) => one.handle);
     }
 
     // The runs of an order that a query, a model and the box for deleted ones let through.
     search(order, query, model, deleted) {
-      const tests = compile(query, this);
+      const tests = compile(query);
+      const passes = tests.length === 0 ? () => true : tests.length === 1 ? tests[0] : (piece, at) => tests.every((test) => test(piece, at));
       const found = [];
       for (const handle of order) {
-        const piece = this.pieces[Math.floor(handle / WIDTH)];
-        const at = handle % WIDTH;
+        const { piece, at } = handle;
         const standing = piece.standing[at];
         if (standing === "wrong" || (standing === "deleted" && !deleted)) continue;
         if (model && piece.columns.attribute.get("model")[at] !== model) continue;
-        if (tests.every((test) => test(piece, at))) found.push(handle);
+        if (passes(piece, at)) found.push(handle);
       }
       return found;
     }
@@ -168,39 +184,62 @@
   const plain = (text) => text.replaceAll('"', "");
 
   // One test for each part of a query: all must hold.
-  function compile(query, runs) {
+  function compile(query) {
     const parts = query.match(/(?:[^\s"]|"[^"]*"?)+/g) || [];
     return parts.map((part) => {
       const chosen = /^(model|branch|commit|status|run|name|by|is):(.+)$/i.exec(part);
       if (chosen) return oneColumn(chosen[1].toLowerCase(), plain(chosen[2]).toLowerCase());
       const compared = /^((?:[^<>=!"\s]|"[^"]*")+)(<=|>=|!=|=|<|>)(.+)$/.exec(part);
-      if (compared) return comparison(plain(compared[1]), compared[2], plain(compared[3]), runs);
+      if (compared) return comparison(plain(compared[1]), compared[2], plain(compared[3]));
       const word = plain(part).toLowerCase();
-      return (piece, at) => piece.texts[at].includes(word);
+      return once((piece) => piece.having(word));
     });
+  }
+
+  // A test that is made for all runs of a piece at once, when the first one is asked for.
+  function once(hits) {
+    const known = new Map();
+    return (piece, at) => {
+      let own = known.get(piece);
+      if (!own) {
+        own = hits(piece);
+        known.set(piece, own);
+      }
+      return own[at] === 1;
+    };
+  }
+
+  // 1 for each run in which a column passes a test; many runs have the same value.
+  function hitsOf(piece, columns, passes) {
+    const hits = new Uint8Array(piece.count);
+    const known = new Map();
+    for (const column of columns) {
+      for (let at = 0; at < piece.count; at += 1) {
+        const value = column[at];
+        if (value === undefined || value === null) continue;
+        if (!known.has(value)) known.set(value, passes(value));
+        if (known.get(value)) hits[at] = 1;
+      }
+    }
+    return hits;
   }
 
   function oneColumn(name, wanted) {
     if (name === "is") return (piece, at) => piece.marks(at).includes(wanted);
     const column = { run: "id", by: "actor" }[name] || name;
-    const begins = column === "commit" || column === "id";
-    return (piece, at) => {
-      const value = (piece.get("attribute", column, at) || "").toLowerCase();
-      return begins ? value.startsWith(wanted) : value === wanted;
-    };
+    const passes = column === "commit" || column === "id" ? (value) => value.toLowerCase().startsWith(wanted) : (value) => value.toLowerCase() === wanted;
+    return once((piece) => hitsOf(piece, [piece.columns.attribute.get(column) || []], passes));
   }
 
-  function comparison(name, sign, text, runs) {
-    const kinds = ["metric", "param", "tag"].filter((kind) => runs.names(kind).has(name));
+  function comparison(name, sign, text) {
     const wanted = Number(text);
     const isText = text.trim() === "" || Number.isNaN(wanted);
-    return (piece, at) => kinds.some((kind) => {
-      const value = piece.get(kind, name, at);
-      if (value === undefined) return false;
+    const passes = (value) => {
       if (isText) return sign === "=" ? String(value).toLowerCase() === text.toLowerCase() : sign === "!=" && String(value).toLowerCase() !== text.toLowerCase();
       const own = typeof value === "number" ? value : typeof value === "string" && value.trim() !== "" ? Number(value) : NaN;
       return !Number.isNaN(own) && NUMBERS[sign](own, wanted);
-    });
+    };
+    return once((piece) => hitsOf(piece, ["metric", "param", "tag"].map((kind) => piece.columns[kind].get(name)).filter(Boolean), passes));
   }
 
   Object.assign(window.ciplug, { Runs });
