@@ -32,7 +32,7 @@ Read = Callable[[str], "bytes | None"]
 SignedLater = Mapping[tuple[str, str], str]
 """Key and sha256 of an object → who signed it later."""
 NOTHING: SignedLater = {}
-FAILED_MOST = 500
+FAILED_MOST = 2_000
 """Signatures of allowed keys that do not hold: after so many, others are not verified, and count as missing."""
 
 

@@ -23,7 +23,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "a claim makes a run count": (f"{_HERE}claims.py", f"{_CLAIMS}no_time"),
     "the registry or a signed run is changed": (
         *(f"{_HERE}{name}.py" for name in ("rewritten_registry", "tampered_registry", "signed", "signed_moves")),
-        *(f"{_HERE}signed_later.py", f"{_HERE}signed_bundles.py", f"{_HERE}fuzz.py::test_a_clone"),
+        *(
+            f"{_HERE}signers_out_of_reach.py",
+            f"{_HERE}signed_later.py",
+            f"{_HERE}signed_bundles.py",
+            f"{_HERE}fuzz.py::test_a_clone",
+        ),
     ),
     "a token goes to another host": (f"{_HERE}tokens.py", f"{_HERE}places_in_records.py"),
     "secrets are kept in records": (
@@ -37,7 +42,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "tests/unit/test_lookalikes.py::test_other_letters",
     ),
     "text of strangers commands a CI host": (f"{_HERE}hostile_words.py",),
-    "inputs take minutes or gigabytes": (f"{_HERE}fuzzed_readers.py",),
+    "inputs take minutes or gigabytes": (f"{_HERE}fuzzed_readers.py", f"{_HERE}gigabytes_in_the_inbox.py"),
     "a training writes with the rights of its job": (
         *("tests/integration/test_two_jobs.py", "tests/unit/test_install.py"),
     ),

@@ -9,7 +9,7 @@ import pytest
 from ciplug import signing
 from ciplug.steps import signatures
 from ciplug.steps.session import open_session
-from ciplug.stores.git import pending
+from ciplug.stores.git import pending, view
 from tests.attacks.attacker import BRANCH, objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.attacks.test_signed import make_key
@@ -91,3 +91,30 @@ def test_signatures_that_are_none_start_few_processes(tmp_path: Path, monkeypatc
     for number in range(50):
         assert signers._signer(b"%d" % number, good) is None
     assert len(started) == 6 and told
+
+
+def test_one_large_folder_that_many_writes_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push of a few kilobytes: each write names the same files, and their number has a bound."""
+    monkeypatch.setattr(view, "PENDING_MOST", 2_000)
+    attacker = scene.attacker
+    genuine = objects_of(run_of(scene.project.head, 1))
+    blob = attacker.written.blob(b"{}\n")
+    tree = attacker.written.nested_tree({f"new/{key}": blob for key in names_of(scene, "json", 500)})
+    commits = [attacker.written.commit(tree, (), str(number), 0) for number in range(10)]
+    attacker.git("push", "-q", attacker.url, *(f"{one}:refs/ciplug/inbox/{one}" for one in commits))
+    attacker.write(genuine)
+    store = open_session(cwd=scene.project.folder).store
+    assert set(store.read(genuine)) == set(genuine)
+    assert any("with very many files" in note for note in store.notes)
+    named = [one.where for one in store.check() if "have too many files" in one.what]
+    assert 5 < len(named) < 10 and all(ref in attacker.refs() for ref in named)
+
+
+def test_an_endless_folder_is_not_read(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "FOLDER_MOST", 50_000)
+    genuine = objects_of(run_of(scene.project.head, 1))
+    scene.attacker.write(genuine)
+    ref = scene.attacker.write(dict.fromkeys(names_of(scene, "json", 1_000), b"{}\n"))
+    store = open_session(cwd=scene.project.folder).store
+    assert store.keys("runs/") and set(store.read(genuine)) == set(genuine)
+    assert any(one.where == ref and "not a write of ciplug" in one.what for one in store.check())

@@ -137,6 +137,10 @@ class CachedRemote(GitRemote):
         """Object → bytes of those that are here; nothing is fetched."""
         return sizes(self.repository, oids)
 
+    def tree_sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Name → bytes of trees, by whatever name git knows them."""
+        return sizes(self.repository, names)
+
     def bring_commits(self, commits: Sequence[str], limit: int) -> set[str]:
         """Fetch commits with their files of at most so many bytes; returns those with damaged ones on the remote."""
         if self.offline or not commits:

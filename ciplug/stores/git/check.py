@@ -48,6 +48,10 @@ def find_problems(remote: CachedRemote, refs: Refs, snapshot: Snapshot, visit: V
         for ref in sorted(view.unsound)
     ]
     findings.problems += [
+        Problem(ref, f"all pending writes have too many files, so it is not read; delete it: git push REMOTE :{ref}")
+        for ref in view.postponed
+    ]
+    findings.problems += [
         Problem(ref, "it holds objects of an erased run, which nobody reads: `ciplug compact` deletes it")
         for ref in view.revived
     ]

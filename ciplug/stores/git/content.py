@@ -16,6 +16,10 @@ NEW, SEGMENTS, STATES = "new", "segments", "states"
 _LINES, _COLUMNS, _STATE = ".ndjson", ".columns.json", ".lines"
 DEEPEST, WRITE_MOST = 8, 20_000
 """Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
+PENDING_MOST = 500_000
+"""Files of all pending writes that one reader looks at: a thousand writes may name one large folder."""
+FOLDER_MOST = 8 * 1024 * 1024
+"""Bytes of a folder of a write: one of WRITE_MOST files has less."""
 
 Files = dict[str, tuple[str, str]]
 """Path → (mode, object id)."""

@@ -408,6 +408,11 @@ class GitStore:
             self._note(self._what_is_gone(view.gone))
         if view.revived:
             self._note(_revived(view))
+        if view.postponed:
+            self._note(
+                f"{counted(len(view.postponed), 'pending write')} with very many files, {view.postponed[0]} first, are "
+                "not read: look at them, and delete their refs, or run `ciplug compact`"
+            )
         return Snapshot(self._remote, view, self._note)
 
     def _what_is_gone(self, tip: str) -> str:

@@ -6,14 +6,14 @@ Whoever may push may push anything to any ref. What no writer of ours makes is l
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ciplug.errors import Cause, GitKind, StoreError, counted
 from ciplug.git.failures import Failure
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
-from ciplug.stores.git.content import DEEPEST, NEW, WRITE_MOST, Content, Files, read_content
+from ciplug.stores.git.content import DEEPEST, FOLDER_MOST, NEW, PENDING_MOST, WRITE_MOST, Content, Files, read_content
 from ciplug.stores.git.erasing import read_erased, without_erased
 from ciplug.stores.git.objects import FILES, TREE
 from ciplug.stores.git.refs import OUR_INBOX, OUR_KEEP, OUR_TIP, Refs
@@ -46,6 +46,8 @@ class View:
     """The last tip seen here, if both the branch and the kept ref are gone."""
     erased: frozenset[str] = frozenset()
     """The marks of erased runs: everything about them is left out of this view."""
+    postponed: tuple[str, ...] = ()
+    """The refs of pending writes that are left out, since all of them together have too many files."""
     revived: tuple[str, ...] = ()
     """The refs of pending writes that hold objects of erased runs."""
 
@@ -114,7 +116,7 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
     tip = ours.get(OUR_TIP)
     kept = next((ref for ref in (*refs.our_keep, *ours) if ref in ours and ref.startswith(OUR_KEEP)), None)
     keep = (refs.remote(kept), ours[kept]) if kept else (refs.keep[0], None)
-    files, unsound = _walk(remote, {ref: oid for ref, oid in ours.items() if ref != kept or oid != tip})
+    files, unsound, postponed = _walk(remote, {ref: oid for ref, oid in ours.items() if ref != kept or oid != tip})
     unsound.update({ref: ours[ref] for ref in [*files] if ref.startswith(OUR_INBOX) and not _is_named(ref, ours[ref])})
     pending = {
         refs.remote(ref): (ours[ref], {key.removeprefix("new/"): oid for key, (_, oid) in files[ref].items()})
@@ -165,6 +167,7 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         unsound={refs.remote(ref): oid for ref, oid in unsound.items() if ref != OUR_TIP},
         lost=lost,
         kept_logs=logs,
+        postponed=tuple(sorted(map(refs.remote, postponed))),
         erased=erased,
         revived=revived,
     )
@@ -175,17 +178,27 @@ def _is_named(ref: str, commit: str) -> bool:
     return ref.rpartition("/")[2] == commit
 
 
-def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, Files], dict[str, str]]:
-    """The files of every ref that a writer of ours can have pushed, and the commits of the refs that none has."""
-    roots = remote.trees(f"{oid}^{{tree}}" for oid in refs.values())
-    sound = {ref for ref, oid in refs.items() if f"{oid}^{{tree}}" in roots}
+def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, Files], dict[str, str], set[str]]:
+    """The files of every ref that a writer of ours can have pushed, the commits of the refs that none has, and the refs
+    that are one too many: the largest.
+    """
+    whose = {ref: f"{oid}^{{tree}}" for ref, oid in refs.items()}
+    large = _too_large(remote, (name for ref, name in whose.items() if not _is_branch(ref)))
+    roots = remote.trees(name for ref, name in whose.items() if _is_branch(ref) or name not in large)
+    sound = {ref for ref, name in whose.items() if name in roots}
+    postponed: set[str] = set()
+    total = 0
     files: dict[str, Files] = {ref: {} for ref in sound}
     size = dict.fromkeys(sound, 0)
     level = [(ref, "", roots[f"{refs[ref]}^{{tree}}"]) for ref in sound]
     while level:
         inner = []
-        for ref, path, entries in level:
+        for ref, path, entries in sorted(level, key=lambda one: len(one[2])):
             size[ref] += len(entries)
+            total += 0 if _is_branch(ref) else len(entries)
+            if total > PENDING_MOST and not _is_branch(ref):
+                postponed.add(ref)
+                continue
             if not _is_branch(ref) and (
                 size[ref] > WRITE_MOST
                 or path.count("/") > DEEPEST
@@ -199,10 +212,22 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
                     inner.append((ref, f"{path}{name}/", oid))
                 else:
                     files[ref][path + name] = (mode, oid)
+        read_on = sound - postponed
+        inner = [entry for entry in inner if entry[0] in read_on]
+        large = _too_large(remote, (oid for ref, _, oid in inner if not _is_branch(ref)))
+        sound -= {ref for ref, _, oid in inner if oid in large and not _is_branch(ref)}
         inner = [entry for entry in inner if entry[0] in sound]
         trees = remote.trees(oid for _, _, oid in inner)
         level = [(ref, path, trees[oid]) for ref, path, oid in inner]
-    return {ref: files[ref] for ref in sound}, {ref: oid for ref, oid in refs.items() if ref not in sound}
+    unsound = {ref: oid for ref, oid in refs.items() if ref not in sound}
+    return {ref: files[ref] for ref in sound - postponed}, unsound, postponed & sound
+
+
+def _too_large(remote: CachedRemote, names: Iterable[str]) -> set[str]:
+    """Those of these trees that are too large for a write of ours; none of them is read."""
+    wanted = set(names)
+    sizes = remote.tree_sizes(wanted) if wanted else {}
+    return {name for name, size in sizes.items() if size > FOLDER_MOST}
 
 
 def _is_branch(ref: str) -> bool:
