@@ -58,13 +58,14 @@ def tools(*, quick: bool) -> Tools:
     ours, theirs = OUT / "venv", {name: OUT / f"venv-{name}" for name in ("dvc", "mlflow")}
     for name, folder in theirs.items():
         if not (folder / "bin" / name).exists():
-            _venv(folder, name)
-    _venv(ours, f"{ROOT}[objects]")
+            venv(folder, name)
+    venv(ours, f"{ROOT}[objects]")
     dvc, python = str(theirs["dvc"] / "bin" / "dvc"), str(theirs["mlflow"] / "bin" / "python")
     return Tools(str(ours / "bin" / "python"), (str(ours / "bin" / "ciplug"),), dvc, python, environment())
 
 
-def _venv(folder: Path, package: str) -> None:
+def venv(folder: Path, package: str) -> None:
+    """Install a package, or its present state, into an environment of its own."""
     if not folder.exists():
         call([sys.executable, "-m", "venv", "--upgrade-deps", str(folder)], ROOT)
     call([str(folder / "bin" / "pip"), "install", "--quiet", package], ROOT)

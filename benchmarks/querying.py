@@ -21,6 +21,7 @@ from benchmarks.measuring import Arm, Result, Skipped, Timing, call, interleave
 from benchmarks.places import OUT, Clones, Tools, scratch, server, stored_runs
 
 WHERE, ORDER = "metrics.f1 > 0.88", "metrics.accuracy DESC"
+_SCRIPT = str(Path(__file__).with_name("mlflow_runs.py"))
 LEADERBOARD = ("leaderboard", "--metric", "accuracy", "--higher-is-better", "--where", WHERE)
 
 
@@ -81,26 +82,32 @@ def _states(clone: Path) -> dict[str, Callable[[], Path]]:
     return {"first query": without, "one segment more": behind, "again": whole}
 
 
+def mlflow_database(python: str, runs: int) -> Path:
+    """A database of MLflow with the runs that a store of this size holds, kept from one benchmark to the next."""
+    file, filling = OUT / f"mlflow-{runs}.sqlite", OUT / f"mlflow-{runs}.part.sqlite"
+    if file.exists():
+        return file
+    filling.unlink(missing_ok=True)
+    source = filling.with_suffix(".ndjson")
+    with source.open("w") as lines:
+        for run in stored_runs(runs):
+            moment = int(datetime.fromisoformat(run.started.replace("Z", "+00:00")).timestamp() * 1000)
+            facts = {"id": run.id, "moment": moment, "metrics": dict(run.metrics), "params": dict(run.params)}
+            lines.write(json.dumps({**facts, "tags": {"mlflow.source.git.commit": run.commit}}) + "\n")
+    subprocess.run([python, _SCRIPT, str(filling), str(source)], check=True, capture_output=True, input=b"")
+    source.unlink()
+    filling.rename(file)
+    return file
+
+
 @contextmanager
 def _mlflow(python: str, runs: int) -> Iterator[Callable[[], list[str]]]:
-    """The search of MLflow over the runs that a store of this size holds; the database is kept."""
-    file, filling = OUT / f"mlflow-{runs}.sqlite", OUT / f"mlflow-{runs}.part.sqlite"
-    script = str(Path(__file__).with_name("mlflow_runs.py"))
-    if not file.exists():
-        filling.unlink(missing_ok=True)
-        source = filling.with_suffix(".ndjson")
-        with source.open("w") as lines:
-            for run in stored_runs(runs):
-                moment = int(datetime.fromisoformat(run.started.replace("Z", "+00:00")).timestamp() * 1000)
-                facts = {"id": run.id, "moment": moment, "metrics": dict(run.metrics), "params": dict(run.params)}
-                lines.write(json.dumps({**facts, "tags": {"mlflow.source.git.commit": run.commit}}) + "\n")
-        subprocess.run([python, script, str(filling), str(source)], check=True, capture_output=True, input=b"")
-        source.unlink()
-        filling.rename(file)
-    asking = subprocess.Popen([python, script, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """The search of MLflow over the runs that a store of this size holds."""
+    command = [python, _SCRIPT, str(mlflow_database(python, runs))]
+    asking = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert asking.stdin and asking.stdout
     if asking.stdout.readline() != "ready\n":
-        raise RuntimeError(f"{script} does not start")
+        raise RuntimeError(f"{_SCRIPT} does not start")
 
     def search() -> list[str]:
         assert asking.stdin and asking.stdout

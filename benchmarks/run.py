@@ -25,6 +25,7 @@ MEASUREMENTS = {
     "version": "startup",
     "action": "action",
     "mlflow": "tracking",
+    "mlflow-store": "mlflow_store",
     "record": "recording",
     "at-once": "concurrency",
     "compare": "peers",
