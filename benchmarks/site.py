@@ -11,6 +11,7 @@ until the table has the runs that were found. The median of several rounds, and 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sqlite3
 import statistics
@@ -68,7 +69,7 @@ def measure(programs: Tools, sizes: Sequence[int], rounds: int) -> Iterator[str]
                 "–" if more is None else f"{more:.1f} s",
                 f"{sum(files) / 1e6:,.1f} MB",
                 f"{sum(pieces) / 1e6:,.1f} MB in {len(pieces)}",
-                *(f"{statistics.median(times):,.0f} ms ({max(times):,.0f})" for times in shown),
+                *(f"{statistics.median(times):,.0f} ms ({min(times):,.0f}–{max(times):,.0f})" for times in shown),
             ]
             yield f"| {' | '.join(cells)} |"
 
@@ -126,8 +127,9 @@ def main(argv: Sequence[str]) -> int:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"the markers are missing: {BEGIN} … {END}")
-    sizes, rounds = ((100, 1500), 1) if args.quick else ((100, 100_000), 5)
-    lines = []
+    sizes, rounds = ((100, 1100), 1) if args.quick else ((100, 100_000), 5)
+    load = f", {os.getloadavg()[0]:.0f} processes in its queue" if hasattr(os, "getloadavg") else ""
+    lines = [f"On a machine with {os.cpu_count()} cores{load}:", ""]
     for line in measure(tools(quick=True), sizes, rounds):
         print(line, file=sys.stderr, flush=True)
         lines.append(line)

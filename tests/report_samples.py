@@ -540,3 +540,25 @@ def large(models: int = 3, metrics: int = 500) -> Report:
         return replace(section(comparison(name, metrics=rows), verdict(gates, name)), show=("*",))
 
     return Report(sections=tuple(one(i) for i in range(models)))
+
+
+OUTPUT = (
+    "```",
+    "/close",
+    "  /approve",
+    "</pre></details><script>window.hacked=1</script>",
+    "<!-- ciplug:report -->",
+    "::error::boom ##[error]x",
+    "@octocat #1 \u202egnp.exe \x1b[31m",
+    "x" * 4000,
+)
+
+
+def crashed() -> Report:
+    """A training of a stranger that failed, whose output tries to command whoever shows it."""
+    report = failing()
+    (section,) = report.sections
+    origin = Provenance(
+        exit_code=1, error="E: `</code><img src=x onerror=window.hacked=1>` @octocat", last_lines=OUTPUT
+    )
+    return replace(report, sections=(replace(section, run=replace(section.run, status="failed", provenance=origin)),))

@@ -14,10 +14,10 @@ from ciplug.comparison import repeats
 from ciplug.config.gate import History
 from ciplug.errors import counted
 from ciplug.gates import reasons
-from ciplug.gates.checks import bound_rule
+from ciplug.gates.checks import bound_rule, within
 from ciplug.gates.number_text import shown
 from ciplug.stats import means, proportions
-from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
@@ -145,7 +145,8 @@ def test_of_bound(
         other = _not_of_the_same(value, _mean_of(new, weights), "the run")
         return Tested(other or crossed(new, float(bound), rule, weights=weights))
     if examples.fits(gate) and examples.has_own:
-        return _by_own_examples((name, None, key), gate.metric, value, examples)
+        beyond = not within(value, key, bound)
+        return _by_own_examples((name, None, key), gate.metric, value, examples, beyond=beyond)
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
         if past is not None:
@@ -245,23 +246,30 @@ def _by_example(pair: Pair, run: str | None, examples: ByExample) -> Tested:
     stated = _not_of_the_same(pair.value, own, "the run") or _not_of_the_same(
         pair.reference, answer.baseline, "the baseline"
     )
-    if stated:
+    lost_by_number = (pair.value - pair.reference) * pair.rule.sign < pair.rule.bound
+    if stated and not (lost_by_number and decide(answer.result) == "FAIL"):
         return Tested(stated)
-    notes: tuple[str, ...] = ()
+    # Where the number and the examples both fail, it does not matter which of them is right.
+    notes: tuple[str, ...] = (stated.reason,) if stated else ()
     if added and not isinstance(joined, Undecided):
         notes = (
+            *notes,
             f"compared on the {len(joined) - lost:,} examples that both have, where the run has "
             f"{shown(answer.candidate)}; {added:,} are only in the run",
         )
     return Tested(answer.result, notes, lost, answer.unknown)
 
 
-def _by_own_examples(key: tuple[str, None, RuleKey], metric: str, value: float, examples: ByExample) -> Tested:
+def _by_own_examples(
+    key: tuple[str, None, RuleKey], metric: str, value: float, examples: ByExample, *, beyond: bool
+) -> Tested:
+    """The test of the run's own examples beside a bound; `beyond`: whether its number does not hold it."""
     answer = examples.answers.get(key, Undecided("the examples were not looked at"))
     if isinstance(answer, Undecided):
         return Tested(answer)
     if other := _not_of_the_same(value, answer.candidate, "the run"):
-        return Tested(other)
+        fails = isinstance(answer.result, Interval) and decide(answer.result) == "FAIL" and beyond
+        return Tested(answer.result, (other.reason,)) if fails else Tested(other)
     return replace(interval_if_known(answer.result), unknown=answer.unknown)
 
 

@@ -116,6 +116,7 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "sixteen": samples.sixteen,
     "untrusted": samples.untrusted,
     "hostile": samples.hostile,
+    "crashed": samples.crashed,
 }
 HISTORY = HistoryPage(
     metric="accuracy",
@@ -197,7 +198,7 @@ def test_the_page_is_readable_in_the_dark(chromium: Any) -> None:
     assert ground < 100
 
 
-@pytest.mark.parametrize("name", ["failing", "several", "untrusted", "history"])
+@pytest.mark.parametrize("name", ["failing", "several", "untrusted", "crashed", "history"])
 def test_axe_finds_no_barrier(chromium: Any, name: str) -> None:
     """Contrast, headings, labels, the keyboard: in light and dark, on a wide page and a telephone."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")

@@ -24,7 +24,7 @@ from tests.servers.gitlab_api import GitLabApi
 
 pytestmark = pytest.mark.e2e
 
-COMPONENTS = ("ciplug", "promote", "setup")
+COMPONENTS = ("ciplug", "promote", "setup", "site")
 FILES = {f"templates/{name}/template.yml": (ROOT / f"templates/{name}/template.yml").read_text() for name in COMPONENTS}
 PAGE = (ROOT / "docs/gitlab-ci.md").read_text(encoding="utf-8")
 OURS, PARENT, FORK = "git+https://gitlab.example.com/your-group/ciplug.git@v1.0.0", "7", "8"
@@ -402,6 +402,29 @@ class TestPromotion:
         assert gitlab.jobs(folder, merge_request(3, "topic", project.main)) == {"ciplug-train", "ciplug"}
         assert gitlab.jobs(folder, {**on_main(project.main, CI_COMMIT_TAG="v1"), "CI_COMMIT_BRANCH": ""}) == set()
         assert gitlab.jobs(folder, on_main(project.main, CI_COMMIT_BRANCH="other")) == set()
+
+
+class TestSite:
+    @pytest.fixture
+    def pipeline(self) -> str:
+        page = (ROOT / "docs/site.md").read_text(encoding="utf-8")
+        (block,) = re.findall(r"^```yaml\ninclude:\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        return f"{PIPELINE}{block}"
+
+    @pytest.fixture
+    def files(self) -> dict[str, str]:
+        return {"train.py": TRAIN, "ciplug.yaml": f"{CONFIG}model: wine\n", "public/old.html": "of the repository"}
+
+    def test_the_default_branch_publishes_what_was_trained(
+        self, gitlab: GitLab, project: Project, tmp_path: Path
+    ) -> None:
+        folder = gitlab.checkout(tmp_path / "main", "main")
+        code, log = gitlab.run(folder, on_main(project.main))
+        assert code == 0, log
+        (index,) = (folder / ".gitlab-ci-local" / "artifacts" / "pages").glob("public/index.html")
+        assert ">wine</a>" in index.read_text(encoding="utf-8")
+        assert not (index.parent / "old.html").exists()
+        assert "pages" not in gitlab.jobs(folder, merge_request(3, "topic", project.main))
 
 
 class TestStages:

@@ -5,6 +5,8 @@ The files are opened as `file://`, where a page may fetch nothing. Everything th
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import ROOT
 from tests.e2e.test_comment_screenshot import browser
 from tests.site_samples import SiteProject, run_of, site_project
 
@@ -192,3 +195,14 @@ def test_a_site_without_runs(chromium: Any, tmp_path: Path) -> None:
         assert page.locator("#status").inner_text() == "0 runs."
     with opened(chromium, empty, "index") as page:
         assert "No run is recorded." in page.locator("main").inner_text()
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_writes_its_table(tmp_path: Path) -> None:
+    page = tmp_path / "site.md"
+    page.write_bytes((ROOT / "docs" / "site.md").read_bytes())
+    argv = [sys.executable, "benchmarks/site.py", "--quick", "--output", str(page)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    table = page.read_text(encoding="utf-8").partition("written by benchmarks/site.py -->")[2]
+    assert "| 100 | " in table.partition("<!-- end of site -->")[0]

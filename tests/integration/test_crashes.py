@@ -7,15 +7,12 @@ import os
 import pty
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ciplug.capture.output_tail import BYTES_MOST, LINES_MOST, error_in, last_lines, visible
-from ciplug.records.provenance import Provenance
 from ciplug.reports import comment, html, terminal
-from ciplug.reports.report import Report
 from tests import report_samples as samples
 from tests.project import Project
 
@@ -149,30 +146,9 @@ def test_lines_are_bounded_and_the_rest_of_a_key_is_masked() -> None:
     assert last_lines(visible(cut)) == ("***", "after")
 
 
-OUTPUT = (
-    "```",
-    "/close",
-    "  /approve",
-    "</pre></details><script>window.hacked=1</script>",
-    "<!-- ciplug:report -->",
-    "::error::boom ##[error]x",
-    "@octocat #1 \u202egnp.exe \x1b[31m",
-    "x" * 4000,
-)
-
-
-def hostile() -> Report:
-    report = samples.failing()
-    (section,) = report.sections
-    origin = Provenance(
-        exit_code=1, error="E: `</code><img src=x onerror=window.hacked=1>` @octocat", last_lines=OUTPUT
-    )
-    return replace(report, sections=(replace(section, run=replace(section.run, status="failed", provenance=origin)),))
-
-
 @pytest.mark.parametrize("html_too", [True, False])
 def test_the_output_of_a_stranger_commands_nothing(html_too: bool) -> None:
-    body = comment.render(hostile(), samples.LIMIT, html=html_too)
+    body = comment.render(samples.crashed(), samples.LIMIT, html=html_too)
     assert body.count("```") == 2
     assert not [line for line in body.split("\n") if line.lstrip(" ").startswith("/")]
     assert body.count("<!--") == html_too
@@ -180,7 +156,7 @@ def test_the_output_of_a_stranger_commands_nothing(html_too: bool) -> None:
     assert "::error" not in fence
     outside = body.split("```")[0] + body.split("```")[2]
     assert "<img" not in outside
-    page = html.render(hostile())
+    page = html.render(samples.crashed())
     assert "<script" not in page
     assert "&lt;/pre&gt;" in page
-    assert "::error" not in terminal.render(hostile(), colour=False, width=100)
+    assert "::error" not in terminal.render(samples.crashed(), colour=False, width=100)

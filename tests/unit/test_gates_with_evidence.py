@@ -224,6 +224,23 @@ def test_a_metric_that_its_examples_do_not_bear_out_is_undecided() -> None:
     assert "they are not of the same evaluation" in result.reason
 
 
+def test_a_number_and_examples_that_both_fail_are_a_failure_though_they_differ() -> None:
+    """A metric that is rounded to one digit switched the gate off, whatever was lost."""
+    base, new = table(RIGHT), table(turned(RIGHT, 600))
+    for rules, due, number in (
+        ({"max_regression": 0.01}, "FAIL", 0.3),
+        ({"max_regression": 0.01}, "INCONCLUSIVE", 0.9),
+        ({"min": 0.5}, "FAIL", 0.3),
+        ({"min": 0.5}, "INCONCLUSIVE", 0.9),
+    ):
+        policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, **rules}}}
+        sides = side("candidate", {"accuracy": number}), side("baseline", {"accuracy": share(base)})
+        result = one(judge(policy, *sides, examples=(new, base)))
+        assert result.outcome == due
+        said = result.notes[0] if due == "FAIL" else result.reason
+        assert "they are not of the same evaluation" in said
+
+
 def test_another_evaluation_set_is_undecided() -> None:
     base = table(RIGHT)
     new = replace(base, ids=[f"new{n}" for n in range(len(base))])
