@@ -28,6 +28,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "RECORD_MOST", 100_000)
     monkeypatch.setattr(pending, "BESIDE_MOST", 200_000)
     monkeypatch.setattr(pending, "TOTAL_MOST", 300_000)
+    monkeypatch.setattr(pending, "BESIDE_TOTAL_MOST", 300_000)
 
 
 @pytest.mark.parametrize("ending", ["json", "series", "sig"])

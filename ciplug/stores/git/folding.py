@@ -15,7 +15,7 @@ from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, is_foldable, unfoldable
 from ciplug.stores.git.objects import LooseObjects
-from ciplug.stores.git.pending import TOTAL_MOST, most_of
+from ciplug.stores.git.pending import FETCHED_MOST, most_of
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.series import SeriesMove, next_series_tip
 from ciplug.stores.git.snapshot import Snapshot
@@ -97,7 +97,7 @@ def _foldable(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, dict[str, st
         for ref, (oid, files) in some:
             if all(sizes.get(blob, most_of(key) + 1) <= most_of(key) for key, blob in files.items()):
                 size = sum(sizes[blob] for blob in files.values())
-                if total and total + size > TOTAL_MOST:
+                if total and total + size > FETCHED_MOST:
                     # The next fold takes it.
                     continue
                 total += size

@@ -17,8 +17,12 @@ RECORD_MOST = 16 * _MIB
 """Bytes of a record: one with 60,000 metrics has a fifth."""
 BESIDE_MOST = 256 * _MIB
 """Bytes of the series, examples or inputs beside a record."""
-TOTAL_MOST = 256 * _MIB
-"""Bytes of all pending records that one process loads."""
+TOTAL_MOST = 64 * _MIB
+"""Bytes of all pending records that one process loads: in memory they take several times as much."""
+BESIDE_TOTAL_MOST = 512 * _MIB
+"""Bytes of all that is beside pending records: whoever asks for it asks for few runs."""
+FETCHED_MOST = 256 * _MIB
+"""Bytes that are fetched at once, or folded at once."""
 _SMALL = _MIB
 _COMMITS, _LARGE_COMMITS = 250, 8
 """Writes that are fetched at once: their objects have no other bound."""
@@ -47,7 +51,8 @@ class Pending:
         self._commits = {
             oid: commit for ref, (commit, files) in writes.items() if "inbox/" in ref for oid in files.values()
         }
-        self._loaded = 0
+        self._loaded = {True: 0, False: 0}
+        """Whether it is a record → bytes."""
         self._counted: set[str] = set()
 
     def readable(self, objects: Mapping[str, str]) -> dict[str, str]:
@@ -66,15 +71,16 @@ class Pending:
         for key in sorted(fits, key=lambda key: (sizes[objects[key]], key)):
             oid = objects[key]
             fresh = 0 if oid in self._counted else sizes[oid]
-            if self._loaded + fresh > TOTAL_MOST and self._loaded:
+            kind = is_run_record(key)
+            if self._loaded[kind] and self._loaded[kind] + fresh > (TOTAL_MOST if kind else BESIDE_TOTAL_MOST):
                 left += 1
                 continue
-            self._loaded += fresh
+            self._loaded[kind] += fresh
             self._counted.add(oid)
             taken[key] = oid
         if left:
             self._note(
-                f"{counted(left, 'pending object')} of more than {TOTAL_MOST // _MIB} MiB in all are not read: "
+                f"{counted(left, 'pending object')} beyond {TOTAL_MOST // _MIB} MiB in all are not read: "
                 "`ciplug compact` folds them, or delete their refs: `ciplug fsck` names the largest"
             )
         return taken
@@ -94,7 +100,7 @@ class Pending:
             missing = {oid for oid in limits if oid not in sizes}
             commits = sorted({self._commits[oid] for oid in missing if oid in self._commits})
             for at in range(0, len(commits), at_once):
-                if sum(sizes.values()) > TOTAL_MOST:
+                if sum(sizes.values()) > FETCHED_MOST:
                     break
                 damaged |= self._remote.bring_commits(commits[at : at + at_once], limit)
                 sizes.update(self._remote.sizes(missing))
