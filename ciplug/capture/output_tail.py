@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 LINES_MOST = 50
 LINE_MOST = 400
@@ -135,14 +136,12 @@ def _may_be_copied(number: int) -> bool:
 def _copy(targets: dict[int, int], ring: mmap.mmap) -> None:
     """Copy until nobody writes any more; this process does nothing else, and ends here."""
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_IGN)
         # Ends of the pipes, and locks: they are released when ciplug ends.
-        low = 3
-        for reader in sorted(targets):
-            os.closerange(low, reader)
-            low = reader + 1
-        os.closerange(low, os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else 4096)
+        for number in _open_files() - targets.keys() - {0, 1, 2}:
+            with contextlib.suppress(OSError):
+                os.close(number)
         while targets:
             for reader in select.select(list(targets), [], [])[0]:
                 data = os.read(reader, 64 * 1024)
@@ -152,6 +151,14 @@ def _copy(targets: dict[int, int], ring: mmap.mmap) -> None:
                 _keep(ring, data)
     finally:
         os._exit(0)
+
+
+def _open_files() -> set[int]:
+    """The numbers of the files that this process has open. Their limit may be a thousand million: they are listed."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with contextlib.suppress(OSError):
+            return {int(one.name) for one in Path(folder).iterdir() if one.name.isdecimal()}
+    return set(range(1024))
 
 
 def _written(target: int, data: bytes) -> bool:

@@ -68,6 +68,20 @@ with mlflow.start_run():
     running = mlflow.search_runs(experiment_names=["sweep"], filter_string="status = 'RUNNING'")
     assert len(running) == 1
 """
+SYSTEM = """\
+import time
+import mlflow
+from mlflow import MlflowClient
+mlflow.enable_system_metrics_logging()
+mlflow.set_system_metrics_sampling_interval(0.1)
+mlflow.set_system_metrics_samples_before_logging(1)
+with mlflow.start_run() as run:
+    until = time.monotonic() + 120
+    while not MlflowClient().get_metric_history(run.info.run_id, "system/cpu_utilization_percentage"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+print(run.info.run_id)
+"""
 PROJECT = """\
 name: wine
 entry_points:
@@ -153,6 +167,17 @@ def test_a_plain_script_and_its_model_on_another_machine(
     assert _run(program, "load.py", "models:/wine/1", cwd=clone).split() == [predicted]
     _run(program, "sweep.py", cwd=project.folder)
     assert _inbox(project) == 2
+
+
+def test_system_metrics(
+    project: Project,
+    tmp_path: Path,
+    python: Callable[[str], str],  # noqa: F811
+) -> None:
+    """The thread that samples the machine logs to the run of the training, and another clone has its points."""
+    run_id = _run(python("newest"), "-c", SYSTEM, cwd=project.folder).split()[-1]
+    words = f"import ciplug; print(*ciplug.run('{run_id}').series('system/cpu_utilization_percentage').values)"
+    assert _run(python("newest"), "-c", words, cwd=_fresh_clone(project, tmp_path)).split()
 
 
 def test_gates_judge_and_the_registry_serves(

@@ -18,6 +18,7 @@ from ciplug.records.columns import of as columns_of
 from ciplug.reports.site import scripts
 from ciplug.steps.session import open_session
 from ciplug.tracking.runs import run_objects
+from tests.project import Project
 from tests.site_samples import HOSTILE, SiteProject, run_of, site_project
 
 
@@ -156,6 +157,24 @@ def test_the_server_answers_this_machine_alone(project: SiteProject) -> None:
             assert [get(path).status for path in outside] == [404] * len(outside)
         finally:
             server.terminate()
+
+
+@pytest.mark.slow
+def test_the_registry_has_the_story_of_a_model(tmp_path: Path) -> None:
+    project = Project.with_remote(tmp_path)
+    project.numbers({"accuracy": 0.9})
+    project.commit("Better")
+    project.push()
+    run = project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging", "--reason", "a <b>good</b> one")
+    project.ciplug("site", "--output", "out")
+    page = (project.folder / "out" / "registry.html").read_text()
+    assert f'<a href="runs.html#chosen={run}">' in page
+    assert "None → Staging" in page
+    assert "a &lt;b&gt;good&lt;/b&gt; one" in page
+    assert "staging v1" in (project.folder / "out" / "index.html").read_text()
+    assert run in dict(record(project.folder / "out", "data/site.js")["details"])
 
 
 def test_hostile_names_are_shown_and_not_followed(project: SiteProject) -> None:
