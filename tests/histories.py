@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from ciplug.comparison.selection import Facts
+from ciplug.comparison.run_that_counts import Facts
 from ciplug.records.amendment import Amendment
 from ciplug.records.keys import amendment_object
 from ciplug.records.provenance import Context, Provenance

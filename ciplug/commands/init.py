@@ -17,12 +17,12 @@ from ciplug.git.workspace import Workspace
 from ciplug.scaffold import pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
 from ciplug.scaffold.detect_host import detect_host
-from ciplug.scaffold.files import write
 from ciplug.scaffold.first_config import FirstConfig, first_config
 from ciplug.scaffold.first_run import first_run
 from ciplug.scaffold.plan import choose_model, existing_files, open_workspace, plan_pipeline, remote_of
 from ciplug.scaffold.project import Numbers, Project, metric_files, read_numbers, scan
 from ciplug.scaffold.training import Training, Trainings, named_training, trainings
+from ciplug.scaffold.write_files import write
 
 _CI = (*pipelines.HOSTS, "none")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciplug import console
-from ciplug.ci.identity import doubt, explain
+from ciplug.ci.job_commit import doubt, explain
 from ciplug.errors import counted
 from ciplug.records.bundle import FILES
 from ciplug.steps.deliver import Delivered, RunLocation

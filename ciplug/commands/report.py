@@ -19,7 +19,7 @@ from ciplug.steps.named_run import HELP, find_run
 from ciplug.steps.reporting import snapshot
 from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.select import resolve_commit
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report

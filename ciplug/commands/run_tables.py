@@ -12,7 +12,7 @@ from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.evidence.offline import offline
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs

@@ -33,7 +33,7 @@ from ciplug.steps.named_run import HELP, find_key, find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.recorded_verdicts import verdicts_on
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signed_by
+from ciplug.steps.signers import signed_by
 from ciplug.tracking.amended import newer_notes
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.query import PARENT, Comparison

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from ciplug.comparison.selection import Selection
+from ciplug.comparison.run_that_counts import Selection
 from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
@@ -16,7 +16,7 @@ from ciplug.records.run import Run
 from ciplug.records.selection import REPORTED_REASONS, PassedOver, Reason
 
 Pick = Callable[[Sequence[Run]], Selection]
-"""Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
+"""Choose the run to compare with among the runs of one commit, by `ciplug.comparison.run_that_counts`."""
 
 
 class Nearest(NamedTuple):

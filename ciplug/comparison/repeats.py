@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ciplug.comparison.selection import Facts, Rules, objection_to, select
+from ciplug.comparison.run_that_counts import Facts, Rules, objection_to, select
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Scalar
 

@@ -14,7 +14,7 @@ from ciplug.comparison.command_lines import PLACE_OR_TIME, experiment
 from ciplug.comparison.diff import RTOL
 from ciplug.comparison.facts import facts
 from ciplug.comparison.repeats import seed, settings
-from ciplug.comparison.selection import Facts, Rules, objection_to
+from ciplug.comparison.run_that_counts import Facts, Rules, objection_to
 from ciplug.records.run import Run, Scalar
 from ciplug.records.verdict import Difference, Spread, SpreadMetric
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from ciplug.config.kinds import Define, Schema, is_required, keys_of
-from ciplug.config.model import Config
+from ciplug.config.settings import Config
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ciplug.config.kinds import Path, keys_of
-from ciplug.config.model import Section
 from ciplug.config.policy import Policy
+from ciplug.config.settings import Section
 
 Lines = Mapping[Path, tuple[str, int]]
 """Path of a key → its file and line."""

@@ -11,7 +11,7 @@ from ciplug.config.merging import Lines
 from ciplug.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from ciplug.config.model import Config
+    from ciplug.config.settings import Config
 
 JUDGING = frozenset(
     {"seeds", "baseline", "defaults", "gates", "branches", "waivers", "stages", "monitor", "policy_tests"}

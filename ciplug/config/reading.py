@@ -14,8 +14,8 @@ from ciplug.config.contradictions import Readable, contradictions
 from ciplug.config.kinds import Mistake, Mistakes, Table
 from ciplug.config.merging import Lines, Merged, merge
 from ciplug.config.mistakes import Located, Report
-from ciplug.config.model import WHOLE_FILE, Config, Places
 from ciplug.config.policy import Policy
+from ciplug.config.settings import WHOLE_FILE, Config, Places
 from ciplug.config.tighten import loosenings, section_loosenings
 from ciplug.errors import ConfigError
 

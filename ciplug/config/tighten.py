@@ -26,8 +26,8 @@ from ciplug.config.gate import (
 )
 from ciplug.config.kinds import Mistake, Path, keys_of
 from ciplug.config.loosening import How, Loosening
-from ciplug.config.model import Section
 from ciplug.config.policy import Monitor, Policy, Samples, Seeds, Waiver
+from ciplug.config.settings import Section
 from ciplug.config.stages import Approvals, Narrowing, Stage
 from ciplug.config.strictness import Compare, Scope
 

@@ -10,7 +10,7 @@ from ciplug.errors import ConfigError
 from ciplug.forges import bitbucket, gitea, github, gitlab, retries
 from ciplug.forges.address import Job, job_of
 from ciplug.forges.base import Forge, ForgeModule, Lack, NoForge, Place, Right, State
-from ciplug.records.web import forge_of
+from ciplug.records.forge_pages import forge_of
 
 if TYPE_CHECKING:
     from ciplug.records.provenance import Context

@@ -221,7 +221,7 @@ class ForgeModule(Protocol):
 
     @property
     def name(self) -> str:
-        """The value of `Forge.name`, and the key in `ciplug.records.web.FORGES`."""
+        """The value of `Forge.name`, and the key in `ciplug.records.forge_pages.FORGES`."""
         ...
 
     @property

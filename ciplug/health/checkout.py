@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 
 from ciplug import config as configuration
-from ciplug.ci.identity import doubt, explain
+from ciplug.ci.job_commit import doubt, explain
 from ciplug.config.policy import Policy
 from ciplug.errors import Cause, counted
 from ciplug.git import history as commits

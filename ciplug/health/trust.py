@@ -5,7 +5,7 @@ from __future__ import annotations
 from ciplug.health.base import Examined, skipped, warning
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signs
+from ciplug.steps.signers import signs
 from ciplug.steps.trust_level import level_of
 
 

@@ -101,7 +101,7 @@ class Base:
         self.generation = self._catalog.version
 
     def _opened(self) -> Catalog:
-        from ciplug.steps.signatures import judged_runs
+        from ciplug.steps.signers import judged_runs
         from ciplug.tracking.catalog import Catalog
 
         store, folder = self._session.store, self._session.catalogs

@@ -140,7 +140,7 @@ class View:
         return self._series[key][1]
 
     def _runs(self, own: Local | None) -> Runs:
-        from ciplug.steps.signatures import by_signatures
+        from ciplug.steps.signers import by_signatures
         from ciplug.tracking.runs import Runs
 
         return by_signatures(self.session, Runs(self.session.store, own.objects if own else {}))

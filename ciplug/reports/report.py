@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciplug.records import canonical, web
+from ciplug.records import canonical, forge_pages
 from ciplug.records.classes import of_classes
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, UNRUN, Outcome, worst
@@ -301,7 +301,7 @@ def run_link(section: ModelSection, side: Side) -> str | None:
     if context is None or not context.run_url:
         return None
     place = _place(section)
-    if not context.trusted and not (place and web.is_run_of(place, context.run_url)):
+    if not context.trusted and not (place and forge_pages.is_run_of(place, context.run_url)):
         return None
     return safe_url(context.run_url)
 
@@ -309,7 +309,7 @@ def run_link(section: ModelSection, side: Side) -> str | None:
 def commit_link(section: ModelSection, side: Side) -> str | None:
     """Return the page of a side's commit."""
     own, place = _origin(section, side), _place(section)
-    pages = (web.commit_page(c, side.commit) for c in (own, place) if c and c.trusted)
+    pages = (forge_pages.commit_page(c, side.commit) for c in (own, place) if c and c.trusted)
     return next((safe for page in pages if page and (safe := safe_url(page))), None)
 
 
@@ -321,7 +321,7 @@ def _origin(section: ModelSection, side: Side) -> Context | None:
 def _place(section: ModelSection) -> Context | None:
     """A trusted job's word on where the repository is."""
     contexts = (section.run.provenance.context, *section.origins.values())
-    return next((context for context in contexts if context.trusted and web.repository_page(context)), None)
+    return next((context for context in contexts if context.trusted and forge_pages.repository_page(context)), None)
 
 
 def as_json(report: Report) -> bytes:

@@ -9,7 +9,7 @@ from ciplug.errors import StoreError
 from ciplug.steps.recover import recover, recovery_notes
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs

@@ -235,7 +235,7 @@ def view_of(session: Session) -> View:
 
     Raises StoreError where it was never asked on this machine.
     """
-    from ciplug.steps.signatures import judged_runs  # a training that resumes nothing reads no policy
+    from ciplug.steps.signers import judged_runs  # a training that resumes nothing reads no policy
 
     runs = judged_runs(session)
     try:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import nearest_run, repeats
-from ciplug.comparison.selection import baseline_rules, select
+from ciplug.comparison.run_that_counts import baseline_rules, select
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names

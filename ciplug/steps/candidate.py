@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import present, renamed
-from ciplug.comparison.selection import Facts, Rules, Selection, objection_to, select
+from ciplug.comparison.run_that_counts import Facts, Rules, Selection, objection_to, select
 from ciplug.config.metrics import Metrics
 from ciplug.config.policy import Policy
 from ciplug.records.amendment import Amendment

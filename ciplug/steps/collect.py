@@ -17,7 +17,7 @@ from ciplug.steps.open_bundles import BundleFilter, Source, open_source
 from ciplug.steps.record_bundles import Recording, record_bundles
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.steps.trust import need_trusted
 
 MAX_TOTAL = 512 * 1024 * 1024

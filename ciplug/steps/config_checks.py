@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ciplug.config.kinds import Mistake, Unknown
 from ciplug.config.kinds import Path as Keys
-from ciplug.config.model import Config, Section
+from ciplug.config.settings import Config, Section
 from ciplug.errors import ConfigError
 from ciplug.records.run import is_model_name
 

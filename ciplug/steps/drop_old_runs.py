@@ -20,7 +20,7 @@ from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.select import counting_on
 from ciplug.steps.session import Session, now
-from ciplug.steps.signatures import by_signatures
+from ciplug.steps.signers import by_signatures
 from ciplug.stores import Store
 from ciplug.tracking import retention
 from ciplug.tracking.retention import Compared, RetainedRun

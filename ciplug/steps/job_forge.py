@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.ci.identity import Standing
+from ciplug.ci.job_commit import Standing
 from ciplug.console import Note
 from ciplug.git.credentials import redact
 from ciplug.steps.session import Session

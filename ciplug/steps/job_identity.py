@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ciplug import ci
 from ciplug.ci.base import Checkout
-from ciplug.ci.identity import Identity, identify
+from ciplug.ci.job_commit import Identity, identify
 from ciplug.git import commits, published
 from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context, PublishedAt

@@ -22,7 +22,7 @@ from ciplug.registry.reading import origin_in
 from ciplug.registry.replayed_rules import broken_rules
 from ciplug.steps.committed_settings import inside, settings_in
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 from ciplug.stores.base import Head
 
 _EVENTS_MOST = 2_000

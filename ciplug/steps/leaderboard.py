@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from ciplug.comparison.selection import Facts, Rules, objection_to
+from ciplug.comparison.run_that_counts import Facts, Rules, objection_to
 from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.records.selection import Reason
 from ciplug.registry.model import Version

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
-from ciplug.comparison.selection import baseline_rules, objection_to, select
+from ciplug.comparison.run_that_counts import baseline_rules, objection_to, select
 from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.git import history
 from ciplug.registry.ladder import NO_STAGE

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ciplug.bundles.files import Files
 from ciplug.bundles.github import ARTIFACTS, GitHubRun
 from ciplug.bundles.gitlab import GitLabPipeline
 from ciplug.bundles.jenkins import JenkinsBuild
+from ciplug.bundles.on_disk import Files
 from ciplug.bundles.source import PATTERN, BundleSource, Origin
 from ciplug.ci import github_actions
 from ciplug.ci.base import number, text

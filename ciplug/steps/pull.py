@@ -25,12 +25,12 @@ from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.known_signers import LockedSigners, check_without_signers, locked_signers, with_known_signers
 from ciplug.steps.placing import check_folder
 from ciplug.steps.promotion.judging_section import judging_section
-from ciplug.steps.promotion.version_files import run_of
+from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import yanked
 from ciplug.steps.registered import read_registry
 from ciplug.steps.registry_checks import wrong_verdict
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.stores.base import KeepsEntries
 
 LOCK = "ciplug.lock"

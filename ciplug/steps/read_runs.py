@@ -18,7 +18,7 @@ from ciplug.steps.fetch import fetch
 from ciplug.steps.named_run import find_key
 from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import BRANCH, MODEL, PARENT, Comparison, Condition
 from ciplug.tracking.query_language import parse, parse_order

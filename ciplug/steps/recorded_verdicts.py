@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs

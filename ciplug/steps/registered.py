@@ -14,7 +14,7 @@ from ciplug.registry.reading import Reading
 from ciplug.registry.snapshots import Snapshots
 from ciplug.registry.state import IsSigned
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 from ciplug.stores.base import Head
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import repeats, reruns
-from ciplug.comparison.selection import why_behind
+from ciplug.comparison.run_that_counts import why_behind
 from ciplug.errors import ConfigError
 from ciplug.records.verdict import Rerun, Reruns
 
 if TYPE_CHECKING:
-    from ciplug.comparison.selection import Facts
+    from ciplug.comparison.run_that_counts import Facts
     from ciplug.records.run import Run
     from ciplug.records.selection import Reason
     from ciplug.records.verdict import Verdict

@@ -85,7 +85,7 @@ def _waiting(session: Session, spools: Sequence[Spool], run_id: str) -> Target |
 
 
 def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
-    from ciplug.steps.signatures import judged_runs  # a run that is not resumed reads no policy
+    from ciplug.steps.signers import judged_runs  # a run that is not resumed reads no policy
 
     runs = judged_runs(session)
     try:

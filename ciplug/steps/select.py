@@ -1,4 +1,4 @@
-"""Choose the commit, and the runs that represent it, by `ciplug.comparison.selection`."""
+"""Choose the commit, and the runs that represent it, by `ciplug.comparison.run_that_counts`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
-from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
+from ciplug.comparison.run_that_counts import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
 from ciplug.errors import NotFound, counted, nearest
 from ciplug.git import names
 from ciplug.records.keys import runs_on
@@ -19,7 +19,7 @@ from ciplug.steps.branches import read_ahead
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.renames import renames_for
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ciplug import ci, config
 from ciplug.capture.spool import Spool
-from ciplug.ci.identity import Identity
+from ciplug.ci.job_commit import Identity
 from ciplug.console import Nobody, Note, warning
 from ciplug.errors import ConfigError, GitError, UsageError
 from ciplug.git.cache import cache_folder

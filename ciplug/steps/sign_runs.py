@@ -20,7 +20,7 @@ from ciplug.steps.named_run import find_run
 from ciplug.steps.select import facts_on
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs, signers_of, signs
+from ciplug.steps.signers import judged_runs, signers_of, signs
 from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:

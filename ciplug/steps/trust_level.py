@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from ciplug.errors import CiplugError, listed
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 from ciplug.stores import is_git
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.selection import LOCAL
+from ciplug.comparison.run_that_counts import LOCAL
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 from ciplug.steps.branches import commits_around, first_recorded

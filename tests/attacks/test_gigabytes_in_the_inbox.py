@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ciplug import signing
-from ciplug.steps import signatures
+from ciplug.steps import signers
 from ciplug.steps.session import open_session
 from ciplug.stores.git import pending, view
 from tests.attacks.attacker import BRANCH, objects_of, run_of
@@ -77,20 +77,20 @@ def test_signatures_that_are_none_start_few_processes(tmp_path: Path, monkeypatc
     started: list[list[str]] = []
     run = signing._run
     monkeypatch.setattr(signing, "_run", lambda args, data: started.append(args) or run(args, data))
-    monkeypatch.setattr(signatures, "FAILED_MOST", 5)
+    monkeypatch.setattr(signers, "FAILED_MOST", 5)
     told: list[str] = []
-    signers = signatures.Signers({"ci": key.public}, "here", told_many=lambda: told.append("many"))
+    allowed = signers.Signers({"ci": key.public}, "here", told_many=lambda: told.append("many"))
     good = signing.sign(b"good", key.env, signing.namespace_for("here")) or ""
     strangers = signing.sign(b"x", other.env, signing.namespace_for("here")) or ""
     elsewhere = signing.sign(b"x", key.env, signing.namespace_for("there")) or ""
     started.clear()
     for number in range(1_000):
         for text in (strangers, elsewhere, "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----", "x"):
-            assert signers._signer(b"%d" % number, text) is None
+            assert allowed._signer(b"%d" % number, text) is None
     assert started == []
-    assert signers._signer(b"good", good) == "ci"
+    assert allowed._signer(b"good", good) == "ci"
     for number in range(50):
-        assert signers._signer(b"%d" % number, good) is None
+        assert allowed._signer(b"%d" % number, good) is None
     assert len(started) == 6 and told
 
 

@@ -9,7 +9,7 @@ import pytest
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import select_runs
 from ciplug.steps.session import Session, open_session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from tests.attacks.attacker import BRANCH, KEEP, as_files, entries_of, objects_of, run_of, takeover
 from tests.attacks.conftest import Scene
 from tests.attacks.test_registry_override import forged_keep

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ciplug.comparison.reruns import others_of
-from ciplug.comparison.selection import Facts, Rules
+from ciplug.comparison.run_that_counts import Facts, Rules
 from ciplug.records.canonical import dumps
 from tests.attacks.attacker import objects_of, run_of
 from tests.attacks.conftest import Scene

@@ -17,7 +17,7 @@ from ciplug.records.run import Run
 from ciplug.records.series import Series
 from ciplug.steps.session import open_session
 from ciplug.steps.sign import signed as with_signatures
-from ciplug.steps.signatures import judged_runs, signers_of
+from ciplug.steps.signers import judged_runs, signers_of
 from ciplug.tracking.catalog import Catalog
 from ciplug.tracking.runs import run_objects
 from tests.attacks.attacker import STAMP, objects_of, run_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.ci.identity import Standing
+from ciplug.ci.job_commit import Standing
 from ciplug.cli import main
 from ciplug.git.published import is_on_branch, is_tip, published_at
 from ciplug.git.workspace import discover

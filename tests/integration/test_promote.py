@@ -633,6 +633,6 @@ def test_a_conflict_in_the_store_of_verdicts_is_not_a_lost_race(team: Team, monk
     def conflict(*_: object) -> None:
         raise Conflict("other bytes under the same key")
 
-    monkeypatch.setattr("ciplug.steps.promotion.evidence.store_objects", conflict)
+    monkeypatch.setattr("ciplug.steps.promotion.required_verdict.store_objects", conflict)
     with pytest.raises(Conflict):
         team.promote(run=run.id)

@@ -14,7 +14,7 @@ from ciplug import ci, cli, forges
 from ciplug.ci.base import Host
 from ciplug.forges.base import ForgeModule
 from ciplug.health import remedies
-from ciplug.records import web
+from ciplug.records import forge_pages
 from ciplug.records.provenance import Context
 from ciplug.reports.comment import MARKER
 from tests.project import Project
@@ -73,7 +73,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     forge: ForgeModule = plainforge
     host: Host = plain_ci
     monkeypatch.setitem(forges.FORGES, forge.name, forge)
-    monkeypatch.setitem(web.FORGES, forge.name, plainforge.PAGES)
+    monkeypatch.setitem(forge_pages.FORGES, forge.name, plainforge.PAGES)
     monkeypatch.setattr(ci, "HOSTS", {host.name: host, **ci.HOSTS})
 
 
@@ -84,7 +84,7 @@ def api(toys: None) -> Iterator[PlainforgeApi]:
 
 
 def test_each_forge_has_its_pages() -> None:
-    assert set(web.FORGES) == set(forges.FORGES)
+    assert set(forge_pages.FORGES) == set(forges.FORGES)
 
 
 @pytest.mark.usefixtures("toys")
@@ -104,9 +104,12 @@ def test_a_forge_is_recognized_and_its_token_is_its_own() -> None:
 @pytest.mark.usefixtures("toys")
 def test_the_pages_of_a_forge_are_linked() -> None:
     place = Context(host="plain_ci", server_url="https://plainforge.corp", repository="acme/demo")
-    assert web.commit_page(place, COMMIT) == f"https://plainforge.corp/acme/demo/revision/{COMMIT}"
-    assert web.folder_page(place, "ciplug", "registry") == "https://plainforge.corp/acme/demo/browse/ciplug/registry"
-    assert web.is_run_of(place, "https://plainforge.corp/acme/demo/jobs/7")
+    assert forge_pages.commit_page(place, COMMIT) == f"https://plainforge.corp/acme/demo/revision/{COMMIT}"
+    assert (
+        forge_pages.folder_page(place, "ciplug", "registry")
+        == "https://plainforge.corp/acme/demo/browse/ciplug/registry"
+    )
+    assert forge_pages.is_run_of(place, "https://plainforge.corp/acme/demo/jobs/7")
 
 
 @pytest.mark.usefixtures("toys")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison.selection import Facts
+from ciplug.comparison.run_that_counts import Facts
 from ciplug.errors import ConfigError, NotFound, PromotionRefused, Refusal
 from ciplug.records.keys import verdict_object
 from ciplug.records.provenance import Context
@@ -23,7 +23,7 @@ from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.named_run import find_run
-from ciplug.steps.promotion.evidence import gather_evidence
+from ciplug.steps.promotion.required_verdict import gather_evidence
 from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates, counting
 from ciplug.steps.session import Session, open_session

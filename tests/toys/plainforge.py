@@ -22,14 +22,14 @@ from ciplug.forges.base import (
 )
 from ciplug.forges.json_api import JsonApi
 from ciplug.forges.sticky import Comment, check_body, upsert
-from ciplug.records.web import Pages
+from ciplug.records.forge_pages import Pages
 
 name = "plainforge"
 address_variable = "CIPLUG_PLAINFORGE_URL"
 protected_branch = "Settings > Locks: {names}: allow the account of the token"
 token = Token(variable="CIPLUG_PLAINFORGE_TOKEN", needs="an access token with the scope write")
 PAGES = Pages(None, ("plainforge",), "revision", "browse", r"jobs/\d+")
-"""The row for `ciplug.records.web.FORGES`."""
+"""The row for `ciplug.records.forge_pages.FORGES`."""
 _HINT = f"set {token.variable} to {token.needs}"
 
 

@@ -10,8 +10,8 @@ from ciplug import config
 from ciplug.config.allowance import Allowance
 from ciplug.config.kinds import Listed, Named, Table, keys_of
 from ciplug.config.loosening import _WORDS, How
-from ciplug.config.model import Config
 from ciplug.config.policy import Policy
+from ciplug.config.settings import Config
 from ciplug.config.stages import Narrowing
 from ciplug.config.tighten import STRICTER
 from ciplug.errors import ConfigError

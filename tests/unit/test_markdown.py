@@ -15,7 +15,7 @@ from cmarkgfm.cmark import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ciplug.records import web
+from ciplug.records import forge_pages
 from ciplug.reports import comment, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.report import Report
@@ -121,7 +121,7 @@ def ours(report: Report) -> set[str]:
         contexts = [c for c in (section.run.provenance.context, *section.origins.values()) if c.trusted]
         addresses = [section.registry_url, *(url for c in contexts for url in (c.run_url, c.report_url))]
         found |= {untrusted.safe_url(url) or "" for url in addresses if url}
-        found |= {web.commit_page(c, side.commit) or "" for c in contexts for side in section.comparison.sides}
+        found |= {forge_pages.commit_page(c, side.commit) or "" for c in contexts for side in section.comparison.sides}
     return found - {""}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.comparison.nearest_run import age_days, merge_base_side, requested_side, side, target_side
-from ciplug.comparison.selection import Selection, baseline_rules, facts_of, select
+from ciplug.comparison.run_that_counts import Selection, baseline_rules, facts_of, select
 from ciplug.records.comparison import Side
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import Run, Status

@@ -9,7 +9,7 @@ import pytest
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import facts, with_facts
 from ciplug.comparison.repeats import together
-from ciplug.comparison.selection import Rules, facts_of
+from ciplug.comparison.run_that_counts import Rules, facts_of
 from ciplug.records.comparison import Side
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run

@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.comparison.command_lines import experiment
 from ciplug.comparison.reruns import others_of, same_settings, spreads
-from ciplug.comparison.selection import Facts, Rules
+from ciplug.comparison.run_that_counts import Facts, Rules
 from ciplug.gates.reruns import RERUNS, failed_gates, gates_without_number, with_reruns
 from ciplug.records import canonical, read
 from ciplug.records.notice import Kind

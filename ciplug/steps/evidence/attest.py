@@ -19,11 +19,11 @@ from ciplug.records import read
 from ciplug.records.run import Run
 from ciplug.registry.chain import Chain
 from ciplug.reports.untrusted import clean
-from ciplug.steps.evidence.files import single_files
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.evidence.version_files import single_files
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.tracking.runs import Runs
 
 

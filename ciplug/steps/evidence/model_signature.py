@@ -14,7 +14,7 @@ from typing import Any
 from ciplug.errors import Cause, ConfigError, InputError, StoreError
 from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
-from ciplug.steps.evidence.files import wrong_in_folder
+from ciplug.steps.evidence.version_files import wrong_in_folder
 
 MODEL_KEY = "CIPLUG_MODEL_SIGNING_KEY"
 """A private key of elliptic curves in PEM, or the path of its file."""

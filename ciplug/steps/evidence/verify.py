@@ -33,15 +33,15 @@ from ciplug.registry.chain import (
 from ciplug.registry.ladder import Ladder
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.evidence.document_signatures import signer_of_document
-from ciplug.steps.evidence.files import WrongFile, single_files, wrong_in_folder, wrong_in_store
 from ciplug.steps.evidence.model_signature import signature_problem
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
+from ciplug.steps.evidence.version_files import WrongFile, single_files, wrong_in_folder, wrong_in_store
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import Signers, judged_runs, signers_of
+from ciplug.steps.signers import Signers, judged_runs, signers_of
 from ciplug.tracking.runs import Runs
 
 _NO_ACCESS = (Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN)

@@ -19,7 +19,7 @@ from ciplug.records.run import Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.steps.evidence.attest import checksums
-from ciplug.steps.evidence.files import files_of
+from ciplug.steps.evidence.version_files import files_of
 from ciplug.steps.promotion.deployment import record_deployment
 from ciplug.steps.promotion.linked_artifacts import link_artifacts
 from ciplug.steps.promotion.release import publish_release

@@ -14,7 +14,7 @@ from ciplug.registry.ledger import Ledger
 from ciplug.registry.model import Model
 from ciplug.steps.registered import signers_key
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import sign_event
+from ciplug.steps.signers import sign_event
 from ciplug.stores.base import KeepsStates
 
 

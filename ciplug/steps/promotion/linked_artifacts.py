@@ -5,7 +5,7 @@ from __future__ import annotations
 from ciplug.errors import ForgeError
 from ciplug.forges.base import StoredFile
 from ciplug.records.run import Run
-from ciplug.steps.evidence.files import files_of
+from ciplug.steps.evidence.version_files import files_of
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.session import Session

@@ -19,10 +19,10 @@ from ciplug.steps.named_run import find_key
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.append import append
-from ciplug.steps.promotion.evidence import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.judging_section import check_section, judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.registration import has_files, registration_of
+from ciplug.steps.promotion.required_verdict import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.run_checks import check_standing
 from ciplug.steps.promotion.writing import (
     check_job,
@@ -36,7 +36,7 @@ from ciplug.steps.promotion.writing import (
 from ciplug.steps.registered import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.steps.trust_level import level_of
 from ciplug.tracking.runs import Runs
 

@@ -11,7 +11,7 @@ from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.steps.promotion.judging_section import ladder_of
-from ciplug.steps.promotion.version_files import verify_files
+from ciplug.steps.promotion.verified_files import verify_files
 from ciplug.steps.promotion.writing import Written, need_model, write, yanked
 from ciplug.steps.session import Session
 from ciplug.steps.trust_level import level_of

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ciplug.comparison.selection import LOCAL
+from ciplug.comparison.run_that_counts import LOCAL
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.run import Run
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.writing import check_key
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 from ciplug.tracking.runs import Runs
 
 

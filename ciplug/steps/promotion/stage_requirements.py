@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciplug.comparison.selection import LOCAL
+from ciplug.comparison.run_that_counts import LOCAL
 from ciplug.errors import PromotionRefused, Refusal, listed
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git

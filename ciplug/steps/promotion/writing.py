@@ -24,7 +24,7 @@ from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered import read_registry
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.signatures import signers_of, signs
+from ciplug.steps.signers import signers_of, signs
 from ciplug.stores.base import NoLog
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.select import NamedCommit, candidates
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import judged_runs
+from ciplug.steps.signers import judged_runs
 from ciplug.steps.unrun_models import unrun_models
 from ciplug.steps.unverified_runs import unverified_runs
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ciplug import ci
 from ciplug.comparison.renames import present
 from ciplug.errors import ConfigError
-from ciplug.records import web
+from ciplug.records import forge_pages
 from ciplug.records.keys import log_of
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
@@ -22,7 +22,7 @@ from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
 from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import signers_of
+from ciplug.steps.signers import signers_of
 from ciplug.stores import is_git
 
 if TYPE_CHECKING:
@@ -137,11 +137,11 @@ def _policy_note(judged: Sequence[Judged]) -> str | None:
 def _registry_page(session: Session, of: ModelSection) -> str | None:
     """Return the page of a model's log, if the store is a branch of the repository on the forge."""
     contexts = (of.run.provenance.context, *of.origins.values())
-    place = next((c for c in contexts if c.trusted and web.repository_page(c)), None)
+    place = next((c for c in contexts if c.trusted and forge_pages.repository_page(c)), None)
     remote, _, branch = session.store.address.rpartition("#")
-    if not (of.versions and place and is_git(session.store_uri) and web.is_same_repository(remote, place)):
+    if not (of.versions and place and is_git(session.store_uri) and forge_pages.is_same_repository(remote, place)):
         return None
-    return web.folder_page(place, branch, log_of(of.model))
+    return forge_pages.folder_page(place, branch, log_of(of.model))
 
 
 def job_annotations(session: Session, sections: Sequence[ModelSection]) -> Iterator[str]:

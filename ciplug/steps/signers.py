@@ -1,4 +1,4 @@
-"""Signing what this job records, and telling what an allowed signer has signed.
+"""The allowed signers of the policy, and what they have signed.
 
 Where the policy in force names `signers:`, a run, a verdict or an event counts only with a signature of one of them.
 """

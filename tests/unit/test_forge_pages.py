@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ciplug import ci
-from ciplug.records import web
+from ciplug.records import forge_pages
 from ciplug.records.provenance import Context
 from ciplug.reports.report import ModelSection
 from ciplug.steps.judge import Judged
@@ -48,8 +48,8 @@ GITHUB = of("github_actions", "https://github.com")
     ],
 )
 def test_pages(context: Context, commit: str, folder: str) -> None:
-    assert web.commit_page(context, SHA) == commit + SHA
-    assert folder in (web.folder_page(context, "ciplug", "registry/a b") or "")
+    assert forge_pages.commit_page(context, SHA) == commit + SHA
+    assert folder in (forge_pages.folder_page(context, "ciplug", "registry/a b") or "")
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_pages(context: Context, commit: str, folder: str) -> None:
     ],
 )
 def test_what_is_not_known_has_no_page(context: Context) -> None:
-    assert web.commit_page(context, SHA) is None
-    assert web.folder_page(context, "ciplug", "registry/m") is None
+    assert forge_pages.commit_page(context, SHA) is None
+    assert forge_pages.folder_page(context, "ciplug", "registry/m") is None
 
 
 @pytest.mark.parametrize("commit", [None, "", "main", "../../evil", SHA + "\n", "4be21f0?x", "ABCDEF12"])
 def test_only_the_id_of_a_commit_has_a_page(commit: str | None) -> None:
-    assert web.commit_page(GITHUB, commit) is None
+    assert forge_pages.commit_page(GITHUB, commit) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_only_the_id_of_a_commit_has_a_page(commit: str | None) -> None:
     ],
 )
 def test_whether_a_remote_is_the_repository(remote: str, same: bool) -> None:
-    assert web.is_same_repository(remote, GITHUB) is same
+    assert forge_pages.is_same_repository(remote, GITHUB) is same
 
 
 @pytest.mark.parametrize(

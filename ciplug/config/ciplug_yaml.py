@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ciplug.config import reading
-from ciplug.config.model import FILE, Config
+from ciplug.config.settings import FILE, Config
 from ciplug.errors import ConfigError
 from ciplug.strict_yaml import MAX_BYTES
 

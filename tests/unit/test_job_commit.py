@@ -12,7 +12,7 @@ import pytest
 
 from ciplug import ci
 from ciplug.ci.base import Checkout, place_of_remote
-from ciplug.ci.identity import Identity, Standing, doubt, explain, identify
+from ciplug.ci.job_commit import Identity, Standing, doubt, explain, identify
 from ciplug.records.provenance import PublishedAt
 from tests.unit.test_ci_detect import (
     AZURE,

@@ -16,11 +16,11 @@ from ciplug.reports.untrusted import clean
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
-from ciplug.steps.promotion.files import check_files
+from ciplug.steps.promotion.file_requirements import check_files
 from ciplug.steps.promotion.stage_requirements import check_approvals, check_run
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
-from ciplug.steps.signatures import Signers, signers_of
+from ciplug.steps.signers import Signers, signers_of
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciplug.comparison.selection import (
+from ciplug.comparison.run_that_counts import (
     Facts,
     Rules,
     Selection,
