@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ciplug.steps.site.serve import serve
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_comment_screenshot import browser
 from tests.site_samples import SiteProject, run_of, site_project
@@ -206,3 +208,20 @@ def test_the_quick_benchmark_writes_its_table(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     table = page.read_text(encoding="utf-8").partition("written by benchmarks/site.py -->")[2]
     assert "| 100 | " in table.partition("<!-- end of site -->")[0]
+
+
+def test_the_pages_work_over_http(chromium: Any, project: SiteProject) -> None:
+    """As on GitHub Pages or GitLab Pages: by the server of `ciplug ui --static`."""
+    with serve(project.folder / "out", "127.0.0.1", 0) as server:
+        threading.Thread(target=server.run, daemon=True).start()
+        page = chromium.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        try:
+            page.goto(f"{server.address.replace('index', 'runs')}{chosen(19, 18)}")
+            page.wait_for_selector("html[data-ready]")
+            page.wait_for_function("document.querySelectorAll('#chosen img').length === 2")
+            assert page.locator("#runs tbody tr").count() == 26
+            assert [one for one in complaints if "favicon" not in one] == []
+        finally:
+            page.close()
