@@ -226,7 +226,8 @@ def parse_uri(uri: str) -> tuple[Path | None, str | None]:
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
     store = None
-    for name, values in parse_qs(query, keep_blank_values=True).items():
+    # A plus is part of git+https://…, whether it is encoded or not, and no address has a blank.
+    for name, values in parse_qs(query.replace("+", "%2B"), keep_blank_values=True).items():
         if name != "store":
             raise UsageError(f"{uri}: unknown option '{name}'", hint="the only option is ?store=ADDRESS, %-encoded")
         store = values[-1]

@@ -13,6 +13,7 @@ from ciplug.mlflow import files, state
 from ciplug.mlflow.place import Place
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.state import Experiment
+from ciplug.mlflow.view import parse_uri
 from ciplug.tracking import amended
 from tests.project import Project, git
 
@@ -198,6 +199,11 @@ def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int
     assert found(Condition("attribute", "run_id", "IN", (ids[1], ids[4]))) == [4, 1]
     running = [number for number in range(5, -1, -1) if number >= recorded]
     assert found(Condition("attribute", "status", "=", "RUNNING")) == running
+
+
+def test_the_plus_of_an_address_may_be_encoded_or_not() -> None:
+    for plus in ("+", "%2B"):
+        assert parse_uri(f"ciplug:?store=git{plus}https://host/wine.git") == (None, "git+https://host/wine.git")
 
 
 def test_what_another_process_has_sent_meanwhile_is_not_lost(project: Project) -> None:
