@@ -232,7 +232,6 @@ def test_bytes_and_names_are_kept_as_they_are(place: Place) -> None:
         "runs/a-6.series": bytes(range(256)) * 500,
         "runs/a-7.json": '{"id":"ä\u2028"}\n'.encode(),
         "runs/a-Größe é %2F +&=?#.json": b"a name",
-        "runs/none-8/9.json": b"a folder",
     }
     place.open().add(objects)
     for _ in range(2):

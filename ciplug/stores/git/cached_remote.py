@@ -141,15 +141,23 @@ class CachedRemote(GitRemote):
         """Name → bytes of trees, by whatever name git knows them."""
         return sizes(self.repository, names)
 
-    def bring_commits(self, commits: Sequence[str], limit: int) -> set[str]:
-        """Fetch commits with their files of at most so many bytes; returns those with damaged ones on the remote."""
+    def bring_commits(self, commits: Sequence[str], limit: int, beside: Iterable[str] = ()) -> set[str]:
+        """Fetch commits with their files of at most so many bytes; returns those with damaged ones on the remote.
+
+        Args:
+            beside: blobs to fetch as well, of any size; they are left out where anything of this is damaged.
+        """
         if self.offline or not commits:
             return set()
-        failure = self.fetch("--depth=1", oids=commits, filter=f"blob:limit={limit + 1}")
+        wanted = set(beside)
+        wanted -= present(self.repository, wanted) if wanted else set()
+        failure = self.fetch("--depth=1", oids=[*commits, *sorted(wanted)], filter=f"blob:limit={limit + 1}")
         if failure is None:
             return set()
         if not failure.damaged and (failure.network or failure.access):
             raise self.unreadable(f"{len(commits)} writes of the store", failure)
+        if wanted:
+            return self.bring_commits(commits, limit)
         if len(commits) == 1:
             return set(commits)
         half = len(commits) // 2

@@ -55,9 +55,13 @@ class Pending:
         """Whether it is a record → bytes."""
         self._counted: set[str] = set()
 
-    def readable(self, objects: Mapping[str, str]) -> dict[str, str]:
-        """Those that are here now and that a reader takes: not too large, and not too many at once."""
-        sizes = self.sizes(objects.items())
+    def readable(self, objects: Mapping[str, str], beside: Iterable[str] = ()) -> dict[str, str]:
+        """Those that are here now and that a reader takes: not too large, and not too many at once.
+
+        Args:
+            beside: blobs of the branch, which come by the same fetch if one is needed.
+        """
+        sizes = self.sizes(objects.items(), beside)
         large = sorted(key for key, oid in objects.items() if sizes.get(oid, 0) > most_of(key))
         unknown = sorted(key for key, oid in objects.items() if oid not in sizes)
         if large or unknown:
@@ -85,11 +89,12 @@ class Pending:
             )
         return taken
 
-    def sizes(self, objects: Iterable[tuple[str, str]]) -> dict[str, int]:
+    def sizes(self, objects: Iterable[tuple[str, str]], beside: Iterable[str] = ()) -> dict[str, int]:
         """Blob → bytes of those that could be fetched within the limits; what is missing is too large, or lost.
 
         Args:
             objects: keys and blobs; writes may claim one key for several blobs.
+            beside: blobs of the branch, which come by the same fetch if one is needed.
         """
         limits: dict[str, int] = {}
         for key, oid in objects:
@@ -102,7 +107,7 @@ class Pending:
             for at in range(0, len(commits), at_once):
                 if sum(sizes.values()) > FETCHED_MOST:
                     break
-                damaged |= self._remote.bring_commits(commits[at : at + at_once], limit)
+                damaged |= self._remote.bring_commits(commits[at : at + at_once], limit, beside)
                 sizes.update(self._remote.sizes(missing))
         if others := {oid for oid in limits if oid not in sizes and self._commits.get(oid) in damaged}:
             self._remote.bring(others)

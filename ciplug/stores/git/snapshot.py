@@ -83,9 +83,11 @@ class Snapshot:
         names = self.candidates(rest) if rest else []
         # What is loose and the lines of the segments come by one fetch.
         waiting = {key: oid for key, oid in here.items() if key not in content.logs and key not in content.new}
-        readable = self.pending.readable(waiting) if waiting else {}
+        of_branch = [oid for key, oid in here.items() if key not in waiting]
+        of_branch += [content.segments[name] for name in names]
+        readable = self.pending.readable(waiting, of_branch) if waiting else {}
         here = {key: oid for key, oid in here.items() if key not in waiting or key in readable}
-        blobs = self._remote.sound_blobs([*here.values(), *(content.segments[name] for name in names)])
+        blobs = self._remote.sound_blobs([*of_branch, *readable.values()])
         objects = {key: blobs[oid] for key, oid in here.items() if oid in blobs}
         apart: dict[str, str] = {}
         for segment in self.contents(names).values():
