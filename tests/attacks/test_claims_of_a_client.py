@@ -237,6 +237,7 @@ def test_a_claimed_environment_approves_nothing(team: Team, gitlab_api: GitLabAp
     assert payload_of(last_event(team)).approvals == ("clean tree", "environment live")
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_no_uncommitted_policy(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "remote.git")
     strict = CONFIG + "stages: {staging: {require: [signature]}}\n"

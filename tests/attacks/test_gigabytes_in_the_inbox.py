@@ -31,6 +31,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "BESIDE_TOTAL_MOST", 300_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["json", "series", "sig"])
 def test_an_object_that_is_too_large_is_neither_fetched_nor_folded(scene: Scene, smaller: None, ending: str) -> None:
     (huge,) = names_of(scene, ending)
@@ -111,6 +112,7 @@ def test_one_large_folder_that_many_writes_name(scene: Scene, monkeypatch: pytes
     assert 5 < len(named) < 10 and all(ref in attacker.refs() for ref in named)
 
 
+@pytest.mark.slow
 def test_an_endless_folder_is_not_read(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "FOLDER_MOST", 50_000)
     genuine = objects_of(run_of(scene.project.head, 1))

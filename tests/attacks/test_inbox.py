@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.attacks.attacker import objects_of, run_of
 from tests.attacks.conftest import Scene
 
@@ -23,6 +25,7 @@ def accuracy(scene: Scene, name: str, run: str) -> float | None:
     return next((float(one["metrics"]["accuracy"]) for one in listed if one["id"] == run), None)
 
 
+@pytest.mark.slow
 def test_a_write_under_a_name_that_sorts_first_replaces_nothing(scene: Scene) -> None:
     run, key, data = fresh_run(scene)
     forged = data.replace(b'"accuracy":0.9', b'"accuracy":0.1')
@@ -43,6 +46,7 @@ def test_a_write_that_replaces_the_ref_of_another_is_not_read(scene: Scene) -> N
     assert ref in scene.project.ciplug("fsck", code=3).stdout
 
 
+@pytest.mark.slow
 def test_two_claims_of_one_key_are_named_and_neither_counts(scene: Scene) -> None:
     run, key, data = fresh_run(scene)
     genuine = next(ref for ref in scene.attacker.refs() if "/inbox/" in ref)
@@ -62,6 +66,7 @@ def test_two_claims_of_one_key_are_named_and_neither_counts(scene: Scene) -> Non
     assert genuine not in scene.attacker.refs()
 
 
+@pytest.mark.slow
 def test_what_is_folded_is_not_replaced_by_a_later_claim(scene: Scene) -> None:
     run, key, data = fresh_run(scene)
     scene.project.ciplug("compact")

@@ -87,6 +87,7 @@ def test_the_run_of_a_killed_program_is_masked_too(project: Project, tmp_path: P
     assert (run["status"], run["params"]["db_password"]) == ("killed", "***")
 
 
+@pytest.mark.slow
 def test_what_slipped_through_is_erased(project: Project, tmp_path: Path) -> None:
     slipped = "the-name-of-a-patient"
     (project.folder / "train.py").write_text(LOGS.replace('"lr": 0.1', f'"who": {slipped!r}'))
@@ -114,6 +115,7 @@ def test_what_slipped_through_is_erased(project: Project, tmp_path: Path) -> Non
     assert project.ciplug("fsck").returncode == 0
 
 
+@pytest.mark.slow
 def test_an_erased_run_that_is_pushed_again_is_not_read(project: Project, tmp_path: Path) -> None:
     """Who has kept the ref pushes it again; a clone of a colleague has the run in its spool, too."""
     run = project.train()

@@ -61,6 +61,7 @@ def test_a_verdict_of_a_dry_run_allows_nothing(project: Project) -> None:
     refused(project, says="was judged in dry runs only")
 
 
+@pytest.mark.slow
 def test_a_verdict_of_another_run_of_the_same_commit_allows_nothing(project: Project) -> None:
     first = project.train()
     project.ciplug("gate")
@@ -347,6 +348,7 @@ def test_an_emptier_later_run_does_not_hide_the_baseline(tmp_path: Path) -> None
     assert (verdict["outcome"], verdict["baseline_run"]) == ("FAIL", good)
 
 
+@pytest.mark.slow
 def test_a_clone_of_one_branch_is_compared_with_the_default_branch(tmp_path: Path) -> None:
     """It knows no other branch, and small steps down on its own must not pass."""
     project = Project.with_remote(tmp_path)

@@ -110,6 +110,7 @@ def test_two_processes_tag_one_run_at_once_and_nothing_is_lost(project: Project,
     assert tags["both"] == data["tags"]["both"], "the last in the order of all readers"
 
 
+@pytest.mark.slow
 def test_a_withdrawn_run_is_neither_candidate_nor_baseline_and_is_not_promoted(project: Project) -> None:
     base = project.train()
     project.branch("good", {"accuracy": 0.86})

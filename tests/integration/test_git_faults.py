@@ -385,6 +385,7 @@ def rewound_and_written_on(repository: Path, before: str) -> None:
     place.open().compact()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "custom_refs",
     [pytest.param(True, id="custom-refs"), pytest.param(False, id="no-custom-refs", marks=pytest.mark.slow)],

@@ -299,6 +299,7 @@ def test_a_pull_that_has_begun_survives_a_drop(served: tuple[GitServer, Open], t
         fetch(open_(), [sha(b"old")], tmp_path / "again")
 
 
+@pytest.mark.slow
 def test_two_that_fold_and_drop_at_once_lose_nothing(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     contents = [b"%d" % number for number in range(4)]

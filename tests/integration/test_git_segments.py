@@ -116,6 +116,7 @@ def test_columns_of_a_segment_are_those_of_its_records(remote: Path, fresh: Open
     assert held.attributes["status"] == ["finished"] * 5
 
 
+@pytest.mark.slow
 def test_a_group_is_found_in_its_segment_alone(
     git_server: GitServer, fresh: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_group_is_found_in_its_segment_alone(
     assert len(read) == 1
 
 
+@pytest.mark.slow
 def test_a_write_that_comes_again_after_its_segment_is_not_a_second_one(remote: Path, fresh: Open) -> None:
     everything = fill(fresh, *range(5))
     fresh().compact()
@@ -273,6 +275,7 @@ def test_damage_to_what_can_be_derived_is_mended(git_server: GitServer, fresh: O
     is_sound(remote, fresh())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("may_rewrite", [True, False])
 def test_what_is_dropped_is_gone_and_nothing_else(remote: Path, fresh: Open, may_rewrite: bool) -> None:
     everything = fill(fresh, *range(10))
@@ -304,6 +307,7 @@ def test_what_is_dropped_is_gone_and_nothing_else(remote: Path, fresh: Open, may
     has_all(fresh(), kept | {"registry/wine/000001.json": b"one"})
 
 
+@pytest.mark.slow
 def test_a_drop_that_dies_half_way_doubles_nothing(remote: Path, fresh: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a host that moves one ref after the other: the branch has moved, and what is kept of it has not."""
     everything = fill(fresh, *range(10))

@@ -162,6 +162,7 @@ def test_the_branch_says_its_format(place: Place, git_server: GitServer) -> None
     assert git(git_server.path("remote"), "show", "ciplug:FORMAT").startswith("ciplug git store ")
 
 
+@pytest.mark.slow
 def test_what_nobody_may_fold_is_said(tmp_path: Path, git_server: GitServer) -> None:
     place = git_place(tmp_path, git_server, protected=["ciplug"])
     leave_pending(git_server.path("remote"), PENDING_ALARM - 1)

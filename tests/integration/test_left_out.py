@@ -161,6 +161,7 @@ def test_a_run_whose_only_file_was_refused_has_that_reason(tmp_path: Path) -> No
     assert "left_out" not in json.loads(project.ciplug("runs", "list", "--limit", "1", "--json").stdout)[0]
 
 
+@pytest.mark.slow
 def test_a_rename_reaches_the_metric_that_chooses_the_step(tmp_path: Path) -> None:
     for of, gate in (("val/loss", "val_loss"), ("val_loss", "val_loss"), ("val_loss", "val/loss")):
         config = (

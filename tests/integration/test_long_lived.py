@@ -108,6 +108,7 @@ def session(tmp_path: Path) -> Session:
     return open_session(cwd=made.folder, env=env)
 
 
+@pytest.mark.slow
 def test_a_refreshed_session_holds_on_to_nothing(session: Session) -> None:
     second = session.refreshed()
     look(second)

@@ -85,6 +85,7 @@ def test_they_are_recorded_as_they_are(project: Project) -> None:
     assert all(name == unicodedata.normalize("NFC", name) for name in NAMES)
 
 
+@pytest.mark.slow
 def test_no_command_prints_a_command(project: Project) -> None:
     run = project.json("runs", "list", "--json")[0]["id"]
     for args in (

@@ -101,6 +101,7 @@ def test_the_store_that_the_training_names_is_respected(project: Project) -> Non
     assert (project.folder / "out" / "runs").is_dir()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_there_is_respected_and_only_own_runs_count(project: Project) -> None:
     _run(project, "log('mlruns')")
     before = _runs(project)
@@ -142,6 +143,7 @@ def test_a_run_that_another_process_makes_meanwhile_is_named_and_not_taken(proje
     project.ciplug("gate", code=1)
 
 
+@pytest.mark.slow
 def test_several_runs_are_child_runs(project: Project) -> None:
     _with_gate(project)
     body = "log(given())\nfor tag in pathlib.Path(given()).rglob('mlflow.parentRunId'): tag.unlink()"
@@ -250,6 +252,7 @@ def test_a_place_that_cannot_be_read_costs_only_what_is_there(project: Project, 
     assert _runs(project)[0]["metrics"] == {"a": 1}
 
 
+@pytest.mark.slow
 def test_a_run_within_a_run_is_recorded_once(project: Project) -> None:
     inner = project.folder / "inner.py"
     inner.write_text(TRAIN + "log(given())")

@@ -114,6 +114,7 @@ def test_a_value_that_is_none_is_named(server: MlflowApi) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_training_that_logs_to_a_server(tmp_path: Path) -> None:
     """The run ends whole where the server answers, and with what ciplug has of it where it fails."""
     project = Project.create(tmp_path / "work", config="version: 1\nmodel: wine\nmetrics: metrics.json\n")

@@ -62,7 +62,8 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("checkout", ["shallow and detached", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("checkout", ["shallow and detached", "full"])
 def test_nothing_of_the_users_is_touched(tmp_path: Path, git_server: GitServer, checkout: str) -> None:
     git_server.create("remote")
     project = Project.create(tmp_path / "work", remote=git_server.url("remote"))

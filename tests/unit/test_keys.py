@@ -106,6 +106,7 @@ OTHERS = ("keys.py", "rest_store.py")
 LITERAL = re.compile(r"(runs|verdicts|amend|registry)/(?!model=)|\.(series|examples)$")
 
 
+@pytest.mark.slow
 def test_no_other_module_has_the_grammar_in_it() -> None:
     package = Path(ciplug.__file__).parent
     found = []

@@ -199,6 +199,7 @@ def test_a_share_beside_a_bound_is_exact(sample: tuple[int, int], bound: float, 
         assert (decide(ours) == "FAIL") == (oracle.pvalue < alpha)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
