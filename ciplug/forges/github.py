@@ -174,7 +174,6 @@ class GitHub:
                         "digest": file.digest,
                         "registry_url": page.html_url,
                         "repository": repository,
-                        "path": file.path,
                         "github_repository": repository,
                     },
                 )
