@@ -53,7 +53,8 @@ class RememberedBucket:
         if self._offline:
             try:
                 return [Listed(*row) for row in json.loads(place.read_bytes())]
-            except FileNotFoundError:
+            except (FileNotFoundError, ValueError, TypeError):
+                # A power cut may have left half of it.
                 self._not_here(folder)
         listed = self._bucket.list(folder)
         self._keep(place, json.dumps(listed, separators=(",", ":")).encode())
