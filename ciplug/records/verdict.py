@@ -151,6 +151,8 @@ class Rerun:
     """One of several runs of a commit that may count for it."""
 
     run: str
+    commit: str | None = None
+    """The commit that it is of, where that is an earlier one with the same files."""
     host: str
     status: Status
     seed: Scalar | None = None
