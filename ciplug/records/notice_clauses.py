@@ -91,7 +91,9 @@ def _reruns(notice: Facts) -> str:
     lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
     if notice.settled:
         lead = f"{_which(notice)} does not count for this commit, another run does"
-    return f"{lead}{others}{more}{behind}"
+    have = "has" if len(notice.commits) == 1 else "have"
+    before = f"; some are of {listed([one[:8] for one in notice.commits])}, which {have} the same files"
+    return f"{lead}{others}{more}{behind}{before if notice.commits else ''}"
 
 
 def _ranges(notice: Facts) -> str:

@@ -144,6 +144,8 @@ class Facts:
     model: str | None = None
     run: str | None = None
     runs: tuple[str, ...] = ()
+    commits: tuple[str, ...] = ()
+    """Earlier commits with the same files, that some of the runs are of."""
     parent: str | None = None
     """The run that started `run`, where the notice is about that one."""
     seed: str | None = None

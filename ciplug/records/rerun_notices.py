@@ -76,6 +76,7 @@ def notices(
         run=run,
         runs=tuple(one.run for one in reruns.others if one.behind),
         reasons=tuple(one.behind for one in reruns.others if one.behind),
+        commits=tuple(dict.fromkeys(one.commit for one in reruns.others if one.commit)),
         count=reruns.total,
         outcomes=tuple(one.outcome or "not judged" for one in reruns.others if not one.behind),
         behind=reruns.behind or None,

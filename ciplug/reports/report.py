@@ -154,7 +154,7 @@ def rerun_rows(section: ModelSection) -> list[list[str]]:
         return []
     return [
         [
-            one.run[:12],
+            f"{one.run[:12]} of {one.commit[:8]}" if one.commit else one.run[:12],
             one.host,
             "" if one.seed is None else str(one.seed),
             one.status,

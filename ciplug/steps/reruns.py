@@ -1,4 +1,7 @@
-"""The other runs of a candidate's commit, each judged by the policy in force."""
+"""The other runs of a candidate's commit, each judged by the policy in force.
+
+Those of earlier commits with the same files are among them: who trains the same code again looks again.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,11 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     run = finder.run
     if run.commit is None:
         return None
-    facts = finder.facts_on_commit
+    facts, recorded = finder.facts_of_files, finder.on_same_files
     together = {one.id for one in finder.candidates}
     others = [one for one in reruns.others_of(facts[run.id], facts.values(), finder.rules) if one.id not in together]
     if not others:
         return None
-    recorded = {one.id: one for one in finder.on([run.commit]).get(run.commit, [])}
     policy = finder.policy
     key = policy.seeds.key if policy and policy.seeds else "seed"
     shown, left = others[:JUDGED_MOST], others[JUDGED_MOST:]
@@ -58,6 +60,7 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
                 _verdict(finder, recorded[one.id], judge) if judge else None,
                 weighs=weighs(one),
                 same_command=reruns.same_command(run, recorded[one.id]),
+                commit=None if one.commit == run.commit else one.commit,
                 behind=behind.get(one.id),
             )
             for one in shown
@@ -75,24 +78,26 @@ def weighing_reruns(finder: BaselineFinder) -> list[Run]:
     None for a re-run that is itself judged beside another one, and none of those with the same numbers: who builds a
     commit twice with the same result has not looked for a better one.
     """
-    run = finder.run
+    run, together = finder.run, {one.id for one in finder.candidates}
     if run.commit is None or finder.beside is not None:
         return []
-    facts, together = finder.facts_on_commit, {one.id for one in finder.candidates}
-    recorded = {one.id: one for one in finder.on([run.commit]).get(run.commit, [])}
+    facts, recorded = finder.facts_of_files, finder.on_same_files
     key = finder.policy.seeds.key if finder.policy and finder.policy.seeds else "seed"
+
+    def result(one: Run) -> tuple[float | None, ...]:
+        return tuple(one.metrics.get(name) for name in sorted(finder.gated) if not name.startswith(MEASURED))
+
+    of_seeds = {(repeats.seed(one, key), result(one)) for one in finder.candidates}
     others = []
     for other in reruns.others_of(facts[run.id], facts.values(), finder.rules):
-        if other.id in together:
-            continue
-        alike = reruns.same_settings(run, recorded[other.id], key)
-        differs = any(
-            run.metrics.get(name) != recorded[other.id].metrics.get(name)
-            for name in finder.gated
-            if not name.startswith(MEASURED)
-        )
-        if differs and reruns.weighs(facts[run.id], other, same_settings=alike):
-            others.append(recorded[other.id])
+        one = recorded[other.id]
+        seed = repeats.seed(one, key)
+        # A seed that gives the same number again is one result, and no further try.
+        known = result(one) == result(run) or (seed is not None and (seed, result(one)) in of_seeds)
+        alike = reruns.same_settings(run, one, key)
+        if other.id not in together and not known and reruns.weighs(facts[run.id], other, same_settings=alike):
+            of_seeds.add((seed, result(one)))
+            others.append(one)
     return others
 
 
@@ -101,12 +106,20 @@ MEASURED = ("run.", "artifacts.")
 
 
 def _rerun(
-    run: Run, key: str, verdict: Verdict | None, *, weighs: bool, same_command: bool, behind: Reason | None = None
+    run: Run,
+    key: str,
+    verdict: Verdict | None,
+    *,
+    weighs: bool,
+    same_command: bool,
+    commit: str | None = None,
+    behind: Reason | None = None,
 ) -> Rerun:
     from ciplug.gates.reruns import failed_gates, gates_without_number
 
     return Rerun(
         run=run.id,
+        commit=commit,
         host=run.provenance.context.host,
         status=run.status,
         seed=repeats.seed(run, key),

@@ -112,6 +112,33 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     assert gate(project)["gates"][0]["notes"][0] == result["notes"][0]
 
 
+def test_the_same_files_in_another_commit_are_no_new_try(project: Project) -> None:
+    """An empty commit and a revert of a revert: the runs before count. What has the files of main starts anew."""
+    (project.folder / "ciplug.yaml").write_text(
+        CONFIG.replace("{min: 0.8}", "{higher_is_better: true, max_regression: 0.01}")
+    )
+    project.commit("compare")
+    train(project, 0.9)
+    project.branch("topic", {"lr": 0.1})
+    bad, first = train(project, 0.88), project.head
+    assert gate(project, 1)["gates"][0]["outcome"] == "FAIL"
+    git(project.folder, "revert", "--no-edit", "HEAD")
+    train(project, 0.9)
+    verdict = gate(project)
+    assert verdict["outcome"] == "PASS" and "reruns" not in verdict, "its files are those of main"
+    for change in (("revert", "--no-edit", "HEAD"), ("commit", "-q", "--allow-empty", "-m", "again")):
+        git(project.folder, *change)
+        train(project, 0.895)
+        verdict = gate(project)
+        result = verdict["gates"][0]
+        assert (result["outcome"], result["baseline"]) == ("INCONCLUSIVE", 0.9)
+        assert result["notes"][0] == "the interval is about the mean of the 2 runs of this commit, 0.8875"
+        (other,) = [one for one in verdict["reruns"]["others"] if one["run"] == bad]
+        assert (other["commit"], other["outcome"]) == (first, "FAIL")
+    assert f", {first[:8]}, which have the same files" in notices(project)["reruns"]["message"]
+    assert f"{bad[:12]} of {first[:8]}" in project.ciplug("gate").stdout
+
+
 def test_a_job_says_which_run_its_comment_shows(project: Project) -> None:
     """Its own, or another one: that counts, or comes nearest to it where none of the commit counts."""
     job = {"JENKINS_URL": "https://ci.example.com/", "BUILD_URL": "https://ci.example.com/job/1/"}

@@ -434,7 +434,7 @@ class GitStore:
         from ciplug.stores.git.tip import Change, push_tip
 
         with self._remote.locked():
-            snapshot = self._seen or self._fetch()
+            snapshot = self._remote.renewed(self._fetch)
             view = snapshot.view
             findings = find_problems(self._remote, self._refs, snapshot, visit or (lambda _: None))
             problems = list(findings.problems)
