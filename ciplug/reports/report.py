@@ -157,11 +157,11 @@ def rerun_rows(section: ModelSection) -> list[list[str]]:
             f"{one.run[:12]} of {one.commit[:8]}" if one.commit else one.run[:12],
             one.host,
             "" if one.seed is None else str(one.seed),
-            one.status,
+            f"{one.status}, withdrawn" if one in section.reruns.withdrawn else one.status,
             one.outcome or "not judged",
-            ", ".join((*one.failed, *one.without_number)),
+            ", ".join(one.failed if one in section.reruns.withdrawn else (*one.failed, *one.without_number)),
         ]
-        for one in (section.reruns.judged, *section.reruns.others)
+        for one in (section.reruns.judged, *section.reruns.others, *section.reruns.withdrawn)
     ]
 
 
