@@ -84,13 +84,24 @@ def pip_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def wheel(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ciplug as a file that every job installs, built once."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+def wheels(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ciplug and all that it needs, as files: what a job installs without asking an index."""
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder), str(source)]
     subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
-    [built] = folder.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(wheels: Path) -> Path:
+    [built] = wheels.glob("ciplug-*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def pip_settings(wheels: Path, pip_cache: str) -> dict[str, str]:
+    """The variables of a job that installs only ciplug: half of its time would be the index."""
+    return {"PIP_CACHE_DIR": pip_cache, "PIP_FIND_LINKS": str(wheels), "PIP_NO_INDEX": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -108,13 +119,13 @@ def _tool_cache(_clean_machine: None, kept_environments: Path) -> None:
 
 
 @pytest.fixture
-def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_cache: str) -> Jenkins:
+def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_settings: dict[str, str]) -> Jenkins:
     env = {
         "PATH": f"{user_python}{os.pathsep}{os.environ['PATH']}",
         "HOME": os.environ["HOME"],
         "GIT_CONFIG_GLOBAL": os.environ["GIT_CONFIG_GLOBAL"],
         "GIT_CONFIG_NOSYSTEM": "1",
-        "PIP_CACHE_DIR": pip_cache,
+        **pip_settings,
         "no_proxy": "127.0.0.1",
         "JENKINS_URL": "https://jenkins.example.com/",
         "JOB_NAME": "demo",
