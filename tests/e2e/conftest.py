@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
 
+from ciplug.locking import held
 from tests.e2e.jenkins import Jenkins
 from tests.e2e.project import clean_environment
 
@@ -41,6 +42,9 @@ def _refused(report: Any) -> Any:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"CIPLUG_REQUIRE_E2E=1 allows no skip: {reason}"
     return report
+
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -70,26 +74,42 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def user_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A folder's name and who fills it → the folder, filled once for all tests, in whatever process they run."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+
+    def once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, whole = shared / name, shared / f"{name}.whole"
+        with held(shared / f"{name}.lock"):
+            if not whole.exists():
+                folder.mkdir(exist_ok=True)
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def user_python(made_once: MadeOnce) -> Path:
     """The folder of a user's own Python, in which ciplug is not installed."""
-    folder = tmp_path_factory.mktemp("python") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    return folder / "bin"
+    return made_once("user-python", lambda folder: run([sys.executable, "-m", "venv", str(folder)], check=True)) / "bin"
 
 
 @pytest.fixture(scope="session")
-def pip_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+def pip_cache(made_once: MadeOnce) -> str:
     """One cache for all installations, since each test has a HOME of its own."""
-    return os.environ.get("PIP_CACHE_DIR") or str(tmp_path_factory.mktemp("pip"))
+    return os.environ.get("PIP_CACHE_DIR") or str(made_once("pip-cache", lambda _: None))
 
 
 @pytest.fixture(scope="session")
-def wheels(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(source: Path, pip_cache: str, made_once: MadeOnce) -> Path:
     """A folder with ciplug and all that it needs, as files: what a job installs without asking an index."""
-    folder = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
-    return folder
+    env = {**clean_environment(), "PIP_CACHE_DIR": pip_cache}
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir"]
+    return made_once("wheels", lambda folder: run([*pip, str(folder), str(source)], check=True, env=env))
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +125,9 @@ def pip_settings(wheels: Path, pip_cache: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def kept_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kept_environments(made_once: MadeOnce) -> Path:
     """What a self-hosted runner keeps from job to job: the environment that the first job has made."""
-    return tmp_path_factory.mktemp("kept")
+    return made_once("kept-environments", lambda _: None)
 
 
 @pytest.fixture(autouse=True)
