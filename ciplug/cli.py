@@ -40,6 +40,8 @@ COMMANDS = {
     "promote": "move a model version to a stage, if its verdict allows it",
     "demote": "take a model version out of its stage",
     "rollback": "bring back the version that held a stage before",
+    "deploy": "have a target serve a promoted version, verified",
+    "deployments": "what was deployed where, and what the targets serve",
     "registry": "models, versions, stages, aliases, tags, and their verified history",
     "pull": "fetch the artifacts of a run, verified",
     "verify": "verify a version: bytes, run, commit, verdict, policy, approvals",

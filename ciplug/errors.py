@@ -338,6 +338,45 @@ class PromotionRefused(CiplugError):
         self.reason = reason
 
 
+class NotDeployed(Enum):
+    """The reason why a version was not deployed."""
+
+    NO_STAGE = "no_stage"
+    """The version is not in the stage whose versions the target takes."""
+    BROKEN_CHAIN = "broken_chain"
+    NOT_PROMOTED = "not_promoted"
+    """The version is in its stage without a promotion that passed."""
+    YANKED = "yanked"
+    OTHER_MODEL = "other_model"
+    """The target serves another model, or something that is not of ciplug."""
+    SUPERSEDED = "superseded"
+    """Somebody else has begun another deployment to the target."""
+    UNHEALTHY = "unhealthy"
+    """The new version does not answer."""
+    NOT_SWITCHED = "not_switched"
+    """The command after the switch failed."""
+    OTHER_CONTENT = "other_content"
+    """The target has other bytes than were sent to it."""
+
+
+class DeploymentRefused(CiplugError):
+    """A version is not deployed, and the target serves what it served before. `reason` has the kind."""
+
+    exit_code = 1
+
+    def __init__(self, reason: NotDeployed, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class TargetError(CiplugError):
+    """A target did not do what it was asked, or did not answer; `cause` has the reason, as far as it is known."""
+
+    def __init__(self, message: str, *, hint: str | None = None, cause: Cause = Cause.UNKNOWN) -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+
+
 def counted(count: int, noun: str) -> str:
     """ "1 run", "1,200 runs"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -27,7 +27,8 @@ def test_result(facts: VersionFacts) -> dict[str, Any] | None:
         gates[_LISTS.get(outcome, "failedTests")].append(gate)
     policy: dict[str, Any] = {"name": verdict.policy_file, "digest": {"ciplugPolicy": hex_of(verdict.policy_digest)}}
     if verdict.policy_commit:
-        policy["annotations"] = {"branch": verdict.policy_branch, "commit": verdict.policy_commit}
+        branch = {"branch": verdict.policy_branch} if verdict.policy_branch else {}
+        policy["annotations"] = {**branch, "commit": verdict.policy_commit}
     record = {"name": stored.key, "digest": {"sha256": hex_of(stored.digest)}}
     predicate: dict[str, Any] = {
         "result": _RESULTS.get(verdict.outcome, "FAILED"),

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, counted
 from ciplug.records.notice import Kind, Notice
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.reports.untrusted import clean
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
+    from ciplug.steps.deployment.deploy import Done
     from ciplug.steps.promotion.promote import Promotion
     from ciplug.tracking.runs import Runs
 
@@ -57,6 +58,18 @@ def tell_move(model: str, version: int, stage: str, event: int, replaced: int | 
     where = "in no stage" if stage == NO_STAGE else f"in {stage}"
     instead = f", in place of version {replaced}" if replaced else ""
     console.say(f"{model} version {version} is {where}{instead} (event {event})")
+
+
+def tell_deployed(done: Done) -> None:
+    """Say what a target serves."""
+    name = f"{clean(done.model, 120)} version {done.version}"
+    if not done.event:
+        console.say(f"nothing to do: '{done.target}' serves {name}, as the log says: {clean(done.reference, 300)}")
+        return
+    where = clean(done.endpoint or done.reference, 300)
+    console.say(f"{counted(done.files, 'file')} of {name} verified")
+    console.say(f"'{done.target}' serves {name} at {where} (event {done.event})")
+    console.out(clean(done.reference, 300))
 
 
 def write_file(path: Path, content: str | bytes) -> None:

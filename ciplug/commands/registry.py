@@ -139,7 +139,9 @@ def _at(session: Session, args: argparse.Namespace) -> int:
                 f"{state.event} say that they were made later: a clock was wrong; the order of the log counts"
             )
     if args.model and not states[0].event:
-        raise NotFound(f"'{args.model}' had no event until {args.time}", hint="see: ciplug registry history")
+        raise NotFound(
+            f"'{args.model}' had no event until {args.time}", hint=f"see: ciplug registry history '{args.model}'"
+        )
     models = [state.model for state in states if state.model.exists]
     if args.json:
         console.out(dumps([{"event": s.event, **tables.plain_model(s.model)} for s in states if s.model.exists]))
@@ -162,6 +164,8 @@ def _verify(session: Session, args: argparse.Namespace) -> int:
     if args.model and not checks[0].events and not checks[0].problems:
         _need(session, Model(args.model))
     wrong = [check for check in checks if check.problems]
+    if wrong:
+        console.complain("for details, and what can be put back: ciplug fsck")
     if args.json:
         facts = [
             {"model": c.model, "events": c.events, "problems": [{"where": p.where, "what": p.what} for p in c.problems]}

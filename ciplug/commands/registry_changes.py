@@ -9,6 +9,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
 from ciplug.errors import UsageError
+from ciplug.records.registry_moves import Yank
 from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.promotion.promote import Promotion
 from ciplug.steps.promotion.writing import Written
@@ -141,4 +142,6 @@ def _tell(name: str, done: Written[Any]) -> None:
     if done.payload is None:
         console.say(f"{name}: nothing to change")
     else:
-        console.say(f"{name}: {done.payload.type.replace('_', ' ')} recorded (event {done.event})")
+        undone = isinstance(done.payload, Yank) and done.payload.undo
+        what = "undo of yank" if undone else done.payload.type.replace("_", " ")
+        console.say(f"{name}: {what} recorded (event {done.event})")

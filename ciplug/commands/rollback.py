@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.output import tell_move
-from ciplug.errors import counted
+from ciplug.commands.output import tell_deployed, tell_move
+from ciplug.errors import CiplugError, counted
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.promotion.stage_change import StageChange
+from ciplug.steps.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a version that was promoted to the stage before (default: the one that held it before)",
     )
     options.add_deployment(parser)
+    parser.add_argument(
+        "--redeploy", action="store_true", help="then deploy the version to each target that serves the stage"
+    )
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for the audit trail")
 
 
@@ -46,4 +51,18 @@ def run(args: argparse.Namespace) -> int:
             replaced=payload.replaces,
         )
         follow_up(session, change, followers)
-    return 0
+    return _redeploy(session, args.model, payload.stage) if payload and args.redeploy else 0
+
+
+def _redeploy(session: Session, model: str, stage: str) -> int:
+    """Deploy to every target, and return the exit code of the first that failed."""
+    from ciplug.steps.deployment.redeploy import redeploy
+
+    failed = 0
+    for done in redeploy(session.refreshed(), model, stage, progress=partial(console.transfer, "files fetched")):
+        if isinstance(done, CiplugError):
+            console.complain(done.message, done.hint)
+            failed = failed or done.exit_code
+        else:
+            tell_deployed(done)
+    return failed

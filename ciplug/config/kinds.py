@@ -114,10 +114,43 @@ class Table:
 
 
 @dataclass(frozen=True)
+class OneKind:
+    """A mapping with the keys of one of several dataclasses, which one of its keys chooses."""
+
+    of: type
+    """The dataclass that all of them extend."""
+    by: str
+    """The key that chooses."""
+    tables: Mapping[str, Table]
+
+    @property
+    def example(self) -> str:
+        return next(iter(self.tables.values())).example
+
+    def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
+        if not isinstance(value, dict):
+            mistakes.append(Mistake(path, f"a mapping is expected, like {self.example}, not {values.shown(value)}"))
+            return None
+        if value.get(self.by) is None:
+            choices = " or ".join(f"'{name}'" for name in self.tables)
+            mistakes.append(Mistake((*path, self.by), "this key is missing", f"{self.by}: {choices}"))
+            return None
+        try:
+            chosen = values.one_of(*self.tables)(value[self.by])
+        except ValueError as problem:
+            mistakes.append(Mistake((*path, self.by), str(problem)))
+            return None
+        return self.tables[chosen].read(value, path, mistakes)
+
+    def schema(self, define: Define) -> Schema:
+        return {"oneOf": [table.schema(define) for table in self.tables.values()]}
+
+
+@dataclass(frozen=True)
 class Named:
     """A mapping of names to tables."""
 
-    of: Table
+    of: Table | OneKind
     empty: str | None = None
     """The message if there is no name."""
     name: Callable[[str], str] = str

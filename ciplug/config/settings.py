@@ -11,6 +11,7 @@ from ciplug.config.clean import Clean
 from ciplug.config.kinds import Mistake, Named, Table, inline, key
 from ciplug.config.metrics import METRICS, Metrics
 from ciplug.config.policy import Policy, Samples
+from ciplug.config.targets import TARGETS, Target
 from ciplug.errors import ConfigError
 
 FILE = "ciplug.yaml"
@@ -71,6 +72,8 @@ class Section:
     """Files and folders that the training reads."""
     clean: Clean = key(Table(Clean, "{ignore: [generated/]}"), Clean())
     """What counts as a clean tree."""
+    targets: Mapping[str, Target] = key(TARGETS, {})
+    """Where versions of the model are deployed to, by name."""
     policy: Policy = inline(Policy)
     model: str | None = None
     path: Path | None = None

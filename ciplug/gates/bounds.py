@@ -16,7 +16,7 @@ from ciplug.gates.checks import bounds as set_in
 from ciplug.gates.choice_of_test import Tested
 from ciplug.gates.reasons import POINT
 from ciplug.records.verdict import GateResult
-from ciplug.stats.intervals import Undecided
+from ciplug.stats.intervals import Undecided, is_measured
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
@@ -34,9 +34,8 @@ def check(gate: ResolvedGate, key: Bound, bound: float, about: GateResult, teste
     result = replace(about, limit=bound, notes=(*about.notes, *tested.notes), advice=IMPROVE)
     if isinstance(tested.result, Undecided):
         reason = f"{reason}; {tested.result.reason}"
-        return Check(
-            gate=gate, rule=key, result=replace(result, outcome=undecided(gate), reason=reason, advice=tested.advice)
-        )
+        outcome = undecided(gate) if is_measured(value) else "ERROR"
+        return Check(gate=gate, rule=key, result=replace(result, outcome=outcome, reason=reason, advice=tested.advice))
     if tested.result is not None:
         return Check(
             gate=gate, rule=key, result=replace(result, reason=reason), interval=tested.result, unknown=tested.unknown

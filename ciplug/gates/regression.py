@@ -18,7 +18,7 @@ from ciplug.gates.choice_of_test import Pair, Tested, best_test
 from ciplug.gates.reasons import POINT
 from ciplug.records.notice import MISNAMED, UNSEEN
 from ciplug.records.verdict import GateResult
-from ciplug.stats.intervals import LARGEST, Rule, Undecided
+from ciplug.stats.intervals import Rule, Undecided, is_measured
 
 if TYPE_CHECKING:
     from ciplug.config.allowance import Allowance
@@ -85,7 +85,7 @@ def _with_its_errors(check: Check, evidence: Evidence) -> Check:
     from ciplug.stats.means import noise
 
     result = check.result
-    values = [v for v in evidence.history.get(result.metric, ()) if math.isfinite(v) and abs(v) < LARGEST]
+    values = [v for v in evidence.history.get(result.metric, ()) if is_measured(v)]
     deviation = noise(values) if len(values) >= ENOUGH else 0.0
     # What a trade-off allows depends on another metric, whose noise these numbers do not tell.
     if not deviation or check.gate.test == "point" or check.gate.trade_off is not None:
@@ -150,7 +150,9 @@ def compare(
     result = replace(result, limit=limit, notes=notes)
     if isinstance(tested.result, Undecided):
         reason = f"{reasons.comparison(result, rule)}; {tested.result.reason}"
-        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=tested.advice))
+        # What the data cannot tell about a number that nobody can have measured is an error, as about NaN.
+        outcome = undecided(gate) if is_measured(value) and is_measured(reference) else "ERROR"
+        return Check(gate=gate, result=replace(result, outcome=outcome, reason=reason, advice=tested.advice))
     result = replace(result, reason=reasons.comparison(result, rule), advice=LOOK)
     if tested.result is not None:
         return Check(

@@ -136,6 +136,21 @@ def first_parents_in(repository: Path, commit: str, env: Mapping[str, str]) -> t
     return tuple(done.stdout.decode().split())
 
 
+def trees_of_first_parents(repository: Path, commit: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Return commit → the id of its tree, of a commit and its first parents, as `first_parents_in` has them.
+
+    The tree is named in the commit itself: none is read.
+    """
+    done = run_git(
+        *("rev-list", "--first-parent", f"--max-count={DEPTH + 1}", "--format=%T", commit, "--"),
+        cwd=repository,
+        env=env,
+        check=False,
+    )
+    words = done.stdout.decode().split()  # commit ID TREE
+    return dict(zip(words[1::3], words[2::3], strict=True))
+
+
 def commit_time(workspace: Workspace, commit: str) -> int | None:
     """Return when a commit was made, by its committer's clock, in Unix seconds; None for one that is not here."""
     done = run_git("show", "--no-patch", "--format=%ct", commit, "--", cwd=workspace.top, check=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from ciplug.git.commits import (
     is_ancestor,
     local_tip,
     merge_base,
+    trees_of_first_parents,
 )
 from ciplug.git.environment import git_environment
 from ciplug.git.failures import Failure
@@ -35,6 +37,8 @@ class History:
     """First parents, nearest first: starting with the merge base if there is one, else with the parent of head."""
     target_commits: tuple[str, ...]
     """First parents from the tip of the target branch, at most 1,000."""
+    same_files: tuple[str, ...] = ()
+    """Earlier commits of a branch with the same files as head, nearest first."""
     notices: tuple[Notice, ...] = ()
     """A shallow clone, a branch that does not exist."""
 
@@ -86,15 +90,45 @@ def history_of(workspace: Workspace, head: str, target: str | None, env: Mapping
         base = merge_base(repository, head, tip, environment)
     if base == head:
         base = base_before_merge(repository, head, commits, environment)
-    ancestors = first_parents_in(repository, base or head, environment)
+    trees = trees_of_first_parents(repository, head, environment)
     return History(
         head=head,
         target=target,
         merge_base=base,
-        ancestors=ancestors if base else ancestors[1:],
+        ancestors=_ancestors(repository, tuple(trees), base, environment),
         target_commits=commits,
+        same_files=same_files(trees, base, commits),
         notices=source.notices,
     )
+
+
+def _ancestors(repository: Path, line: tuple[str, ...], base: str | None, env: Mapping[str, str]) -> tuple[str, ...]:
+    """The first parents from the merge base, else those of head.
+
+    Args:
+        line: head and its first parents.
+    """
+    if base is None:
+        return line[1:]
+    # Where the target was merged into the branch, the merge base is not among the first parents.
+    return line[line.index(base) :] if base in line else first_parents_in(repository, base, env)
+
+
+def same_files(trees: Mapping[str, str], base: str | None, target_commits: Collection[str]) -> tuple[str, ...]:
+    """Return the earlier commits of a branch that hold the same files as its head, nearest first. Pure.
+
+    Only those since it left the target, where what it is compared with is. None on the target itself: there, a commit
+    is compared with the run before it, whatever it changes.
+
+    Args:
+        trees: commit → the id of its tree, of a commit and its first parents.
+        base: the merge base with the target.
+    """
+    if base is None or not trees:
+        return ()
+    head, *before = trees
+    foreign = {base, *target_commits}
+    return tuple(one for one in takewhile(lambda one: one not in foreign, before) if trees[one] == trees[head])
 
 
 def _source(workspace: Workspace, head: str, target: str | None, env: Mapping[str, str]) -> _Source:

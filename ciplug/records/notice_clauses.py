@@ -91,7 +91,9 @@ def _reruns(notice: Facts) -> str:
     lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
     if notice.settled:
         lead = f"{_which(notice)} does not count for this commit, another run does"
-    return f"{lead}{others}{more}{behind}"
+    have = "has" if len(notice.commits) == 1 else "have"
+    before = f"; some are of {listed([one[:8] for one in notice.commits])}, which {have} the same files"
+    return f"{lead}{others}{more}{behind}{before if notice.commits else ''}"
 
 
 def _ranges(notice: Facts) -> str:
@@ -128,6 +130,12 @@ def _varies(notice: Facts) -> str:
 def _failed_before(notice: Facts) -> str:
     where = _others(notice)
     return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the judged run"
+
+
+def _failed_withdrawn(notice: Facts) -> str:
+    were = "was" if len(notice.runs) == 1 else "were"
+    which = f"{_others(notice)} of this commit, which {were} withdrawn"
+    return f"{_quoted(notice.metrics)} failed on {which}, and did not fail on the judged run"
 
 
 def _no_number_before(notice: Facts) -> str:
@@ -245,6 +253,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FLAKY: _flaky,
     Kind.VARIES: _varies,
     Kind.FAILED_BEFORE: _failed_before,
+    Kind.FAILED_WITHDRAWN: _failed_withdrawn,
     Kind.NO_NUMBER_BEFORE: _no_number_before,
     Kind.NOT_ALL_JUDGED: lambda n: (
         f"{counted(n.count or 0, 'earlier run')} of this commit could also count, "

@@ -151,6 +151,8 @@ class Rerun:
     """One of several runs of a commit that may count for it."""
 
     run: str
+    commit: str | None = None
+    """The commit that it is of, where that is an earlier one with the same files."""
     host: str
     status: Status
     seed: Scalar | None = None
@@ -183,6 +185,8 @@ class Reruns:
     """Those of `more` that would take part in the verdict."""
     behind: int = 0
     """Runs that could not count beside the one that was judged: they did not finish, say, or lack a metric."""
+    withdrawn: tuple[Rerun, ...] = ()
+    """Runs that were as good, and that somebody withdrew or deleted, the last first."""
     spreads: tuple[Spread, ...] = ()
 
 
@@ -202,7 +206,7 @@ class Verdict:
     policy_branch: str | None = None
     """The branch whose tip the policy was read at, as in a pull request; None if it was read in the checkout."""
     policy_commit: str | None = None
-    """The commit at that tip."""
+    """The commit that has the policy: that tip, or the checkout's; None if no commit has it."""
     policy_as_committed: bool = True
     """False for a file of the checkout that differs from what was committed."""
     commit: str | None = None

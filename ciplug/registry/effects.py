@@ -7,9 +7,10 @@ from dataclasses import replace
 from ciplug.records import registry_labels as labels
 from ciplug.records import registry_moves as moves
 from ciplug.records.keys import EntryKey, log_of
+from ciplug.records.registry_deployment import DEPLOYED, Deploy
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
-from ciplug.registry.model import Model, Version
+from ciplug.registry.model import Deployed, DeployEvent, Model, Version
 
 
 def key_of(event: RegistryEvent) -> str:
@@ -87,6 +88,27 @@ def yank(model: Model, event: RegistryEvent, payload: moves.Yank) -> Model:
 
 def move_freely(model: Model, event: RegistryEvent, payload: moves.MoveFreely) -> Model:
     return model.with_stage(payload.version, payload.stage, alone=payload.archive, event=key_of(event))
+
+
+def deploy(model: Model, event: RegistryEvent, payload: Deploy) -> Model:
+    if payload.version not in model.by_number:
+        return model
+    last = DeployEvent(
+        event.seq,
+        payload.version,
+        payload.state,
+        payload.kind,
+        payload.stage,
+        payload.digest,
+        payload.reference,
+        payload.endpoint,
+        event.created,
+        event.actor,
+        payload.reason,
+    )
+    before = model.deployed.get(payload.target)
+    serves = last if payload.state == DEPLOYED else before and before.serves
+    return replace(model, deployed={**model.deployed, payload.target: Deployed(last, serves)})
 
 
 def create(model: Model, event: RegistryEvent, payload: labels.Create) -> Model:

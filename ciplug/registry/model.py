@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ciplug.errors import NotFound
 from ciplug.records.notice import Kind, Notice
+from ciplug.records.registry_deployment import BEGUN
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
@@ -60,6 +61,36 @@ class Version:
         return self.stage not in (NO_STAGE, ARCHIVED)
 
 
+class DeployEvent(NamedTuple):
+    """What one event says of a target."""
+
+    event: int
+    version: int
+    state: str
+    kind: str
+    stage: str | None
+    digest: str | None
+    reference: str | None
+    endpoint: str | None
+    created: str
+    actor: str | None
+    reason: str | None
+
+
+class Deployed(NamedTuple):
+    """What the log says of a target."""
+
+    last: DeployEvent
+    """The last event on it."""
+    serves: DeployEvent | None = None
+    """The last one by which it serves a version; None: none ever did."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a deployment was begun, and nobody knows how it ended."""
+        return self.last.state == BEGUN
+
+
 @dataclass(frozen=True)
 class SkippedEvent:
     """An event whose effect this ciplug does not know."""
@@ -102,6 +133,8 @@ class Model:
     clock: int = 0
     """When its last event was made, in seconds since 1970, and later than every event before it: clocks of writers
     differ, and two events may have the same second."""
+    deployed: Mapping[str, Deployed] = field(default_factory=dict)
+    """Target → what the log says of it."""
     hidden: bool = False
     """Whether it was deleted."""
     moved_to: str | None = None

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from ciplug.registry.model import Model, SkippedEvent, Version
+from ciplug.registry.model import Deployed, DeployEvent, Model, SkippedEvent, Version
 
-FORMAT = 3
+FORMAT = 4
 """Changes with the fields of a model and a version, and with the effect of an event."""
 
 _VERSION = tuple(field.name for field in fields(Version))
-_MODEL = tuple(field.name for field in fields(Model) if field.name not in ("by_number", "skipped", "problem"))
+_APART = ("by_number", "skipped", "deployed", "problem")
+_MODEL = tuple(field.name for field in fields(Model) if field.name not in _APART)
 _EXEMPTIONS = _VERSION.index("exemptions")
 
 
@@ -21,6 +22,7 @@ def model_value(model: Model) -> dict[str, Any]:
     return {
         "versions": [list(one.__dict__.values()) for one in model.by_number.values()],
         "skipped": [[one.seq, one.type, one.newer_schema] for one in model.skipped],
+        "deployed": model.deployed,
         "model": {name: getattr(model, name) for name in _MODEL},
     }
 
@@ -35,8 +37,12 @@ def model_from(value: Mapping[str, Any]) -> Model:
         version.__dict__.update(zip(_VERSION, row, strict=True))
         versions[version.number] = version
     own: dict[str, Any] = dict(value["model"])
+    deployed = {
+        target: Deployed(DeployEvent(*last), serves and DeployEvent(*serves))
+        for target, (last, serves) in value["deployed"].items()
+    }
     numbers = {name: {of: tuple(them) for of, them in own[name].items()} for name in ("in_stage", "held")}
     return replace(
         Model(own.pop("name"), versions, tuple(SkippedEvent(*row) for row in value["skipped"])),
-        **{**own, **numbers, "unsigned": tuple(own["unsigned"])},
+        **{**own, **numbers, "deployed": deployed, "unsigned": tuple(own["unsigned"])},
     )

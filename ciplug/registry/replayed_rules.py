@@ -12,6 +12,7 @@ from ciplug.errors import PromotionRefused
 from ciplug.records import registry_labels as labels
 from ciplug.records import registry_moves as moves
 from ciplug.records.canonical import digest, dumps
+from ciplug.records.registry_deployment import BEGUN, Deploy
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
@@ -198,6 +199,21 @@ def _of_free_move(model: Model, payload: moves.MoveFreely, today: _Today) -> Ite
     yield from _of_move(model, version, payload.from_stage)
 
 
+def _of_deploy(model: Model, payload: Deploy, today: _Today) -> Iterable[str]:
+    version = _registered(model, payload.version)
+    if version is None:
+        yield f"deploys version {payload.version}, which is not registered"
+        return
+    if payload.digest != (version.digest or model_digest(version.files)):
+        yield f"deploys other files than version {version.number} was registered with"
+    if payload.state != BEGUN:
+        return
+    if version.yanked is not None:
+        yield f"deploys version {version.number}, which is yanked"
+    if not version.staged or version.stage != payload.stage:
+        yield f"deploys version {version.number} from {payload.stage}, and it is in {version.stage}"
+
+
 def _of_alias(model: Model, payload: labels.SetAlias, today: _Today) -> Iterable[str]:
     version = _registered(model, payload.version)
     if version is None:
@@ -265,6 +281,7 @@ _RULES: dict[type[Any], Callable[[Model, Any, _Today], Iterable[str]]] = {
     moves.Archive: _of_archive,
     moves.Yank: _of_yank,
     moves.MoveFreely: _of_free_move,
+    Deploy: _of_deploy,
     labels.SetAlias: _of_alias,
     labels.DeleteAlias: lambda model, payload, today: _of_alias_before(model, payload),
     labels.DeleteVersion: _of_delete_version,

@@ -73,13 +73,6 @@ def _is_first(model: Model, version: Version) -> bool:
     return not any(one.number < version.number and one.commit == version.commit for one in model.versions)
 
 
-def every_tag(
-    name: str, events: Iterable[RegistryEvent], counts: set[int], origin: Origin | None = None
-) -> dict[str, str]:
-    """Tag → commit, of all events of a model that count."""
-    return {tag.name: tag.commit for tag, _ in tags_by_event(name, events, counts, origin)}
-
-
 def tags_by_event(
     name: str, events: Iterable[RegistryEvent], counts: set[int], origin: Origin | None = None
 ) -> Iterator[tuple[Tag, RegistryEvent]]:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from ciplug.stats.contributions import Contributions
 
 LARGEST = 1e100
-"""Larger numbers have squares that no float can hold."""
+"""Larger numbers have squares that no float can hold, and nobody has measured one: they are taken as infinite."""
+
+
+def is_measured(value: float) -> bool:
+    """Whether a number can be one that somebody measured: NaN, infinity and absurd numbers can not."""
+    return abs(value) < LARGEST
+
 
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Unit = Literal["example", "cluster", "seed", "run", "other example", "rare example"]

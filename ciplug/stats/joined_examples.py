@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ciplug.errors import counted
 from ciplug.records.examples import Examples
-from ciplug.stats.intervals import Undecided
+from ciplug.stats.intervals import Undecided, is_measured
 
 T = TypeVar("T")
 
@@ -207,7 +207,7 @@ def completed(pair: Paired, metric: str, rows: Collection[int], *, best: bool) -
     new, old = pair.candidate.scores.get(name), pair.baseline.scores.get(name)
     labels = pair.baseline.labels
     if name in pair.candidate.scores or name in pair.baseline.scores:
-        finite = [value for value in (*(new or ()), *(old or ())) if math.isfinite(value)]
+        finite = [value for value in (*(new or ()), *(old or ())) if is_measured(value)]
         within = finite and min(finite) >= 0 and max(finite) <= 1
         ends = (0.0, 1.0) if within else (min(finite), max(finite)) if finite else (math.nan, math.nan)
         if metric != name:
@@ -216,7 +216,7 @@ def completed(pair: Paired, metric: str, rows: Collection[int], *, best: bool) -
         def filled(column: Sequence[float], high: bool) -> list[float]:
             return [
                 ends[high if metric == name or not labels else (labels[row] in ("1", "true")) == high]
-                if row in rows and not math.isfinite(value)
+                if row in rows and not is_measured(value)
                 else value
                 for row, value in enumerate(column)
             ]

@@ -31,7 +31,7 @@ import numpy as np
 
 from ciplug.errors import counted
 from ciplug.stats import scores, smooth_scores
-from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit, decide
+from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit, decide, is_measured
 from ciplug.stats.joined_examples import Paired, completed, take, without
 from ciplug.stats.max_t import influence_of
 from ciplug.stats.mean_tests import effective_size, skewed_mean, unchanged
@@ -103,7 +103,8 @@ def _unknown(pair: Paired, metric: str) -> Collection[int]:
     if new is not None and old is not None:
         ours, theirs = np.asarray(new, np.float64), np.asarray(old, np.float64)
         # Where neither side has a number, the score does not apply.
-        unknown = np.isinf(ours) | np.isinf(theirs) | (np.isnan(ours) != np.isnan(theirs))
+        absurd = (np.abs(ours) >= LARGEST) | (np.abs(theirs) >= LARGEST)
+        unknown = absurd | (np.isnan(ours) != np.isnan(theirs))
         return frozenset(np.flatnonzero(unknown).tolist())
     predictions, labels = (pair.candidate.predictions, pair.baseline.predictions), pair.baseline.labels
     if name in pair.candidate.scores or name in pair.baseline.scores or labels is None or None in predictions:
@@ -130,6 +131,9 @@ def _with_unknown(pair: Paired, questions: Sequence[Question], unknown: Mapping[
 
 def _bounded(pair: Paired, metric: str, questions: Sequence[Question], unknown: Collection[int]) -> list[Answer]:
     """Answers to questions about one metric, from the worst and the best that the unknown answers could be."""
+    no_number = _no_number(pair, metric, unknown)
+    if no_number and len(unknown) == len(pair):
+        return [Answer(math.nan, math.nan, no_number, len(pair))] * len(questions)
     row_of = {row: at for at, row in enumerate(row for row in range(len(pair)) if row not in unknown)}
     of_known = [
         q if q.rows is None else replace(q, rows=[row_of[row] for row in q.rows if row in row_of]) for q in questions
@@ -148,7 +152,6 @@ def _bounded(pair: Paired, metric: str, questions: Sequence[Question], unknown: 
         _between(one, worst, best, reasons, count) if count else one
         for one, worst, best, count in zip(known, low, high, counts, strict=True)
     ]
-    no_number = _no_number(pair, metric, unknown)
     # How bad a number is that is none, nobody knows: it never passes. It fails where the best number would.
     return [
         replace(one, result=no_number)
@@ -163,11 +166,15 @@ def _no_number(pair: Paired, metric: str, unknown: Collection[int]) -> Undecided
     silent = sorted(set(unknown) - set(pair.lost) - pair.unclear)
     for side, whose in ((pair.candidate, "the candidate"), (pair.baseline, "the baseline")):
         column = side.scores.get(metric, ())
-        if column and (bad := [row for row in silent if not math.isfinite(column[row])]):
+        if column and (bad := [row for row in silent if not is_measured(column[row])]):
             first = side.ids[bad[0]][:40]
             count = f"{len(bad):,} of {len(column):,} examples"
-            return Undecided(f"'{metric}' is not a number in {count} of {whose}, the first is {first!r}")
+            what = f"beyond {LARGEST:g}" if all(math.isfinite(column[row]) for row in bad) else "not a number"
+            return Undecided(f"'{metric}' is {what} in {count} of {whose}, the first is {first!r}", advice=FIND)
     return None
+
+
+FIND = "find this number in the samples, or give the metric another unit"
 
 
 def _why_unknown(pair: Paired, metric: str, unknown: Collection[int]) -> Iterator[str]:
@@ -317,9 +324,9 @@ class _Means:
                 count = f"{len(bad):,} of {len(side):,} examples"
                 return Undecided(f"'{metric}' is not a number in {count} of {whose}, the first is {first!r}")
         largest = float(np.abs(self.plain).max())
-        if largest and not 1 / LARGEST < largest < LARGEST:
+        if largest and not 1 / LARGEST < largest < 2 * LARGEST:
             reason = f"'{metric}' differs by {largest:g}, which is too large or too small to compute with"
-            return Undecided(reason, advice="find this number in the samples, or give the metric another unit")
+            return Undecided(reason, advice=FIND)
         binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
         if self.question.limit is not None:
             return self._beside_a_bound(binary, self.question.limit)

@@ -39,9 +39,13 @@ class BaselineFinder(Candidate):
     def branch(self, name: str | None) -> BranchRuns:
         """The runs toward a branch; None: the pull request's target, else the default branch."""
         if name not in self._branches:
-            past = commits_around(self.session, self.given.commit or self.session.need_head(), name)
+            past = commits_around(self.session, self.judged_commit or self.session.need_head(), name)
             recorded = self.runs.recorded_on([past.head, *past.ancestors, *past.target_commits])
-            near = (*first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded))
+            near = (
+                *self.same_files,
+                *first_recorded(past.ancestors, recorded),
+                *first_recorded(past.target_commits, recorded),
+            )
             self._branches[name] = BranchRuns(past, self.on([past.head, *near]))
         return self._branches[name]
 
@@ -49,13 +53,13 @@ class BaselineFinder(Candidate):
         """Return the choice among the runs of one commit to compare with.
 
         Args:
-            aside: runs that are not chosen; default: all of the candidate's commit. A re-run is not a baseline: a
-                training that is run again would be compared with its own failure.
+            aside: runs that are not chosen; default: all of the candidate's commit, and of those with the same files. A
+                re-run is not a baseline: a training that is run again would be compared with its own failure.
         """
         rules = baseline_rules(
             gated=self.gated,
             compared=frozenset((self.beside or self.run).metrics),
-            aside=frozenset(self.facts_on_commit if aside is None else aside),
+            aside=frozenset(self.facts_of_files if aside is None else aside),
             children=self.run.parent is not None,
             pipelines_only=source == "ci" or self.rules.pipelines_only,
         )

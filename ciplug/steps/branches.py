@@ -58,8 +58,13 @@ def target_branch(session: Session, workspace: Workspace) -> str | None:
 def read_ahead(session: Session, runs: Runs, commit: str) -> None:
     """Have the store fetch in one request what a comparison is going to read."""
     past = commits_around(session, commit, next(iter(read_policies(session).baseline_branches), None))
-    recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
-    near = {commit, *first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded)}
+    recorded = runs.recorded_on([commit, *past.same_files, *past.ancestors, *past.target_commits])
+    near = {
+        commit,
+        *past.same_files,
+        *first_recorded(past.ancestors, recorded),
+        *first_recorded(past.target_commits, recorded),
+    }
     of_near = [key for each in near for key in recorded.get(each, ())]
     policies = read_policies(session)
     signed = runs.signatures_of(of_near) if (policies.base or policies.own).signers else []

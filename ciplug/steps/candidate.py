@@ -20,6 +20,7 @@ from ciplug.records.objection import newer_amendment, objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
+from ciplug.steps.branches import commits_around
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.renames import Renames, renames_for
 from ciplug.steps.select import facts_on
@@ -138,6 +139,31 @@ class Candidate:
         return passed if passed and objection_to(self._facts[passed.run], self.rules) else None
 
     @property
+    def judged_commit(self) -> str | None:
+        """The commit that is judged; for a re-run, that of the run beside it."""
+        return (self.beside or self.given).commit
+
+    @cached_property
+    def same_files(self) -> tuple[str, ...]:
+        """The judged commit, and the recorded ones before it with the same files: an empty commit is no other code."""
+        if self.judged_commit is None:
+            return ()
+        branch = self.policy.baseline.branch if self.policy else None
+        before = commits_around(self.session, self.judged_commit, branch).same_files
+        return self.judged_commit, *self.runs.recorded_on(before)
+
+    @property
+    def on_same_files(self) -> dict[str, Run]:
+        """Id → each run of the candidate's model on the same files, with the candidate itself."""
+        by_id = {run.id: run for runs in self.on(self.same_files).values() for run in runs}
+        return by_id if self.run.id in by_id else {**by_id, self.run.id: self.run}
+
+    @property
+    def facts_of_files(self) -> dict[str, Facts]:
+        """Run → the facts that decide whether it counts, of these runs."""
+        return {run: self._facts[run] for run in self.on_same_files}
+
+    @property
     def facts_on_commit(self) -> dict[str, Facts]:
         """Run → the facts that decide whether it counts, of all runs of the candidate's model on its commit."""
         runs = self.on([self.given.commit]).get(self.given.commit, []) if self.given.commit else []
@@ -151,11 +177,10 @@ class Candidate:
         for runs in recorded.values():
             self._facts.update(facts_on(self.session, self.runs, runs, self.gated, self.renames.names))
         beside = {self.model, self.given.model}
+        own = {self.given.commit, *(self.same_files if len(beside) > 1 else ())}  # Else it does not matter.
         by_commit = {
             commit: [
-                self._counted(run)
-                for run in runs
-                if run.model == self.model or (commit == self.given.commit and run.model in beside)
+                self._counted(run) for run in runs if run.model == self.model or (commit in own and run.model in beside)
             ]
             for commit, runs in recorded.items()
         }

@@ -49,7 +49,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
         history=history,
-        looks=len(others) + _look(finder),
+        looks=_looks(finder, [*others, *weighing_reruns(finder, withdrawn=True)]),
         reruns=_values(others, policy),
         other_evaluations=other,
         trails=trails(finder, policy, in_force.evaluation),
@@ -88,10 +88,25 @@ def _left_out(
     return by_metric
 
 
-def _look(finder: BaselineFinder) -> int:
-    """The look at a commit without re-runs; more than 1 where seeds were added."""
+def _looks(finder: BaselineFinder, others: Iterable[Run]) -> int:
+    """How often the files of the commit were looked at: each re-run is a look, and each time that seeds were doubled.
+
+    The seeds of an earlier commit were judged together, too.
+    """
     seeds = finder.policy.seeds if finder.policy else None
-    return of_seeds(len(finder.candidates), seeds.min_runs) if seeds else 1
+    if seeds is None:
+        return 1 + len(list(others))
+    looks = of_seeds(len(finder.candidates), seeds.min_runs)
+    earlier: dict[str | None, list[Run]] = {}
+    for run in others:
+        if run.commit == finder.run.commit:
+            looks += 1
+        else:
+            earlier.setdefault(run.commit, []).append(run)
+    for runs in earlier.values():
+        different = {repeats.seed(run, seeds.key) for run in runs}
+        looks += len(runs) - len(different) + of_seeds(len(different), seeds.min_runs)
+    return looks
 
 
 def _values(others: Iterable[Run], policy: Policy) -> dict[str, list[float]]:

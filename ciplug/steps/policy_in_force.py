@@ -13,6 +13,7 @@ from ciplug.config import Config, Section
 from ciplug.config.metrics import Metrics
 from ciplug.errors import CiplugError, ConfigError
 from ciplug.git.branch_files import tree_of_branch, tree_of_commit
+from ciplug.git.commits import commit_named
 from ciplug.git.worktree import committed
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import MOST_IGNORED
@@ -286,5 +287,8 @@ def _source(session: Session, file: Path | None) -> PolicySource:
         return PolicySource(file=configuration.FILE)
     if file is None or session.workspace is None:
         return PolicySource(file=str(path))
-    as_committed = bool(committed(session.workspace.top, [session.workspace.top / file]))
-    return PolicySource(file=file.as_posix(), as_committed=as_committed)
+    top = session.workspace.top
+    as_committed = bool(committed(top, [top / file]))
+    # A run may be judged later, by the policy of a commit after its own.
+    head = commit_named(top, "HEAD") if as_committed else None
+    return PolicySource(file=file.as_posix(), commit=head, as_committed=as_committed)

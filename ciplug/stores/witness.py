@@ -137,7 +137,7 @@ class WitnessedLog:
         now = f"has {count}" if count < seen.seq else f"has another entry {seen.seq}"
         return BrokenLog(
             f"{log} went back: this clone saw {seen.seq} entries, the last {seen.digest[:19]}, and the store {now}",
-            hint="find out who changed it, and compare with another clone: ciplug registry history; if it is right "
-            "as it is now: ciplug fsck --accept-registry",
+            hint="find out who changed it, and compare with another clone: ciplug registry history MODEL; if it is "
+            "right as it is now: ciplug fsck --accept-registry",
             cause=Cause.LOST,
         )

@@ -19,12 +19,13 @@ pytestmark = pytest.mark.slow
 Rewrite = Callable[[list[bytes]], list[bytes]]
 
 
-def rewrite(attacker: Attacker, change: Rewrite, *, keep: bool = True) -> None:
-    """Replace the log, in the branch and in what is kept of it."""
+def rewrite(attacker: Attacker, change: Rewrite, *, keep: bool = True, on_top: bool = False) -> None:
+    """Replace the log, in the branch and in what is kept of it: by a force-push, or by a commit on top."""
     files: dict[str, bytes | str] = dict(attacker.fetch(BRANCH))
     entries = change(entries_of(attacker, "wine"))
     files = {path: data for path, data in files.items() if not path.startswith("registry/")}
-    commit = attacker.branch_commit({**files, **as_files("wine", entries)})
+    parents = [attacker.refs()[BRANCH]] if on_top else []
+    commit = attacker.branch_commit({**files, **as_files("wine", entries)}, *parents)
     attacker.push(commit, *([BRANCH, KEEP] if keep else [BRANCH]))
 
 
@@ -72,10 +73,12 @@ def test_a_clone_that_saw_the_log_refuses_to_go_back(scene: Scene, change: Rewri
     assert "went back" not in scene.project.ciplug("registry", "list").stderr
 
 
-@pytest.mark.parametrize("change", [cut_off, last_edited])
-def test_a_fresh_clone_hears_of_what_the_store_still_keeps(scene: Scene, change: Rewrite, tmp_path: Path) -> None:
-    """Only the branch was moved back. Nobody deploys by it, and whoever verifies finds the chain broken."""
-    rewrite(scene.attacker, change, keep=False)
+@pytest.mark.parametrize(("change", "on_top"), [(cut_off, False), (last_edited, False), (cut_off, True)])
+def test_a_fresh_clone_hears_of_what_the_store_still_keeps(
+    scene: Scene, change: Rewrite, on_top: bool, tmp_path: Path
+) -> None:
+    """Only the branch was rewritten. Nobody deploys by it, and whoever verifies finds the chain broken."""
+    rewrite(scene.attacker, change, keep=False, on_top=on_top)
     git(tmp_path, "clone", "-q", git(scene.project.folder, "remote", "get-url", "origin"), "fresh")
     fresh = Project(tmp_path / "fresh")
     refused = fresh.ciplug("pull", "wine@v1", "--to", "got", code=3).stderr

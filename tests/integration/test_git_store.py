@@ -13,7 +13,7 @@ from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
 from ciplug.stores.git.folding import FOLD_AT
-from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.objects import LooseObjects, object_id
 from tests.project import git
 from tests.servers.git_http import GitServer
 from tests.stores import Place, git_place
@@ -128,6 +128,17 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, place: Place) -> None:
         pack.write_bytes(b"not a pack")
     place.open(cache=cache).add({"runs/b.json": b"2"})
     assert place.open(cache=cache).read(["runs/a.json", "runs/b.json"]) == {"runs/a.json": b"1", "runs/b.json": b"2"}
+    place.open(cache=cache).append("registry/m", None, b"event")
+    name = object_id("blob", b"event", "sha1")
+    (kept,) = cache.rglob(f"{name[:2]}/{name[2:]}")
+    kept.chmod(0o644)
+    kept.write_bytes(b"not an object")
+    # git takes it for an object that is here, and does not fetch it.
+    with pytest.raises(StoreError, match="has lost 1 object") as caught:
+        place.open(cache=cache).entries("registry/m")
+    assert caught.value.hint == "see: ciplug fsck"
+    assert place.open(cache=cache).check() == []
+    assert place.open(cache=cache).entries("registry/m") == [b"event"]
 
 
 def test_a_store_of_a_newer_format_is_not_touched(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ciplug.records.registry_event import Promote, Register
 from ciplug.records.registry_moves import Demote
 from ciplug.registry.model import Model
 from ciplug.registry.state import after
-from ciplug.registry.tags import can_be_mirrored, every_tag, tags_by_event, tags_of
+from ciplug.registry.tags import can_be_mirrored, tags_by_event, tags_of
 from ciplug.stores.git.store import GitStore
 from ciplug.stores.git.tags import NewTag
 from tests.project import CONFIG, Project, git
@@ -76,7 +76,7 @@ def test_the_tags_of_events() -> None:
         event(8, Promote(version=3, run="c", stage="Staging")),
         event(9, Promote(version=3, run="c", stage="Production")),
     ]
-    found = every_tag("wine", events, {one.seq for one in events})
+    found = {tag.name: tag.commit for tag, _ in tags_by_event("wine", events, {one.seq for one in events})}
     assert found == {
         "wine@v1": one, "wine@v1.0.0": one, "wine#staging#2": one, "wine#staging!#3": one, "wine#production#3": one,
         "wine@v2": two, "wine@v2.0.0": two, "wine#staging#5": two, "wine#staging!#6": two, "wine#production#6": two,
@@ -84,8 +84,8 @@ def test_the_tags_of_events() -> None:
         # GTO refuses a repository in which a commit has two versions of one artifact.
         "wine@v3": two, "wine#production!#9": two,
     }  # fmt: skip
-    assert not every_tag("wine", events, set()), "what does not count has no tag"
-    assert not every_tag("größe", [event(1, Register(version=1, run="a", commit=one), "größe")], {1})
+    assert not list(tags_by_event("wine", events, set())), "what does not count has no tag"
+    assert not list(tags_by_event("größe", [event(1, Register(version=1, run="a", commit=one), "größe")], {1}))
     model = after(Model("wine"), event(1, Register(version=1, run="a")))
     assert not list(tags_of(Model("wine"), model, 1)), "a version without a commit"
 

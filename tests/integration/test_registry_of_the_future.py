@@ -76,7 +76,7 @@ def test_every_reader_goes_on_and_says_what_it_skipped(
 def test_only_a_transition_refuses(project: Project) -> None:
     write(project)
     refused = project.ciplug("promote", "wine", "--to", "production", code=1)
-    assert FREEZE in refused.stderr and "upgrade ciplug, and promote again" in refused.stderr
+    assert FREEZE in refused.stderr and "upgrade ciplug, and run this command again" in refused.stderr
     with pytest.raises(PromotionRefused) as caught:
         promote(open_session(cwd=project.folder), PromotionRequest("wine", "production", version=1))
     assert caught.value.reason is Refusal.UNKNOWN_EVENTS

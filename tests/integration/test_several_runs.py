@@ -89,6 +89,13 @@ def test_run_until_it_passes(project: Project) -> None:
     terminal = project.ciplug("gate").stdout
     assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())
 
+    project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
+    verdict = gate(project)
+    assert (verdict["run"], verdict["outcome"]) == (lucky, "WARN")
+    assert verdict["gates"][-1]["reason"].startswith(f"'accuracy' failed on run {bad[:12]} of this commit, which was w")
+    shown = [line.split() for line in project.ciplug("gate").stdout.splitlines() if line.startswith(bad[:12])]
+    assert shown == [[bad[:12], "local", "1", "finished,", "withdrawn", "ERROR", "accuracy"]]
+
 
 def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) -> None:
     """0.88, then 0.895 beside 0.90: as numbers, the second passes; both runs together do not tell."""
@@ -98,7 +105,7 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     project.commit("compare")
     train(project, 0.9)
     project.branch("topic")
-    train(project, 0.88)
+    bad = train(project, 0.88)
     assert gate(project, 1)["gates"][0]["outcome"] == "FAIL"
     train(project, 0.895)
     result = gate(project)["gates"][0]
@@ -107,9 +114,41 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     assert any(
         note.startswith("2 runs of this commit were looked at: this one is judged at α = ") for note in result["notes"]
     )
+    # Withdrawn, its number decides nothing; that somebody has seen it, it does.
+    project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
+    verdict = gate(project)
+    assert (verdict["outcome"], verdict["gates"][0]["outcome"]) == ("WARN", "PASS")
+    project.ciplug("runs", "restore", bad)
     # The same number once more is not another look.
     train(project, 0.895)
     assert gate(project)["gates"][0]["notes"][0] == result["notes"][0]
+
+
+def test_the_same_files_in_another_commit_are_no_new_try(project: Project) -> None:
+    """An empty commit and a revert of a revert: the runs before count. What has the files of main starts anew."""
+    (project.folder / "ciplug.yaml").write_text(
+        CONFIG.replace("{min: 0.8}", "{higher_is_better: true, max_regression: 0.01}")
+    )
+    project.commit("compare")
+    train(project, 0.9)
+    project.branch("topic", {"lr": 0.1})
+    bad, first = train(project, 0.88), project.head
+    assert gate(project, 1)["gates"][0]["outcome"] == "FAIL"
+    git(project.folder, "revert", "--no-edit", "HEAD")
+    train(project, 0.9)
+    verdict = gate(project)
+    assert verdict["outcome"] == "PASS" and "reruns" not in verdict, "its files are those of main"
+    for change in (("revert", "--no-edit", "HEAD"), ("commit", "-q", "--allow-empty", "-m", "again")):
+        git(project.folder, *change)
+        train(project, 0.895)
+        verdict = gate(project)
+        result = verdict["gates"][0]
+        assert (result["outcome"], result["baseline"]) == ("INCONCLUSIVE", 0.9)
+        assert result["notes"][0] == "the interval is about the mean of the 2 runs of this commit, 0.8875"
+        (other,) = [one for one in verdict["reruns"]["others"] if one["run"] == bad]
+        assert (other["commit"], other["outcome"]) == (first, "FAIL")
+    assert f", {first[:8]}, which have the same files" in notices(project)["reruns"]["message"]
+    assert f"{bad[:12]} of {first[:8]}" in project.ciplug("gate").stdout
 
 
 def test_a_job_says_which_run_its_comment_shows(project: Project) -> None:

@@ -276,6 +276,24 @@ def test_a_policy_that_is_not_in_this_clone(team: Team) -> None:
     assert found is not None and found.fault is Fault.COMMIT_NOT_HERE and found.facts["commit"] == commit
 
 
+def test_a_run_that_was_judged_by_a_later_policy(team: Team) -> None:
+    """A waiver names the commit of its run, so it always comes later."""
+    run = team.run(accuracy=0.7)
+    waiver = f"gate: accuracy, rule: min, limit: 0.6, commit: {run.commit}, expires: 2100-01-01, issue: ML-1"
+    team.policy(f"waivers: [{{{waiver}, reason: launch, approved_by: alice}}]\n")
+    team.verdict(run)
+    team.promote(run=run.id)
+    chain = chain_of(team)
+    assert chain.broken is None and chain.version == 2
+    policy = next(finding for finding in chain.findings if finding.link is Link.POLICY)
+    assert str(policy.facts["commit"]) == team.project.head[:12] != (run.commit or "")[:12]
+    # A commit that was never pushed: that of the run has the same policy.
+    again = team.run()
+    team.verdict(again, policy_commit="1" * 40)
+    team.promote(run=again.id)
+    assert chain_of(team).broken is None
+
+
 def test_approvals_that_the_stage_requires_and_the_event_lacks(tmp_path: Path) -> None:
     team = team_in(tmp_path)
     team.judged()

@@ -70,3 +70,9 @@ def exists(dotted: str) -> bool:
 
 if __name__ == "__main__":
     PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def test_the_row_on_refusals_names_each_module_that_refuses() -> None:
+    [row] = [line for line in PAGE.read_text().splitlines() if line.startswith("| a refusal of a promotion |")]
+    modules = [path for path in (PACKAGE / "steps/promotion").glob("*.py") if "Refusal." in path.read_text()]
+    assert sorted(path.name for path in modules if f"`{path.name}`" not in row) == []

@@ -404,17 +404,36 @@ def test_a_run_that_lost_its_samples_does_not_pass_by_its_number(metric: str) ->
     [
         ({}, {"ids": ["00000"] * 1000}, "1 id of the candidate appears more than once (p.jsonl)", "an id of its own"),
         ({}, {"weights": [1.0] * 999 + [2.0]}, "have weights, and those of", "the same weights"),
-        ({}, {"scores": {"s": [1e308, -1e308] * 500}}, "too large or too small", "find this number"),
+        ({}, {"scores": {"s": [1e308, -1e308] * 500}}, "beyond 1e+100 in 1,000 of 1,000 examples", "find this number"),
+        ({}, {"scores": {"s": [1e-200] * 1000}}, "too large or too small", "find this number"),
     ],
-    ids=["an id twice", "weights on one side", "a number beyond every other"],
+    ids=["an id twice", "weights on one side", "a number beyond every other", "smaller than any other"],
 )
 def test_advice_is_about_what_is_wrong(gate: dict[str, Any], change: dict[str, Any], words: str, advice: str) -> None:
-    columns = replace(table(RIGHT), scores={"s": [-1e308, 1e308] * 500}, source="/home/alice/p.jsonl")
+    columns = replace(table(RIGHT), scores={"s": [0.0] * 1000}, source="/home/alice/p.jsonl")
     sides = side("candidate", {"s": 0.0}), side("baseline", {"s": 0.0})
     policy = {"samples": "p.jsonl", "gates": {"s": {**UP, "max_regression": 0.02, **gate}}}
     result = one(judge(policy, *sides, examples=(replace(columns, **change), columns)))
     assert (result.outcome, words in result.reason, advice in (result.advice or "")) == ("INCONCLUSIVE", True, True)
     assert "/home/alice" not in result.reason
+
+
+@pytest.mark.parametrize(
+    ("absurd", "others", "outcome"),
+    [
+        (1e150, 0.0, "ERROR"),  # the mean is absurd, too
+        (1e101, 0.0, "INCONCLUSIVE"),
+        (1e101, 0.5, "FAIL"),  # whatever this number should have been
+        (-1e101, 0.0, "INCONCLUSIVE"),  # it is no gain, either
+    ],
+)
+def test_one_absurd_number_switches_no_gate_off(absurd: float, others: float, outcome: str) -> None:
+    before = [0.5 + 0.001 * (i % 100) for i in range(1000)]
+    after = [absurd, *(value + others for value in before[1:])]
+    ours, theirs = (replace(table(RIGHT), scores={"s": each}) for each in (after, before))
+    sides = side("candidate", {"s": mean(after)}), side("baseline", {"s": mean(before)})
+    policy = {"samples": "p.jsonl", "gates": {"s": {"higher_is_better": False, "max_regression": 0.05}}}
+    assert one(judge(policy, *sides, examples=(ours, theirs))).outcome == outcome
 
 
 def test_what_was_tested_together_is_corrected() -> None:

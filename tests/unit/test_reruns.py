@@ -12,6 +12,7 @@ from ciplug.comparison.command_lines import experiment
 from ciplug.comparison.reruns import others_of, same_settings, spreads
 from ciplug.comparison.run_that_counts import Facts, Rules
 from ciplug.gates.reruns import RERUNS, failed_gates, gates_without_number, with_reruns
+from ciplug.git.history import same_files
 from ciplug.records import canonical, read
 from ciplug.records.notice import Kind
 from ciplug.records.provenance import Context, Hardware, Provenance
@@ -207,6 +208,21 @@ def verdict(*gates: GateResult, outcome: Outcome = "PASS") -> Verdict:
 
 def rerun(id: str = "a", outcome: Outcome | None = "PASS", *failed: str, weighs: bool = True) -> Rerun:
     return Rerun(run=id, host="github_actions", status="finished", outcome=outcome, failed=failed, weighs=weighs)
+
+
+@pytest.mark.parametrize(
+    ("trees", "base", "target", "expected"),
+    [
+        ("e:1 d:1 c:2 b:1 a:1", "a", "a", "d b"),  # an empty commit, and a revert of a revert
+        ("b:1 a:1", "a", "a", ""),  # the files of the merge base
+        ("c:1 b:1 a:1", None, "c b a", ""),  # on the target itself
+        ("d:1 c:1 b:1 a:1", "x", "x b a", "c"),  # the target was merged into the branch
+        ("", "a", "a", ""),  # the commit is not here
+    ],
+)
+def test_which_earlier_commits_are_the_same_try(trees: str, base: str | None, target: str, expected: str) -> None:
+    line = dict(one.split(":") for one in trees.split())
+    assert same_files(line, base, target.split()) == tuple(expected.split())
 
 
 def reruns(*others: Rerun, spreads: tuple[Spread, ...] = ()) -> Reruns:

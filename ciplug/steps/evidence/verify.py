@@ -312,10 +312,19 @@ class _Policy:
 
 
 def _policy_of(walk: _Walk, verdict: Verdict) -> _Policy | None:
-    """The policy that a commit named by the verdict has; None where this clone does not have it."""
+    """The policy of the verdict in a commit that it names; if none has it, the one that stands there instead.
+
+    None where this clone does not have it.
+    """
+    # Without a branch it was read in a checkout, whose commit may never have been pushed: the run's may have it, too.
+    commits = [verdict.policy_commit, None if verdict.policy_branch else verdict.commit]
+    found = [policy for commit in dict.fromkeys(filter(None, commits)) if (policy := _policy_in(walk, verdict, commit))]
+    return next((policy for policy in found if policy.digest == verdict.policy_digest), found[0] if found else None)
+
+
+def _policy_in(walk: _Walk, verdict: Verdict, commit: str) -> _Policy | None:
     session = walk.session
-    commit = verdict.policy_commit or verdict.commit
-    if session.workspace is None or commit is None:
+    if session.workspace is None:
         return None
     tree = Tree(session.workspace, session.workspace.top, commit, session.env)
     try:
@@ -351,7 +360,7 @@ def _policy(walk: _Walk) -> Finding:
         elif policy.digest != verdict.policy_digest:
             yield Fault.POLICY_CHANGED
 
-    commit = (verdict.policy_commit or verdict.commit or "")[:12]
+    commit = (policy.commit if policy else verdict.policy_commit or verdict.commit or "")[:12]
     return _finding(
         walk, Link.POLICY, faults(), policy=verdict.policy_digest, file=verdict.policy_file, commit=commit,
         verdict=promotion.verdict,

@@ -124,7 +124,7 @@ def check_readable(model: Model, finishing: str | None = None) -> None:
         raise PromotionRefused(
             Refusal.UNKNOWN_EVENTS,
             f"the registry of '{model.name}' cannot be judged by this ciplug: {model.notes[0]}",
-            hint="upgrade ciplug, and promote again",
+            hint="upgrade ciplug, and run this command again",
         )
     if model.awaits and model.awaits != finishing:
         raise PromotionRefused(

@@ -45,8 +45,8 @@ class BucketLog:
             raise StoreError(
                 f"{log} has lost entries, or has others in their place: {_head_name(log)} notes another head, and "
                 "nothing is added before somebody has decided",
-                hint="compare with another clone: ciplug registry history; if it is right as it is now: "
-                "ciplug fsck --accept-registry",
+                hint="compare with another clone: ciplug registry history MODEL; if it is right as it is "
+                "now: ciplug fsck --accept-registry",
                 cause=Cause.LOST,
             )
         new = Head(1 if now is None else now.seq + 1, digest(entry))

@@ -54,6 +54,22 @@ class CachedRemote(GitRemote):
             init_bare(self.repository, self.format)
             return work()
 
+    def renewed(self, fetch: Callable[[], T]) -> T:
+        """Fetch into an empty cache, which shows what the remote really has; the old one comes back if that fails."""
+        if self.offline or not self.repository.exists():
+            return fetch()
+        aside = self.repository.with_suffix(".old")
+        shutil.rmtree(aside, ignore_errors=True)
+        self.repository.rename(aside)
+        try:
+            return fetch()
+        except BaseException:
+            shutil.rmtree(self.repository, ignore_errors=True)
+            aside.rename(self.repository)
+            raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
     def refs(self, below: str) -> dict[str, str]:
         """Ref → object id of our own refs."""
         listed = run_git(

@@ -124,10 +124,12 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         if ref.startswith(OUR_INBOX) and ref not in unsound
     }
     content = read_content(remote, files[OUR_TIP], refs.branch) if OUR_TIP in files else None
-    before = None
-    # A tip that follows what was kept has lost nothing: its writer died, or could not keep it too.
-    if kept in files and keep[1] not in remote.parents(tip):
-        before = read_content(remote, files[kept], refs.branch)
+    before = read_content(remote, files[kept], refs.branch) if kept in files else None
+    logs = kept_logs(remote, before, content or Content()) if before else KeptLogs()
+    # A tip that follows what was kept has lost no object: its writer died, or could not keep it too. But no writer of
+    # ours takes an entry out of a log.
+    if keep[1] in remote.parents(tip):
+        before = None
     if tip and content is None and before is None:
         raise StoreError(
             f"the branch '{refs.branch}' is not a store of ciplug: it has no file FORMAT",
@@ -135,12 +137,10 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
             cause=Cause.FORMAT,
         )
     lost: tuple[str, ...] = ()
-    logs = KeptLogs()
     parents: tuple[str, ...] = (tip,) if tip and content is not None else ()
     if before is not None:
-        logs = kept_logs(before, content or Content())
         if content is None:
-            content = replace(before.copy(), logs={})
+            content = replace(before.copy(), logs={}, blocks={})
             # Without the entries of its logs, the next tip does not follow from what was kept.
             parents = () if logs else tuple(filter(None, [keep[1]]))
             counts = {"object": len(content.new), "segment": len(content.segments)}

@@ -1,0 +1,111 @@
+"""The targets of ciplug.yaml: where versions are deployed to, a dataclass for each kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ciplug.config import kinds, values
+from ciplug.config.kinds import Mistake, Named, OneKind, Table, key, required
+
+_REPOSITORY = r"(?P<host>[A-Za-z0-9.-]+(?::[0-9]{1,5})?)/(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+_FOLDER = r"(/|~/).*"
+_PORTS = "two different ports from 1 to 65535 are expected, like [5001, 5002]: the next version starts beside the last"
+_PATH = r"/[\x21-\x7e]*"
+
+
+def _matching(pattern: str, words: str) -> kinds.Scalar:
+    def convert(value: Any) -> str:
+        text = values.text(value)
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{words}, not {values.shown(value)}")
+        return text
+
+    return kinds.Scalar(convert, {"type": "string", "pattern": f"^({re.sub('P<[a-z]+>', ':', pattern)})$"})
+
+
+def _ports(value: Any) -> tuple[int, ...]:
+    numbers = tuple(value) if isinstance(value, list) else ()
+    if len(set(numbers)) != 2 or not all(type(one) is int and 0 < one < 65536 for one in numbers):
+        raise ValueError(f"{_PORTS}, not {values.shown(value)}")
+    return numbers
+
+
+_PORTS_FORM = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 1, "maximum": 65535},
+    "minItems": 2,
+    "maxItems": 2,
+    "uniqueItems": True,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where versions are deployed to."""
+
+    kind: str = ""
+    stage: str | None = key(kinds.Scalar(values.stage_name, {"type": "string", **values.STAGE_NAME_FORM}))
+    """The stage whose versions are deployed here. Default: the highest one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OciTarget(Target):
+    """A repository of an OCI registry: a version is pushed in the layout of ModelPack."""
+
+    kind: str = required(kinds.one_of("oci"))
+    repository: str = required(
+        _matching(_REPOSITORY, "host and name of a repository are expected, like registry.example.com/team/wine")
+    )
+    """Host and name of the repository, without `https://` and without a tag."""
+
+    @property
+    def host(self) -> str:
+        return self.repository.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.repository.partition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalTarget(Target):
+    """A folder of this machine, and a server command over the files of the version in it."""
+
+    kind: str = required(kinds.one_of("local"))
+    folder: str = required(_matching(_FOLDER, "an absolute folder is expected, like /srv/models/wine"))
+    """An absolute folder, of this target alone."""
+    ports: tuple[int, ...] = key(kinds.Scalar(_ports, _PORTS_FORM), (5001, 5002))
+    """Two ports on 127.0.0.1, of which one serves."""
+    serve: str | None = key(kinds.TEXT)
+    """The server command, with {files} for the folder of the files and {port}. Default: MLflow's model server."""
+    health: str = key(_matching(_PATH, "a path is expected, like /health"), "/health")
+    """The path that answers 200 when the server is ready."""
+    patience: float = key(kinds.POSITIVE, 120.0)
+    """Seconds in which it must be ready."""
+    after_switch: str | None = key(kinds.TEXT)
+    """A command to run after the switch, such as `nginx -s reload`."""
+    supervisor: str | None = key(kinds.one_of("systemd", "process"))
+    """What keeps the server running: units of systemd of this user, or a process. Default: systemd where it runs."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.serve and "{port}" not in self.serve:
+            yield Mistake(("serve",), "the command must name its port: {port}", None, (("serve",),))
+
+
+KINDS: dict[str, Table] = {
+    "oci": Table(OciTarget, "{kind: oci, repository: registry.example.com/team/wine}"),
+    "local": Table(LocalTarget, "{kind: local, folder: /srv/models/wine}"),
+}
+_NAME = {"pattern": r"^[a-z0-9][a-z0-9_-]{0,62}$"}
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(_NAME["pattern"], name):
+        raise ValueError("write the name of a target in lower case, with letters, digits, '-' and '_'")
+    return name
+
+
+TARGETS = Named(OneKind(Target, "kind", KINDS), name=_name, name_form=_NAME)

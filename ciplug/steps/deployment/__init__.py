@@ -1,0 +1,1 @@
+"""Deploying versions to targets, and what the targets serve."""

@@ -1,0 +1,22 @@
+"""Where versions are deployed to, one module each: `open_target` turns settings into a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ciplug.config.targets import LocalTarget, OciTarget
+from ciplug.config.targets import Target as Settings
+from ciplug.targets.base import Target
+
+
+def open_target(settings: Settings, env: Mapping[str, str]) -> Target:
+    """The target of these settings. Nothing is contacted yet."""
+    if isinstance(settings, OciTarget):
+        from ciplug.targets.oci import Oci
+
+        return Oci(settings, env)
+    if isinstance(settings, LocalTarget):
+        from ciplug.targets.local import Local
+
+        return Local(settings, env)
+    raise NotImplementedError(settings.kind)

@@ -1,0 +1,57 @@
+"""What a target can do: say what it serves, take the files of a version, and switch to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A version that is to be deployed. Its evidence and its bytes are verified."""
+
+    model: str
+    version: int
+    stage: str
+    digest: str
+    """The digest of all files, as it was registered."""
+    files: Mapping[str, str]
+    """Path below `folder` → sha256:<hex>."""
+    folder: Path
+    created: str
+    """When the version was registered."""
+    commit: str | None = None
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+    """Statements on the version, by file name, with their envelopes where they are signed."""
+    event: int = 0
+    """The number of the event that began this deployment: a target never goes back behind a later one."""
+
+
+class Live(NamedTuple):
+    """What a target serves now, as the target itself says."""
+
+    reference: str
+    """What names these very bytes there."""
+    files: Mapping[str, str]
+    """Path → sha256:<hex>; empty where it is not of ciplug."""
+    endpoint: str | None = None
+    problem: str | None = None
+    """Why it does not serve them as it should, as a clause, such as `nothing answers at …`."""
+
+
+class Target(Protocol):
+    """A target of one kind."""
+
+    def live(self, stage: str) -> Live | None:
+        """What is served now; None: nothing. Raises TargetError where the target does not answer."""
+
+    def place(self, release: Release) -> None:
+        """Put the files there, without serving them. What is there already stays, so it can be called again."""
+
+    def switch(self, release: Release) -> None:
+        """Serve what was placed, in the place of what was served before, or go on with that. Can be called again.
+
+        Raises DeploymentRefused where the target serves what it served before.
+        """

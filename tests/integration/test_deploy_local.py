@@ -1,0 +1,269 @@
+"""The target `local`: a real HTTP server command, the switch, and the one before until the next one answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
+from ciplug.steps import history
+from ciplug.steps.deployment.deploy import Done, deploy
+from ciplug.steps.deployment.status import State, statuses
+from tests.servers.program import free_ports
+from tests.team import Team, team_in
+
+SERVER = """\
+import http.server, pathlib, sys
+files = pathlib.Path(sys.argv[1])
+model = (files / "model.bin").read_bytes()
+if model == b"broken":
+    sys.exit("no such layer")
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503 if model == b"ill" else 200)
+        self.end_headers()
+        self.wfile.write(model)
+
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+"""
+
+
+SYSTEMCTL = """\
+import os, pathlib, shlex, signal, subprocess, sys
+_, verb, *words = sys.argv[1:]
+units = pathlib.Path(os.environ["HOME"], ".config/systemd/user")
+unit = units / words[-1] if words else units
+pid = units / f"{unit.name}.pid"
+if verb in ("disable", "restart") and pid.exists():
+    os.killpg(int(pid.read_text()), signal.SIGKILL)
+    pid.unlink()
+if verb == "restart":
+    lines = [line.partition("=")[::2] for line in unit.read_text().splitlines() if "=" in line]
+    env = dict(shlex.split(value)[0].split("=", 1) for name, value in lines if name == "Environment")
+    said = dict(lines)
+    nothing = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    command = shlex.split(said["ExecStart"].replace("$$", "$").replace("%%", "%"))
+    made = subprocess.Popen(command, cwd=said["WorkingDirectory"], env=env, start_new_session=True, **nothing)
+    pid.write_text(str(made.pid))
+if verb == "is-active":
+    sys.exit(0 if pid.exists() else 3)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """The folder of the target; its servers end with the test."""
+    folder = tmp_path / "served"
+    yield folder
+    for file in folder.glob("servers/*/pid"):
+        try:
+            os.killpg(int(file.read_text().split()[0]), signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@pytest.fixture
+def team(tmp_path: Path, folder: Path) -> Team:
+    """A team with version 1 in production, and a folder of this machine as target."""
+    team = team_in(tmp_path)
+    (tmp_path / "server.py").write_text(SERVER)
+    ports = free_ports(2)
+    team.policy(
+        f"""\
+targets:
+  onprem:
+    kind: local
+    folder: {folder}
+    ports: {ports}
+    serve: {sys.executable} {tmp_path / "server.py"} {{files}} {{port}}
+    patience: 10
+    after_switch: {sys.executable} {tmp_path / "after.py"}
+"""
+    )
+    (tmp_path / "after.py").write_text("")
+    team.promote(run=team.judged().id)
+    team.promote("production", version=1)
+    return team
+
+
+def change_settings(team: Team, old: str, new: str) -> None:
+    file = team.project.folder / "ciplug.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    team.project.commit("settings")
+    team.session = team.session.refreshed()
+
+
+def holds(team: Team, content: bytes) -> None:
+    """A new version with this content comes into production."""
+    run = team.judged(artifacts=(team.keep(content, "model.bin"),))
+    version = team.promote(run=run.id).version
+    team.promote("production", version=version)
+
+
+def deployed(team: Team) -> Done:
+    return deploy(team.session.refreshed(), "models:/wine@production", "onprem")
+
+
+def refused(team: Team, error: type[CiplugError]) -> Any:
+    with pytest.raises(error) as caught:
+        deployed(team)
+    assert caught.value.hint
+    return caught.value
+
+
+def answer(folder: Path) -> bytes | None:
+    """What a client gets at the address that `current` has."""
+    try:
+        address = (folder / "current" / "upstream.conf").read_text().removeprefix("server ").rstrip(";\n")
+        with urllib.request.urlopen(f"http://{address}/", timeout=5) as found:
+            return bytes(found.read())
+    except (OSError, urllib.error.URLError):
+        return None
+
+
+def running(folder: Path) -> int:
+    """How many servers run that are about this folder."""
+    done = subprocess.run(["ps", "-A", "-ww", "-o", "stat=", "-o", "args="], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if f"{folder}/releases" in line and line[:1] != "Z"]
+    return len(lines)
+
+
+def state_of(team: Team) -> State:
+    (found,) = statuses(team.session.refreshed(), "wine")
+    return found.state
+
+
+def states(team: Team) -> list[tuple[str, int]]:
+    found = history.stored(team.session.refreshed(), "wine")
+    return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
+
+
+def test_the_next_version_serves_once_it_answers_and_one_server_is_left(team: Team, folder: Path) -> None:
+    first = deployed(team)
+    assert answer(folder) == b"abc" and state_of(team) is State.SERVED
+    assert deployed(team) == first._replace(event=0)
+    holds(team, b"second")
+    assert state_of(team) is State.BEHIND and answer(folder) == b"abc"
+    second = deployed(team)
+    assert second.endpoint != first.endpoint
+    assert answer(folder) == b"second" and running(folder) == 1
+    assert states(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)]
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"broken", "no such layer"), (b"ill", "does not answer within")])
+def test_a_version_that_does_not_answer_leaves_the_one_before(
+    team: Team, folder: Path, content: bytes, words: str
+) -> None:
+    deployed(team)
+    if content == b"ill":
+        change_settings(team, "patience: 10", "patience: 0.3")
+    holds(team, content)
+    refusal = refused(team, DeploymentRefused)
+    assert refusal.reason is NotDeployed.UNHEALTHY and words in refusal.message
+    assert answer(folder) == b"abc" and running(folder) == 1
+    assert states(team)[-1] == (FAILED, 2) and state_of(team) is State.BEHIND
+
+
+def test_a_command_after_the_switch_that_fails_brings_the_one_before_back(team: Team, folder: Path) -> None:
+    deployed(team)
+    holds(team, b"second")
+    after = folder.parent / "after.py"
+    after.write_text("import sys; sys.exit('no nginx')")
+    refusal = refused(team, DeploymentRefused)
+    assert refusal.reason is NotDeployed.NOT_SWITCHED and "no nginx" in refusal.message
+    assert answer(folder) == b"abc" and running(folder) == 1
+    after.write_text("")
+    deployed(team)
+    assert answer(folder) == b"second" and running(folder) == 1
+
+
+def test_a_server_that_ended_is_noticed_and_started_again(team: Team, folder: Path) -> None:
+    deployed(team)
+    (pid,) = folder.glob("servers/*/pid")
+    os.killpg(int(pid.read_text().split()[0]), signal.SIGKILL)
+    assert state_of(team) is State.DOWN
+    deployed(team)
+    assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
+
+
+def test_files_that_somebody_changed_are_noticed_and_put_right(team: Team, folder: Path) -> None:
+    deployed(team)
+    (file,) = folder.glob("releases/v1-*/files/model.bin")
+    file.write_bytes(b"abd")
+    assert state_of(team) is State.OTHER
+    deployed(team)
+    assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
+
+
+def test_another_program_on_the_port_is_not_taken_for_the_server(team: Team, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.bin").write_bytes(b"other")
+    port = int((team.project.folder / "ciplug.yaml").read_text().partition("ports: [")[2].partition(",")[0])
+    other = subprocess.Popen([sys.executable, str(tmp_path / "server.py"), str(tmp_path / "other"), str(port)])
+    try:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+                break
+            except OSError:
+                continue
+        assert "another program listens" in refused(team, TargetError).message
+        assert answer(folder) is None
+    finally:
+        other.kill()
+        other.wait()
+    deployed(team)
+    assert answer(folder) == b"abc"
+
+
+def test_a_server_gets_no_secret_of_the_job_and_a_folder_serves_one_model(team: Team, folder: Path) -> None:
+    session = team.session.refreshed()
+    deploy(replace(session, env={**session.env, "API_TOKEN": "hunter2"}), "wine@production", "onprem")
+    (pid,) = folder.glob("servers/*/pid")
+    if (environ := Path(f"/proc/{pid.read_text().split()[0]}/environ")).exists():
+        assert b"hunter2" not in environ.read_bytes() and b"PATH=" in environ.read_bytes()
+    (folder / "target.json").write_text('{"model": "beer"}')
+    holds(team, b"second")
+    assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_MODEL
+    assert answer(folder) == b"abc"
+
+
+def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`systemctl` is a stand-in: it starts the command of a unit as its file says, and stops it."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "systemctl"
+    program.write_text(f"#!{sys.executable}\n{SYSTEMCTL}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    change_settings(team, "patience: 10", "patience: 10\n    supervisor: systemd")
+    units = Path(os.environ["HOME"]) / ".config" / "systemd" / "user"
+    team.session = replace(team.session, env={**team.session.env, "PATH": os.environ["PATH"], "A_TOKEN": "hunter2"})
+    try:
+        deploy(team.session, "wine@production", "onprem")
+        assert answer(folder) == b"abc"
+        (first,) = units.glob("ciplug-*.service")
+        text = first.read_text()
+        assert "Restart=always" in text and "hunter2" not in text and 'Environment="PATH=' in text
+        holds(team, b"second")
+        session = replace(team.session.refreshed(), env=team.session.env)
+        deploy(session, "wine@production", "onprem")
+        (second,) = units.glob("ciplug-*.service")
+        assert answer(folder) == b"second" and second != first and running(folder) == 1
+    finally:
+        for unit in units.glob("*.service"):
+            subprocess.run([program, "--user", "disable", "--now", unit.name], check=True)
