@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from ciplug.comparison.command_lines import PLACE_OR_TIME, experiment
 from ciplug.comparison.diff import RTOL
@@ -19,11 +20,21 @@ from ciplug.records.run import Run, Scalar
 from ciplug.records.verdict import Difference, Spread, SpreadMetric
 
 
-def others_of(run: Facts, recorded: Iterable[Facts], rules: Rules) -> list[Facts]:
-    """Return the other runs that may count for the commit of `run`, the last first; none if `run` itself may not."""
+def others_of(run: Facts, recorded: Iterable[Facts], rules: Rules, *, withdrawn: bool = False) -> list[Facts]:
+    """Return the other runs that may count for the commit of `run`, the last first; none if `run` itself may not.
+
+    Args:
+        withdrawn: return those that may not only because somebody withdrew or deleted them.
+    """
     if objection_to(run, rules) is not None:
         return []
-    others = [one for one in recorded if one.id != run.id and objection_to(one, rules) is None]
+    others = [
+        one
+        for one in recorded
+        if one.id != run.id
+        and (one.objection is not None) == withdrawn
+        and objection_to(replace(one, objection=None), rules) is None
+    ]
     # Whoever may push records runs: unless they are as trusted as the one that counts, they take no part.
     own = run.trusted, run.signed, run.parent is None
     alike = [one for one in others if (one.trusted, one.signed, one.parent is None) == own]

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from ciplug.records.notice import Kind, Notice
-from ciplug.records.rerun_notices import failed_before, no_number_before, not_all_judged, of_spread
+from ciplug.records.rerun_notices import failed_before, failed_withdrawn, no_number_before, not_all_judged, of_spread
 from ciplug.records.verdict import GateResult, Reruns, Verdict, worst
 
 RERUNS = "reruns"
@@ -18,6 +18,7 @@ RERUNS = "reruns"
 _RULES = {
     Kind.NO_NUMBER_BEFORE: "every run of the same command has the number that a gate asks for",
     Kind.FAILED_BEFORE: "no other run of this commit fails a gate that this one passes",
+    Kind.FAILED_WITHDRAWN: "no run of this commit that was withdrawn has failed a gate that this one passes",
     Kind.NOT_ALL_JUDGED: "every run of this commit that would take part is judged",
     Kind.FLAKY: "the same seed gives the same numbers",
 }
@@ -51,7 +52,12 @@ def with_reruns(verdict: Verdict, reruns: Reruns | None, gated: Collection[str])
 
 def objections(verdict: Verdict, reruns: Reruns, gated: Collection[str]) -> list[Notice]:
     """Return why the verdict cannot be a plain PASS."""
-    before = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
+    before = (
+        failed_before(verdict, reruns),
+        failed_withdrawn(verdict, reruns),
+        no_number_before(verdict, reruns),
+        not_all_judged(reruns),
+    )
     objections = [notice for notice in before if notice]
     weighing = {verdict.run, *verdict.runs, *(one.run for one in reruns.others if one.weighs)}
     for spread in reruns.spreads:

@@ -132,6 +132,12 @@ def _failed_before(notice: Facts) -> str:
     return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the judged run"
 
 
+def _failed_withdrawn(notice: Facts) -> str:
+    were = "was" if len(notice.runs) == 1 else "were"
+    which = f"{_others(notice)} of this commit, which {were} withdrawn"
+    return f"{_quoted(notice.metrics)} failed on {which}, and did not fail on the judged run"
+
+
 def _no_number_before(notice: Facts) -> str:
     errors, them = ("was an error", "it") if len(notice.metrics) == 1 else ("were errors", "them")
     have = "has" if len(notice.runs) == 1 else "have"
@@ -247,6 +253,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FLAKY: _flaky,
     Kind.VARIES: _varies,
     Kind.FAILED_BEFORE: _failed_before,
+    Kind.FAILED_WITHDRAWN: _failed_withdrawn,
     Kind.NO_NUMBER_BEFORE: _no_number_before,
     Kind.NOT_ALL_JUDGED: lambda n: (
         f"{counted(n.count or 0, 'earlier run')} of this commit could also count, "

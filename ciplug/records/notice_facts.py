@@ -68,6 +68,8 @@ class Kind(str, Enum):
     """Numbers differ, and so does the environment, or no seed is recorded."""
     FAILED_BEFORE = "failed_before"
     """Another run of the commit failed a gate that the one that counts did not fail."""
+    FAILED_WITHDRAWN = "failed_withdrawn"
+    """So did one that somebody withdrew or deleted."""
     NO_NUMBER_BEFORE = "no_number_before"
     """Another run of the same command has no number for a gate that the one that counts did not fail."""
     NOT_ALL_JUDGED = "not_all_judged"

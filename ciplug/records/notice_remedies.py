@@ -101,6 +101,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.NO_NUMBER_BEFORE: "find why the same command gave no number there; withdraw that run if it must not count",
     Kind.NOT_ALL_JUDGED: "judge several seeds ('seeds:') instead of running one seed again and again",
     Kind.FAILED_BEFORE: "do not rely on the last run alone: judge several seeds ('seeds:'), or allow for the noise",
+    Kind.FAILED_WITHDRAWN: "see who withdrew it, and why: ciplug runs show RUN",
     Kind.SHALLOW: "check out with the whole history (fetch-depth: 0)",
     Kind.NOT_FETCHED: _WHOLE,
     Kind.NOT_PUSHED: "push the commit, or fetch the whole history first",

@@ -26,6 +26,11 @@ def failed_before(verdict: Verdict, reruns: Reruns) -> Notice | None:
     return _before(Kind.FAILED_BEFORE, verdict, {one.run: one.failed for one in reruns.others if one.weighs})
 
 
+def failed_withdrawn(verdict: Verdict, reruns: Reruns) -> Notice | None:
+    """Return the same of runs that somebody withdrew."""
+    return _before(Kind.FAILED_WITHDRAWN, verdict, {one.run: one.failed for one in reruns.withdrawn})
+
+
 def no_number_before(verdict: Verdict, reruns: Reruns) -> Notice | None:
     """Return the notice on gates that another run of the same command has no number for, and the judged one has."""
     lacking = {one.run: one.without_number for one in reruns.others if one.weighs and one.same_command}
@@ -68,9 +73,16 @@ def notices(
     if reruns is None:
         return
     if verdict:
-        of_gates = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
+        of_gates = (
+            failed_before(verdict, reruns),
+            failed_withdrawn(verdict, reruns),
+            no_number_before(verdict, reruns),
+            not_all_judged(reruns),
+        )
         yield from (_marked(notice, shown) for notice in of_gates if notice)
     yield from (_marked(of_spread(spread), shown) for spread in reruns.spreads)
+    if not reruns.others:
+        return
     yield Notice(
         kind=Kind.RERUNS,
         run=run,

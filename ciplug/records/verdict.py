@@ -185,6 +185,8 @@ class Reruns:
     """Those of `more` that would take part in the verdict."""
     behind: int = 0
     """Runs that could not count beside the one that was judged: they did not finish, say, or lack a metric."""
+    withdrawn: tuple[Rerun, ...] = ()
+    """Runs that were as good, and that somebody withdrew or deleted, the last first."""
     spreads: tuple[Spread, ...] = ()
 
 

@@ -49,7 +49,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
         history=history,
-        looks=_looks(finder, others),
+        looks=_looks(finder, [*others, *weighing_reruns(finder, withdrawn=True)]),
         reruns=_values(others, policy),
         other_evaluations=other,
         trails=trails(finder, policy, in_force.evaluation),

@@ -17,7 +17,6 @@ from ciplug.records.verdict import Rerun, Reruns
 if TYPE_CHECKING:
     from ciplug.comparison.run_that_counts import Facts
     from ciplug.records.run import Run
-    from ciplug.records.selection import Reason
     from ciplug.records.verdict import Verdict
     from ciplug.steps.baselines import BaselineFinder
 
@@ -39,8 +38,6 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     facts, recorded = finder.facts_of_files, finder.on_same_files
     together = {one.id for one in finder.candidates}
     others = [one for one in reruns.others_of(facts[run.id], facts.values(), finder.rules) if one.id not in together]
-    if not others:
-        return None
     policy = finder.policy
     key = policy.seeds.key if policy and policy.seeds else "seed"
     shown, left = others[:JUDGED_MOST], others[JUDGED_MOST:]
@@ -49,22 +46,20 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     def weighs(other: Facts) -> bool:
         return reruns.weighs(own, other, same_settings=reruns.same_settings(run, recorded[other.id], key))
 
+    withdrawn = [one for one in reruns.others_of(own, facts.values(), finder.rules, withdrawn=True) if weighs(one)]
+    if not others and not withdrawn:
+        return None
+
+    def judged(other: Facts) -> Rerun:
+        one = recorded[other.id]
+        return _rerun(one, run, key, _verdict(finder, one, judge) if judge else None)
+
     behind = {one.id: why for one in others if (why := why_behind(one, own, finder.rules))}
     return Reruns(
         total=len(together) + len(others) - len(behind),
-        judged=_rerun(run, key, verdict, weighs=True, same_command=True),
-        others=tuple(
-            _rerun(
-                recorded[one.id],
-                key,
-                _verdict(finder, recorded[one.id], judge) if judge else None,
-                weighs=weighs(one),
-                same_command=reruns.same_command(run, recorded[one.id]),
-                commit=None if one.commit == run.commit else one.commit,
-                behind=behind.get(one.id),
-            )
-            for one in shown
-        ),
+        judged=replace(_rerun(run, run, key, verdict), weighs=True),
+        others=tuple(replace(judged(one), weighs=weighs(one), behind=behind.get(one.id)) for one in shown),
+        withdrawn=tuple(map(judged, withdrawn[:JUDGED_MOST])),
         more=len(left),
         unjudged=sum(map(weighs, left)),
         behind=len(behind),
@@ -72,8 +67,11 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     )
 
 
-def weighing_reruns(finder: BaselineFinder) -> list[Run]:
+def weighing_reruns(finder: BaselineFinder, *, withdrawn: bool = False) -> list[Run]:
     """The other runs of the commit that could have been judged instead, and gave other numbers to the gates.
+
+    Args:
+        withdrawn: those that somebody withdrew. Their numbers decide nothing, and somebody has seen them all the same.
 
     None for a re-run that is itself judged beside another one, and none of those with the same numbers: who builds a
     commit twice with the same result has not looked for a better one.
@@ -89,7 +87,7 @@ def weighing_reruns(finder: BaselineFinder) -> list[Run]:
 
     of_seeds = {(repeats.seed(one, key), result(one)) for one in finder.candidates}
     others = []
-    for other in reruns.others_of(facts[run.id], facts.values(), finder.rules):
+    for other in reruns.others_of(facts[run.id], facts.values(), finder.rules, withdrawn=withdrawn):
         one = recorded[other.id]
         seed = repeats.seed(one, key)
         # A seed that gives the same number again is one result, and no further try.
@@ -105,30 +103,19 @@ MEASURED = ("run.", "artifacts.")
 """Metrics that ciplug measures itself, which differ from run to run."""
 
 
-def _rerun(
-    run: Run,
-    key: str,
-    verdict: Verdict | None,
-    *,
-    weighs: bool,
-    same_command: bool,
-    commit: str | None = None,
-    behind: Reason | None = None,
-) -> Rerun:
+def _rerun(run: Run, candidate: Run, key: str, verdict: Verdict | None) -> Rerun:
     from ciplug.gates.reruns import failed_gates, gates_without_number
 
     return Rerun(
         run=run.id,
-        commit=commit,
+        commit=None if run.commit == candidate.commit else run.commit,
         host=run.provenance.context.host,
         status=run.status,
         seed=repeats.seed(run, key),
         outcome=verdict.outcome if verdict else None,
         failed=failed_gates(verdict) if verdict else (),
         without_number=gates_without_number(verdict) if verdict else (),
-        weighs=weighs,
-        same_command=same_command,
-        behind=behind,
+        same_command=reruns.same_command(candidate, run),
     )
 
 

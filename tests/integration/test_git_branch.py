@@ -210,12 +210,12 @@ def test_what_is_lost_is_named() -> None:
     assert "another history of m, n" in other
 
 
-def test_entries_that_the_branch_lacks() -> None:
+def test_entries_that_the_branch_lacks(cached: CachedRemote) -> None:
     before = Content(logs={"l/1": "1", "l/2": "2", "l/3": "3", "m/1": "1", "n/1": "1"})
-    assert not kept_logs(before, before)
+    assert not kept_logs(cached, before, before)
     # A branch that is ahead has lost nothing.
-    assert not kept_logs(before, Content(logs={**before.logs, "l/4": "4", "o/1": "1"}))
-    behind = kept_logs(before, Content(logs={"l/1": "1", "m/1": "other", "m/2": "2", "n/1": "1"}))
+    assert not kept_logs(cached, before, Content(logs={**before.logs, "l/4": "4", "o/1": "1"}))
+    behind = kept_logs(cached, before, Content(logs={"l/1": "1", "m/1": "other", "m/2": "2", "n/1": "1"}))
     assert behind == KeptLogs({"l/2": "2", "l/3": "3"}, ("m",))
     assert (behind.of("l"), behind.of("m")) == (["l/2", "l/3"], [])
 
@@ -789,6 +789,8 @@ def test_a_connection_that_fails_is_not_a_lost_object(cached: CachedRemote, monk
     with pytest.raises(RemoteError, match="cannot read 2 objects of the store") as error:
         cached.sound_blobs(["1" * 40, "2" * 40])
     assert error.value.cause == Cause.NETWORK
+    full = cached.unreadable("the store", Failure("write error", frozenset({GitKind.DISK_FULL})), hint="credentials?")
+    assert full.cause == Cause.FULL and (full.hint or "").startswith("free some space")
     # Tried three times, with a longer pause each time.
     assert len(slept) == 2
     assert all(0.3 * number <= pause <= 0.7 * number for number, pause in enumerate(slept, 1))

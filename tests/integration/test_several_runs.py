@@ -89,6 +89,13 @@ def test_run_until_it_passes(project: Project) -> None:
     terminal = project.ciplug("gate").stdout
     assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())
 
+    project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
+    verdict = gate(project)
+    assert (verdict["run"], verdict["outcome"]) == (lucky, "WARN")
+    assert verdict["gates"][-1]["reason"].startswith(f"'accuracy' failed on run {bad[:12]} of this commit, which was w")
+    shown = [line.split() for line in project.ciplug("gate").stdout.splitlines() if line.startswith(bad[:12])]
+    assert shown == [[bad[:12], "local", "1", "finished,", "withdrawn", "ERROR", "accuracy"]]
+
 
 def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) -> None:
     """0.88, then 0.895 beside 0.90: as numbers, the second passes; both runs together do not tell."""
@@ -98,7 +105,7 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     project.commit("compare")
     train(project, 0.9)
     project.branch("topic")
-    train(project, 0.88)
+    bad = train(project, 0.88)
     assert gate(project, 1)["gates"][0]["outcome"] == "FAIL"
     train(project, 0.895)
     result = gate(project)["gates"][0]
@@ -107,6 +114,11 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     assert any(
         note.startswith("2 runs of this commit were looked at: this one is judged at α = ") for note in result["notes"]
     )
+    # Withdrawn, its number decides nothing; that somebody has seen it, it does.
+    project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
+    verdict = gate(project)
+    assert (verdict["outcome"], verdict["gates"][0]["outcome"]) == ("WARN", "PASS")
+    project.ciplug("runs", "restore", bad)
     # The same number once more is not another look.
     train(project, 0.895)
     assert gate(project)["gates"][0]["notes"][0] == result["notes"][0]

@@ -65,6 +65,7 @@ EXAMPLES = [
     Notice(kind=Kind.NO_NUMBER_BEFORE, run=RUN, metrics=("acc", "f1"), runs=("b" * 32, "c" * 32)),
     Notice(kind=Kind.NOT_ALL_JUDGED, count=3),
     Notice(kind=Kind.FAILED_BEFORE, run=RUN, metrics=("acc",), runs=("b" * 32,)),
+    Notice(kind=Kind.FAILED_WITHDRAWN, run=RUN, metrics=("acc",), runs=("b" * 32,)),
     Notice(kind=Kind.SHALLOW, of="baseline"),
     Notice(kind=Kind.NOT_FETCHED, of="baseline", detail="could not resolve host"),
     Notice(kind=Kind.NOT_PUSHED, of="baseline", name="a" * 40),
