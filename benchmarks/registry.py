@@ -26,6 +26,7 @@ from ciplug.registry.events import wrap
 from ciplug.registry.model import Model
 from ciplug.registry.state import after
 from ciplug.stores.base import Head
+from ciplug.stores.git.blocks import LOOSE, SIZE, Block
 from ciplug.stores.git.content import Content, entry_path, root_tree
 from ciplug.stores.git.objects import LooseObjects
 
@@ -84,11 +85,20 @@ def repository(path: Path, count: int) -> None:
     """A repository with a log of so many events on its store's branch."""
     call(["git", "init", "-q", "-b", "main", str(path)], path.parent)
     call(["git", "commit", "-q", "--allow-empty", "-m", "A training"], path)
+    # As forges do.
+    call(["git", "config", "uploadpack.allowFilter", "true"], path)
     written = LooseObjects(path / ".git", "sha1")
     made = list(events_and_states(count))
-    logs = {entry_path(log_of(MODEL), seq): written.blob(entry) for seq, (entry, _) in enumerate(made, 1)}
+    log, closed = log_of(MODEL), 0 if count < LOOSE else count // SIZE * SIZE - SIZE
+    logs = {entry_path(log, seq): written.blob(entry) for seq, (entry, _) in enumerate(made, 1) if seq > closed}
+    blocks = {
+        Block(log, first + 1).path: written.blob(b"".join(entry for entry, _ in made[first : first + SIZE]))
+        for first in range(0, closed, SIZE)
+    }
     kept = {log_of(MODEL): written.blob(state) for _, state in made[-states.EVERY :] if state}
-    commit = written.commit(root_tree(written, Content(logs=logs, states=kept), b""), (), "ciplug: a registry", 0)
+    commit = written.commit(
+        root_tree(written, Content(logs=logs, blocks=blocks, states=kept), b""), (), "ciplug: a registry", 0
+    )
     call(["git", "update-ref", "refs/heads/ciplug", commit], path)
     call(["git", "repack", "-a", "-d", "--quiet"], path)
 
@@ -127,6 +137,12 @@ def _first(pairs: int, argv: Sequence[str], cwd: Path, env: dict[str, str]) -> f
     return min(taken)
 
 
+def _fetched(clone: Path) -> float:
+    """KiB of the git objects that a clone has fetched."""
+    objects = (clone / ".git" / "ciplug" / "git").glob("*.git/objects/**/*")
+    return sum(file.stat().st_size for file in objects if file.is_file()) / 1024
+
+
 def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact | Skipped]:
     many = 300 if quick else 10_000
     with scratch() as folder:
@@ -134,16 +150,18 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact 
         for count, place in places.items():
             place.mkdir()
             repository(place, count)
-        show = [*tools.ciplug, "registry", "show", MODEL, "--quiet"]
+        argv = [*tools.ciplug, "registry", "list", "--quiet"]
         buckets = {count: ("--store", bucket(folder / f"bucket-{count}", count)) for count in places}
         for kind, options in (("git", dict.fromkeys(places, ())), ("a bucket", buckets)):
             first = {
-                count: _first(pairs, [*show, *options[count]], place, tools.env) for count, place in places.items()
+                count: _first(pairs, [*argv, *options[count]], place, tools.env) for count, place in places.items()
             }
+            fetched = f"; {_fetched(places[10]):.0f} KiB and {_fetched(places[many]):.0f} KiB" if kind == "git" else ""
             yield Fact(
                 f"a registry of {many:,} events in {kind}, read for the first time",
                 f"{(first[many] - first[10]) * 1000:.0f} ms of CPU",
-                f"{first[many] / first[10]:.2f} times a log of 10, which takes {first[10] * 1000:.0f} ms; once a clone",
+                f"{first[many] / first[10]:.2f} times a log of 10, which takes {first[10] * 1000:.0f} ms{fetched}; "
+                "once a clone",
             )
         moment = json.loads(call([*tools.ciplug, "registry", "history", MODEL, "--json"], places[many], tools.env))
         half = moment[many // 2]["created"]

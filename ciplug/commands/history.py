@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def _for_terminal(session: Session, known: MetricHistory) -> str:
     direction = {None: "", True: ", higher is better", False: ", lower is better"}[known.higher_is_better]
     name, model = clean(known.metric, 80), clean(known.model, 80)
     count = counted(len(known.points), "commit")
-    lines = [f"{name} of {model}: {count} of {clean(known.branch or 'HEAD', 80)} with a run{direction}", ""]
+    lines = [*_lines(f"{name} of {model}: {count} of {clean(known.branch or 'HEAD', 80)} with a run{direction}"), ""]
     if finite and metric_plot.is_available():
         lines.append(metric_plot.plot(finite, [one.at for one in known.changes], width=console.width() or 80))
     else:
@@ -74,10 +75,16 @@ def _for_terminal(session: Session, known: MetricHistory) -> str:
         lines.append(drawn(_HEADERS, _rows(known), "table"))
         lines.append(figures.sparkline([point.value for point in known.points], width=60))
     texts = described(session, known)
-    lines += ["", *(change_words(known, change, texts) for change in known.changes)]
+    lines += ["", *(line for change in known.changes for line in _lines(change_words(known, change, texts)))]
     if not known.changes:
         lines.append("no commit has moved it beyond its noise")
     return "\n".join(lines)
+
+
+def _lines(text: str) -> list[str]:
+    """A sentence as lines that the terminal has room for."""
+    width = console.width()
+    return textwrap.wrap(text, max(20, width)) if width else [text]
 
 
 def _rows(known: MetricHistory, *, exact: bool = False) -> list[list[str]]:

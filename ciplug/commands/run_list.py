@@ -41,10 +41,12 @@ from ciplug.tracking.query_language import parse_keys, parse_order
 if TYPE_CHECKING:
     from ciplug.tracking.catalog import SearchResult
 
-_SPARED = ("by", "branch", "model", "started (UTC)")
+_SPARED = ("by", "branch", "model", "started (UTC)", "commit")
 """Columns that a narrow terminal does without, the first of them first."""
 _WHOLE = ("run", "commit", "status", "started (UTC)")
 """Columns that are not shortened: a mark that is cut tells nothing."""
+_BEGINNINGS = {"run": 8}
+"""A run is found by the beginning of its id."""
 
 
 def add_arguments(listing: argparse.ArgumentParser) -> None:
@@ -132,12 +134,12 @@ def _drawn(session: Session, listed: SearchResult, columns: Sequence[Key], form:
     if form == "csv" or columns:
         values = [shown(entries, key, form) for key in columns]
         table = zip(*columns_of(facts, form), *beside, *values, strict=True)
-        return drawn([*headers, *map(str, columns)], table, form, spared=_SPARED, whole=_WHOLE)
+        return drawn([*headers, *map(str, columns)], table, form, spared=_SPARED, whole=_WHOLE, beginnings=_BEGINNINGS)
     gated = {model: gated_metrics(session, model) for model in {e.attributes.get("model", "") for e in entries}}
     orders = (gated_order(entry.metrics, gated[entry.attributes.get("model", "")]) for entry in entries)
     metrics = [metrics_line(entry.metrics, order) for entry, order in zip(entries, orders, strict=True)]
     table = zip(*columns_of(facts, form), *beside, metrics, strict=True)
-    return drawn([*headers, "metrics"], table, form, spared=_SPARED, whole=_WHOLE)
+    return drawn([*headers, "metrics"], table, form, spared=_SPARED, whole=_WHOLE, beginnings=_BEGINNINGS)
 
 
 def _children(count: int | None) -> list[str]:

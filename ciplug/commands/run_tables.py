@@ -18,6 +18,7 @@ from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
+    from ciplug.reports.narrow import Pairs
     from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
@@ -150,12 +151,13 @@ def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
 _METRICS_MOST = 4
 
 
-def metrics_line(metrics: Mapping[str, float], order: Sequence[str] | None = None) -> str:
+def metrics_line(metrics: Mapping[str, float], order: Sequence[str] | None = None) -> Pairs:
     """The first metrics of a run in one line; `order`: all names, the first to be shown first."""
     from ciplug.reports import figures, untrusted
+    from ciplug.reports.narrow import Pairs
 
     first = (sorted(metrics) if order is None else order)[:_METRICS_MOST]
-    return untrusted.clean("  ".join(f"{name}={figures.number(metrics[name])}" for name in first), 100)
+    return Pairs([f"{untrusted.shortened(name, 40)}={figures.number(metrics[name])}" for name in first])
 
 
 def drawn(
@@ -165,12 +167,14 @@ def drawn(
     *,
     spared: Sequence[str] = (),
     whole: Sequence[str] = (),
+    beginnings: Mapping[str, int] | None = None,
 ) -> str:
     """A table as `form` has it; on a terminal, one for the eye is as narrow as the terminal.
 
     Args:
         spared: headers of columns that a narrow terminal does without, the first of them first.
         whole: headers of columns that are not shortened.
+        beginnings: headers of columns of which, in the last place, only so many first characters stay.
     """
     from ciplug.reports import untrusted
 
@@ -193,5 +197,5 @@ def drawn(
         from ciplug.reports.narrow import narrowed, without
 
         titles, *body = without(titles, body, width, spared, whole)
-        titles, *body = narrowed(titles, body, width, whole)
+        titles, *body = narrowed(titles, body, width, whole, beginnings or {})
     return untrusted.defuse(tabulate(body, titles, tablefmt="simple", disable_numparse=True))

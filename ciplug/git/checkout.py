@@ -12,7 +12,7 @@ from pathlib import Path
 from ciplug import locking
 from ciplug.errors import UsageError
 from ciplug.git.run import run_git
-from ciplug.git.workspace import Workspace
+from ciplug.git.workspace import Workspace, stand_in
 
 _PREFIX = "ciplug-"
 _LOCK = "in-use"
@@ -37,6 +37,7 @@ def checkout(workspace: Workspace, commit: str, links: Iterable[Path] = ()) -> I
     lock = locking.acquire(folder / _LOCK)
     try:
         run_git("worktree", "add", "--detach", "--quiet", str(place), commit, cwd=workspace.top)
+        stand_in(place, workspace)
         for link in links:
             _link(workspace.top, place, link)
         yield place

@@ -19,7 +19,7 @@ _WORDS: tuple[tuple[GitKind, str], ...] = (
     (GitKind.MISSING_OBJECTS, r"missing necessary objects"),
     (GitKind.UNREADABLE, r"unable to read"),
     (GitKind.DAMAGED, r"is corrupt|bad object|missing|inflate|remote error"),
-    (GitKind.DISK_FULL, r"No space left on device"),
+    (GitKind.DISK_FULL, r"No space left on device|Out of diskspace"),
     (GitKind.STALE, r"stale info"),
     # So say servers of git 2.51 and newer.
     (GitKind.MOVED, r"incorrect old value provided"),

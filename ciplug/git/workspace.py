@@ -37,6 +37,8 @@ class Workspace:
     shallow: bool
     object_format: str
     config: Config
+    addresses_from: Path | None = None
+    """The folder that relative addresses of remotes are seen from; None: `top`, as git does."""
     named_safe: bool = False
     """It belongs to another user, and this process has named it as safe to its own git calls."""
 
@@ -52,11 +54,15 @@ class Workspace:
             if key.startswith("remote.") and key.endswith(".url"):
                 name = key[len("remote.") : -len(".url")]
                 if value:
-                    urls.setdefault(name, _absolute(value, self.top))
+                    urls.setdefault(name, self.absolute(value))
                 else:
                     # As git takes it: the addresses that came before are void.
                     urls.pop(name, None)
         return urls
+
+    def absolute(self, url: str) -> str:
+        """The address of a remote for every folder: a path becomes a file:// URL."""
+        return file_url((self.addresses_from or self.top) / Path(url).expanduser()) if _is_path(url) else url
 
 
 @dataclass(frozen=True)
@@ -83,19 +89,35 @@ def push_place(workspace: Workspace, remote: str) -> PushPlace:
     shown = run_git("remote", "get-url", "--push", "--", remote, cwd=workspace.top).stdout
     named = shown.decode(errors="surrogateescape").splitlines()[0]
     # git pushes nowhere if it is empty; from 2.46 on it names the address to fetch from instead.
-    if not named or (_is_path(named) and not (workspace.top / Path(named).expanduser()).is_dir()):
+    base = workspace.addresses_from or workspace.top
+    if not named or (_is_path(named) and not (base / Path(named).expanduser()).is_dir()):
         refusal = f"the push address of the remote '{remote}' is '{named}', so nothing is pushed"
         return PushPlace(fetched, workspace.config, refusal)
     plain = tuple((key, value) for key, value in workspace.config if not key.startswith("url."))
-    return PushPlace(_absolute(named, workspace.top), plain)
+    return PushPlace(workspace.absolute(named), plain)
 
 
 def _is_path(url: str) -> bool:
     return "://" not in url and not re.match(r"[^/\\]{2,}:", url)
 
 
-def _absolute(url: str, base: Path) -> str:
-    return file_url(base / Path(url).expanduser()) if _is_path(url) else url
+_ADDRESSES_FROM = "ciplug-addresses-from"
+"""A file in the private git folder of a temporary work tree: the work tree in whose place it stands."""
+
+
+def stand_in(place: Path, workspace: Workspace) -> None:
+    """Have the work tree at `place` reach the remotes that `workspace` reaches, where their addresses are relative."""
+    named = run_git("rev-parse", "--path-format=absolute", "--git-dir", cwd=place).stdout
+    git_dir = Path(named.decode(errors="surrogateescape").rstrip("\n"))
+    base = workspace.addresses_from or workspace.top
+    (git_dir / _ADDRESSES_FROM).write_text(str(base), encoding="utf-8", errors="surrogateescape")
+
+
+def _addresses_from(git_dir: Path, common_dir: Path) -> Path | None:
+    file = git_dir / _ADDRESSES_FROM
+    if git_dir == common_dir or not file.is_file():
+        return None
+    return Path(file.read_text(encoding="utf-8", errors="surrogateescape"))
 
 
 _FACTS = ("--show-toplevel", "--git-dir", "--git-common-dir", "--is-shallow-repository", "--show-object-format")
@@ -140,6 +162,7 @@ def _discover(cwd: Path) -> Workspace | None:
         shallow=shallow == "true",
         object_format=object_format,
         config=configuration(cwd),
+        addresses_from=_addresses_from(Path(git_dir), Path(common_dir)),
         named_safe=is_named(Path(top)),
     )
 

@@ -67,7 +67,7 @@ def last(log: Log, model: str, after: int) -> Ledger:
 def _broken(model: str, number: int, why: str) -> BrokenLog:
     return BrokenLog(
         f"the registry of '{model}' is broken at event {number}: {why}",
-        hint="compare the branch with another clone's: no event is ever changed or removed",
+        hint="compare the log with another clone's: no event is ever changed or removed",
         cause=Cause.DAMAGED,
     )
 

@@ -33,8 +33,6 @@ _IMAGES = 5
 """Images that are named."""
 _LINES = 12
 """Last lines of the output of a training that failed; the full report has all that are kept."""
-_FEW_CHECKS = 6
-"""Up to so many checks that passed are shown beside the others, more are folded."""
 
 
 def marker(*, html: bool) -> str:
@@ -168,16 +166,14 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
         rows = tuple(f"- ⚠️ {untrusted.escape_markdown(note)}" for note in notes)
         blocks.append(Block(_NOTES, "", rows, noun="note"))
 
-    shown, passed = _split_gates(section)
+    shown, passed = model.split_gates(section.verdict)
     if shown:
         blocks.append(_gates(shown, comparison.baseline.run, paint))
 
     metrics = model.arranged(section)
-    first = [*metrics.gated, *(one for one in metrics.shown if section.show or one.trend != "unchanged")]
-    above = {one.metric for one in first}
-    rest = [one for one in metrics.all if one.metric not in above]
-    if first:
-        blocks.append(_metrics(comparison, first, paint))
+    parts = model.parted(section, metrics)
+    if parts.first:
+        blocks.append(_metrics(comparison, parts.first, paint))
     elif not comparison.metrics:
         blocks.append(Block(_METRICS, "⚠️ This run has no metrics."))
     elif comparison.baseline.run:
@@ -202,10 +198,10 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
         blocks.append(_folded("run", names, model.RERUN_HEADERS, cells, paint, priority=_CHANGES, of=" of this commit"))
     if images := model.pictures(section):
         blocks.append(Block(_CHANGES, _images(section, images, paint)))
-    if changed := [one for one in rest if one.trend != "unchanged"]:
-        blocks.append(_metrics(comparison, changed, paint, fold="more metric"))
-    if unchanged := [one for one in rest if one.trend == "unchanged"]:
-        blocks.append(_metrics(comparison, unchanged, paint, fold="unchanged metric"))
+    if parts.changed:
+        blocks.append(_metrics(comparison, parts.changed, paint, fold="more metric"))
+    if parts.unchanged:
+        blocks.append(_metrics(comparison, parts.unchanged, paint, fold="unchanged metric"))
     if metrics.hidden:
         blocks.append(Block(_FOLDED, paint.small(text.hidden(metrics.hidden))))
     if passed:
@@ -275,16 +271,6 @@ def _links(section: ModelSection) -> list[str]:
         command = untrusted.code_markdown(f"ciplug registry history {shlex.quote(section.model)}", 200)
         parts += [f"registry: {command}"] if command else []
     return parts
-
-
-def _split_gates(section: ModelSection) -> tuple[list[GateResult], list[GateResult]]:
-    """The checks to show at once, and those to fold: many that passed must not hide one that did not."""
-    if not section.verdict:
-        return [], []
-    ordered = model.by_severity(section.verdict)
-    if len(ordered) <= _FEW_CHECKS:
-        return ordered, []
-    return [g for g in ordered if g.outcome != "PASS"], [g for g in ordered if g.outcome == "PASS"]
 
 
 def _gates(gates: Sequence[GateResult], baseline: str | None, paint: Paint, fold: str | None = None) -> Block:

@@ -14,6 +14,8 @@ from ciplug.reports.charts import Chart, Line
 if TYPE_CHECKING:
     from ciplug.records.series import Series
 
+WIDTH = 560
+"""Steps need more room than a history of a few runs."""
 _TRAINING = ("training", "train")
 _PART = re.compile(
     rf"(?:^|(?<=[/._ -]))({'|'.join(_TRAINING)}|validation|valid|val|evaluation|eval)(?:[/._ -]|$)", re.IGNORECASE
@@ -82,16 +84,17 @@ def _curve(
     baseline: str,
     bounds: Mapping[str, Sequence[tuple[str, float]]],
 ) -> Curve:
-    lines, legend = [], {"": first} if second else {}
-    if first in theirs:
-        lines.append(Line(kind="baseline", points=_points(theirs[first])))
+    lines, legend = [], {"": first}
     if second:
         legend["second"] = second
+    if first in theirs:
+        lines.append(Line(kind="baseline", points=_points(theirs[first])))
+        legend["baseline"] = f"{first}, {baseline}" if second else baseline
+    if second:
         if second in theirs:
             lines.append(Line(kind="second baseline", points=_points(theirs[second])))
+            legend["second baseline"] = f"{second}, {baseline}"
         lines.append(Line(kind="second", points=_points(ours[second])))
-    if any("baseline" in line.kind for line in lines):
-        legend = {"": first, **legend, "baseline": baseline}
     finite = _finite(ours[first])
     low, high = figures.numbers([min(finite), max(finite)])
     allowed = [*bounds.get(first, ()), *(bounds.get(second, ()) if second else ())]
@@ -102,8 +105,9 @@ def _curve(
         others=lines,
         bounds=near(allowed, finite),
         x_label="step",
+        width=WIDTH,
     )
-    return Curve(chart, legend)
+    return Curve(chart, legend if lines else {})
 
 
 def _points(series: Series) -> list[tuple[float, float]]:

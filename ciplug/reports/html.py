@@ -75,6 +75,8 @@ def _overall(report: Report) -> str:
 def _section(section: ModelSection, number: int, pictures: Sequence[model.Picture]) -> dict[str, Any]:
     comparison, verdict = section.comparison, section.verdict
     metrics = model.arranged(section)
+    parts = model.parted(section, metrics)
+    gates, passed = model.split_gates(verdict)
     columns = model.columns(comparison)
     pasts = [Curve(chart, {}) for m in metrics.all if (chart := _history(m, section.bounds.get(m.metric, ())))]
     history, history_left = _charts(pasts, f"m{number}-h")
@@ -110,14 +112,17 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
-        "metrics": [_row(m, columns) for m in (*metrics.gated, *metrics.shown)],
-        "folded": [_row(m, columns) for m in metrics.folded],
-        "fold": counted(len(metrics.folded), "more metric"),
-        "hidden": text.hidden(metrics.hidden) if metrics.hidden else "",
-        "gates": [
-            (gate, text.footnotes(gate, comparison.baseline.run))
-            for gate in (model.by_severity(verdict) if verdict else ())
+        "metrics": [_row(m, columns) for m in parts.first],
+        "folds": [
+            (counted(len(those), noun), [_row(m, columns) for m in those])
+            for noun, those in (("more metric", parts.changed), ("unchanged metric", parts.unchanged))
+            if those
         ],
+        "hidden": text.hidden(metrics.hidden) if metrics.hidden else "",
+        "gates": [(gate, text.footnotes(gate, comparison.baseline.run)) for gate in gates],
+        "passed": [(gate, text.footnotes(gate, comparison.baseline.run)) for gate in passed],
+        "passed_fold": counted(len(passed), "passed check"),
+        "many_params": len(comparison.params) > model.FEW,
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
         "pictures": [_picture(section.model, one) for one in pictures],
@@ -239,6 +244,8 @@ def _history(delta: MetricDelta, bounds: Sequence[tuple[str, float]]) -> charts.
     if sum(map(math.isfinite, trail)) < 2 or not delta.history:
         return None
     low, high = figures.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
+    last = delta.values.get("candidate")
+    own = "missing" if last is None else "" if math.isfinite(last) else figures.number(last)
     return charts.Chart(
         title=delta.metric,
         description=f"{delta.metric} of {counted(len(trail), 'run')}, oldest first, from {low} to {high}",
@@ -246,5 +253,5 @@ def _history(delta: MetricDelta, bounds: Sequence[tuple[str, float]]) -> charts.
         reference=delta.values.get("baseline"),
         bounds=near(bounds, [v for v in trail if math.isfinite(v)]),
         last_only=True,
-        x_ends=(f"{counted(len(trail) - 1, 'run')} before", "this run"),
+        x_ends=(f"{counted(len(trail) - 1, 'run')} before", f"this run: {own}" if own else "this run"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -227,6 +228,41 @@ def arranged(section: ModelSection) -> Arranged:
     return Arranged(gated, shown, folded, len(others) - len(listed))
 
 
+class Parted(NamedTuple):
+    """The metrics of a section as a page or a comment shows them."""
+
+    first: list[MetricDelta]
+    """Those of gates, and the first that changed."""
+    changed: list[MetricDelta]
+    """The others that changed, to be folded."""
+    unchanged: list[MetricDelta]
+    """To be folded as well."""
+
+
+def parted(section: ModelSection, metrics: Arranged) -> Parted:
+    """Return what is shown at once, and what is folded."""
+    first = [*metrics.gated, *(one for one in metrics.shown if section.show or one.trend != "unchanged")]
+    above = {one.metric for one in first}
+    rest = [one for one in metrics.all if one.metric not in above]
+    return Parted(
+        first,
+        [one for one in rest if one.trend != "unchanged"],
+        [one for one in rest if one.trend == "unchanged"],
+    )
+
+
+FEW_CHECKS = 6
+"""Checks that are shown at once, whatever their outcomes."""
+
+
+def split_gates(verdict: Verdict | None) -> tuple[list[GateResult], list[GateResult]]:
+    """The checks to show at once, and those to fold: many that passed must not hide one that did not."""
+    ordered = by_severity(verdict) if verdict else []
+    if len(ordered) <= FEW_CHECKS:
+        return ordered, []
+    return [g for g in ordered if g.outcome != "PASS"], [g for g in ordered if g.outcome == "PASS"]
+
+
 def _order(one: MetricDelta, classes: Collection[str]) -> tuple[bool, bool, bool, int]:
     wrong, unchanged = one.trend in _WRONG, one.trend == "unchanged"
     return not wrong, one.metric in classes, unchanged, _ATTENTION.get(one.trend, len(_ATTENTION))
@@ -243,9 +279,9 @@ def by_severity(verdict: Verdict) -> list[GateResult]:
 
 
 def trail(delta: MetricDelta) -> tuple[float, ...]:
-    """The metric's history on the target branch with the candidate's value as the last."""
+    """The metric's history on the target branch with the candidate's value as the last: NaN where it has none."""
     last = delta.values.get("candidate")
-    return delta.history if last is None else (*delta.history, last)
+    return () if last is None and not delta.history else (*delta.history, math.nan if last is None else last)
 
 
 def by_verdict(report: Report) -> list[ModelSection]:

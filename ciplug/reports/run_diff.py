@@ -47,18 +47,17 @@ def as_markdown(found: RunDiff) -> str:
 
 
 def as_text(found: RunDiff, width: int | None = None) -> str:
-    """A table for each part, as narrow as `width` where that is given."""
+    """A table for each part, as narrow as `width` where that is given: in several tables, if the runs have no room."""
     from tabulate import tabulate
 
-    from ciplug.reports.narrow import narrowed
+    from ciplug.reports.narrow import in_parts
 
     blocks = []
     for title, headers, rows in _tables(found):
         titles = [title, *(untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers)]
         body = [[untrusted.clean(cell, 120) for cell in row] for row in rows]
-        if width:
-            titles, *body = narrowed(titles, body, width)
-        blocks.append(tabulate(body, titles, tablefmt="simple", disable_numparse=True))
+        for heads, *lines in in_parts(titles, body, width) if width else [[titles, *body]]:
+            blocks.append(tabulate(lines, heads, tablefmt="simple", disable_numparse=True))
     blocks.append("\n".join(untrusted.clean(line, 400) for line in _closing(found)))
     return untrusted.defuse("\n\n".join(filter(None, blocks)))
 

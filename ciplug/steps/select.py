@@ -12,7 +12,7 @@ from ciplug.comparison.renames import renamed
 from ciplug.comparison.run_that_counts import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
 from ciplug.errors import NotFound, counted, nearest
 from ciplug.git import names
-from ciplug.records.keys import runs_on
+from ciplug.records.keys import RunKey, runs_on
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.steps.branches import read_ahead
@@ -119,6 +119,22 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
         facts = facts_on(session, runs, recorded, rules.gated, names)
         selections[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
     return selections
+
+
+def first_counting(session: Session, runs: Runs, model: str, keys: Iterable[RunKey]) -> Run | None:
+    """The first of these runs of a model that counts for its commit, among trusted and finished ones."""
+    in_force = read_policies(session).find(model)
+    names = in_force.metrics.rename if in_force else {}
+    rules = replace(candidate_rules(session, model, in_force, names), forks=False, unfinished=False)
+    chosen: dict[str | None, str | None] = {}
+    for key in keys:
+        if key.commit not in chosen:
+            recorded = [run for of in runs.of_commits([key.commit]).values() for run in of]
+            facts = facts_on(session, runs, recorded, rules.gated, names)
+            chosen[key.commit] = select([facts[run.id] for run in recorded if run.model == model], rules).chosen
+        if chosen[key.commit] == key.id:
+            return runs.of_key(key)
+    return None
 
 
 def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[str, dict[str, set[str]]]:

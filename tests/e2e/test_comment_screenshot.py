@@ -186,6 +186,27 @@ def test_what_matters_is_seen_before_anything_is_opened_or_moved(chromium: Any, 
         page.close()
 
 
+@pytest.mark.parametrize(("width", "media"), [(500, "screen"), (718, "print")])
+def test_nothing_of_a_report_is_beside_the_page(chromium: Any, width: int, media: str) -> None:
+    """The reasons of gates, changes and histories, on a narrow screen and on paper, whatever a metric is named."""
+    section = samples.failing().sections[0]
+    long = "validation/" + "x" * 240
+    steps = {**section.series, long: next(iter(section.series.values()))}
+    section = replace(section, series=steps, compared_series=steps)
+    page, _ = show(chromium, html.render(Report(sections=(section,))), width)
+    right = "all => all.map(one => one.getBoundingClientRect().right)"
+    try:
+        page.emulate_media(media=media)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for cells in ("td", "figure", ".key", "th:visible"):
+            assert max(page.locator(cells).evaluate_all(right)) <= width, cells
+        if media == "screen":
+            labels = page.locator("td[data-label]").evaluate_all("all => all.map(one => one.dataset.label)")
+            assert {"this commit", "change", "history"} <= set(labels)
+    finally:
+        page.close()
+
+
 def test_the_page_is_readable_in_the_dark(chromium: Any) -> None:
     page, _ = show(chromium, html.render(samples.failing()), 900, dark=True)
     light = "getComputedStyle(document.body)"

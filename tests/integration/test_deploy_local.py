@@ -43,6 +43,28 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
 """
 
 
+SYSTEMCTL = """\
+import os, pathlib, shlex, signal, subprocess, sys
+_, verb, *words = sys.argv[1:]
+units = pathlib.Path(os.environ["HOME"], ".config/systemd/user")
+unit = units / words[-1] if words else units
+pid = units / f"{unit.name}.pid"
+if verb in ("disable", "restart") and pid.exists():
+    os.killpg(int(pid.read_text()), signal.SIGKILL)
+    pid.unlink()
+if verb == "restart":
+    lines = [line.partition("=")[::2] for line in unit.read_text().splitlines() if "=" in line]
+    env = dict(shlex.split(value)[0].split("=", 1) for name, value in lines if name == "Environment")
+    said = dict(lines)
+    nothing = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    command = shlex.split(said["ExecStart"].replace("$$", "$").replace("%%", "%"))
+    made = subprocess.Popen(command, cwd=said["WorkingDirectory"], env=env, start_new_session=True, **nothing)
+    pid.write_text(str(made.pid))
+if verb == "is-active":
+    sys.exit(0 if pid.exists() else 3)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """The folder of the target; its servers end with the test."""
@@ -219,3 +241,29 @@ def test_a_server_gets_no_secret_of_the_job_and_a_folder_serves_one_model(team: 
     holds(team, b"second")
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_MODEL
     assert answer(folder) == b"abc"
+
+
+def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`systemctl` is a stand-in: it starts the command of a unit as its file says, and stops it."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "systemctl"
+    program.write_text(f"#!{sys.executable}\n{SYSTEMCTL}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    change_settings(team, "patience: 10", "patience: 10\n    supervisor: systemd")
+    units = Path(os.environ["HOME"]) / ".config" / "systemd" / "user"
+    team.session = replace(team.session, env={**team.session.env, "PATH": os.environ["PATH"], "A_TOKEN": "hunter2"})
+    try:
+        deploy(team.session, "wine@production", "onprem")
+        assert answer(folder) == b"abc"
+        (first,) = units.glob("ciplug-*.service")
+        text = first.read_text()
+        assert "Restart=always" in text and "hunter2" not in text and 'Environment="PATH=' in text
+        holds(team, b"second")
+        session = replace(team.session.refreshed(), env=team.session.env)
+        deploy(session, "wine@production", "onprem")
+        (second,) = units.glob("ciplug-*.service")
+        assert answer(folder) == b"second" and second != first and running(folder) == 1
+    finally:
+        for unit in units.glob("*.service"):
+            subprocess.run([program, "--user", "disable", "--now", unit.name], check=True)

@@ -210,12 +210,12 @@ def test_what_is_lost_is_named() -> None:
     assert "another history of m, n" in other
 
 
-def test_entries_that_the_branch_lacks() -> None:
+def test_entries_that_the_branch_lacks(cached: CachedRemote) -> None:
     before = Content(logs={"l/1": "1", "l/2": "2", "l/3": "3", "m/1": "1", "n/1": "1"})
-    assert not kept_logs(before, before)
+    assert not kept_logs(cached, before, before)
     # A branch that is ahead has lost nothing.
-    assert not kept_logs(before, Content(logs={**before.logs, "l/4": "4", "o/1": "1"}))
-    behind = kept_logs(before, Content(logs={"l/1": "1", "m/1": "other", "m/2": "2", "n/1": "1"}))
+    assert not kept_logs(cached, before, Content(logs={**before.logs, "l/4": "4", "o/1": "1"}))
+    behind = kept_logs(cached, before, Content(logs={"l/1": "1", "m/1": "other", "m/2": "2", "n/1": "1"}))
     assert behind == KeptLogs({"l/2": "2", "l/3": "3"}, ("m",))
     assert (behind.of("l"), behind.of("m")) == (["l/2", "l/3"], [])
 
@@ -712,6 +712,7 @@ def test_a_cache_is_made_anew_for_damage_alone(cached: CachedRemote) -> None:
         (StoreError("x", cause=Cause.NETWORK), False),
         (StoreError("x", cause=Cause.FORMAT), False),
         (StoreError("x", cause=Cause.FORBIDDEN), False),
+        (StoreError("x", cause=Cause.NOT_FOUND), False),
         (GitError("x", kind=GitKind.NETWORK), False),
         (GitError("x", kind=GitKind.LOCKED), True),
         (RecordError("x"), False),
@@ -732,6 +733,19 @@ def test_a_cache_is_made_anew_for_damage_alone(cached: CachedRemote) -> None:
             with pytest.raises(type(problem)):
                 cached.with_cache(work)
             assert calls == [True]
+    # Who checks the store begins with an empty one; where that cannot be filled, the old one comes back.
+    marker.touch()
+
+    def fetch(problem: Exception | None) -> bool:
+        init_bare(cached.repository, "sha1")
+        if problem:
+            raise problem
+        return marker.exists()
+
+    with pytest.raises(StoreError):
+        cached.renewed(lambda: fetch(StoreError("x")))
+    assert marker.exists()
+    assert not cached.renewed(lambda: fetch(None)) and not marker.exists()
 
 
 @pytest.mark.parametrize(("number", "kept"), [(60, True), (61, False)])
@@ -789,6 +803,8 @@ def test_a_connection_that_fails_is_not_a_lost_object(cached: CachedRemote, monk
     with pytest.raises(RemoteError, match="cannot read 2 objects of the store") as error:
         cached.sound_blobs(["1" * 40, "2" * 40])
     assert error.value.cause == Cause.NETWORK
+    full = cached.unreadable("the store", Failure("write error", frozenset({GitKind.DISK_FULL})), hint="credentials?")
+    assert full.cause == Cause.FULL and (full.hint or "").startswith("free some space")
     # Tried three times, with a longer pause each time.
     assert len(slept) == 2
     assert all(0.3 * number <= pause <= 0.7 * number for number, pause in enumerate(slept, 1))

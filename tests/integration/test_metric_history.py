@@ -193,6 +193,7 @@ def trainable(tmp_path: Path) -> Project:
 def test_the_commit_is_found_by_training(trainable: Project, tmp_path: Path) -> None:
     seen = tmp_path / "seen.txt"
     command = ("--link", "data", "--", sys.executable, "train.py", str(seen))
+    git(trainable.folder, "remote", "set-url", "origin", "../remote.git")  # Seen from here, not from the checkouts.
     (trainable.folder / "level.txt").write_text("0.1")  # The user's own work tree is not looked at, and stays.
     done = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~11", *command)
     culprit = git(trainable.folder, "rev-parse", "HEAD~3")
@@ -200,6 +201,7 @@ def test_the_commit_is_found_by_training(trainable: Project, tmp_path: Path) -> 
     assert "moved accuracy from 0.9" in done.stdout and "% sure" in done.stdout
     trainings = len(seen.read_text().split())
     assert trainings <= 8
+    assert not any((trainable.folder / ".git" / "ciplug" / "spool").iterdir()), "every run is sent"
     assert git(trainable.folder, "status", "--porcelain") == "M level.txt"
     assert git(trainable.folder, "worktree", "list").count("\n") == 0
     # Its runs are recorded on the commits that they are of: the same question takes no training now.

@@ -182,3 +182,7 @@ def test_hostile_names_are_shown_and_not_followed(project: SiteProject) -> None:
     index = (project.folder / "out" / "index.html").read_text()
     assert "&lt;/script&gt;&lt;img src=x onerror" in index
     assert HOSTILE not in index
+    # Later runs are dirty, a fork's, a child, failed or withdrawn: the metrics are those of the last one that counts.
+    last = project.runs[19]
+    assert f'<a href="runs.html#chosen={last.id}"><code>{last.id[:12]}</code></a>' in index
+    assert f"<code>accuracy</code> {last.metrics['accuracy']:.3f}" in index

@@ -40,7 +40,12 @@ def test_training_and_validation_of_a_metric_share_a_chart(names: list[str], tit
 def test_the_curve_of_the_baseline_is_under_that_of_the_run() -> None:
     (curve,) = drawn(["loss", "val_loss"], ["loss", "val_loss"])
     assert [line.kind for line in curve.chart.others] == ["baseline", "second baseline", "second"]
-    assert dict(curve.legend) == {"": "loss", "second": "val_loss", "baseline": "merge base"}
+    assert dict(curve.legend) == {
+        "": "loss",
+        "second": "val_loss",
+        "baseline": "loss, merge base",
+        "second baseline": "val_loss, merge base",
+    }
     picture = charts.svg(curve.chart, "x")
     order = [picture.index(f'class="line{kind}"') for kind in (" baseline", " second baseline", " second", "")]
     assert order == sorted(order)

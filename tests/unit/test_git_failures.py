@@ -27,6 +27,7 @@ WORDS = (
     ("fatal: unable to read 0123", GitKind.UNREADABLE),
     ("error: inflate: data stream error", GitKind.DAMAGED),
     ("fatal: write error: No space left on device", GitKind.DISK_FULL),
+    ("fatal: sha1 file 'objects/pack/tmp_idx_yxq76s' write error. Out of diskspace", GitKind.DISK_FULL),
     ("stale info", GitKind.STALE),
     ("incorrect old value provided", GitKind.MOVED),
     ("fetch first", GitKind.BEHIND),

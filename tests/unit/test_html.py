@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ciplug.records.comparison import ParamDelta
 from ciplug.records.series import Series
-from ciplug.reports import charts, html
+from ciplug.reports import charts, figures, html
 from ciplug.reports.charts import Chart
 from ciplug.reports.report import Report
 from tests import report_samples as samples
@@ -105,6 +106,37 @@ def test_it_says_everything() -> None:
     # Four metrics have a history, two have steps; each chart has its words for those who cannot see it.
     assert page.tags.count("svg") == page.tags.count("desc") == 6
     assert "f1_macro of 7 runs, oldest first, from 0.8700 to 0.9031" in page.text
+
+
+@pytest.mark.parametrize(("value", "words"), [(None, "this run: missing"), (math.nan, "this run: NaN")])
+def test_a_run_without_the_metric_has_no_place_in_its_history(value: float | None, words: str) -> None:
+    """The last number is the baseline's: a dot there would say that the run has it."""
+    section = samples.failing().sections[0]
+    first, *others = (m for m in section.comparison.metrics if m.history)
+    values = {role: one for role, one in first.values.items() if role != "candidate"}
+    lacking = replace(first, values=values if value is None else {**values, "candidate": value}, trend="missing")
+    compared = replace(section.comparison, metrics=(lacking, *others))
+    page = html.render(replace(samples.failing(), sections=(replace(section, comparison=compared),)))
+    check(page)
+    charted = [one.split("</svg>")[0] for one in page.split('<svg class="chart"')[1:]]
+    assert [words in one for one in charted].count(True) == 1
+    own = next(one for one in charted if words in one)
+    assert 'class="dot"' not in own and f"{len(lacking.history)} runs before" in own
+    assert any(">this run<" in one for one in charted)
+    assert all('class="dot"' in one for one in charted if ">this run<" in one)
+    assert f"{figures.sparkline([*lacking.history, math.nan])}</td>" in page
+
+
+def test_what_passed_or_stayed_is_folded_as_in_the_comment() -> None:
+    section = replace(samples.large(1, 40).sections[0], show=())
+    many = tuple(ParamDelta(name=f"p{n}", before=1, after=2) for n in range(301))
+    section = replace(section, comparison=replace(section.comparison, params=many))
+    page = html.render(Report(sections=(section,)))
+    shown = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+    assert "= unchanged" not in shown and ">pass<" not in shown and "<code>p7</code>" not in shown
+    for words in ("20 unchanged metrics", "8 more metrics", "39 passed checks", "301 parameters"):
+        assert f"<summary>{words}</summary>" in page, words
+    assert ">fail<" in shown and shown.count("▼ worse") == 12
 
 
 def test_nothing_judged_and_nothing_recorded() -> None:

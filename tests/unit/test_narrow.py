@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciplug.reports.narrow import LEAST, narrowed
+from ciplug.reports.narrow import LEAST, Pairs, in_parts, narrowed, table_width, without
 from ciplug.reports.untrusted import shortened
 
 LONG = "validation/accuracy/of the class with a long name"
@@ -42,3 +42,45 @@ def test_numbers_stay_whole_and_so_do_headers_that_would_be_the_same() -> None:
 
 def test_a_table_without_rows() -> None:
     assert narrowed(["run", "model"], [], 5) == [["run", "model"]]
+
+
+HEADERS = ["run", "model", "commit", "branch", "status", "started (UTC)", "by", "metrics"]
+ROWS: list[list[str]] = [
+    [f"{number}123456789ab", "wine", "8ad80f2f", "main", status, "2026-11-30 16:34", "local/ann@example.com", numbers]
+    for number, (status, numbers) in enumerate(
+        [
+            ("finished", Pairs(["accuracy=0.9861", "latency_ms=4.5", "f1=0.9879", "val/loss=0.07356"])),
+            ("finished, +8 children", Pairs(["accuracy=0.875", "latency_ms=4.5"])),
+            ("failed, withdrawn", Pairs(["validation/accuracy/of-the-class=0.4631", "train/loss=0.487"])),
+            ("killed", Pairs([])),
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 100, 120, 140])
+def test_a_name_never_stands_beside_the_number_of_another_one(width: int) -> None:
+    """A list of runs fits: columns go, then the ends of ids, then whole numbers, and last the middle of a name."""
+    whole, spared = ("run", "commit", "status", "started (UTC)"), ("by", "branch", "model", "started (UTC)", "commit")
+    titles, *body = without(HEADERS, ROWS, width, spared, whole)
+    titles, *body = narrowed(titles, body, width, whole, {"run": 8})
+    assert table_width([titles, *body]) <= width
+    assert titles[0] == "run" and titles[-1] == "metrics"
+    for row, shown in zip(ROWS, body, strict=True):
+        assert row[0].startswith(shown[0]) and len(shown[0]) >= 8
+        known = {pair.rpartition("=")[2]: pair.rpartition("=")[0] for pair in row[-1].parts}
+        assert bool(known) == bool(shown[-1])
+        for pair in shown[-1].removesuffix(" …").split():
+            name, _, number = pair.rpartition("=")
+            start, _, end = name.partition("…")
+            assert known[number].startswith(start) and known[number].endswith(end)
+
+
+def test_runs_that_have_no_room_side_by_side_stand_below_each_other() -> None:
+    headers = ["metrics", *(f"{number}123456789ab" for number in range(5))]
+    rows = [["accuracy", "0.9", "0.8", "0.7", "0.6", "0.5"]]
+    tables = list(in_parts(headers, rows, 60))
+    assert len(tables) > 1 and all(table_width(table) <= 60 for table in tables)
+    assert [name for names, _ in tables for name in names[1:]] == headers[1:]
+    assert all(table[1][0] == "accuracy" for table in tables)
+    assert list(in_parts(headers, rows, 200)) == [[headers, *rows]]

@@ -30,8 +30,10 @@ class ModelRow:
     last: str
     """When its last run started; empty where it has none."""
     last_run: str | None
+    counting: str | None
+    """The last run that counts for its commit."""
     metrics: Sequence[tuple[str, str]]
-    """The metrics of its last run that counts, those with gates first."""
+    """The metrics of that run, those with gates first."""
     versions: str
     """The versions in stages, in one clause."""
 

@@ -93,7 +93,7 @@ def _logs(
         raise BrokenLog(
             f"the registry of '{name}' is broken at event {scanned.broken or 1}: it does not follow from the one "
             "before",
-            hint="compare the branch with another clone's: no event is ever changed or removed",
+            hint="compare the log with another clone's: no event is ever changed or removed",
             cause=Cause.DAMAGED,
         )
     numbered = [(at, kind) for at, (kind, _) in enumerate(scanned.about, start=1) if at not in skipped]

@@ -66,7 +66,7 @@ def build_site(
         folder.put(name, content)
     written, new = _write_pieces(catalog, folder)
     models = registered(session)
-    overview = model_rows(session, catalog, models)
+    overview = model_rows(session, runs, models)
     detailed = write_details(session, runs, _detailed(catalog, models, details), folder)
     names = [row.name for row in overview if row.runs]
     histories, notes = write_histories(session, runs, names, branch, limit, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ciplug.records.keys import parse_runs
 from ciplug.registry import ledger
 from ciplug.reports import figures
 from ciplug.reports.site.pages import BranchRow, ModelRow, RegistryModel
@@ -12,18 +13,24 @@ from ciplug.steps.event_words import EVENT_HEADERS, event_row, listed_names, min
 from ciplug.steps.gated_first import gated_metrics, gated_order
 from ciplug.steps.history import history
 from ciplug.steps.registered import read_if_whole
-from ciplug.tracking.hidden import NOT_RANKED
+from ciplug.steps.select import first_counting
+from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import BRANCH, MODEL, STARTED, Comparison, Key
 
 if TYPE_CHECKING:
+    from ciplug.records.run import Run
     from ciplug.registry.model import Model
     from ciplug.steps.session import Session
     from ciplug.tracking.catalog import Catalog
+    from ciplug.tracking.entries import Entry
+    from ciplug.tracking.runs import Runs
 
 EVENTS_MOST = 200
 METRICS_SHOWN = 4
 BRANCHES_MOST = 100
 MODELS_MOST = 200
+LOOKED_AT = 50
+"""The last runs of a model, among which the one that counts is looked for."""
 
 
 def registered(session: Session) -> list[Model]:
@@ -32,14 +39,17 @@ def registered(session: Session) -> list[Model]:
     return [model for model in models if model.exists or model.problem]
 
 
-def model_rows(session: Session, catalog: Catalog, models: Sequence[Model]) -> list[ModelRow]:
+def model_rows(session: Session, runs: Runs, models: Sequence[Model]) -> list[ModelRow]:
     """The models that have runs, the one with the last run first; then those that only the registry has."""
     of_registry = {model.name: model for model in models}
+    catalog = runs.catalog
     rows = []
     recorded = _newest(catalog, MODEL)
     for name, (count, last) in list(recorded.items())[:MODELS_MOST]:
-        entries = catalog.search([Comparison(MODEL, "=", name)], limit=1, hide=NOT_RANKED).entries
-        metrics = entries[0].metrics if entries else {}
+        found = catalog.search([Comparison(MODEL, "=", name)], limit=LOOKED_AT, hide=hidden_states(()), fold=True)
+        entries = found.entries
+        counting = _counting(session, runs, name, entries)
+        metrics = counting.metrics if counting else {}
         order = gated_order(metrics, gated_metrics(session, name))[:METRICS_SHOWN]
         rows.append(
             ModelRow(
@@ -47,16 +57,24 @@ def model_rows(session: Session, catalog: Catalog, models: Sequence[Model]) -> l
                 runs=count,
                 last=minute(last),
                 last_run=entries[0].id if entries else None,
+                counting=counting.id if counting else None,
                 metrics=[(one, figures.number(metrics[one])) for one in order],
                 versions=_stages(of_registry.get(name)),
             )
         )
     rows += [
-        ModelRow(name=model.name, runs=0, last="", last_run=None, metrics=[], versions=_stages(model))
+        ModelRow(name=model.name, runs=0, last="", last_run=None, counting=None, metrics=[], versions=_stages(model))
         for model in models
         if model.name not in recorded
     ]
     return rows
+
+
+def _counting(session: Session, runs: Runs, model: str, entries: Sequence[Entry]) -> Entry | Run | None:
+    """The last of these runs that counts for its commit; in a store of no repository, the last that finished."""
+    if any(entry.attributes.get("commit") for entry in entries):
+        return first_counting(session, runs, model, parse_runs(entry.key for entry in entries))
+    return next((one for one in entries if one.attributes.get("status") == "finished"), None)
 
 
 def branch_rows(catalog: Catalog) -> list[BranchRow]:

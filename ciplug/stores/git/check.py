@@ -10,6 +10,7 @@ from ciplug.errors import listed
 from ciplug.stores.base import Problem, Visit
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, is_foldable, unfoldable
+from ciplug.stores.git.log_entries import readable_entries
 from ciplug.stores.git.pending import most_of
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.restore import lost_entries
@@ -65,11 +66,12 @@ def find_problems(remote: CachedRemote, refs: Refs, snapshot: Snapshot, visit: V
     sizes = snapshot.pending.sizes(waiting.items())
     large = {key for key, oid in waiting.items() if sizes.get(oid, 0) > most_of(key)}
     findings.problems += [_too_large(view, key, sizes[waiting[key]]) for key in sorted(large)]
-    named = (content.segments, content.columns, content.new, content.logs, content.states)
+    named = (content.segments, content.columns, content.new, content.logs, content.blocks, content.states)
     remote.bring([*content.indexes, *(oid for part in named for oid in part.values())])
     lost = "the record is lost or damaged on the remote"
     unread = list(_read(remote, content.new, lost, visit))
     of_logs = [*_read(remote, content.logs, "the entry is lost or damaged on the remote"), *_gaps(content)]
+    of_logs += _of_blocks(remote, content)
     of_logs += _read(remote, content.states, "the state beside this log is lost or damaged on the remote")
     claimed = {key for _, files in view.pending.values() for key in files}
     held = check_segments(remote, content, claimed, visit)
@@ -89,8 +91,17 @@ def find_problems(remote: CachedRemote, refs: Refs, snapshot: Snapshot, visit: V
     return findings
 
 
+def _of_blocks(remote: CachedRemote, content: Content) -> Iterator[Problem]:
+    for path in sorted(content.blocks):
+        entries = readable_entries(remote, content, [path])
+        if not entries:
+            yield Problem(path, "the entries are lost or damaged on the remote")
+        for key in sorted(entries.keys() & content.logs.keys()):
+            yield Problem(key, f"it is no entry of the log, which has {path} instead: somebody has pushed it")
+
+
 def _gaps(content: Content) -> Iterator[Problem]:
-    for log in sorted({path.rpartition("/")[0] for path in content.logs}):
+    for log in sorted(content.log_names):
         numbers = content.sequence(log)
         if numbers != list(range(1, len(numbers) + 1)):
             yield Problem(log, f"entries are missing: it has {len(numbers)}, the last is {numbers[-1]}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
 from ciplug.records.keys import EntryKey, is_object
+from ciplug.stores.git.blocks import SIZE, Block
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.segments import INDEX, NAME
@@ -38,9 +39,13 @@ class Content:
     """Blobs of the INDEX: two where two branches are seen as one."""
     logs: dict[str, str] = field(default_factory=dict)
     """Path → blob of each entry."""
+    blocks: dict[str, str] = field(default_factory=dict)
+    """Path → blob of many older entries of a log."""
     states: dict[str, str] = field(default_factory=dict)
     """Log → blob of the state that is kept beside it."""
-    _sequences: dict[str, tuple[int, list[int]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _sequences: dict[str, tuple[tuple[int, int], list[int]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def copy(self) -> Content:
         """One that can be changed while a view still shows this."""
@@ -50,19 +55,29 @@ class Content:
             dict(self.columns),
             list(self.indexes),
             dict(self.logs),
+            dict(self.blocks),
             dict(self.states),
         )
 
     def sequence(self, log: str) -> list[int]:
         """The numbers of a log's entries, in order."""
         # Entries are only ever added, so their count tells whether this was asked before.
-        count, found = self._sequences.get(log, (-1, []))
-        if count != len(self.logs):
+        now = len(self.logs), len(self.blocks)
+        count, found = self._sequences.get(log, (None, []))
+        if count != now:
             start = len(log) + 1
             names = (path[start:] for path in self.logs if path.startswith(f"{log}/"))
-            found = sorted(seq for name in names if (seq := _seq_of(name)) is not None)
-            self._sequences[log] = (len(self.logs), found)
+            numbers = {seq for name in names if (seq := _seq_of(name)) is not None}
+            blocks = (block for path in self.blocks if (block := Block.at(path)) and block.log == log)
+            numbers.update(seq for block in blocks for seq in range(block.first, block.first + SIZE))
+            found = sorted(numbers)
+            self._sequences[log] = (now, found)
         return found
+
+    @property
+    def log_names(self) -> set[str]:
+        """The logs, and folders that have the place of one."""
+        return {path.rpartition("/")[0] for path in (*self.logs, *self.blocks)}
 
 
 def _seq_of(name: str) -> int | None:
@@ -93,6 +108,8 @@ def read_content(remote: CachedRemote, files: Files, branch: str) -> Content:
                 content.columns[rest.removesuffix(_COLUMNS)] = oid
         elif top == STATES:
             content.states[rest.removesuffix(_STATE)] = oid
+        elif path.endswith(".lines") and Block.at(path):
+            content.blocks[path] = oid
         elif path != "FORMAT":
             content.logs[path] = oid
     return content
@@ -119,7 +136,7 @@ def folders(key: str) -> Iterator[str]:
 
 def root_tree(written: LooseObjects, content: Content, index: bytes) -> str:
     """Write the trees of a branch with this content; returns the root's id."""
-    files: dict[str, str] = {"FORMAT": written.blob(FORMAT), **content.logs}
+    files: dict[str, str] = {"FORMAT": written.blob(FORMAT), **content.logs, **content.blocks}
     files.update({f"{NEW}/{key}": oid for key, oid in content.new.items()})
     files.update({f"{SEGMENTS}/{name}{_LINES}": oid for name, oid in content.segments.items()})
     files.update({f"{SEGMENTS}/{name}{_COLUMNS}": oid for name, oid in content.columns.items()})

@@ -197,6 +197,8 @@ class GitRemote:
 
     def unreadable(self, what: str, failure: Failure, hint: str | None = None) -> RemoteError:
         """The error for a fetch that failed."""
+        if GitKind.DISK_FULL in failure.kinds:
+            hint = "free some space on the disk of this machine, or of the server"
         return RemoteError(f"cannot read {what}: {failure.words}", hint=hint, cause=cause_of(failure))
 
 

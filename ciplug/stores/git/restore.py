@@ -17,6 +17,7 @@ from ciplug.records import columns
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, unfoldable
+from ciplug.stores.git.log_entries import readable_entries
 from ciplug.stores.git.objects import LooseObjects
 
 
@@ -42,18 +43,29 @@ class KeptLogs:
         return sorted(path for path in self.entries if path.rpartition("/")[0] == log)
 
 
-def kept_logs(before: Content, now: Content) -> KeptLogs:
+def kept_logs(remote: CachedRemote, before: Content, now: Content) -> KeptLogs:
     """What the branch (`now`) lacks of the logs that were kept (`before`)."""
     entries: dict[str, str] = {}
     diverged = []
-    for log in sorted({path.rpartition("/")[0] for path in before.logs}):
-        old = {path: oid for path, oid in before.logs.items() if path.rpartition("/")[0] == log}
-        new = {path: oid for path, oid in now.logs.items() if path.rpartition("/")[0] == log}
+    of_before, of_now = _single(remote, before, now), _single(remote, now, before)
+    for log in sorted({path.rpartition("/")[0] for path in of_before}):
+        old = {path: oid for path, oid in of_before.items() if path.rpartition("/")[0] == log}
+        new = {path: oid for path, oid in of_now.items() if path.rpartition("/")[0] == log}
         if new.items() <= old.items():
             entries.update({path: oid for path, oid in old.items() if path not in new})
         elif not old.items() <= new.items():
             diverged.append(log)
     return KeptLogs(entries, tuple(diverged))
+
+
+def _single(remote: CachedRemote, content: Content, other: Content) -> dict[str, str]:
+    """Path → blob of the entries of logs, also of those in blocks that the other content does not have."""
+    apart = [path for path, oid in content.blocks.items() if other.blocks.get(path) != oid]
+    if not apart:
+        return content.logs
+    written = LooseObjects(remote.repository, remote.format)
+    entries = readable_entries(remote, content, apart)
+    return {**content.logs, **{path: written.blob(entry) for path, entry in entries.items()}}
 
 
 class Restored(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path
 from ciplug.stores.git.erasing import without_erased
+from ciplug.stores.git.log_entries import block_of, every_entry, read_entries
 from ciplug.stores.git.objects import object_id
 from ciplug.stores.git.pending import Pending
 from ciplug.stores.git.view import View
@@ -89,8 +90,10 @@ class Snapshot:
         here = {key: oid for key, oid in here.items() if key not in waiting or key in readable}
         blobs = self._remote.sound_blobs([*of_branch, *readable.values()])
         objects = {key: blobs[oid] for key, oid in here.items() if oid in blobs}
+        if sealed := [key for key in keys if block_of(content, key)]:
+            objects.update(read_entries(self._remote, content, sealed))
         apart: dict[str, str] = {}
-        for segment in self.contents(names).values():
+        for segment in self._read_segments(names, blobs, rest).values():
             objects.update({key: segment.records[key] for key in rest & segment.records.keys()})
             apart.update({key: segment.blobs[key] for key in rest & segment.blobs.keys()})
         series = self._remote.sound_blobs(apart.values())
@@ -100,7 +103,8 @@ class Snapshot:
     def keys(self, prefixes: tuple[str, ...]) -> set[str]:
         content = self.view.content
         # A key that several writes claim is listed: what cannot be read is not the same as what is not there.
-        keys = {key for key in (*self.loose, *self.view.contested, *content.logs) if key.startswith(prefixes)}
+        keys = {key for key in (*self.loose, *self.view.contested) if key.startswith(prefixes)}
+        keys.update(key for key in every_entry(content) if key.startswith(prefixes))
         groups = [group_of(prefix) for prefix in prefixes]
         everywhere = any(group is None for group in groups)
         names = list(content.segments) if everywhere else self.candidates(filter(None, groups))
@@ -121,11 +125,17 @@ class Snapshot:
     def contents(self, names: Iterable[str]) -> dict[str, segments.Segment]:
         """Return the content of segments. A damaged segment is noted, and does not stop the others."""
         oids = {name: self.view.content.segments[name] for name in names}
-        blobs = self._remote.sound_blobs(oids.values())
+        return self._read_segments(oids, self._remote.sound_blobs(oids.values()))
+
+    def _read_segments(
+        self, names: Iterable[str], blobs: Mapping[str, bytes], only: Collection[str] | None = None
+    ) -> dict[str, segments.Segment]:
+        """The same, of blobs that are read already; records of other keys than `only` may be left out."""
+        oids = {name: self.view.content.segments[name] for name in names}
         contents = {}
         for name, oid in oids.items():
             try:
-                contents[name] = self._without_erased(segments.read_lines(blobs[oid], name))
+                contents[name] = self._without_erased(segments.read_lines(blobs[oid], name, only))
             except KeyError:
                 self._note(f"segment {name} cannot be read: the store has lost it; see `ciplug fsck`")
             except RecordError as problem:
@@ -179,20 +189,20 @@ class Snapshot:
         return self._head_at(log, sequence[-1]) if sequence else None
 
     def _head_at(self, log: str, seq: int) -> Head:
-        oid = self.view.content.logs[entry_path(log, seq)]
-        return Head(seq, digest(self._remote.blobs([oid])[oid]))
+        path = entry_path(log, seq)
+        return Head(seq, digest(read_entries(self._remote, self.view.content, [path])[path]))
 
     def holds(self, log: str, head: Head) -> bool:
         """Whether this very entry is in the log."""
-        return entry_path(log, head.seq) in self.view.content.logs and self._head_at(log, head.seq) == head
+        path, content = entry_path(log, head.seq), self.view.content
+        is_there = path in content.logs or block_of(content, path) is not None
+        return is_there and self._head_at(log, head.seq) == head
 
     def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
         content, last = self.view.content, sys.maxsize if until is None else until
-        oids = [content.logs[entry_path(log, seq)] for seq in content.sequence(log) if after < seq <= last]
-        blobs = self._remote.blobs(oids)
-        return [blobs[oid] for oid in oids]
+        paths = [entry_path(log, seq) for seq in content.sequence(log) if after < seq <= last]
+        return list(read_entries(self._remote, content, paths).values())
 
     def logs(self, prefix: str) -> list[str]:
         content = self.view.content
-        names = {path.rpartition("/")[0] for path in content.logs if path.startswith(prefix)}
-        return sorted(name for name in names if content.sequence(name))
+        return sorted(name for name in content.log_names if f"{name}/".startswith(prefix) and content.sequence(name))

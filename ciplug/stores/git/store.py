@@ -6,7 +6,8 @@ Layout (format 1)
     refs/heads/<branch>-inbox/<commit>, refs/heads/<branch>-keep/tip
                                     the same, on a host that refuses refs outside refs/heads
     refs/heads/<branch>             FORMAT, new/<key> (folded writes), segments/ (see `segments`), and
-                                    <log>/<seq>.json (logs, by compare-and-swap), states/<log>.lines
+                                    <log>/<seq>.json (logs, by compare-and-swap; older entries: see `blocks`),
+                                    states/<log>.lines
     refs/heads/<branch>-series      what is not a line of JSON, once its write is in a segment: <segment>/<key>
 
 Writers do not wait for each other, so any number may record at once; only logs and folds move the branch.
@@ -207,12 +208,15 @@ class GitStore:
             raise self._remote.refused(result, self._refs.push_hint)
 
     def _push_entry(self, snapshot: Snapshot, path: str, entry: bytes) -> tuple[PushResult, View]:
+        from ciplug.stores.git.log_entries import close_blocks
         from ciplug.stores.git.tags import borrowed, refusal_of, write_tags
         from ciplug.stores.git.tip import Change, push_tip
 
         written = LooseObjects(self._remote.repository, self._remote.format)
         content = snapshot.view.content.copy()
         content.logs[path] = written.blob(entry)
+        for block, data in close_blocks(self._remote, content, path.rpartition("/")[0]).items():
+            content.blocks[block.path] = written.blob(data)
         change = Change(content, f"ciplug: {path}")
         mirror = self.mirror
         if mirror is None or not (tags := write_tags(written, mirror.tags(entry))):

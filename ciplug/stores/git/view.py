@@ -125,7 +125,7 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
     }
     content = read_content(remote, files[OUR_TIP], refs.branch) if OUR_TIP in files else None
     before = read_content(remote, files[kept], refs.branch) if kept in files else None
-    logs = kept_logs(before, content or Content()) if before else KeptLogs()
+    logs = kept_logs(remote, before, content or Content()) if before else KeptLogs()
     # A tip that follows what was kept has lost no object: its writer died, or could not keep it too. But no writer of
     # ours takes an entry out of a log.
     if keep[1] in remote.parents(tip):
@@ -140,7 +140,7 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
     parents: tuple[str, ...] = (tip,) if tip and content is not None else ()
     if before is not None:
         if content is None:
-            content = replace(before.copy(), logs={})
+            content = replace(before.copy(), logs={}, blocks={})
             # Without the entries of its logs, the next tip does not follow from what was kept.
             parents = () if logs else tuple(filter(None, [keep[1]]))
             counts = {"object": len(content.new), "segment": len(content.segments)}
