@@ -9,7 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from itertools import chain, count, islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from ciplug.records import columns
 from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import amendment_object, run_key
+from ciplug.records.last_point import LastPoint
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import Run
 from ciplug.stores.git import segments as git_segments
@@ -154,14 +156,19 @@ def _store(runs: int, amendments: int = 0) -> Path:
     Its amendments are of runs all over the store, and lie in segments of their own.
     """
     path = OUT / (f"store-{runs}-{amendments}.git" if amendments else f"store-{runs}.git")
-    if (path / "tip").exists():
-        return path
+    if not (path / "tip").exists():
+        objects = chain(((run_key(run).key, dumps(run)) for run in stored_runs(runs)), _amendments(runs, amendments))
+        _fill(path, objects, runs + amendments)
+    return path
+
+
+def _fill(path: Path, objects: Iterator[tuple[str, bytes]], count: int) -> None:
+    """Make a repository whose commit `tip` is a store with so many objects, as folds leave it."""
     shutil.rmtree(path, ignore_errors=True)
     call(["git", "init", "--quiet", "--bare", str(path)], OUT)
     written = LooseObjects(path, "sha1")
     content, index = Content(), {}
-    objects = chain(((run_key(run).key, dumps(run)) for run in stored_runs(runs)), _amendments(runs, amendments))
-    for start in range(0, runs + amendments, SEGMENT_AT):
+    for start in range(0, count, SEGMENT_AT):
         records = dict(islice(objects, SEGMENT_AT))
         if len(records) < SEGMENT_AT:
             content.new = {key: written.blob(data) for key, data in records.items()}
@@ -172,12 +179,11 @@ def _store(runs: int, amendments: int = 0) -> Path:
         content.columns[name] = written.blob(columns.encode(columns.of(sorted(records.items()))))
         index[name] = git_segments.marks_of(records)
     tree = root_tree(written, content, git_segments.write_index(index))
-    commit = written.commit(tree, (), f"ciplug: {runs} runs", 0)
+    commit = written.commit(tree, (), f"ciplug: {count} objects", 0)
     call(["git", "update-ref", "refs/heads/ciplug", commit], path)
     # As a forge keeps it: one pack, with deltas.
     call(["git", "repack", "-a", "-d", "--quiet"], path)
     (path / "tip").write_text(commit)
-    return path
 
 
 def _amendments(runs: int, amendments: int) -> Iterator[tuple[str, bytes]]:
@@ -200,23 +206,51 @@ def _amendments(runs: int, amendments: int) -> Iterator[tuple[str, bytes]]:
         yield key.key, data
 
 
-def packed_size(runs: int) -> tuple[int, int]:
+def packed_size(runs: int, *, of_mlflow: bool = False) -> tuple[int, int]:
     """Bytes on disk of the store with so many runs, and of their records before anything was packed."""
-    packs = (_store(runs) / "objects" / "pack").iterdir()
-    return sum(file.stat().st_size for file in packs), sum(len(dumps(run)) for run in stored_runs(runs))
+    made = stored_runs(runs, of_mlflow=of_mlflow)
+    path = OUT / f"store-{runs}-of-mlflow.git" if of_mlflow else _store(runs)
+    if of_mlflow and not (path / "tip").exists():
+        _fill(path, ((run_key(run).key, dumps(run)) for run in made), runs)
+    packs = (path / "objects" / "pack").iterdir()
+    records = sum(len(dumps(run)) for run in stored_runs(runs, of_mlflow=of_mlflow))
+    return sum(file.stat().st_size for file in packs), records
 
 
-def stored_runs(runs: int) -> Iterator[Run]:
+def stored_runs(runs: int, *, of_mlflow: bool = False) -> Iterator[Run]:
     """What a store of so many runs holds."""
     dice = random.Random(runs)
-    return (made_run(dice, number) for number in range(runs))
+    made = (made_run(dice, number) for number in range(runs))
+    return (_logged_with_mlflow(dice, run) for run in made) if of_mlflow else made
+
+
+def _logged_with_mlflow(dice: random.Random, run: Run) -> Run:
+    """The same with what MLflow's client logs of a training: 10 parameters, 10 metrics, and its own 5 tags."""
+    metrics = {f"m{number}": dice.random() for number in range(10)}
+    began = int(datetime.fromisoformat(run.started.removesuffix("Z") + "+00:00").timestamp() * 1000)
+    return replace(
+        run,
+        name=f"run-{run.id[:6]}",
+        params={f"p{number}": str(dice.randrange(100)) for number in range(10)},
+        metrics=metrics,
+        last={name: LastPoint(step=0, value=value, time=began) for name, value in metrics.items()},
+        tags={
+            "mlflow.runName": f"run-{run.id[:6]}",
+            "mlflow.source.git.commit": run.commit or "",
+            "mlflow.source.name": "train.py",
+            "mlflow.source.type": "LOCAL",
+            "mlflow.user": "octocat",
+        },
+    )
 
 
 def made_run(dice: random.Random, number: int) -> Run:
     """A record of about 1 KB, as a CI job of a small project leaves it."""
     commit = f"{dice.getrandbits(160):040x}"
     accuracy = dice.gauss(0.91, 0.01)
-    moment = f"2026-{1 + number % 12:02d}-{1 + number % 28:02d}T{number % 24:02d}:{number % 60:02d}:17.250Z"
+    # One after the other, as jobs end: the runs of a segment began at about the same time.
+    began = datetime(2025, 1, 1, 0, 0, 17, 250_000) + timedelta(minutes=5 * number)
+    moment = began.isoformat(timespec="milliseconds") + "Z"
     context = Context(
         host="github_actions",
         event="push",

@@ -82,18 +82,20 @@ def _states(clone: Path) -> dict[str, Callable[[], Path]]:
     return {"first query": without, "one segment more": behind, "again": whole}
 
 
-def mlflow_database(python: str, runs: int) -> Path:
+def mlflow_database(python: str, runs: int, *, of_mlflow: bool = False) -> Path:
     """A database of MLflow with the runs that a store of this size holds, kept from one benchmark to the next."""
-    file, filling = OUT / f"mlflow-{runs}.sqlite", OUT / f"mlflow-{runs}.part.sqlite"
+    name = f"mlflow-{runs}-of-mlflow" if of_mlflow else f"mlflow-{runs}"
+    file, filling = OUT / f"{name}.sqlite", OUT / f"{name}.part.sqlite"
     if file.exists():
         return file
     filling.unlink(missing_ok=True)
     source = filling.with_suffix(".ndjson")
     with source.open("w") as lines:
-        for run in stored_runs(runs):
+        for run in stored_runs(runs, of_mlflow=of_mlflow):
             moment = int(datetime.fromisoformat(run.started.replace("Z", "+00:00")).timestamp() * 1000)
             facts = {"id": run.id, "moment": moment, "metrics": dict(run.metrics), "params": dict(run.params)}
-            lines.write(json.dumps({**facts, "tags": {"mlflow.source.git.commit": run.commit}}) + "\n")
+            tags = {"mlflow.source.git.commit": run.commit, **run.tags}
+            lines.write(json.dumps({**facts, "tags": tags}) + "\n")
     subprocess.run([python, _SCRIPT, str(filling), str(source)], check=True, capture_output=True, input=b"")
     source.unlink()
     filling.rename(file)

@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import killed
+
 ROOT = Path(__file__).parents[1]
 
 _AT_START = re.compile(r"PYTHON\w*|LC_\w+|LANG|LANGUAGE|TZ|LD_\w+|DYLD_\w+")
@@ -148,6 +150,7 @@ def _run() -> None:
     """Python's own way out would take all modules apart, and with that copy all memory that the fork shares."""
     code = 1
     atexit.register(lambda: _leave(code))
+    killed.arm(ROOT / "ciplug")
     try:
         runpy.run_module("ciplug", run_name="__main__", alter_sys=True)
     except SystemExit as end:

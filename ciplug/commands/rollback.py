@@ -9,7 +9,6 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_deployed, tell_move
 from ciplug.errors import CiplugError, counted
-from ciplug.steps.deployment.redeploy import redeploy
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.promotion.stage_change import StageChange
@@ -57,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _redeploy(session: Session, model: str, stage: str) -> int:
     """Deploy to every target, and return the exit code of the first that failed."""
+    from ciplug.steps.deployment.redeploy import redeploy
+
     failed = 0
     for done in redeploy(session.refreshed(), model, stage, progress=partial(console.transfer, "files fetched")):
         if isinstance(done, CiplugError):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
-from ciplug.git.run import run_git
+from ciplug.errors import GitError
+from ciplug.git.run import run_git, start_git
 
+_PIPE_HOLDS = 4096
+"""Bytes that every system's pipe takes at once."""
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 
 
@@ -21,18 +25,50 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
     ordered = list(dict.fromkeys(names))
     if not ordered:
         return {}
-    out = run_git("cat-file", "--batch", cwd=repository, input=("\n".join(ordered) + "\n").encode()).stdout
-    objects, at = {}, 0
-    for name in ordered:
-        end = out.index(b"\n", at)
-        header = out[at:end].split()
-        at = end + 1
+    objects: dict[str, tuple[str, bytes]] = {}
+    try:
+        with start_git("cat-file", "--batch", cwd=repository) as process:
+            if process.stdin and process.stdout:
+                for some in _askable(ordered):
+                    objects.update(_answers(process.stdin, process.stdout, some))
+        is_whole = process.returncode == 0
+    except (EOFError, OSError):
+        is_whole = False
+    if not is_whole:
+        # Asked again, it tells why.
+        run_git("cat-file", "--batch", cwd=repository, input=("\n".join(ordered) + "\n").encode())
+        raise GitError("git cat-file failed")
+    return objects
+
+
+def _answers(asked: IO[bytes], answers: IO[bytes], names: list[str]) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """Read each object as git gives it: by `run_git`, it takes four times as long. Raises EOFError or OSError."""
+    asked.write("".join(f"{name}\n" for name in names).encode())
+    asked.flush()
+    for name in names:
+        header = answers.readline().split()
+        if not header:
+            raise EOFError
         if header[-1] == b"missing":
             continue
         size = int(header[2])
-        objects[name] = (header[1].decode(), out[at : at + size])
-        at += size + 1
-    return objects
+        content = answers.read(size)
+        if not answers.read(1):
+            raise EOFError
+        yield name, (header[1].decode(), content)
+
+
+def _askable(names: list[str]) -> Iterator[list[str]]:
+    """Parts that a pipe takes whole, so that none waits for the other: git answers while it is asked."""
+    part: list[str] = []
+    size = 0
+    for name in names:
+        size += len(name.encode()) + 1
+        if part and size > _PIPE_HOLDS:
+            yield part
+            part, size = [], len(name.encode()) + 1
+        part.append(name)
+    yield part
 
 
 def sizes(repository: Path, names: Iterable[str]) -> dict[str, int]:

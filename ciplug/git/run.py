@@ -39,13 +39,32 @@ def run_git(
             check=False,
         )
     except FileNotFoundError:
-        newer = ".".join(map(str, OLDEST))
-        raise GitError(
-            "git is not installed, or not on PATH", hint=f"install git {newer} or newer", kind=GitKind.NOT_INSTALLED
-        ) from None
+        raise _not_installed() from None
     if check and done.returncode != 0:
         raise read_failure(done.stderr).error(f"git {args[0]} failed")
     return done
+
+
+def start_git(*args: str, cwd: Path) -> subprocess.Popen[bytes]:
+    """Start git for a caller that asks it by its standard input, and reads what it prints. Raises GitError."""
+    try:
+        return subprocess.Popen(
+            ["git", *args],
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=git_environment(),
+        )
+    except FileNotFoundError:
+        raise _not_installed() from None
+
+
+def _not_installed() -> GitError:
+    newer = ".".join(map(str, OLDEST))
+    return GitError(
+        "git is not installed, or not on PATH", hint=f"install git {newer} or newer", kind=GitKind.NOT_INSTALLED
+    )
 
 
 def git_version() -> tuple[int, ...]:

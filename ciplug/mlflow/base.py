@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ciplug.console import warning
 from ciplug.errors import CiplugError, StoreError, UsageError
 from ciplug.mlflow import state
 from ciplug.mlflow.journals import Journals, Local
+from ciplug.mlflow.rows import Rows, read_rows
 from ciplug.mlflow.state import Experiment, LoggedModel, RunState
 from ciplug.records import read
 from ciplug.records.changes import Changes, fold
@@ -20,7 +21,7 @@ from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.steps.record import begun_run
 from ciplug.tracking.amended import NO_CHANGES
-from ciplug.tracking.query import COMMIT, ENDED, MODEL, RUN_ID, STARTED, STATUS, Key
+from ciplug.tracking.query import ENDED, STARTED, STATUS, Key
 
 if TYPE_CHECKING:
     from ciplug.steps.session import Session
@@ -38,20 +39,6 @@ _COLUMNS: Mapping[str, Key] = {
 """What MLflow calls an attribute → the column."""
 
 
-@dataclass
-class _Rows:
-    """The runs of the catalog: what every question needs."""
-
-    ids: Sequence[str]
-    row_of: Mapping[str, int]
-    commits: Mapping[int, str]
-    experiments: Sequence[str]
-    """By row."""
-    names: Mapping[str, str]
-    """Experiment → the name that its runs state."""
-    described: Sequence[RunKey] = field(default_factory=list)
-
-
 class Base:
     """The store's runs, experiments and logged models."""
 
@@ -62,8 +49,7 @@ class Base:
         self._asked = 0.0
         self.generation = 0
         """How often the store had something new."""
-        self._rows: _Rows | None = None
-        self._newest: Sequence[int] | None = None
+        self._rows: Rows | None = None
         self._deleted: list[str] | None = None
         self._values: dict[tuple[str, str], Mapping[int, Any]] = {}
         self._records: dict[RunKey, Run] = {}
@@ -96,7 +82,7 @@ class Base:
             self._journals.sent.pop(key, None)
         if self._catalog.version == self.generation:
             return
-        self._rows = self._newest = self._deleted = None
+        self._rows = self._deleted = None
         self._values = {}
         self.generation = self._catalog.version
 
@@ -130,43 +116,10 @@ class Base:
         return self._catalog
 
     @property
-    def rows(self) -> _Rows:
+    def rows(self) -> Rows:
         if self._rows is None:
-            self._rows = self._read_rows(self.catalog)
+            self._rows = read_rows(self.catalog)
         return self._rows
-
-    def _read_rows(self, catalog: Catalog) -> _Rows:
-        ids = [""] * len(catalog)
-        for row, value in zip(*catalog.column(RUN_ID), strict=True):
-            ids[row] = value
-        columns = {
-            key: dict(zip(*catalog.column(key), strict=True))
-            for key in (
-                COMMIT,
-                MODEL,
-                Key("tag", state.EXPERIMENT_ID),
-                Key("tag", state.EXPERIMENT),
-                Key("tag", state.OLD_EXPERIMENT),
-            )
-        }
-        commits, models, by_id, by_name, old = columns.values()
-        experiments: list[str] = []
-        names: dict[str, str] = {}
-        for row in range(len(ids)):
-            tags = {
-                name: column[row]
-                for name, column in (
-                    (state.EXPERIMENT_ID, by_id),
-                    (state.EXPERIMENT, by_name),
-                    (state.OLD_EXPERIMENT, old),
-                )
-                if row in column
-            }
-            id_, name = state.experiment_of(tags, models.get(row))
-            experiments.append(id_)
-            names.setdefault(id_, name)
-        row_of = {id_: row for row, id_ in enumerate(ids)}
-        return _Rows(ids, row_of, commits, experiments, names, catalog.described())
 
     def deleted_runs(self) -> list[str]:
         """Return the ids of the runs in the catalog that are deleted."""
@@ -174,14 +127,6 @@ class Base:
             changed = self.catalog.changed.items()
             self._deleted = [key.id for one, changes in changed if changes.deletion and (key := parse_run(one))]
         return self._deleted
-
-    def newest_first(self) -> Sequence[int]:
-        """Return the rows of the catalog, the run that started last first; of equals the lower id."""
-        if self._newest is None:
-            starts, ids = self.values("attribute", "start_time"), self.rows.ids
-            rows = sorted(range(len(ids)), key=ids.__getitem__)
-            self._newest = sorted(rows, key=lambda row: starts.get(row, 0), reverse=True)
-        return self._newest
 
     def values(self, kind: str, name: str) -> Mapping[int, Any]:
         """Return row → value of a key of MLflow's search; of a dataset's key, a list of values."""
@@ -228,7 +173,7 @@ class Base:
     # Runs
 
     def key_of(self, row: int) -> RunKey:
-        return RunKey(self.rows.commits.get(row), self.rows.ids[row])
+        return RunKey(self.rows.commits[row], self.rows.ids[row])
 
     def records(self, keys: Iterable[RunKey]) -> dict[RunKey, Run]:
         """Return the records of these runs; those that cannot be read are left out."""

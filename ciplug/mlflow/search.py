@@ -9,6 +9,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ciplug.mlflow.base import Base
@@ -84,21 +86,26 @@ class Table:
         rows = self._of_experiments(set(experiments), set(gone), set(stages))
         for condition in conditions:
             rows = self._matching(rows, condition)
-        arranged = self._arranged(rows, orders)
         end = None if limit is None else offset + limit
+        # One more tells whether there is another page.
+        arranged = self._newest_first(rows, None if orders or end is None else end + 1)
+        for order in reversed(orders):
+            arranged = self._by(order, arranged)
         page = arranged[offset:end]
         return Page(self._states(page), end is not None and len(arranged) > end)
 
     def _of_experiments(self, experiments: set[str], gone: set[str], stages: set[str]) -> list[int]:
         rows = self._base.rows
+        found = [row for row, experiment in enumerate(rows.experiments) if experiment in experiments]
+        if self._masked:
+            found = [row for row in found if row not in self._masked]
         deleted = {rows.row_of[one] for one in self._base.deleted_runs() if one in rows.row_of}
-        both = stages >= {"active", "deleted"}
-        found = []
-        for row in self._base.newest_first():
-            if row in self._masked or rows.experiments[row] not in experiments:
-                continue
-            if both or ("deleted" if row in deleted or rows.experiments[row] in gone else "active") in stages:
-                found.append(row)
+        if not stages >= {"active", "deleted"} and (deleted or gone & experiments or "active" not in stages):
+            found = [
+                row
+                for row in found
+                if ("deleted" if row in deleted or rows.experiments[row] in gone else "active") in stages
+            ]
         for number, run in enumerate(self._own):
             stage = "deleted" if run.deleted or run.experiment in gone else "active"
             if run.experiment in experiments and stage in stages:
@@ -114,28 +121,36 @@ class Table:
         passes = holds(condition)
         if condition.kind == "dataset":
             return [row for row in rows if any(map(passes, values.get(row, ())))]
-        return [row for row in rows if row in values and values[row] is not None and passes(values[row])]
+        of = values.get
+        return [row for row in rows if (value := of(row)) is not None and passes(value)]
 
-    def _arranged(self, rows: list[int], orders: Sequence[Order]) -> list[int]:
-        own = any(row >= self._count for row in rows)
-        if own:
-            # The catalog's rows are in order already; those of this machine have to be put among them.
-            ids, starts = self._values("attribute", "run_id"), self._values("attribute", "start_time")
-            rows.sort(key=lambda row: ids[row])
-            rows.sort(key=lambda row: starts.get(row) or 0, reverse=True)
-        for order in reversed(orders):
-            values = self._values(order.kind, order.name)
-            if order.kind == "metric":
-                numbers = [row for row in rows if row in values and values[row] == values[row]]
-                undefined = [row for row in rows if row in values and values[row] != values[row]]
+    def _newest_first(self, rows: Sequence[int], most: int | None) -> list[int]:
+        """The run that began last first, of equals the lower id; at most so many."""
+        known = self._base.rows
+        own = [row for row in rows if row >= self._count]
+        if not own:
+            return known.newest_first(rows, most)
+        arranged = [*known.newest_first([row for row in rows if row < self._count], most), *own]
+        runs = {row: self._own[row - self._count] for row in own}
+        starts = {row: _time_text(run.start) for row, run in runs.items()}
+        arranged.sort(key=lambda row: runs[row].id if row in runs else known.ids[row])
+        arranged.sort(key=lambda row: starts[row] if row in starts else known.starts[row], reverse=True)
+        return arranged[:most]
+
+    def _by(self, order: Order, rows: list[int]) -> list[int]:
+        """Numbers before NaN before nothing, and of equals as they were."""
+        of = self._values(order.kind, order.name).get
+        present, undefined, absent = [], [], []
+        for row in rows:
+            value = of(row)
+            if value is None:
+                absent.append(row)
+            elif value != value:
+                undefined.append(row)
             else:
-                numbers = [row for row in rows if values.get(row) is not None]
-                undefined = []
-            known = {*numbers, *undefined}
-            absent = [row for row in rows if row not in known]
-            numbers.sort(key=lambda row, values=values: values[row], reverse=not order.ascending)  # type: ignore[misc]
-            rows = [*numbers, *undefined, *absent]
-        return rows
+                present.append((value, row))
+        present.sort(key=itemgetter(0), reverse=not order.ascending)
+        return [*(row for _, row in present), *undefined, *absent]
 
     def _states(self, rows: Sequence[int]) -> list[RunState]:
         recorded = [row for row in rows if row < self._count]
@@ -176,6 +191,12 @@ def _own_state(base: Base, id_: str, one: Local, local: Mapping[str, Local]) -> 
     if one.begun is None and not one.objects and not one.sessions:
         return None
     return base.run(id_, one)
+
+
+def _time_text(milliseconds: int | None) -> str:
+    """A time as `Rows.starts` has it."""
+    moment = datetime.fromtimestamp((milliseconds or 0) / 1000, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")[:23]
 
 
 def _value(run: RunState, kind: str, name: str) -> Any:

@@ -33,6 +33,19 @@ with mlflow.start_run():
     mlflow.log_metric("accuracy", 0.9)
     mlflow.pyfunc.log_model(name="m", python_model=Twice(), registered_model_name="wine", pip_requirements=["mlflow"])
 """
+SKLEARN = """\
+import json, shutil
+import mlflow.sklearn
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression
+x, y = load_wine(return_X_y=True, as_frame=True)
+model = LogisticRegression(max_iter=1000).fit(x[["alcohol", "hue"]], y)
+shutil.rmtree("model", ignore_errors=True)
+mlflow.sklearn.save_model(model, "model", pip_requirements=["scikit-learn"], serialization_format="cloudpickle")
+said = model.predict(x[["alcohol", "hue"]][:3]).tolist()
+json.dump({"accuracy": model.score(x[["alcohol", "hue"]], y)}, open("metrics.json", "w"))
+json.dump({"asked": x[["alcohol", "hue"]][:3].to_dict("records"), "said": said}, open("said.json", "w"))
+"""
 DAMAGED = "it is not what was recorded, and is not used"
 TOY = """\
 import json
@@ -133,6 +146,37 @@ def test_what_serves_was_verified(
         said = _run(program, *words, cwd=clone, code=1)
         assert DAMAGED in said, said[-2000:]
     assert not (clone / "red.json").exists()
+
+
+def test_a_deployed_version_serves_by_mlflow_s_own_server(
+    tmp_path: Path,
+    python: Callable[[str], str],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = python("newest")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(program).parent), os.environ["PATH"]]))
+    folder = tmp_path / "served"
+    target = f"{{kind: local, folder: {folder}, ports: {free_ports(2)}, supervisor: process}}"
+    config = f"{CONFIG}metrics: metrics.json\nartifacts: model\ntargets: {{onprem: {target}}}\n"
+    project = Project.with_remote(tmp_path, config=config)
+    (project.folder / "train.py").write_text(SKLEARN)
+    (project.folder / ".gitignore").write_text("model\nmetrics.json\nsaid.json\n")
+    project.commit("a training")
+    project.push()
+    project.ciplug("ci", "--", program, "train.py")
+    for stage in ("staging", "production"):
+        project.ciplug("promote", "wine", "--to", stage)
+    try:
+        project.ciplug("deploy", "models:/wine@production", "--to", "onprem")
+        (served,) = project.json("deployments", "status", "--json")
+        assert served["state"] == "served"
+        said = json.loads((project.folder / "said.json").read_text())
+        port = int(served["live"]["endpoint"].rpartition(":")[2])
+        assert _asked(port, {"dataframe_records": said["asked"]}) == {"predictions": said["said"]}
+    finally:
+        for file in folder.glob("servers/*/pid"):
+            os.killpg(int(file.read_text().split()[0]), signal.SIGKILL)
 
 
 def _forge(remote: Path, old: bytes, new: bytes) -> int:

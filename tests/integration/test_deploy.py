@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,10 @@ from ciplug.steps.promotion import moves
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.registry_checks import check_model
 from ciplug.targets import model_pack, oci_registry
+from ciplug.targets.base import Release
+from ciplug.targets.oci import Oci
 from ciplug.targets.oci_credentials import HOST, PASSWORD, USER
+from tests.project import CONFIG, Project
 from tests.servers.docker_registry import PASSWORD as SECRET
 from tests.servers.docker_registry import USER as ROBOT
 from tests.servers.docker_registry import Door, Registry, docker_registry
@@ -149,6 +154,41 @@ def test_the_artifact_is_modelpacks_and_statements_refer_to_it(team: Team, regis
     assert found == {name: made[name] for name in ("provenance.intoto.json", "verdict.intoto.json")}
 
 
+@pytest.mark.slow
+def test_the_commands_of_deploy_md(registry: Registry, tmp_path: Path) -> None:
+    """Version 1, then version 2, then what the page says."""
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    block = text.partition("run: by tests/integration/test_deploy.py -->\n```bash\n")[2].partition("```")[0]
+    lines = block.splitlines()
+    repository = f"{registry.host}/{repository_of(tmp_path)}"
+    target = f"{{kind: oci, repository: '{repository}'}}"
+    config = CONFIG.replace("model: wine", "model: wine-quality") + f"targets: {{prod: {target}}}\n"
+    project = Project.with_remote(tmp_path, config=config)
+    for accuracy in (0.85, 0.86):
+        project.numbers({"accuracy": accuracy})
+        project.commit("train")
+        project.push()
+        project.train()
+        project.ciplug("gate")
+        for stage in ("staging", "production"):
+            project.ciplug("promote", "wine-quality", "--to", stage)
+        (first, *_) = lines
+        done = project.ciplug(*shlex.split(first)[1:])
+    assert "serves wine-quality version 2" in done.stderr
+    assert done.stdout.startswith(f"{repository}@sha256:")
+    for line in lines:
+        said = project.ciplug(*shlex.split(line)[1:])
+    assert "serves wine-quality version 1" in said.stderr
+    (found,) = project.json("deployments", "status", "--json")
+    assert (found["state"], found["serves"]["version"], found["holder"]) == ("served", 1, 1)
+    (listed,) = project.json("deployments", "list", "--json")
+    assert listed["last"] == found["last"] and listed["last"]["actor"] == "test@example.com"
+    history = project.ciplug("registry", "history", "wine-quality").stdout
+    assert "deployed at prod" in history and "deploying at prod" in history
+    project.ciplug("registry", "verify", "wine-quality")
+    assert "no target 'prd'" in project.ciplug("deploy", "wine-quality@v1", "--to", "prd", code=2).stderr
+
+
 # What is not
 
 
@@ -196,12 +236,10 @@ def test_a_branch_cannot_direct_a_deployment_elsewhere(team: Team, door: Door) -
 def test_what_others_have_pushed_is_not_replaced(team: Team, registry: Registry) -> None:
     name = repository_of(team.project.folder.parent)
     repository = oci_registry.Repository(registry.host, name, {})
-    release = model_pack.Release(
+    release = Release(
         model="wine", version=1, stage="Production", digest="x", files={}, folder=Path(), created="2026-11-23"
     )
     config, *_ = model_pack.pack(release, {}).blobs
-    import io
-
     repository.put_blob(config.digest, len(config.data), lambda: io.BytesIO(config.data))
     repository.put_manifest(model_pack.pack(release, {}).manifest, "v1")
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_CONTENT
@@ -257,23 +295,55 @@ def test_a_registry_that_is_gone_leaves_a_deployment_to_go_on_with(team: Team, r
     assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
 
 
+def held_up(
+    monkeypatch: pytest.MonkeyPatch, step: str, meanwhile: Callable[[], object], *, before: bool = False
+) -> None:
+    """Have the next call of a step of the target be held up while something else is done."""
+    original = getattr(Oci, step)
+
+    def slow(self: Oci, release: Release) -> None:
+        monkeypatch.setattr(Oci, step, original)
+        if before:
+            meanwhile()
+        original(self, release)
+        if not before:
+            meanwhile()
+
+    monkeypatch.setattr(Oci, step, slow)
+
+
 def test_who_comes_late_does_not_replace_a_later_deployment(
     team: Team, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ciplug.targets.oci import Oci
-
-    place = Oci.place
-
-    def slow(self: Oci, release: Any) -> None:
-        place(self, release)
-        monkeypatch.setattr(Oci, "place", place)
+    def later() -> None:
         team.promote("production", version=2)
         deployed(team)
 
-    monkeypatch.setattr(Oci, "place", slow)
-    refusal = refused(team, DeploymentRefused)
-    assert refusal.reason is NotDeployed.NO_STAGE
+    held_up(monkeypatch, "place", later)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.NO_STAGE
     assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
+
+
+def test_who_hangs_in_the_switch_says_so_and_the_state_shows_it(
+    team: Team, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry has no compare-and-set for tags."""
+
+    def later() -> None:
+        team.promote("production", version=2)
+        deployed(team)
+
+    held_up(monkeypatch, "switch", later, before=True)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
+    assert served(team, registry) == served(team, registry, "v1") and state_of(team) is State.OTHER
+    deployed(team)
+    assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
+
+
+def test_two_jobs_with_the_same_version_are_no_rivals(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_up(monkeypatch, "place", lambda: deployed(team))
+    done = deployed(team)
+    assert events(team) == [(BEGUN, 1), (DEPLOYED, 1)] and deployed(team) == done._replace(event=0)
 
 
 # Credentials
@@ -296,8 +366,6 @@ def test_a_registry_with_a_password_gets_the_one_that_is_for_it(
             ({USER: ROBOT, PASSWORD: SECRET, HOST: closed.host}, True),
             ({"DOCKER_CONFIG": str(tmp_path / "docker")}, True),
         ):
-            import io
-
             repository = oci_registry.Repository(closed.host, name, {"HOME": str(tmp_path), **env})
             if is_let_in:
                 repository.put_blob(blob.digest, len(blob.data), lambda: io.BytesIO(blob.data))

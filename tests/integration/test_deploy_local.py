@@ -20,6 +20,8 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.status import State, statuses
+from ciplug.targets.base import Release
+from ciplug.targets.local import Local
 from tests.servers.program import free_ports
 from tests.team import Team, team_in
 
@@ -40,6 +42,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+"""
+
+
+SYSTEMCTL = """\
+import os, pathlib, shlex, signal, subprocess, sys
+_, verb, *words = sys.argv[1:]
+units = pathlib.Path(os.environ["HOME"], ".config/systemd/user")
+unit = units / words[-1] if words else units
+pid = units / f"{unit.name}.pid"
+if verb in ("disable", "restart") and pid.exists():
+    os.killpg(int(pid.read_text()), signal.SIGKILL)
+    pid.unlink()
+if verb == "restart":
+    lines = [line.partition("=")[::2] for line in unit.read_text().splitlines() if "=" in line]
+    env = dict(shlex.split(value)[0].split("=", 1) for name, value in lines if name == "Environment")
+    said = dict(lines)
+    nothing = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    command = shlex.split(said["ExecStart"].replace("$$", "$").replace("%%", "%"))
+    made = subprocess.Popen(command, cwd=said["WorkingDirectory"], env=env, start_new_session=True, **nothing)
+    pid.write_text(str(made.pid))
+if verb == "is-active":
+    sys.exit(0 if pid.exists() else 3)
 """
 
 
@@ -188,6 +212,22 @@ def test_files_that_somebody_changed_are_noticed_and_put_right(team: Team, folde
     assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
 
 
+def test_a_job_that_hangs_does_not_replace_a_later_version(
+    team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = Local.switch
+
+    def slow(self: Local, release: Release) -> None:
+        monkeypatch.setattr(Local, "switch", switch)
+        holds(team, b"second")
+        deployed(team)
+        switch(self, release)
+
+    monkeypatch.setattr(Local, "switch", slow)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
+    assert answer(folder) == b"second" and running(folder) == 1 and state_of(team) is State.SERVED
+
+
 def test_another_program_on_the_port_is_not_taken_for_the_server(team: Team, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.bin").write_bytes(b"other")
@@ -219,3 +259,29 @@ def test_a_server_gets_no_secret_of_the_job_and_a_folder_serves_one_model(team: 
     holds(team, b"second")
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_MODEL
     assert answer(folder) == b"abc"
+
+
+def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`systemctl` is a stand-in: it starts the command of a unit as its file says, and stops it."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "systemctl"
+    program.write_text(f"#!{sys.executable}\n{SYSTEMCTL}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    change_settings(team, "patience: 10", "patience: 10\n    supervisor: systemd")
+    units = Path(os.environ["HOME"]) / ".config" / "systemd" / "user"
+    team.session = replace(team.session, env={**team.session.env, "PATH": os.environ["PATH"], "A_TOKEN": "hunter2"})
+    try:
+        deploy(team.session, "wine@production", "onprem")
+        assert answer(folder) == b"abc"
+        (first,) = units.glob("ciplug-*.service")
+        text = first.read_text()
+        assert "Restart=always" in text and "hunter2" not in text and 'Environment="PATH=' in text
+        holds(team, b"second")
+        session = replace(team.session.refreshed(), env=team.session.env)
+        deploy(session, "wine@production", "onprem")
+        (second,) = units.glob("ciplug-*.service")
+        assert answer(folder) == b"second" and second != first and running(folder) == 1
+    finally:
+        for unit in units.glob("*.service"):
+            subprocess.run([program, "--user", "disable", "--now", unit.name], check=True)

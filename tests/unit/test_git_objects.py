@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciplug.errors import GitError
 from ciplug.git.bare import init_bare
 from ciplug.git.objects import read_objects
 from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, object_id, parse_tree
@@ -60,6 +62,26 @@ def test_git_reads_what_was_written(tmp_path: Path, object_format: str) -> None:
 NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8).filter(
     lambda name: name not in (".", "..")
 )
+
+
+def test_more_names_than_a_pipe_takes_at_once(tmp_path: Path) -> None:
+    init_bare(tmp_path, "sha1")
+    written = LooseObjects(tmp_path, "sha1")
+    many = {written.blob(str(number).encode()): str(number).encode() for number in range(150)}
+    absent = [object_id("blob", f"not {number}".encode(), "sha1") for number in range(150)]
+    found = read_objects(tmp_path, [name for pair in zip(many, absent, strict=True) for name in pair])
+    assert found == {oid: ("blob", data) for oid, data in many.items()}
+
+
+def test_a_damaged_object_is_an_error_in_the_words_of_git(tmp_path: Path) -> None:
+    init_bare(tmp_path, "sha1")
+    written = LooseObjects(tmp_path, "sha1")
+    damaged, sound = written.blob(Random(7).randbytes(10_000)), written.blob(b"two")
+    file = tmp_path / "objects" / damaged[:2] / damaged[2:]
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:5_000])
+    with pytest.raises(GitError, match=f"git cat-file failed: .*{damaged}"):
+        read_objects(tmp_path, [sound, damaged, sound])
 
 
 @given(st.dictionaries(NAMES, st.tuples(st.sampled_from([BLOB, TREE]), st.just("ab" * 20)), max_size=6))

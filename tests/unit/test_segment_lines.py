@@ -22,6 +22,9 @@ def test_lines_hold_every_record_byte_for_byte(records: dict[str, bytes], blobs:
     blobs = {key: oid for key, oid in blobs.items() if key not in records}
     lines = git_segments.write_lines(records, blobs)
     assert git_segments.read_lines(lines, "x") == (records, blobs)
+    some = dict(list(records.items())[::2])
+    found = git_segments.read_lines(lines, "x", some.keys()).records
+    assert some.items() <= found.items() <= records.items()
     assert git_segments.is_named_for(git_segments.name_of(7, lines), lines)
     assert not git_segments.is_named_for(git_segments.name_of(7, lines), lines + b"\n")
 

@@ -282,7 +282,7 @@ def _change(walk: _Walk, release: Release) -> Done:
             f"'{walk.target}' does not serve {walk.shown} after the switch{why}",
             hint=f"see: ciplug deployments status '{walk.name}'; then go on: {walk.again}",
         )
-    event = _conclude(walk, release.event, DEPLOYED, reference=live.reference, endpoint=live.endpoint)
+    event = _conclude(walk, release.event, reference=live.reference, endpoint=live.endpoint)
     return _done(walk, live, event)
 
 
@@ -292,8 +292,16 @@ def _check_turn(walk: _Walk, event: int) -> None:
     model = read_model(walk.session, walk.name)
     _check_stage(walk.session, model, model.version(walk.version.number), walk.stage, walk.target)
     logged = model.deployed.get(walk.target)
-    if logged is None or logged.last.event != event:
+    if not _is_turn(walk, logged, event):
         raise _superseded(walk, logged)
+
+
+def _is_turn(walk: _Walk, logged: Deployed | None, began: int) -> bool:
+    """Whether nobody has begun another deployment since; that the same one has ended in another job is no other."""
+    if logged is None:
+        return False
+    same = (DEPLOYED, walk.version.number, walk.digest)
+    return logged.last.event == began or (logged.last.state, logged.last.version, logged.last.digest) == same
 
 
 def _superseded(walk: _Walk, logged: Deployed | None) -> DeploymentRefused:
@@ -316,16 +324,17 @@ def _note_failure(walk: _Walk, began: int, refused: DeploymentRefused) -> None:
     write(walk.session, walk.name, make)
 
 
-def _conclude(walk: _Walk, began: int, state: str, **fields: str | None) -> int:
-    """Append the event that ends a deployment; returns its number."""
+def _conclude(walk: _Walk, began: int, **fields: str | None) -> int:
+    """Append the event that the target serves the version; returns its number."""
 
-    def make(session: Session, model: Model) -> Deploy:
+    def make(session: Session, model: Model) -> Deploy | None:
         logged = model.deployed.get(walk.target)
-        if logged is None or logged.last.event != began:
+        if logged is None or not _is_turn(walk, logged, began):
             raise _superseded(walk, logged)
-        return walk.event(state, began=began, **fields)
+        return walk.event(DEPLOYED, began=began, **fields) if logged.last.event == began else None
 
-    return write(walk.session, walk.name, make).event
+    written = write(walk.session, walk.name, make)
+    return written.event or written.model.deployed[walk.target].last.event
 
 
 def _done(walk: _Walk, live: Live, event: int) -> Done:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from ciplug.errors import RecordError
@@ -59,15 +59,20 @@ def _quoted(key: str) -> bytes:
     return json.dumps(key).encode()
 
 
-def read_lines(data: bytes, name: str) -> Segment:
-    """Read the output of `write_lines`, each record unchanged. Raises RecordError, naming `name`, for anything else."""
+def read_lines(data: bytes, name: str, only: Collection[str] | None = None) -> Segment:
+    """Read the output of `write_lines`, each record unchanged. Raises RecordError, naming `name`, for anything else.
+
+    Args:
+        only: keys: records of others may be left out, which saves time.
+    """
     content = Segment({}, {})
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         at = line.find(b'","record":{')
         if line.startswith(b'{"key":"') and at > 0 and line.endswith(b"}}"):
-            key, record = _unquoted(line[7 : at + 1]), line[at + 11 : -1] + b"\n"
+            key = _unquoted(line[7 : at + 1])
             if key is not None:
-                content.records[key] = record
+                if only is None or key in only:
+                    content.records[key] = line[at + 11 : -1] + b"\n"
                 continue
         try:
             value = json.loads(line)

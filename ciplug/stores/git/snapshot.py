@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -93,7 +93,7 @@ class Snapshot:
         if sealed := [key for key in keys if block_of(content, key)]:
             objects.update(read_entries(self._remote, content, sealed))
         apart: dict[str, str] = {}
-        for segment in self.contents(names).values():
+        for segment in self._read_segments(names, blobs, rest).values():
             objects.update({key: segment.records[key] for key in rest & segment.records.keys()})
             apart.update({key: segment.blobs[key] for key in rest & segment.blobs.keys()})
         series = self._remote.sound_blobs(apart.values())
@@ -125,11 +125,17 @@ class Snapshot:
     def contents(self, names: Iterable[str]) -> dict[str, segments.Segment]:
         """Return the content of segments. A damaged segment is noted, and does not stop the others."""
         oids = {name: self.view.content.segments[name] for name in names}
-        blobs = self._remote.sound_blobs(oids.values())
+        return self._read_segments(oids, self._remote.sound_blobs(oids.values()))
+
+    def _read_segments(
+        self, names: Iterable[str], blobs: Mapping[str, bytes], only: Collection[str] | None = None
+    ) -> dict[str, segments.Segment]:
+        """The same, of blobs that are read already; records of other keys than `only` may be left out."""
+        oids = {name: self.view.content.segments[name] for name in names}
         contents = {}
         for name, oid in oids.items():
             try:
-                contents[name] = self._without_erased(segments.read_lines(blobs[oid], name))
+                contents[name] = self._without_erased(segments.read_lines(blobs[oid], name, only))
             except KeyError:
                 self._note(f"segment {name} cannot be read: the store has lost it; see `ciplug fsck`")
             except RecordError as problem:
