@@ -96,6 +96,11 @@ def test_what_a_folder_has_of_others_stays(project: SiteProject) -> None:
     done = project.ciplug("site", "--output", "docs", code=2)
     assert "other files" in done.stderr
     assert files_of(other) == {"data/mine.csv": b"1"}
+    absent = project.ciplug("site", "--output", "new", "--branch", "mian", code=2)
+    assert "no branch named 'mian'" in absent.stderr and "did you mean 'main'?" in absent.stderr
+    assert not (project.folder / "new").exists()
+    listed = project.ciplug("log", "--branch", "mian")
+    assert "no run was recorded on a branch named 'mian': did you mean 'main'?" in listed.stderr
 
 
 def test_a_name_is_never_a_key_or_markup(project: SiteProject) -> None:

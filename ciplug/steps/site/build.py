@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.reports.site import pages, scripts
 from ciplug.steps.gated_first import gated_metrics
+from ciplug.steps.metric_history import check_branch
 from ciplug.steps.place_names import repository_name
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.site.audits import audit_tables
@@ -62,8 +63,10 @@ def build_site(
         details: how many of the last runs have their steps and images; runs of registered versions always have.
         limit: how many commits with a run a history has; 0: all of the last 1,000 commits.
 
-    Raises UsageError for a folder with other files.
+    Raises UsageError for a folder with other files, NotFound for a branch that is not there.
     """
+    if branch and session.workspace and session.head:
+        check_branch(session, branch)
     catalog = runs.catalog
     folder = SiteFolder(output)
     folder.open()
