@@ -152,6 +152,14 @@ def test_the_artifact_is_modelpacks_and_statements_refer_to_it(team: Team, regis
         title = layer["annotations"]["org.opencontainers.image.title"]
         found[title] = registry.get(f"{name}/blobs/{layer['digest']}")[1]
     assert found == {name: made[name] for name in ("provenance.intoto.json", "verdict.intoto.json")}
+    (envelope,) = model_pack.statement_packs(model_pack.Blob("x", data), {"verdict.intoto.dsse.json": b"{}"})
+    assert json.loads(envelope.manifest.data)["artifactType"] == "application/vnd.dsse.envelope.v1+json"
+
+
+def test_a_registry_that_lists_statements_itself_gets_no_tag_for_it(team: Team, registry: Registry, door: Door) -> None:
+    door.lists_referrers = True
+    deployed(team)
+    assert registry.tags(repository_of(team.project.folder.parent)) == ["production", "v1"]
 
 
 @pytest.mark.slow
