@@ -18,6 +18,7 @@ from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, NotFound,
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
+from ciplug.steps.deployment.redeploy import redeploy
 from ciplug.steps.deployment.status import State, statuses
 from ciplug.steps.evidence.attest import attest
 from ciplug.steps.promotion import moves
@@ -352,6 +353,19 @@ def test_two_jobs_with_the_same_version_are_no_rivals(team: Team, monkeypatch: p
     held_up(monkeypatch, "place", lambda: deployed(team))
     done = deployed(team)
     assert events(team) == [(BEGUN, 1), (DEPLOYED, 1)] and deployed(team) == done._replace(event=0)
+
+
+def test_a_redeployment_goes_on_after_a_target_that_fails(team: Team, registry: Registry, door: Door) -> None:
+    assert list(redeploy(team.session.refreshed(), "wine", "Production")) == []
+    deployed(team)
+    team.promote("production", version=2)
+    assert list(redeploy(team.session.refreshed(), "wine", "Staging")) == []
+    door.plan.faults = dict.fromkeys(range(len(door.seen) + 1, len(door.seen) + 50), "500")
+    (problem,) = redeploy(team.session.refreshed(), "wine", "Production")
+    assert isinstance(problem, TargetError) and "ciplug deploy" in (problem.hint or "")
+    door.plan.faults = {}
+    (done,) = redeploy(team.session.refreshed(), "wine", "Production")
+    assert isinstance(done, Done) and done.version == 2 and state_of(team) is State.SERVED
 
 
 # Credentials
