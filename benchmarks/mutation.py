@@ -37,8 +37,8 @@ TESTS = {
     "gates": """
         test_gates*.py test_waivers.py test_outcomes.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py
         test_propose.py test_policy.py test_paired_tests.py test_trend_gates.py test_trade_off.py test_weights.py
-        test_many_gates.py test_gate_audit.py test_looks.py test_policy_cases.py integration/test_config_commands.py
-        integration/test_accidental_passes.py
+        test_many_gates.py test_gate_audit.py test_looks.py test_policy_cases.py test_extend.py test_max_t.py
+        integration/test_config_commands.py integration/test_accidental_passes.py
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
@@ -52,7 +52,8 @@ TESTS = {
     "stores/git": """
         test_git_*.py integration/test_git_store.py integration/test_git_files.py
         integration/test_git_segments.py integration/test_git_branch.py integration/test_git_server.py
-        integration/test_git_as_it_is.py
+        integration/test_git_as_it_is.py test_segment_lines.py
+        integration/test_git_blocks.py integration/test_git_faults.py
     """,
 }
 """Part of ciplug → its tests, the quick ones first; a test without a folder is in tests/unit."""

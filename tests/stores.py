@@ -212,14 +212,10 @@ def _git_http(folder: Path, fixture: Fixture) -> Place:
     return git_place(folder, fixture("git_host"), _name(folder))
 
 
-@place("git-http-no-filter", pytest.mark.slow)
-def _git_http_no_filter(folder: Path, fixture: Fixture) -> Place:
-    return git_place(folder, fixture("git_host"), _name(folder), filters=False)
-
-
-@place("git-http-no-atomic", pytest.mark.slow)
-def _git_http_no_atomic(folder: Path, fixture: Fixture) -> Place:
-    return git_place(folder, fixture("git_host"), _name(folder), atomic=False)
+@place("git-http-simple", pytest.mark.slow)
+def _git_http_simple(folder: Path, fixture: Fixture) -> Place:
+    """A host with neither partial clones nor atomic pushes."""
+    return git_place(folder, fixture("git_host"), _name(folder), filters=False, atomic=False)
 
 
 @place("git-http-no-custom-refs", pytest.mark.slow)

@@ -112,6 +112,7 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
         if check.interval and (look := _look(check.gate, evidence)) > 1:
             note = reasons.looked_again(look, check.interval.rule.alpha, seeds=policy.seeds is not None)
             result = replace(result, notes=(*result.notes, note))
+        result = regression.beside_other_baselines(check, result, evidence.reruns_of_baseline.get(result.gate, ()))
         result = waivers.waive(policy, check, result, commit=run.commit, today=evidence.today)
         by_gate.setdefault(result.gate, []).append((check, result))
     for of_gate in by_gate.values():

@@ -45,6 +45,8 @@ class Evidence:
     """How often the commit was looked at: 1 and the other runs of it that could be judged, and gave other numbers."""
     reruns: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Metric → its values in those other runs."""
+    reruns_of_baseline: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Gate → the values of its metric in the other runs that could be its baseline, of the same commit."""
     other_evaluations: int = 0
     """Runs on the branch that were measured on other data, and are not in the history."""
     trails: Mapping[str, Trail] = field(default_factory=dict)

@@ -180,6 +180,15 @@ def pooled(runs: int, mean: float) -> str:
     return f"the interval is about the mean of the {runs} runs of this commit, {shown(mean)}"
 
 
+OTHER_BASELINE = "see why the baseline was trained again: ciplug runs list; judge several seeds on both sides ('seeds')"
+
+
+def other_baseline(reason: str, runs: int, mean: float) -> str:
+    """The reason for a candidate that passes beside one run of the baseline's commit, and not beside their mean."""
+    of_all = f"the baseline's commit has {runs} runs, whose mean is {shown(mean)}"
+    return f"{reason}; {of_all}, and beside that the loss is not allowed"
+
+
 def allows_all(allowed: float, reference: float) -> str:
     """A note on an allowance that no candidate can exceed without turning negative."""
     return (

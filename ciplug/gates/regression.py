@@ -8,10 +8,11 @@ one. Where the data tell how uncertain d is, its interval decides (`ciplug.gates
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ciplug.comparison import repeats
 from ciplug.gates import reasons, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, no_baseline, rule_of, undecided
 from ciplug.gates.choice_of_test import Pair, Tested, best_test
@@ -174,6 +175,31 @@ def compare(
         point=True,
     )
     return Check(gate=gate, result=result, rule="max_regression")
+
+
+def beside_other_baselines(check: Check, result: GateResult, others: Sequence[float]) -> GateResult:
+    """A PASS is a WARN if the candidate is not within the allowance of the mean of all runs of the baseline's commit.
+
+    Else somebody could train the baseline's commit again until it is bad enough.
+
+    Args:
+        result: of the check, once it is decided.
+        others: the metric in the other runs that could be the baseline.
+    """
+    gate, value, reference = check.gate, result.candidate, result.baseline
+    wanted = check.rule == "max_regression" and result.slice is None and result.outcome == "PASS"
+    if not (wanted and others and gate.max_regression and gate.trade_off is None) or value is None or reference is None:
+        return result
+    usual = repeats.mean([reference, *others])
+    limit = limit_of(gate.max_regression, usual)
+    if (
+        limit is None
+        or (value - usual) * (1 if gate.higher_is_better else -1)
+        >= rule_of(gate, gate.max_regression, limit, usual, value).bound
+    ):
+        return result
+    reason = reasons.other_baseline(result.reason, len(others) + 1, usual)
+    return replace(result, outcome="WARN", reason=reason, advice=reasons.OTHER_BASELINE)
 
 
 ABSOLUTE = "add an absolute allowance: {rel: …, abs: …}"

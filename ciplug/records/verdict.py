@@ -177,7 +177,7 @@ class Reruns:
     total: int
     """All runs that could count for the commit, with those that were judged."""
     judged: Rerun
-    others: tuple[Rerun, ...]
+    others: tuple[Rerun, ...] = ()
     """The last first."""
     more: int = 0
     """Earlier ones, which are not among `others`."""

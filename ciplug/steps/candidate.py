@@ -161,7 +161,11 @@ class Candidate:
     @property
     def facts_of_files(self) -> dict[str, Facts]:
         """Run → the facts that decide whether it counts, of these runs."""
-        return {run: self._facts[run] for run in self.on_same_files}
+        return self.facts_of(self.on_same_files)
+
+    def facts_of(self, runs: Iterable[str]) -> dict[str, Facts]:
+        """Run → the facts that decide whether it counts, of runs that were read."""
+        return {run: self._facts[run] for run in runs}
 
     @property
     def facts_on_commit(self) -> dict[str, Facts]:

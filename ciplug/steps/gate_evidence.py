@@ -17,7 +17,7 @@ from ciplug.stats.looks import of_seeds
 from ciplug.steps.baselines import BaselineFinder
 from ciplug.steps.candidate import same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
-from ciplug.steps.reruns import weighing_reruns
+from ciplug.steps.reruns import reruns_of_baseline, weighing_reruns
 from ciplug.steps.session import Session, now
 from ciplug.steps.trend_runs import trails
 
@@ -51,6 +51,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         history=history,
         looks=_looks(finder, [*others, *weighing_reruns(finder, withdrawn=True)]),
         reruns=_values(others, policy),
+        reruns_of_baseline=_other_baselines(finder, policy, sides),
         other_evaluations=other,
         trails=trails(finder, policy, in_force.evaluation),
         examples=_examples(finder, policy, sides.values()),
@@ -114,6 +115,22 @@ def _values(others: Iterable[Run], policy: Policy) -> dict[str, list[float]]:
     metrics = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.max_regression}
     by_metric = {m: [r.metrics[m] for r in others if math.isfinite(r.metrics.get(m, math.nan))] for m in metrics}
     return {metric: values for metric, values in by_metric.items() if values}
+
+
+def _other_baselines(finder: BaselineFinder, policy: Policy, sides: Mapping[str, Side]) -> dict[str, list[float]]:
+    """Gate → the finite values of its metric in the runs that could be its baseline as well."""
+    # `previous` compares with the last of several evaluations on purpose.
+    compared = [
+        name for name in sides if (gate := policy.resolved(name)).max_regression and gate.baseline.ref != "previous"
+    ]
+    by_run = {side.run: side for name in compared if (side := sides[name]).run}
+    others = {run: reruns_of_baseline(finder, side) for run, side in by_run.items()}
+    values = {
+        name: [r.metrics[m] for r in others.get(sides[name].run or "", ()) if math.isfinite(r.metrics.get(m, math.nan))]
+        for name in compared
+        for m in (policy.metric_of(name),)
+    }
+    return {name: found for name, found in values.items() if found}
 
 
 def _history(finder: BaselineFinder, in_force: PolicyInForce) -> tuple[dict[str, list[float]], int]:

@@ -16,6 +16,7 @@ from ciplug.records.verdict import Rerun, Reruns
 
 if TYPE_CHECKING:
     from ciplug.comparison.run_that_counts import Facts
+    from ciplug.records.comparison import Side
     from ciplug.records.run import Run
     from ciplug.records.verdict import Verdict
     from ciplug.steps.baselines import BaselineFinder
@@ -97,6 +98,26 @@ def weighing_reruns(finder: BaselineFinder, *, withdrawn: bool = False) -> list[
             of_seeds.add((seed, result(one)))
             others.append(one)
     return others
+
+
+def reruns_of_baseline(finder: BaselineFinder, side: Side) -> list[Run]:
+    """The other runs of a baseline's commit that could have been the baseline: whoever trains it again chooses it.
+
+    None where several runs are the baseline together.
+    """
+    if side.run is None or side.commit is None or side.among > 1 or len(side.runs) > 1:
+        return []
+    recorded = {run.id: run for run in finder.on([side.commit]).get(side.commit, [])}
+    facts = finder.facts_of(recorded)
+    if side.run not in facts:
+        return []
+    key = finder.policy.seeds.key if finder.policy and finder.policy.seeds else "seed"
+    own, run = facts[side.run], recorded[side.run]
+    return [
+        recorded[other.id]
+        for other in reruns.others_of(own, facts.values(), finder.rules)
+        if reruns.weighs(own, other, same_settings=reruns.same_settings(run, recorded[other.id], key))
+    ]
 
 
 MEASURED = ("run.", "artifacts.")

@@ -6,10 +6,11 @@ use https. An address that an answer leads to elsewhere gets none.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from ciplug.errors import Cause, TargetError
@@ -44,7 +45,7 @@ class Repository:
 
     def has_blob(self, digest: str) -> bool:
         # A registry may answer with a redirect to where it keeps the bytes.
-        return self._ask("HEAD", f"/blobs/{digest}", allowed=(404,)).status_code != 404
+        return self._ask("HEAD", f"/blobs/{digest}", allowed=(404,)).status != 404
 
     def put_blob(self, digest: str, size: int, open_data: Callable[[], IO[bytes]]) -> None:
         """Send bytes, unless the registry has them. It verifies their digest. A cut upload begins anew."""
@@ -64,10 +65,13 @@ class Repository:
 
     def manifest(self, reference: str) -> Blob | None:
         """A manifest by its tag or digest; None where there is none. Its bytes are verified where a digest names it."""
-        got = self._ask("GET", f"/manifests/{reference}", headers={"Accept": f"{MANIFEST}, {INDEX}"}, allowed=(404,))
-        if got.status_code == 404:
+        accept = {"Accept": f"{MANIFEST}, {INDEX}"}
+        got = self._ask("GET", f"/manifests/{reference}", headers=accept, allowed=(404,))
+        if got.status == 404:
             return None
-        blob = Blob(got.headers.get("Content-Type", "").partition(";")[0].strip(), got.content)
+        if got.status != 200:
+            raise TargetError(f"{self.host} answers {got.status} for the manifest of {self.name}:{reference}")
+        blob = Blob(got.headers.get("Content-Type", "").partition(";")[0].strip(), got.body)
         if ":" in reference and blob.digest != reference:
             raise TargetError(f"{self.host} has other bytes at {reference}", cause=Cause.DAMAGED)
         return blob
@@ -100,7 +104,7 @@ class Repository:
         data: Any = None,
         allowed: tuple[int, ...] = (),
         once: bool = False,
-    ) -> requests.Response:
+    ) -> _Answer:
         """Send a request, and raise TargetError for an answer that is neither a success nor allowed.
 
         Args:
@@ -109,28 +113,26 @@ class Repository:
         """
         url = path if "://" in path else self._base + path
 
-        def attempt() -> requests.Response:
+        def attempt() -> _Answer:
             answer = self._send(method, url, headers or {}, data)
-            if answer.status_code == 401 and self._is_own(url):
+            if answer.status == 401 and self._is_own(url):
                 self._authorization = self._log_in(answer)
                 if hasattr(data, "seek"):
                     data.seek(0)
                 answer = self._send(method, url, headers or {}, data)
-            if answer.status_code < 400 or answer.status_code in allowed:
+            if answer.status < 400 or answer.status in allowed:
                 return answer
             raise self._refusal(method, answer)
 
-        result: requests.Response = attempt() if once else self._again(attempt)
+        result: _Answer = attempt() if once else self._again(attempt)
         return result
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], data: Any) -> requests.Response:
+    def _send(self, method: str, url: str, headers: Mapping[str, str], data: Any) -> _Answer:
         import requests
 
         own = {"Authorization": self._authorization} if self._authorization and self._is_own(url) else {}
         try:
-            return self._session.request(
-                method, url, headers={**headers, **own}, data=data, timeout=_TIMEOUT, allow_redirects=False
-            )
+            return self._request(method, url, headers={**headers, **own}, data=data)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as problem:
             raise _Trouble(
                 TargetError(
@@ -141,6 +143,16 @@ class Repository:
             ) from None
         except requests.RequestException as problem:
             raise TargetError(f"{self.host}: {_words(problem)}") from None
+
+    def _request(self, method: str, url: str, **rest: Any) -> _Answer:
+        """Raises requests' exceptions, and TargetError for an answer that is too long: it is that of a stranger."""
+        with self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, stream=True, **rest) as answer:
+            body = bytearray()
+            for part in answer.iter_content(1 << 16):
+                body += part
+                if len(body) > MANIFEST_MOST:
+                    raise TargetError(f"{self.host} answers {method} with more than a registry has to say")
+            return _Answer(answer.status_code, answer.headers, bytes(body))
 
     @property
     def _session(self) -> requests.Session:
@@ -155,7 +167,7 @@ class Repository:
     def _is_own(self, url: str) -> bool:
         return urlsplit(url)[:2] == urlsplit(self._origin)[:2]
 
-    def _log_in(self, challenge: requests.Response) -> str | None:
+    def _log_in(self, challenge: _Answer) -> str | None:
         """The Authorization that the registry asks for; None: it is asked again without one."""
         import requests
 
@@ -170,15 +182,15 @@ class Repository:
         query = {"service": asked.get("service", ""), "scope": f"repository:{self.name}:pull,push"}
         headers = {"Authorization": f"Basic {credential.basic}"} if credential else {}
         try:
-            got = self._session.get(realm, params=query, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
-            given = got.json() if got.status_code == 200 else {}
+            got = self._request("GET", realm, params=query, headers=headers)
+            given = json.loads(got.body) if got.status == 200 else {}
             token = given.get("token") or given.get("access_token")
         except (requests.RequestException, ValueError, AttributeError):
             token = None
         return f"Bearer {token}" if token else None
 
-    def _refusal(self, method: str, answer: requests.Response) -> Exception:
-        status = answer.status_code
+    def _refusal(self, method: str, answer: _Answer) -> Exception:
+        status = answer.status
         words = _said(answer)
         cause = _CAUSES.get(status, Cause.UNKNOWN)
         hint = None
@@ -192,6 +204,12 @@ class Repository:
         return _Trouble(error) if status == 429 or status >= 500 else error
 
 
+class _Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class _Trouble(Exception):
     """Trouble that may pass."""
 
@@ -200,15 +218,17 @@ class _Trouble(Exception):
         self.error = error
 
 
-def _said(answer: requests.Response) -> str:
+def _said(answer: _Answer) -> str:
     """What the registry says of its refusal, in one short line."""
     try:
-        first = answer.json()["errors"][0]
+        first = json.loads(answer.body)["errors"][0]
         text = f"{first.get('code', '')}: {first.get('message', '')}"
-    except Exception:
+    except (ValueError, LookupError, TypeError, AttributeError):
         text = ""
     return "".join(c for c in text if c.isprintable())[:200]
 
 
 def _words(problem: BaseException) -> str:
-    return "".join(c for c in str(problem) if c.isprintable())[:200]
+    """What went wrong, without addresses: that of an upload may have a token."""
+    text = re.sub(r"(url: |https?://)\S+", r"\1…", str(problem))
+    return "".join(c for c in text if c.isprintable())[:200]

@@ -93,7 +93,7 @@ def test_without_the_remote_s_answer_nothing_is_promoted(team: Team, tmp_path: P
     with_remote(team, tmp_path)
     run = team.judged()
     (tmp_path / "remote.git").rename(tmp_path / "away.git")
-    with pytest.raises(GitError, match="a promotion goes by the policy of the default branch, which cannot be read"):
+    with pytest.raises(GitError, match="go by the policy of the default branch, which cannot be read"):
         team.promote(run=run.id)
 
 

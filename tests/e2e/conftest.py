@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
 
+from ciplug.locking import held
 from tests.e2e.jenkins import Jenkins
 from tests.e2e.project import clean_environment
 
@@ -41,6 +42,9 @@ def _refused(report: Any) -> Any:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"CIPLUG_REQUIRE_E2E=1 allows no skip: {reason}"
     return report
+
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -70,33 +74,60 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def user_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A folder's name and who fills it → the folder, filled once for all tests, in whatever process they run."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+
+    def once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, whole = shared / name, shared / f"{name}.whole"
+        with held(shared / f"{name}.lock"):
+            if not whole.exists():
+                folder.mkdir(exist_ok=True)
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def user_python(made_once: MadeOnce) -> Path:
     """The folder of a user's own Python, in which ciplug is not installed."""
-    folder = tmp_path_factory.mktemp("python") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    return folder / "bin"
+    return made_once("user-python", lambda folder: run([sys.executable, "-m", "venv", str(folder)], check=True)) / "bin"
 
 
 @pytest.fixture(scope="session")
-def pip_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+def pip_cache(made_once: MadeOnce) -> str:
     """One cache for all installations, since each test has a HOME of its own."""
-    return os.environ.get("PIP_CACHE_DIR") or str(tmp_path_factory.mktemp("pip"))
+    return os.environ.get("PIP_CACHE_DIR") or str(made_once("pip-cache", lambda _: None))
 
 
 @pytest.fixture(scope="session")
-def wheel(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ciplug as a file that every job installs, built once."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
-    [built] = folder.iterdir()
+def wheels(source: Path, pip_cache: str, made_once: MadeOnce) -> Path:
+    """A folder with ciplug and all that it needs, as files: what a job installs without asking an index."""
+    env = {**clean_environment(), "PIP_CACHE_DIR": pip_cache}
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir"]
+    return made_once("wheels", lambda folder: run([*pip, str(folder), str(source)], check=True, env=env))
+
+
+@pytest.fixture(scope="session")
+def wheel(wheels: Path) -> Path:
+    [built] = wheels.glob("ciplug-*.whl")
     return built
 
 
 @pytest.fixture(scope="session")
-def kept_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pip_settings(wheels: Path, pip_cache: str) -> dict[str, str]:
+    """The variables of a job that installs only ciplug: half of its time would be the index."""
+    return {"PIP_CACHE_DIR": pip_cache, "PIP_FIND_LINKS": str(wheels), "PIP_NO_INDEX": "1"}
+
+
+@pytest.fixture(scope="session")
+def kept_environments(made_once: MadeOnce) -> Path:
     """What a self-hosted runner keeps from job to job: the environment that the first job has made."""
-    return tmp_path_factory.mktemp("kept")
+    return made_once("kept-environments", lambda _: None)
 
 
 @pytest.fixture(autouse=True)
@@ -108,13 +139,13 @@ def _tool_cache(_clean_machine: None, kept_environments: Path) -> None:
 
 
 @pytest.fixture
-def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_cache: str) -> Jenkins:
+def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_settings: dict[str, str]) -> Jenkins:
     env = {
         "PATH": f"{user_python}{os.pathsep}{os.environ['PATH']}",
         "HOME": os.environ["HOME"],
         "GIT_CONFIG_GLOBAL": os.environ["GIT_CONFIG_GLOBAL"],
         "GIT_CONFIG_NOSYSTEM": "1",
-        "PIP_CACHE_DIR": pip_cache,
+        **pip_settings,
         "no_proxy": "127.0.0.1",
         "JENKINS_URL": "https://jenkins.example.com/",
         "JOB_NAME": "demo",

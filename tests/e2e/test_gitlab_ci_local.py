@@ -200,13 +200,13 @@ def gitlab(
     project: Project,
     gitlab_api: GitLabApi,
     user_python: Path,
-    pip_cache: str,
+    pip_settings: dict[str, str],
     tmp_path: Path,
 ) -> GitLab:
     program = tool("gitlab-ci-local")
     tool("rsync")
     path = f"{user_python}{os.pathsep}{os.environ['PATH']}"
-    return GitLab(program, project, gitlab_api, {**clean_environment(), "PATH": path, "PIP_CACHE_DIR": pip_cache})
+    return GitLab(program, project, gitlab_api, {**clean_environment(), "PATH": path, **pip_settings})
 
 
 @pytest.fixture

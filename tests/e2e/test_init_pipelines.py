@@ -97,16 +97,16 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
     project: Project,
     tool: Callable[[str], str],
     gitlab_api: GitLabApi,
-    source: Path,
+    wheel: Path,
     user_python: Path,
-    pip_cache: str,
+    pip_settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
     program = tool("gitlab-ci-local")
     tool("rsync")
     if folder != ".":
         move(project)
-    init(project, "--ci", "gitlab", "--source", str(source), folder=folder)
+    init(project, "--ci", "gitlab", "--source", str(wheel), folder=folder)
     if folder == ".":
         project.record_main(tmp_path / "main")
     if folder != ".":
@@ -132,7 +132,7 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
             *(f"--variable={name}={value}" for name, value in variables.items()),
         ],
         cwd=project.folder,
-        env={**clean_environment(), "PATH": f"{user_python}:{os.environ['PATH']}", "PIP_CACHE_DIR": pip_cache},
+        env={**clean_environment(), "PATH": f"{user_python}:{os.environ['PATH']}", **pip_settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

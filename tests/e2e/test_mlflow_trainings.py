@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from ciplug.locking import held
 from ciplug.records.series import Series
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import open_session
@@ -50,22 +49,17 @@ OF_CIPLUG = {"mlflow.run_id", "mlflow.experiment", "mlflow.artifact_uri"}
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory, pip_cache: str) -> Callable[[str], str]:
-    """The Python of an environment with one MLflow, made once for all tests, in whatever process they run."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
+def python(made_once: Callable[[str, Callable[[Path], object]], Path], pip_cache: str) -> Callable[[str], str]:
+    """The Python of an environment with one MLflow."""
+    env = {**os.environ, "PIP_CACHE_DIR": pip_cache}
 
     def of(name: str) -> str:
-        venv = shared / f"mlflow-{name}"
-        with held(shared / f"mlflow-{name}.lock"):
-            if not (venv / "whole").exists():
-                env = {**os.environ, "PIP_CACHE_DIR": pip_cache}
-                subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-                command = [venv / "bin/pip", "install", "--quiet", *MLFLOWS[name]]
-                subprocess.run(command, env=env, check=True, timeout=900)
-                (venv / "whole").touch()
-        return str(venv / "bin" / "python")
+        def install(venv: Path) -> None:
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+            command = [venv / "bin/pip", "install", "--quiet", *MLFLOWS[name]]
+            subprocess.run(command, env=env, check=True, timeout=900)
+
+        return str(made_once(f"mlflow-{name}", install) / "bin" / "python")
 
     return of
 

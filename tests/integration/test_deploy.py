@@ -18,12 +18,15 @@ from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, NotFound,
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
+from ciplug.steps.deployment.redeploy import redeploy
 from ciplug.steps.deployment.status import State, statuses
 from ciplug.steps.evidence.attest import attest
 from ciplug.steps.promotion import moves
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.registry_checks import check_model
 from ciplug.targets import model_pack, oci_registry
+from ciplug.targets.base import Release
+from ciplug.targets.oci import Oci
 from ciplug.targets.oci_credentials import HOST, PASSWORD, USER
 from tests.project import CONFIG, Project
 from tests.servers.docker_registry import PASSWORD as SECRET
@@ -150,6 +153,14 @@ def test_the_artifact_is_modelpacks_and_statements_refer_to_it(team: Team, regis
         title = layer["annotations"]["org.opencontainers.image.title"]
         found[title] = registry.get(f"{name}/blobs/{layer['digest']}")[1]
     assert found == {name: made[name] for name in ("provenance.intoto.json", "verdict.intoto.json")}
+    (envelope,) = model_pack.statement_packs(model_pack.Blob("x", data), {"verdict.intoto.dsse.json": b"{}"})
+    assert json.loads(envelope.manifest.data)["artifactType"] == "application/vnd.dsse.envelope.v1+json"
+
+
+def test_a_registry_that_lists_statements_itself_gets_no_tag_for_it(team: Team, registry: Registry, door: Door) -> None:
+    door.lists_referrers = True
+    deployed(team)
+    assert registry.tags(repository_of(team.project.folder.parent)) == ["production", "v1"]
 
 
 @pytest.mark.slow
@@ -234,7 +245,7 @@ def test_a_branch_cannot_direct_a_deployment_elsewhere(team: Team, door: Door) -
 def test_what_others_have_pushed_is_not_replaced(team: Team, registry: Registry) -> None:
     name = repository_of(team.project.folder.parent)
     repository = oci_registry.Repository(registry.host, name, {})
-    release = model_pack.Release(
+    release = Release(
         model="wine", version=1, stage="Production", digest="x", files={}, folder=Path(), created="2026-11-23"
     )
     config, *_ = model_pack.pack(release, {}).blobs
@@ -293,23 +304,68 @@ def test_a_registry_that_is_gone_leaves_a_deployment_to_go_on_with(team: Team, r
     assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
 
 
+def held_up(
+    monkeypatch: pytest.MonkeyPatch, step: str, meanwhile: Callable[[], object], *, before: bool = False
+) -> None:
+    """Have the next call of a step of the target be held up while something else is done."""
+    original = getattr(Oci, step)
+
+    def slow(self: Oci, release: Release) -> None:
+        monkeypatch.setattr(Oci, step, original)
+        if before:
+            meanwhile()
+        original(self, release)
+        if not before:
+            meanwhile()
+
+    monkeypatch.setattr(Oci, step, slow)
+
+
 def test_who_comes_late_does_not_replace_a_later_deployment(
     team: Team, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ciplug.targets.oci import Oci
-
-    place = Oci.place
-
-    def slow(self: Oci, release: Any) -> None:
-        place(self, release)
-        monkeypatch.setattr(Oci, "place", place)
+    def later() -> None:
         team.promote("production", version=2)
         deployed(team)
 
-    monkeypatch.setattr(Oci, "place", slow)
-    refusal = refused(team, DeploymentRefused)
-    assert refusal.reason is NotDeployed.NO_STAGE
+    held_up(monkeypatch, "place", later)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.NO_STAGE
     assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
+
+
+def test_who_hangs_in_the_switch_says_so_and_the_state_shows_it(
+    team: Team, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry has no compare-and-set for tags."""
+
+    def later() -> None:
+        team.promote("production", version=2)
+        deployed(team)
+
+    held_up(monkeypatch, "switch", later, before=True)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
+    assert served(team, registry) == served(team, registry, "v1") and state_of(team) is State.OTHER
+    deployed(team)
+    assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
+
+
+def test_two_jobs_with_the_same_version_are_no_rivals(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_up(monkeypatch, "place", lambda: deployed(team))
+    done = deployed(team)
+    assert events(team) == [(BEGUN, 1), (DEPLOYED, 1)] and deployed(team) == done._replace(event=0)
+
+
+def test_a_redeployment_goes_on_after_a_target_that_fails(team: Team, registry: Registry, door: Door) -> None:
+    assert list(redeploy(team.session.refreshed(), "wine", "Production")) == []
+    deployed(team)
+    team.promote("production", version=2)
+    assert list(redeploy(team.session.refreshed(), "wine", "Staging")) == []
+    door.plan.faults = dict.fromkeys(range(len(door.seen) + 1, len(door.seen) + 50), "500")
+    (problem,) = redeploy(team.session.refreshed(), "wine", "Production")
+    assert isinstance(problem, TargetError) and "ciplug deploy" in (problem.hint or "")
+    door.plan.faults = {}
+    (done,) = redeploy(team.session.refreshed(), "wine", "Production")
+    assert isinstance(done, Done) and done.version == 2 and state_of(team) is State.SERVED
 
 
 # Credentials

@@ -20,6 +20,8 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.status import State, statuses
+from ciplug.targets.base import Release
+from ciplug.targets.local import Local
 from tests.servers.program import free_ports
 from tests.team import Team, team_in
 
@@ -208,6 +210,22 @@ def test_files_that_somebody_changed_are_noticed_and_put_right(team: Team, folde
     assert state_of(team) is State.OTHER
     deployed(team)
     assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
+
+
+def test_a_job_that_hangs_does_not_replace_a_later_version(
+    team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = Local.switch
+
+    def slow(self: Local, release: Release) -> None:
+        monkeypatch.setattr(Local, "switch", switch)
+        holds(team, b"second")
+        deployed(team)
+        switch(self, release)
+
+    monkeypatch.setattr(Local, "switch", slow)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
+    assert answer(folder) == b"second" and running(folder) == 1 and state_of(team) is State.SERVED
 
 
 def test_another_program_on_the_port_is_not_taken_for_the_server(team: Team, folder: Path, tmp_path: Path) -> None:

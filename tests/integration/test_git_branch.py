@@ -712,6 +712,7 @@ def test_a_cache_is_made_anew_for_damage_alone(cached: CachedRemote) -> None:
         (StoreError("x", cause=Cause.NETWORK), False),
         (StoreError("x", cause=Cause.FORMAT), False),
         (StoreError("x", cause=Cause.FORBIDDEN), False),
+        (StoreError("x", cause=Cause.NOT_FOUND), False),
         (GitError("x", kind=GitKind.NETWORK), False),
         (GitError("x", kind=GitKind.LOCKED), True),
         (RecordError("x"), False),
@@ -732,6 +733,19 @@ def test_a_cache_is_made_anew_for_damage_alone(cached: CachedRemote) -> None:
             with pytest.raises(type(problem)):
                 cached.with_cache(work)
             assert calls == [True]
+    # Who checks the store begins with an empty one; where that cannot be filled, the old one comes back.
+    marker.touch()
+
+    def fetch(problem: Exception | None) -> bool:
+        init_bare(cached.repository, "sha1")
+        if problem:
+            raise problem
+        return marker.exists()
+
+    with pytest.raises(StoreError):
+        cached.renewed(lambda: fetch(StoreError("x")))
+    assert marker.exists()
+    assert not cached.renewed(lambda: fetch(None)) and not marker.exists()
 
 
 @pytest.mark.parametrize(("number", "kept"), [(60, True), (61, False)])

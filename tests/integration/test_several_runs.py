@@ -123,6 +123,17 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     train(project, 0.895)
     assert gate(project)["gates"][0]["notes"][0] == result["notes"][0]
 
+    # Nor does it help to train the baseline again until it is bad enough.
+    project.branch("other", {"lr": 0.2})
+    train(project, 0.882)
+    assert gate(project, 1)["gates"][0]["baseline"] == 0.9
+    git(project.folder, "checkout", "-q", "main")
+    train(project, 0.885)
+    git(project.folder, "checkout", "-q", "other")
+    (result,) = gate(project)["gates"]
+    assert (result["outcome"], result["baseline"]) == ("WARN", 0.885)
+    assert "the baseline's commit has 2 runs, whose mean is 0.8925, and beside that the loss is not" in result["reason"]
+
 
 def test_the_same_files_in_another_commit_are_no_new_try(project: Project) -> None:
     """An empty commit and a revert of a revert: the runs before count. What has the files of main starts anew."""

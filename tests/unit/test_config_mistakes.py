@@ -69,6 +69,39 @@ def test_duplicate_keys_and_values_that_yaml_cannot_read_are_among_them() -> Non
     assert len(message(extending)) == 1
 
 
+def test_the_kind_of_a_target_chooses_its_keys() -> None:
+    text = (
+        "targets:\n  a: {kind: oci, folder: /x}\n  b: {kind: local, folder: x, ports: [1, 1]}\n"
+        "  c: {kind: moon}\n  d: {repository: a.b/c}\n  E: {kind: oci, repository: 'https://a.b/c'}\n  f: 3\n"
+        "  g: {kind: local, folder: /x, serve: run}\n"
+    )
+    ports = (
+        "two different ports from 1 to 65535 are expected, like [5001, 5002]: the next version starts beside the last"
+    )
+    oci = "a mapping is expected, like {kind: oci, repository: registry.example.com/team/wine}, not 3"
+    host = "host and name of a repository are expected, like registry.example.com/team/wine"
+    assert message(text) == [
+        "10 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:2: targets.a.folder: unknown key (one of: kind, stage, repository)",
+        "  ciplug.yaml:2: targets.a.repository: this key is missing",
+        "  ciplug.yaml:3: targets.b.folder: an absolute folder is expected, like /srv/models/wine, not 'x'",
+        f"  ciplug.yaml:3: targets.b.ports: {ports}, not [1, 1]",
+        "  ciplug.yaml:4: targets.c.kind: 'oci' or 'local' is expected, not 'moon'",
+        "  ciplug.yaml:5: targets.d.kind: this key is missing (kind: 'oci' or 'local')",
+        "  ciplug.yaml:6: targets.E: write the name of a target in lower case, with letters, digits, '-' and '_'",
+        f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
+        f"  ciplug.yaml:7: targets.f: {oci}",
+        "  ciplug.yaml:8: targets.g.serve: the command must name its port: {port}",
+    ]
+    good = "targets: {a: {kind: oci, repository: 'a.b:5000/c/d'}, b: {kind: local, folder: ~/x, serve: 'x {port}'}}"
+    config.parse(good, Path("ciplug.yaml"), lambda name: "")
+    jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(good))
+    for wrong in yaml.safe_load(text)["targets"].items():
+        assert (
+            list(jsonschema.Draft202012Validator(schema()).iter_errors({"targets": dict([wrong])})) or wrong[0] == "g"
+        )
+
+
 def test_the_models_of_a_file() -> None:
     a = "    gates: {x: {mim: 1}}\n    monitor: {gates: y}\n"
     lines = message(f"models:\n  a:\n{a}  b: {{metrics: [1], store: x}}\n  c: 5\nmodel: z\n")

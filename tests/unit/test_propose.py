@@ -63,6 +63,11 @@ def test_amounts_come_from_the_value() -> None:
         "accuracy": "{higher_is_better: true, min: 0.85, max_regression: 0.01}",
         "rmse": "{higher_is_better: false, max: 300, max_regression: 5%}",
     }
+    # More digits than a bound has: rounded away from the value.
+    assert gates({"accuracy": 0.87654, "rmse": 251.3}) == {
+        "accuracy": "{higher_is_better: true, min: 0.826, max_regression: 0.01}",
+        "rmse": "{higher_is_better: false, max: 302, max_regression: 5%}",
+    }
     percent = "{higher_is_better: true, min: 88.1, max_regression: 1}"
     assert gates({"accuracy": 93.1}) == {"accuracy": percent}
     assert gates({"auc": 0.03}) == {"auc": "{higher_is_better: true, max_regression: 0.01}"}

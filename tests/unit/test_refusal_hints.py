@@ -17,10 +17,12 @@ SOURCES = [
     *sorted((PACKAGE / "steps" / "promotion").glob("*.py")),
     *(PACKAGE / "registry" / f"{name}.py" for name in ("ladder", "ledger", "model", "resolve")),
     PACKAGE / "steps" / "pull.py",
+    *sorted((PACKAGE / "steps" / "deployment").glob("*.py")),
+    *sorted((PACKAGE / "targets").glob("*.py")),
     PACKAGE / "stores" / "witness.py",
     PACKAGE / "stores" / "bucket" / "logs.py",
 ]
-REFUSALS = {"PromotionRefused", "NotFound", "BrokenLog"}
+REFUSALS = {"PromotionRefused", "DeploymentRefused", "NotFound", "BrokenLog"}
 _COMMAND = re.compile(r"ciplug ((?:[a-z-]+(?: |$))+)([^;:]*)")
 
 

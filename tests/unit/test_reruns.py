@@ -264,6 +264,13 @@ def test_the_record_of_a_verdict_names_the_runs() -> None:
     assert canonical.dumps(back) == canonical.dumps(made)
 
 
+def test_a_withdrawn_run_that_failed_is_named_even_alone() -> None:
+    alone = replace(reruns(), withdrawn=(rerun("a", "ERROR", "acc"),))
+    made = with_reruns(verdict(result()), alone, {"acc"})
+    assert (made.outcome, read.verdict(canonical.dumps(made), "key")) == ("WARN", made)
+    assert [one.kind for one in notices("z", alone, made)] == [Kind.FAILED_WITHDRAWN]
+
+
 def test_a_failure_stays_a_failure() -> None:
     failed = verdict(result("FAIL"), outcome="FAIL")
     assert with_reruns(failed, reruns(rerun(), rerun("b", "FAIL", "acc")), {"acc"}).outcome == "FAIL"

@@ -16,6 +16,8 @@ from ciplug.steps.policy_in_force import Policies, read_policies
 from ciplug.steps.session import Session
 from ciplug.stores import DEFAULT_BRANCH
 
+_GO_BY = "promotions and deployments go by the policy of the default branch"
+
 
 def by_protected_policy(session: Session) -> Session:
     """The same session, judging by the policy of the default branch, as the remote names it; of its own without one.
@@ -33,7 +35,7 @@ def _policies(session: Session) -> Policies:
     workspace = session.workspace
     if workspace is None:
         raise ConfigError(
-            "a promotion goes by the policy of the default branch, and this folder is in no repository",
+            f"{_GO_BY}, and this folder is in no repository",
             hint="run inside a checkout",
         )
     branch, tree = _default_branch(session)
@@ -56,7 +58,7 @@ def _default_branch(session: Session) -> tuple[str, Tree]:
                 # Nothing was ever pushed, so there is no branch yet that anybody protects.
                 return _local_branch(session)
             raise GitError(
-                f"a promotion goes by the policy of the default branch, which cannot be read: {problem.message}",
+                f"{_GO_BY}, which cannot be read: {problem.message}",
                 hint=problem.hint,
                 kind=problem.kind,
             ) from None
@@ -67,5 +69,5 @@ def _local_branch(session: Session) -> tuple[str, Tree]:
     workspace = session.need_workspace()
     branch = default_branch(workspace, session.env)
     if branch is None:
-        raise GitError("a promotion goes by the policy of the default branch, and this repository has no branch")
+        raise GitError(f"{_GO_BY}, and this repository has no branch")
     return branch, tree_of_branch(workspace, branch, session.env)

@@ -20,7 +20,14 @@ T = TypeVar("T")
 
 UNREACHABLE_HINT = "is the repository reachable with this checkout's credentials?"
 _PACKS_MOST = 60
-_OF_THE_REMOTE = {Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.FORMAT}
+_OF_THE_REMOTE = {
+    Cause.NETWORK,
+    Cause.NO_CREDENTIAL,
+    Cause.BAD_CREDENTIAL,
+    Cause.FORBIDDEN,
+    Cause.NOT_FOUND,
+    Cause.FORMAT,
+}
 """Causes that a new cache does not remove."""
 
 
