@@ -52,7 +52,8 @@ TESTS = {
     "stores/git": """
         test_git_*.py integration/test_git_store.py integration/test_git_files.py
         integration/test_git_segments.py integration/test_git_branch.py integration/test_git_server.py
-        integration/test_git_as_it_is.py
+        integration/test_git_as_it_is.py test_segment_lines.py
+        integration/test_git_blocks.py integration/test_git_faults.py
     """,
 }
 """Part of ciplug → its tests, the quick ones first; a test without a folder is in tests/unit."""

@@ -64,6 +64,13 @@ BUILT_IN = {
 }
 """What is not a module of its own → one line of help."""
 _SHORT_FOR = {"log": ("runs", "list")}
+_RUNS_VERBS = ("list", "show", "diff", "sweep", "tag", "rename", "withdraw", "delete", "restore")
+_MEANT = {
+    **{verb: f"runs {verb}" for verb in _RUNS_VERBS},
+    **{"ls": "runs list", "status": "runs list", "best": "leaderboard", "audit": "gates audit"},
+    "models": "registry list",
+}
+"""Words that other tools have for a command → what it is here."""
 SHELLS = ("bash", "zsh", "tcsh", "fish")
 
 
@@ -124,7 +131,9 @@ def _run(argv: list[str]) -> int:
     if name == "completion":
         return _completion(argv[1:])
     if name not in COMMANDS:
-        console.complain(f"unknown command '{name}'", nearest(name, [*COMMANDS, *BUILT_IN]))
+        words = _MEANT.get(name)
+        hint = f"did you mean 'ciplug {words}'?" if words else nearest(name, [*COMMANDS, *BUILT_IN])
+        console.complain(f"unknown command '{name}'", hint)
         return 2
     command = import_module(f"ciplug.commands.{module_of(name)}")
     made = parser(name)
@@ -134,12 +143,14 @@ def _run(argv: list[str]) -> int:
         own, trailing = own[: own.index("--")], own[own.index("--") + 1 :]
     arguments, unknown = made.parse_known_args(own)
     if unknown:
-        made.print_usage(sys.stderr)
+        _verb(made, own).print_usage(sys.stderr)
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
         known = sorted(set(_options(made)))
         # What another verb of the command has is spelled right.
         meant = closest(options[0], known) if options and options[0] not in known else None
         hint = f"did you mean '{meant}'?" if meant else f"see: ciplug {name} --help"
+        if not options and "--run" in known:
+            hint = f"to name a run: ciplug {name} --run {unknown[0]}"
         console.complain(f"unrecognized arguments: {' '.join(unknown)}", hint)
         return 2
     arguments.trailing = trailing
@@ -212,6 +223,16 @@ def _completion(words: list[str]) -> int:
             short.add_argument("topic", choices=list(COMMANDS))
     console.out(shtab.complete(root, shell=shell).encode())
     return 0
+
+
+def _verb(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the verb that is among the words of a command; else that of the command."""
+    for action in parser._actions:
+        if isinstance(action.choices, Mapping):
+            for word in words:
+                if isinstance(verb := action.choices.get(word), type(parser)):
+                    return verb
+    return parser
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -377,6 +377,17 @@ class TargetError(CiplugError):
         self.cause = cause
 
 
+QUOTED_MOST = 80
+"""Characters of a name in a message."""
+
+
+def quoted(name: object) -> str:
+    """A name that somebody has chosen, in quotes; of a long one, the beginning and its length."""
+    text = str(name)
+    short = repr(text[:QUOTED_MOST])
+    return short if len(text) <= QUOTED_MOST else f"{short[:-1]}…{short[-1]} ({len(text):,} characters)"
+
+
 def counted(count: int, noun: str) -> str:
     """ "1 run", "1,200 runs"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

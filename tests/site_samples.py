@@ -74,6 +74,8 @@ class SiteProject(Project):
     runs: list[Run]
     marked: dict[str, Run]
     """Mark → a run that has it."""
+    sweep: Run
+    trials: list[Run]
 
 
 def site_project(folder: Path) -> SiteProject:
@@ -121,7 +123,21 @@ def site_project(folder: Path) -> SiteProject:
         "withdrawn": run_of(35, commits[7]),
         "deleted": run_of(36, commits[8]),
     }
-    for run in marked.values():
+    # A sweep: the second trial is the best, and the third has lost its accuracy.
+    sweep = run_of(40, commits[10], metrics=runs[10].metrics)
+    found = ({"accuracy": 0.91, "loss": 0.3}, {"accuracy": 0.94, "loss": 0.2}, {"loss": 0.1})
+    trials = [
+        run_of(
+            41 + at,
+            commits[10],
+            parent=sweep.id,
+            name=f"trial {at}",
+            params={"depth": at + 1, "lr": 0.1},
+            metrics=metrics,
+        )
+        for at, metrics in enumerate(found)
+    ]
+    for run in (*marked.values(), sweep, *trials):
         objects.update(run_objects(run))
     for mark, fields in (
         ("withdrawn", {"withdrawn": True, "reason": "wrong labels"}),
@@ -136,6 +152,7 @@ def site_project(folder: Path) -> SiteProject:
     session.store.add(objects)
     git(project.folder, "clean", "-fdq")
     project.runs, project.marked = [*runs, hostile], marked
+    project.sweep, project.trials = sweep, trials
     return project
 
 

@@ -266,7 +266,7 @@ def runs(
     Args:
         where: in the language of `ciplug runs list --where`: `"metrics.accuracy > 0.9 AND params.depth = 6"`.
         order_by: keys such as `"metrics.accuracy DESC"`.
-        limit: at most so many; None: all.
+        limit: at most so many; None or 0: all, as on the command line.
         deleted: deleted runs, too.
         store: the store, in place of the configured one.
 
@@ -274,7 +274,7 @@ def runs(
     """
     reader = _reader(store)
     order = [order_by] if isinstance(order_by, str) else list(order_by)
-    found = reader.search(where, order, limit, model=model, branch=branch, deleted=deleted)
+    found = reader.search(where, order, limit or None, model=model, branch=branch, deleted=deleted)
     return RunList(RecordedRun(reader, entry) for entry in found)
 
 

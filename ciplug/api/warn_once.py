@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ciplug import console
 from ciplug.capture import events
+from ciplug.errors import quoted
 from ciplug.records.left_out import LeftOut, summary
 from ciplug.records.run import METRIC_NAME_HINT
 
@@ -29,5 +30,5 @@ def is_taken(name: str) -> bool:
             if taken
             else "cannot be used for a metric: not recorded"
         )
-        console.complain(f"warning: the name {name!r} {problem}", METRIC_NAME_HINT)
+        console.complain(f"warning: the name {quoted(name)} {problem}", METRIC_NAME_HINT)
     return taken

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, quoted
 from ciplug.records.inputs import DIGEST_MOST, NAME_MOST, SOURCE_MOST, TEXT_MOST
 from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, metric_name
 
@@ -45,7 +45,7 @@ def metric(key: str, value: object, step: object = None, time: float | None = No
     Raises UsageError for a name, a number or a step that cannot be kept.
     """
     if not is_metric_name(key):
-        raise UsageError(f"{key!r} cannot be the name of a metric", hint=METRIC_NAME_HINT)
+        raise UsageError(f"{quoted(key)} cannot be the name of a metric", hint=METRIC_NAME_HINT)
     event: Event = {"metric": metric_name(key), "value": number(key, value)}
     if step is not None:
         event["step"] = whole_step(key, step)
@@ -236,5 +236,5 @@ def within_years(seconds: float) -> bool:
 
 def _name(key: str) -> str:
     if not isinstance(key, str) or not key.strip():
-        raise UsageError(f"{key!r} cannot be a name: text is expected")
+        raise UsageError(f"{quoted(key)} cannot be a name: text is expected")
     return key

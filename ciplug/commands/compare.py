@@ -16,8 +16,8 @@ from ciplug.reports.report import Report
 from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.compare import compare_runs
-from ciplug.steps.named_run import HELP, chosen_runs, named_base
-from ciplug.steps.select import NamedBase
+from ciplug.steps.named_run import HELP, chosen_runs, meaning_of, named_base
+from ciplug.steps.select import NamedBase, NamedCommit
 from ciplug.steps.session import Session
 from ciplug.steps.unverified_runs import unverified_runs
 
@@ -40,6 +40,15 @@ def run(args: argparse.Namespace) -> int:
     base = named_base(session, runs, args.base, args.model) if args.base else None
     model = args.model or (base.run.model if isinstance(base, NamedBase) and not (args.head or args.run) else None)
     chosen = _of_own_model(session, chosen_runs(session, runs, run=args.run, commit=args.head, model=model), args.model)
+    if (
+        isinstance(base, NamedCommit)
+        and args.head
+        and meaning_of(session, runs, args.head, model) == base._replace(name=args.head)
+    ):
+        raise UsageError(
+            f"'{args.base}' and '{args.head}' are one commit, {base.commit[:12]}",
+            hint="name two runs of it by their ids: ciplug runs list --commit SHA",
+        )
     if isinstance(base, NamedBase) and base.run.id in {run.id for run in chosen}:
         raise UsageError(f"'{args.base}' is run {base.run.id[:12]}, which would be compared with itself")
     if args.format == "csv" and len(chosen) > 1:
@@ -47,6 +56,11 @@ def run(args: argparse.Namespace) -> int:
             f"this commit has runs of {len(chosen)} models, and CSV holds one table",
             hint=f"choose one: --model {chosen[0].model}",
         )
+    if isinstance(base, NamedBase):
+        _tell_run(args.base, base.run)
+    if (named := args.run or args.head) and len(chosen) == 1:
+        # The report names the commit, and not which run of it is compared.
+        _tell_run(named, chosen[0])
     sections = compare_runs(session, runs, chosen, base)
     tell_problems(runs)
     unverified = None if args.run else unverified_runs(session, runs, chosen[0].commit, sections, args.model)
@@ -74,11 +88,19 @@ def _of_own_model(session: Session, chosen: list[Run], asked: str | None) -> lis
     return own
 
 
+def _tell_run(name: str, run: Run) -> None:
+    """Say which run a name means, and what a reader must know of it."""
+    words = [f"run {run.id[:12]} of commit {run.commit[:8]}" if run.commit else f"run {run.id[:12]}"]
+    words += [f"a child run of {run.parent[:12]}"] if run.parent else []
+    words += [] if run.status == "finished" else [run.status]
+    words += ["made from a dirty tree"] if run.provenance.dirty else []
+    console.say(f"'{clean(name, 80)}' is {', '.join(words)}")
+
+
 def _need_baselines(comparisons: Sequence[Comparison]) -> None:
-    """Raises UsageError where the commit that was named has no run."""
-    for comparison in comparisons:
-        if comparison.baseline.run is None:
-            raise UsageError(comparison.baseline.how, hint="record one there, or name another commit")
+    """Raises UsageError where the commit that was named has no run of any of the models."""
+    if all(comparison.baseline.run is None for comparison in comparisons):
+        raise UsageError(comparisons[0].baseline.how, hint="record one there, or name another commit")
 
 
 def _print_tables(comparisons: Sequence[Comparison], form: str) -> None:

@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     for one in found:
         if one.problem or one.remedy:
             words = clean(one.problem or one.state.word.replace("_", " "), 300)
-            console.complain(f"{clean(one.model, 80)} at {one.target}: {words}", one.remedy and clean(one.remedy, 300))
+            console.complain(
+                f"{clean(one.model, 80)} at {clean(one.target, 80)}: {words}", one.remedy and clean(one.remedy, 300)
+            )
     return worst(found)
 
 

@@ -10,7 +10,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_tables import FORMATS, drawn, queried_runs
-from ciplug.errors import counted, listed
+from ciplug.errors import listed
 from ciplug.gates.audit_words import HEADERS, row_of
 from ciplug.steps.audit import Audit, audit_gates
 
@@ -50,8 +50,9 @@ def _table(gates: Sequence[GateAudit], form: str) -> str:
 
 
 def _tell(audit: Audit) -> None:
-    branch = f" of {audit.branch}" if audit.branch else ""
-    console.say(f"{audit.model}, by {audit.policy}: {counted(audit.runs, 'run')}, one a commit{branch}")
+    console.say(f"{audit.model}, by {audit.policy}: {audit.replayed}")
+    if any(one.open for one in audit.gates):
+        console.say("open: a failure after which there are too few runs to tell whether the loss lasts")
     if audit.not_replayed:
         console.say(f"not replayed, as they judge more than one number a run: {listed(audit.not_replayed, most=8)}")
     if short := [one.gate for one in audit.gates if one.noise is None and one.allowance is not None]:

@@ -13,7 +13,7 @@ from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import File, Run
-from ciplug.records.verdict import outcomes_of
+from ciplug.records.verdict import Verdict, outcomes_of
 from ciplug.reports.report import is_picture
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def details(
     for name in ("id", "name", "model", "status", "commit", "started", "ended"):
         if name in facts:
             write(name, facts.pop(name), 0)
+        if name == "status" and run.provenance.dirty:
+            write("dirty", _dirt(run), 0)
     facts.pop("schema", None)
     for name in ("error", "last_lines"):
         provenance.pop(name, None)
@@ -98,7 +100,7 @@ def details(
         latest, *earlier = verdicts
         write("verdict", _verdict(latest), 0)
         for gate, outcome in outcomes_of(latest.verdict).items():
-            write(gate, outcome, 1)
+            write(gate, outcome if outcome == "PASS" else f"{outcome}: {_reason(latest.verdict, gate, outcome)}", 1)
         if earlier:
             write("earlier verdicts", [_verdict(one) for one in earlier[:_VERDICTS_MOST]], 0)
     for name, value in facts.items():
@@ -136,6 +138,18 @@ def _with_series(facts: dict[str, Any], series: Mapping[str, Series]) -> dict[st
         if name == "metrics":
             placed["series"] = lines
     return placed if "metrics" in facts else {**placed, "series": lines}
+
+
+def _dirt(run: Run) -> str:
+    """Why a run is not of its commit, in one line."""
+    from ciplug.errors import listed
+
+    files = listed(run.provenance.dirty_files, most=5)
+    return f"{files} differed from the commit" if files else "it may be of another commit"
+
+
+def _reason(verdict: Verdict, gate: str, outcome: str) -> str:
+    return next((one.reason for one in verdict.gates if one.gate == gate and one.outcome == outcome), "")
 
 
 def _kept(file: File) -> str:

@@ -26,6 +26,7 @@ from ciplug.commands.run_tables import (
     starter_of,
     tell_gaps,
     tell_unknown,
+    tell_unknown_branch,
 )
 from ciplug.errors import UsageError, counted
 from ciplug.records.canonical import dumps
@@ -99,6 +100,8 @@ def show_list(args: argparse.Namespace, session: Session) -> int:
         console.say(f"none of {len(runs.catalog):,} runs matches")
     if args.model and not listed.entries:
         tell_unknown(args.model, runs)
+    if args.branch and not listed.entries:
+        tell_unknown_branch(args.branch, runs)
     runs.problems.update(runs.catalog.problems)
     tell_problems(runs)
     tell_gaps(listed, [order.key for order in order_by[:1]])

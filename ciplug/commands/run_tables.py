@@ -13,7 +13,7 @@ from ciplug.steps.all_runs import all_runs
 from ciplug.steps.evidence.offline import offline
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
-from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
+from ciplug.tracking.query import BRANCH, DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
@@ -57,6 +57,13 @@ def tell_unknown(model: str, runs: Runs) -> None:
     models = sorted(map(str, runs.catalog.values(MODEL)))
     if models and model not in models:
         console.say(f"no run is of a model named '{model}': {nearest(model, models)}")
+
+
+def tell_unknown_branch(branch: str, runs: Runs) -> None:
+    """Say that no run at all was recorded on this branch, and which was probably meant."""
+    branches = sorted(map(str, runs.catalog.values(BRANCH)))
+    if branches and branch not in branches:
+        console.say(f"no run was recorded on a branch named '{branch}': {nearest(branch, branches)}")
 
 
 def tell_gaps(result: SearchResult, by: Sequence[Key]) -> None:

@@ -114,7 +114,8 @@ def target_side(
     if run is not None:
         before = f"latest run on {label}, {counted(distance, 'commit')} before its tip"
         how = before if distance else f"tip of {label}"
-        return replace(side("target", label, how, run, now), passed_over=passed_over)
+        name = f"{label}~{distance}" if distance and target else label
+        return replace(side("target", name, how, run, now), passed_over=passed_over)
     own = candidate.id if candidate.commit in commits else None
     problem = Notice(kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=candidate.model, name=label, run=own)
     return replace(Side.absent("target", label, problem), passed_over=passed_over)

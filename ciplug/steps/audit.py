@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import ConfigError, NotFound, nearest
+from ciplug.errors import ConfigError, NotFound, counted, nearest
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.branches import target_branch
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.tracking.hidden import NOT_RANKED
-from ciplug.tracking.query import BRANCH, COMMIT, DIRTY, MODEL, STARTED, STATUS, TRUSTED, Comparison, Key
+from ciplug.tracking.query import BRANCH, COMMIT, DIRTY, MODEL, PARENT, STARTED, STATUS, TRUSTED, Comparison, Key
 
 if TYPE_CHECKING:
     from ciplug.gates.audit import GateAudit, Past
@@ -32,9 +32,18 @@ class Audit:
     policy: PolicySource
     runs: int
     """Runs that were looked at: those that finished, of a clean tree and a trusted job."""
+    commits: int
+    """Commits of the branch that one of them stands for."""
     gates: Sequence[GateAudit]
     not_replayed: Sequence[str]
     """Gates without a rule on a number of a run: of kind drift, by slices alone, of a trend."""
+
+    @property
+    def replayed(self) -> str:
+        """What the gates are replayed over, as a clause."""
+        branch = f" of {self.branch}" if self.branch else ""
+        runs = counted(self.runs, "run")
+        return f"{counted(self.commits, 'commit')}{branch} with a run, and repeats among {runs}"
 
 
 def audit_gates(session: Session, catalog: Catalog, model: str | None, branch: str | None) -> Audit:
@@ -66,6 +75,7 @@ def audit_gates(session: Session, catalog: Catalog, model: str | None, branch: s
         branch=branch,
         policy=in_force.source,
         runs=len(rows),
+        commits=len(line),
         gates=tuple(in_order([audit(one, gate, pasts[gate.metric]) for one, gate in replayed.items()])),
         not_replayed=tuple(one for one in gates if one not in replayed),
     )
@@ -86,11 +96,11 @@ def _rows(catalog: Catalog, model: str) -> list[Row]:
 
 
 def _line(catalog: Catalog, rows: Sequence[Row], branch: str | None) -> list[Row]:
-    """The last run of each commit of a branch; None: of any branch."""
-    of_branch, commit = _cells(catalog, BRANCH), _cells(catalog, COMMIT)
+    """The last run of each commit of a branch, and never a child run; branch None: of any."""
+    of_branch, commit, parent = (_cells(catalog, key) for key in (BRANCH, COMMIT, PARENT))
     last: dict[str, Row] = {}
     for row in rows:
-        if (one := commit(row)) and (branch is None or of_branch(row) == branch):
+        if (one := commit(row)) and (branch is None or of_branch(row) == branch) and parent(row) is None:
             last[one] = row
     # A commit keeps the place of its first run: a run again, long after, moves nothing.
     return list(last.values())

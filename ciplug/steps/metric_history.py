@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
 from ciplug.comparison.run_that_counts import baseline_rules, objection_to, select
-from ciplug.errors import NotFound, UsageError, nearest
+from ciplug.errors import NotFound, UsageError, closest, nearest
 from ciplug.git import history
+from ciplug.git.commits import ref_names
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.stats.level_changes import LevelChange, level_changes
 from ciplug.steps.branches import commits_around
@@ -136,8 +137,21 @@ def _commits(session: Session, branch: str | None) -> tuple[Sequence[str], Seque
         parents = history.first_parents(session.need_workspace(), head, session.env)
         return parents, [past.unseen] if past.unseen else []
     if past.no_target or not past.target_commits:
-        raise NotFound(f"no branch named '{branch}'", hint="fetch it first: git fetch")
+        raise _no_branch(session, branch)
     return past.target_commits, past.notices
+
+
+def check_branch(session: Session, branch: str) -> None:
+    """Raise NotFound where there is no such branch, with the one that was probably meant."""
+    past = commits_around(session, session.need_head(), branch)
+    if past.no_target or not past.target_commits:
+        raise _no_branch(session, branch)
+
+
+def _no_branch(session: Session, branch: str) -> NotFound:
+    meant = closest(branch, ref_names(session.need_workspace().top))
+    hint = f"did you mean '{meant}'?" if meant else "fetch it first: git fetch"
+    return NotFound(f"no branch named '{branch}'", hint=hint)
 
 
 def _model(session: Session, by_commit: Mapping[str, Sequence[Run]], model: str | None) -> str:

@@ -27,3 +27,12 @@ def place_name(address: str) -> str:
         name = url.rstrip("/")
     short = len(name) <= _MOST and name.isprintable()
     return name if short else "sha256:" + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+
+
+def repository_name(address: str | None) -> str | None:
+    """`acme/wine` of the address of a remote; of a folder, its name without `.git`; None where there is none."""
+    if not address:
+        return None
+    remote = parse(address)
+    path = remote.path if remote else place_name(address).rpartition("/")[2]
+    return path.removesuffix(".git") or None

@@ -70,6 +70,9 @@ def check_model_name(model: str) -> str:
     """A model's name, as MLflow allows it. Raises UsageError."""
     if not is_model_name(model):
         raise UsageError(f"{model!r} cannot be the name of a model", hint="up to 120 characters, without / : and \\")
+    if model != model.strip():
+        # Nobody sees it, and it would be another model.
+        raise UsageError(f"the model's name {model!r} begins or ends with a space", hint=f"write {model.strip()!r}")
     return model
 
 

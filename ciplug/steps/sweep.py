@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ciplug.steps.leaderboard import direction_of
 from ciplug.steps.select import select_runs
 from ciplug.steps.session import Session
 from ciplug.tracking.entries import Entry
-from ciplug.tracking.query import PARENT, Comparison, Key, Order
+from ciplug.tracking.query import PARENT, RUN_ID, Comparison, Key, Order
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -77,7 +77,7 @@ def sweep_of(
         metric=ranked,
         higher_is_better=higher,
         best=best,
-        counts=_counting(session, runs, parent),
+        counts=_counting(session, runs, parent.commit, parent.model),
     )
 
 
@@ -86,8 +86,22 @@ def _may_be_best(entry: Entry, metric: str) -> bool:
     return finished and math.isfinite(entry.metrics.get(metric, math.nan))
 
 
-def _counting(session: Session, runs: Runs, parent: Run) -> str | None:
-    if parent.commit is None:
+def counting_of_sweeps(session: Session, runs: Runs, most: int) -> Iterator[tuple[str, str | None]]:
+    """Yield the last runs that have child runs, each with the run that counts for its commit; None: none does."""
+    catalog = runs.catalog
+    parents = {one for one in catalog.column(PARENT).values if one}
+    if not parents or session.workspace is None:
+        return
+    ids = catalog.column(RUN_ID)
+    rows = [row for row, run in zip(ids.rows, ids.values, strict=True) if run in parents]
+    for entry in sorted(catalog.entries(rows), key=lambda one: one.attributes.get("started", ""))[: -most - 1 : -1]:
+        commit = entry.attributes.get("commit")
+        if commit:
+            yield entry.id, _counting(session, runs, commit, entry.attributes["model"])
+
+
+def _counting(session: Session, runs: Runs, commit: str | None, model: str) -> str | None:
+    if commit is None:
         return None
-    selections = select_runs(session, runs, parent.commit, parent.model)
-    return selections[parent.model].chosen if parent.model in selections else None
+    selections = select_runs(session, runs, commit, model)
+    return selections[model].chosen if model in selections else None

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ciplug.records.amendment import Amendment
-from ciplug.records.canonical import dumps
+from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import amendment_object, log_of
 from ciplug.records.provenance import Context, Provenance
+from ciplug.records.registry_deployment import Deploy
 from ciplug.records.registry_event import Register
 from ciplug.records.run import File, Run
 from ciplug.records.series import Series
@@ -64,6 +65,11 @@ COMMANDS = [
     ["policy", START],
     ["promote", START, "--to", START],
     ["promote", "wine", "--to", "staging", "--reason", EVIL],
+    ["deploy", "wine@v1", "--to", START],
+    ["deploy", START, "--to", "prod"],
+    ["deployments", "list"],
+    ["deployments", "list", "--json"],
+    ["deployments", "status"],
     ["registry", "list"],
     ["registry", "show", "wine"],
     ["registry", "history", "wine"],
@@ -143,7 +149,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     event = wrap(
         Register(version=1, run=EVIL, files={EVIL: EVIL}), model="wine", created=EVIL, actor=START, run_url=EVIL
     )
-    session.log.append(log_of("wine"), None, dumps(replace(event, seq=1)))
+    first = dumps(replace(event, seq=1))
+    head = session.log.append(log_of("wine"), None, first)
+    served = Deploy(version=1, target=START, kind=EVIL, state=EVIL, reference=START, endpoint=EVIL, reason=EVIL)
+    event = wrap(served, model="wine", created=EVIL, actor=START, run_url=EVIL)
+    session.log.append(log_of("wine"), head, dumps(replace(event, seq=2, previous=digest(first))))
     return made
 
 

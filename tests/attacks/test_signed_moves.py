@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ciplug.errors import PromotionRefused, Refusal
+from ciplug.records.registry_deployment import Deploy
 from ciplug.records.registry_event import Payload
 from ciplug.records.registry_labels import (
     Create,
@@ -45,6 +46,7 @@ FORGED: list[Payload] = [
     Archive(version=2),
     Yank(version=2),
     MoveFreely(version=1, stage="Production", archive=True),
+    Deploy(version=1, target="prod", kind="oci", state="deployed", reference="x"),
     Create(description="x"),
     Describe(description="x"),
     Tag(key="a", value="b"),
@@ -86,9 +88,10 @@ def test_every_type_of_event_needs_a_signature(tmp_path: Path) -> None:
         assert caught.value.reason is Refusal.NO_SIGNING_KEY
     for step in steps:
         step(with_key.refreshed())
-    assert state(team) == (("None", "Archived"), {"champion": 1}, {"team": "b"}, True)
+    assert state(team) == (("None", "Archived"), {"champion": 1}, {"team": "b"}, {}, True)
 
 
 def state(team: Team) -> tuple[object, ...]:
     model = read_model(team.session.refreshed(), "wine")
-    return tuple(version.stage for version in model.versions), dict(model.aliases), dict(model.tags), model.exists
+    stages = tuple(version.stage for version in model.versions)
+    return stages, dict(model.aliases), dict(model.tags), dict(model.deployed), model.exists

@@ -5,6 +5,7 @@ The files are opened as `file://`, where a page may fetch nothing. Everything th
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -94,26 +95,45 @@ def test_runs_are_marked_as_the_list_marks_them(chromium: Any, project: SiteProj
         hidden = project.marked["deleted"].id[:12]
         assert hidden not in " ".join(cells(page, 2))
         page.get_by_label("deleted ones, too").check()
-        shown = {run.split()[0]: ", ".join(status.split(" ") if "files" not in status else [status])
-                 for run, status in zip(cells(page, 2), cells(page, 6), strict=True)}  # fmt: skip
+        page.get_by_label("child runs, too").check()
+        badges = "all => all.map(row => [...row.querySelectorAll('span.badge')].map(one => one.innerText).join(', '))"
+        own = page.locator("#runs tbody tr").evaluate_all(badges)
+        shown = dict(zip((run.split()[0] for run in cells(page, 2)), own, strict=True))
         assert shown == marks(project)
 
 
 def test_search_and_order(chromium: Any, project: SiteProject) -> None:
     with opened(chromium, project, "runs") as page:
         count = page.locator("#runs tbody tr").count()
-        listed = [run for run in (*project.runs, *project.marked.values()) if run != project.marked["deleted"]]
-        for query, found in (
-            ("accuracy>0.919", sum(run.metrics.get("accuracy", 0) > 0.919 for run in listed)),
-            ("is:withdrawn", 1),
-            ("status:failed", 1),
-            ("depth=3 optimizer=sgd", sum(run.params.get("depth") == 3 for run in listed)),
-            (f"commit:{project.runs[2].commit[:9] if project.runs[2].commit else ''}", 1),
-            ('"no such words"', 0),
-            ("", count),
-        ):
+        every = (*project.runs, *project.marked.values(), project.sweep, *project.trials)
+        listed = [run for run in every if run != project.marked["deleted"]]
+        assert count == len([run for run in listed if run.parent is None])
+        assert "and 4 child runs of them" in page.locator("#status").inner_text()
+        shown = f"{project.runs[2].metrics['accuracy']:.3f}"
+        for query, found, advice in (
+            ("accuracy>0.919", sum(run.metrics.get("accuracy", 0) > 0.919 for run in listed), ""),
+            ("is:withdrawn", 1, ""),
+            ("status:failed", 1, ""),
+            ("status:failed OR is:withdrawn", 2, ""),
+            ("depth = 3 lr<0.2", sum(run.params.get("depth") == 3 for run in listed), ""),
+            (f"accuracy={shown}", sum(f"{run.metrics.get('accuracy', 0):.3f}" == shown for run in listed), ""),
+            (f"commit:{project.runs[2].commit[:9] if project.runs[2].commit else ''}", 1, ""),
+            (f"parent:{project.sweep.id[:8]}", 3, ""),
+            ("params.depth=7", sum(run.params.get("depth") == 7 for run in listed), ""),
+            ('"no such words"', 0, ""),
+            ("by:local/ann@example.com", sum(run.provenance.context.actor == "ann@example.com" for run in listed), ""),
+            ("acuracy>0.9", 0, "No metric, parameter or tag is named ‘acuracy’: did you mean ‘accuracy’?"),
+            ("accuracy>", count, "Behind accuracy> a value is missing."),
+            ("accuracy>high", 0, "> compares numbers, and ‘high’ is none."),
+            ("brunch:x", 0, "‘brunch:’ is no column, so ‘brunch:x’ was looked for as a word: did you mean ‘branch:’?"),
+            ("branch:mian", 0, "No run has the branch ‘mian’: did you mean ‘main’?"),
+            ("is:drity", 0, "No run is marked ‘drity’: did you mean ‘dirty’?"),
+            ("OR depth=3", sum(run.params.get("depth") == 3 for run in listed), "OR stands between two conditions."),
+            ("", count, ""),
+        ):  # fmt: skip
             page.get_by_label("Search").fill(query)
             assert page.locator("#runs tbody tr").count() == found, query
+            assert page.locator("#advice").inner_text().strip() == advice, query
         page.get_by_label("Model").select_option("wine")
         heads = page.locator("#runs th button").all_inner_texts()
         at = heads.index("accuracy") + 2
@@ -148,13 +168,69 @@ def test_chosen_runs_stand_side_by_side(chromium: Any, project: SiteProject) -> 
 def test_parallel_coordinates_and_scatter(chromium: Any, project: SiteProject) -> None:
     with opened(chromium, project, "runs", "#model=wine") as page:
         page.locator("#parallel summary").press("Enter")
-        page.wait_for_selector("#parallel polyline")
-        assert page.locator("#parallel polyline").count() == page.locator("#runs tbody tr").count()
+        page.wait_for_selector("#parallel path.run")
+        assert page.locator("#parallel path.run").count() == page.locator("#runs tbody tr").count()
         assert page.locator("#parallel .axis").count() == 6
         page.locator("#scatter summary").press("Enter")
         page.wait_for_selector("#scatter canvas")
         page.get_by_label("Across").select_option(label="depth")
         page.wait_for_selector("#scatter canvas[aria-label='accuracy over depth of 25 runs']")
+        # A point tells which run it is, and a click chooses it.
+        over = page.locator("#scatter .u-over")
+        over.scroll_into_view_if_needed()
+        box = over.bounding_box()
+        x = box["x"] + box["width"] * 0.03 / 1.06  # the lowest depth
+        for y in range(int(box["y"]), int(box["y"] + box["height"]), 6):
+            page.mouse.move(x, y)
+            page.wait_for_timeout(30)
+            if page.locator("#scatter .tip").is_visible():
+                break
+        words = page.locator("#scatter .tip").inner_text()
+        assert "accuracy" in words and "depth" in words
+        page.mouse.click(x, y)
+        assert page.locator("#chosen h2").inner_text() == words.split(":")[0]
+        line = "one => getComputedStyle(one).stroke"
+        page.wait_for_selector("#parallel path.run.chosen")
+        colour = page.locator("#parallel path.run.chosen").evaluate(line)
+        assert colour == page.locator("#chosen .swatch line").evaluate(line)
+
+
+def test_a_sweep_is_one_table_with_its_best_run(chromium: Any, project: SiteProject) -> None:
+    """As `ciplug runs sweep`: parameters that differ, metrics, the best marked, and which run counts for the commit."""
+    with opened(chromium, project, "runs") as page:
+        page.get_by_role("link", name="+3 children").press("Enter")
+        page.wait_for_selector("#parallel path.run")
+        heads = page.locator("#runs th button").all_inner_texts()
+        assert heads == ["run", "status", "depth", "↓ accuracy", "loss"]
+        assert [text.split()[-1] for text in cells(page, 2)] == ["1", "0", "2"]
+        assert [text.split()[0] for text in cells(page, 3)] == ["best", "finished", "finished"]
+        assert cells(page, 5)[-1] == "–" and page.locator("#runs td.number", has_text="–").count() == 1
+        words = page.locator("#sweep").inner_text()
+        best = json.loads(project.ciplug("runs", "sweep", project.sweep.id, "--format", "json").stdout)["best"]
+        assert f"the best is {best[:12]}" in words and "the run that started them counts" in words
+        # Axes: depth, accuracy, loss. The last run has no accuracy: its line has a gap there.
+        drawn = page.locator("#parallel path.run").evaluate_all("all => all.map(one => one.getAttribute('d'))")
+        assert sorted(path.count("M") for path in drawn) == [1, 1, 2]
+        page.get_by_label("Search").fill("")
+        assert page.locator("#runs th button").first.inner_text() == "run" and not page.locator("#sweep").is_visible()
+        assert page.locator("#runs th[aria-sort]").inner_text() == "↓ started (UTC)"
+
+
+@pytest.mark.parametrize(("width", "media"), [(500, "screen"), (718, "print")])
+def test_what_pages_say_is_on_the_page(chromium: Any, project: SiteProject, width: int, media: str) -> None:
+    """On a narrow screen and on paper nothing of a table is beside the page, and no word is broken letter by letter."""
+    for name in ("index", "runs", "registry", "gates", "history"):
+        with opened(chromium, project, name, "#model=wine" if name == "runs" else "", width=width) as page:
+            page.emulate_media(media=media)
+            right = "all => Math.max(0, ...all.map(one => one.getBoundingClientRect().right))"
+            assert page.locator("table.stack td").evaluate_all(right) <= width, name
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            if name == "runs":
+                assert page.locator("#runs th:visible").evaluate_all(right) <= width
+                first = page.locator("#runs tbody tr").first
+                assert first.locator("td.value").count() == 3 and first.locator("td.value").first.is_visible()
+            if media == "print":
+                assert not page.locator("nav").is_visible() and page.locator(".tools:visible").count() == 0
 
 
 def test_the_history_shows_the_change(chromium: Any, project: SiteProject) -> None:

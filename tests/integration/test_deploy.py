@@ -18,6 +18,7 @@ from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, NotFound,
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
+from ciplug.steps.deployment.redeploy import redeploy
 from ciplug.steps.deployment.status import State, statuses
 from ciplug.steps.evidence.attest import attest
 from ciplug.steps.promotion import moves
@@ -152,6 +153,14 @@ def test_the_artifact_is_modelpacks_and_statements_refer_to_it(team: Team, regis
         title = layer["annotations"]["org.opencontainers.image.title"]
         found[title] = registry.get(f"{name}/blobs/{layer['digest']}")[1]
     assert found == {name: made[name] for name in ("provenance.intoto.json", "verdict.intoto.json")}
+    (envelope,) = model_pack.statement_packs(model_pack.Blob("x", data), {"verdict.intoto.dsse.json": b"{}"})
+    assert json.loads(envelope.manifest.data)["artifactType"] == "application/vnd.dsse.envelope.v1+json"
+
+
+def test_a_registry_that_lists_statements_itself_gets_no_tag_for_it(team: Team, registry: Registry, door: Door) -> None:
+    door.lists_referrers = True
+    deployed(team)
+    assert registry.tags(repository_of(team.project.folder.parent)) == ["production", "v1"]
 
 
 @pytest.mark.slow
@@ -344,6 +353,19 @@ def test_two_jobs_with_the_same_version_are_no_rivals(team: Team, monkeypatch: p
     held_up(monkeypatch, "place", lambda: deployed(team))
     done = deployed(team)
     assert events(team) == [(BEGUN, 1), (DEPLOYED, 1)] and deployed(team) == done._replace(event=0)
+
+
+def test_a_redeployment_goes_on_after_a_target_that_fails(team: Team, registry: Registry, door: Door) -> None:
+    assert list(redeploy(team.session.refreshed(), "wine", "Production")) == []
+    deployed(team)
+    team.promote("production", version=2)
+    assert list(redeploy(team.session.refreshed(), "wine", "Staging")) == []
+    door.plan.faults = dict.fromkeys(range(len(door.seen) + 1, len(door.seen) + 50), "500")
+    (problem,) = redeploy(team.session.refreshed(), "wine", "Production")
+    assert isinstance(problem, TargetError) and "ciplug deploy" in (problem.hint or "")
+    door.plan.faults = {}
+    (done,) = redeploy(team.session.refreshed(), "wine", "Production")
+    assert isinstance(done, Done) and done.version == 2 and state_of(team) is State.SERVED
 
 
 # Credentials

@@ -225,6 +225,8 @@ def test_what_the_command_changes_is_not_dirt(project: Project) -> None:
     assert last(project) == dirty("numbers.json")
     shown = project.ciplug("compare").stdout
     assert "was made from a dirty tree: numbers.json differed from the commit" in shown, shown
+    outline = project.ciplug("runs", "show", "last").stdout
+    assert "\nstatus: finished\ndirty: numbers.json differed from the commit\n" in outline
 
 
 def test_a_program_of_its_own_is_measured_when_its_run_starts(project: Project) -> None:

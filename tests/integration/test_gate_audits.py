@@ -72,7 +72,7 @@ def test_the_record_of_each_gate(tmp_path: Path, env: dict[str, str]) -> None:
     assert done.stdout.splitlines()[0].split() == [
         *("gate", "runs", "false", "fails", "95%", "interval", "caught", "flips", "sees", "allows", "proposed")
     ]
-    assert "wine, by ciplug.yaml: 241 runs, one a commit of main" in done.stderr
+    assert "wine, by ciplug.yaml: 200 commits of main with a run, and repeats among 241 runs" in done.stderr
     assert "not replayed, as they judge more than one number a run: total" in done.stderr
     assert json.loads(project.ciplug("gates", "audit", "--offline", "--format", "json", env=env).stdout) == found
 

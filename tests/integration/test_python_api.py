@@ -139,7 +139,7 @@ MISTAKES = """\
 import sys, ciplug
 from ciplug.errors import UsageError
 with ciplug.start_run(model="wine") as run:
-    ciplug.log_metrics({"a\\nb": 1, "": 2, " loss ": 3, "ok": 4})
+    ciplug.log_metrics({"a\\nb": 1, "": 2, " loss ": 3, "ok": 4, "x" * 10_000: 5})
     ciplug.log_metric("a\\nb", 5)
     for wrong in (
         lambda: ciplug.log_metric("ok", 1, timestamp=1_790_000_000),
@@ -159,6 +159,7 @@ def test_mistakes_are_named_with_what_to_do_and_the_training_goes_on(folder: Pat
     said = script(MISTAKES, expect=1)
     assert said.count("the name 'a\\nb' cannot be used for a metric: not recorded") == 1
     assert "the name '' cannot be used for a metric" in said
+    assert f"the name '{'x' * 80}…' (10,000 characters) cannot be used" in said and "x" * 81 not in said
     assert "the name ' loss ' begins or ends with a space, and is kept unchanged" in said
     assert said.count("the timestamp 1790000000 is in seconds: milliseconds are expected") == 2
     assert "is of the model 'wine', and cannot become one of 'beer'\n  -> leave 'model' out" in said

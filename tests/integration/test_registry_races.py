@@ -193,7 +193,7 @@ def test_every_history_is_one_of_a_single_writer(team: Team, tmp_path: Path) -> 
             time.sleep(chance.uniform(0, 0.3))
             os.kill(process.pid or 0, signal.SIGKILL)
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=600)
     told = {
         number: json.loads(path.read_text()) for number in range(ACTORS) if (path := out / f"{number}.json").exists()
     }

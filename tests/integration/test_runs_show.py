@@ -74,6 +74,7 @@ def test_a_run_is_shown_with_its_verdict_its_series_and_its_images(project: Proj
     project.ciplug("gate", "--dry-run")
     project.ciplug("gate")
     shown = project.ciplug("runs", "show", "last").stdout
+    assert "\ndirty: " not in shown
     run = project.json("runs", "show", "last", "--json")
     assert re.search(
         r"^verdict: PASS \(20\S+ \S+, by ciplug.yaml\)\n  accuracy: PASS\nearlier verdicts:\n  - PASS .*dry run\)$",

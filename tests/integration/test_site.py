@@ -33,7 +33,7 @@ def project(shared: SiteProject, tmp_path: Path) -> Iterator[SiteProject]:
     for name in ("remote.git", "work"):
         shutil.copytree(shared.folder.parent / name, tmp_path / name, symlinks=True)
     copy = SiteProject(tmp_path / "work")
-    copy.runs, copy.marked = shared.runs, shared.marked
+    copy.runs, copy.marked, copy.sweep, copy.trials = shared.runs, shared.marked, shared.sweep, shared.trials
     subprocess.run(["git", "remote", "set-url", "origin", str(tmp_path / "remote.git")], cwd=copy.folder, check=True)
     yield copy
 
@@ -77,7 +77,7 @@ def test_a_closed_segment_is_written_once(project: SiteProject) -> None:
     pieces = record(site, "data/site.js")["pieces"]
     closed = [name for name, _ in pieces if name != "data/runs/loose.js"]
     assert closed
-    assert sum(count for _, count in pieces) == 1027
+    assert sum(count for _, count in pieces) == 1031
     before = {name: (site / name).stat().st_mtime_ns for name in closed}
     session.refreshed().store.add(run_objects(run_of(3000, project.head)))
     project.ciplug("runs", "withdraw", run_of(1000, None).id, "--reason", "wrong labels")
@@ -96,6 +96,11 @@ def test_what_a_folder_has_of_others_stays(project: SiteProject) -> None:
     done = project.ciplug("site", "--output", "docs", code=2)
     assert "other files" in done.stderr
     assert files_of(other) == {"data/mine.csv": b"1"}
+    absent = project.ciplug("site", "--output", "new", "--branch", "mian", code=2)
+    assert "no branch named 'mian'" in absent.stderr and "did you mean 'main'?" in absent.stderr
+    assert not (project.folder / "new").exists()
+    listed = project.ciplug("log", "--branch", "mian")
+    assert "no run was recorded on a branch named 'mian': did you mean 'main'?" in listed.stderr
 
 
 def test_a_name_is_never_a_key_or_markup(project: SiteProject) -> None:
@@ -153,6 +158,10 @@ def test_the_server_answers_this_machine_alone(project: SiteProject) -> None:
             assert get("/runs.html").getheader("Content-Type") == "text/html; charset=utf-8"
             assert b"ciplug.push" in get("/data/site.js", "localhost").read()
             assert get("/data/site.js", "evil.example").status == 403
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request("HEAD", "/runs.html", headers={"Host": f"127.0.0.1:{port}"})
+            head = connection.getresponse()
+            assert (head.status, head.read()) == (200, b"") and int(head.getheader("Content-Length") or 0) > 1000
             outside = ("/data/", "/../../config", "/.ciplug-site", "/%2e%2e/x.js")
             assert [get(path).status for path in outside] == [404] * len(outside)
         finally:
@@ -182,7 +191,7 @@ def test_hostile_names_are_shown_and_not_followed(project: SiteProject) -> None:
     index = (project.folder / "out" / "index.html").read_text()
     assert "&lt;/script&gt;&lt;img src=x onerror" in index
     assert HOSTILE not in index
-    # Later runs are dirty, a fork's, a child, failed or withdrawn: the metrics are those of the last one that counts.
-    last = project.runs[19]
+    # Later runs are dirty, a fork's, children, failed or withdrawn: the metrics are those of the last one that counts.
+    last = project.sweep
     assert f'<a href="runs.html#chosen={last.id}"><code>{last.id[:12]}</code></a>' in index
-    assert f"<code>accuracy</code> {last.metrics['accuracy']:.3f}" in index
+    assert f"<code>accuracy</code> {last.metrics['accuracy']:.3g}" in index

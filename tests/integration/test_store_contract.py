@@ -700,7 +700,7 @@ class Calls(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(2, 8), pytest.param(8, 16, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("examples", "steps"), [(2, 8), pytest.param(5, 16, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_calls_in_any_order(new_place: Callable[[], Place], examples: int, steps: int) -> None:
     run_state_machine_as_test(

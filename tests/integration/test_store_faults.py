@@ -33,7 +33,7 @@ def test_writers_a_compactor_and_promotions_together(place: Place) -> None:
     check(place, 64, crowd(place, writers=64))
 
 
-@at_places("processes", first=[slow(64)], others=[16])
+@at_places("processes", first=[slow(64)], others=[8])
 def test_as_many_processes_record_as_many_runs(tmp_path: Path, place: Place, processes: int) -> None:
     """The legs of a matrix: each a checkout of its own, none waits for another, the last job sees them all."""
     origin = Project.create(tmp_path / "origin")

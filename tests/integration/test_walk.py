@@ -531,6 +531,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("record", "--metrics", "none.json"), 2, "none.json"),
         (("record", "--tag", "x", "--metrics", "numbers.json"), 2, "write it as key=value"),
         (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "cannot be the name of a model"),
+        (("record", "--model", "wine ", "--metrics", "numbers.json"), 2, "begins or ends with a space"),
         (("promote", "wine", "--to", "moon"), 2, "unknown stage 'moon'"),
         (("registry", "show", "none"), 2, "has no model 'none'"),
         (("run", "--"), 2, "no command to run"),

@@ -109,6 +109,8 @@ class _Door(Handler):
         dropped = ("content-length", "transfer-encoding", "connection", "date")
         found = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
         places = [(name, _moved(value, door) if name == "Location" else value) for name, value in found]
+        if door.lists_referrers and "/manifests/" in self.path and b'"subject"' in body:
+            places.append(("OCI-Subject", json.loads(body)["subject"]["digest"]))
         self.answer(answer.status, places, data)
 
     def _is_let_in(self, door: Door) -> bool:
@@ -139,6 +141,8 @@ class Door(Loopback):
         self.seen: list[Seen] = []
         self.plan = Plan()
         self.token: str | None = None
+        self.lists_referrers = False
+        """Whether it says that it lists what refers to a manifest, as registries of OCI 1.1 do."""
         self.realm: str | None = None
         self.upload_host: str | None = None
         """The host that uploads are sent to."""

@@ -29,6 +29,16 @@ def test_help_of_a_command_and_of_its_verb(capsys: pytest.CaptureFixture[str]) -
 def test_what_was_probably_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["lgo"]) == 2
     assert "did you mean 'log'?" in capsys.readouterr().err
+    for words, usage, hint in (
+        (["show"], "", "did you mean 'ciplug runs show'?"),
+        (["status"], "", "did you mean 'ciplug runs list'?"),
+        (["gate", "last"], "usage: ciplug gate ", "to name a run: ciplug gate --run last"),
+        (["report", "last"], "usage: ciplug report ", "to name a run: ciplug report --run last"),
+        (["log", "--brnch", "main"], "usage: ciplug runs list ", "did you mean '--branch'?"),
+    ):
+        assert cli.main(words) == 2
+        said = capsys.readouterr().err
+        assert hint in said and said.startswith(usage), words
     for words, meant in ((["runs", "lst"], "list"), (["runs", "diff", "a", "b", "--format", "markdwn"], "markdown")):
         with pytest.raises(SystemExit) as end:
             cli.main(words)

@@ -128,6 +128,7 @@ def test_the_target_branch() -> None:
         target_side(by_commit, ["t0", "t1"], "main", CANDIDATE, NOW, pick).how
         == "latest run on main, 1 commit before its tip"
     )
+    assert target_side(by_commit, ["t0", "t1"], "main", CANDIDATE, NOW, pick).label == "main~1"
     assert target_side(by_commit, ["t2"], "main", CANDIDATE, NOW, pick).run is None
     assert target_side({}, [], None, CANDIDATE, NOW, pick).label == "target"
 

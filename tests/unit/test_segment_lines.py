@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
@@ -30,6 +30,7 @@ def test_lines_hold_every_record_byte_for_byte(records: dict[str, bytes], blobs:
 
 
 @given(st.binary(max_size=40) | LINES)
+@example(b"{\n}\n")
 def test_only_what_comes_back_byte_for_byte_is_a_line(data: bytes) -> None:
     if git_segments.is_line(data):
         assert git_segments.read_lines(git_segments.write_lines({"k": data}, {}), "x").records == {"k": data}

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from ciplug.errors import counted
 from ciplug.reports import untrusted
 from ciplug.reports.pages import template
 
@@ -63,6 +64,14 @@ class RegistryModel:
     """Events before them."""
     notes: Sequence[str] = ()
 
+    @property
+    def has_aliases(self) -> bool:
+        return any(one["aliases"] for one in self.versions)
+
+    @property
+    def has_notes(self) -> bool:
+        return any(one["yanked"] is not None or one["description"] for one in self.versions)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditTable:
@@ -71,9 +80,9 @@ class AuditTable:
     model: str
     problem: str | None = None
     """Why there is none."""
-    branch: str = ""
     policy: str = ""
-    runs: int = 0
+    replayed: str = ""
+    """The runs that it looks at, in one clause."""
     headers: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     not_replayed: Sequence[str] = ()
@@ -102,6 +111,7 @@ def render(site: Site) -> Iterator[tuple[str, bytes]]:
             pages=PAGES,
             title=untrusted.clean(site.title, 120),
             fragment=_fragment,
+            counted=counted,
         )
         yield f"{name}.html", text.encode("utf-8", "replace")
 

@@ -29,9 +29,8 @@ def audit_tables(session: Session, catalog: Catalog, branch: str | None) -> list
         tables.append(
             AuditTable(
                 model=audit.model,
-                branch=audit.branch or "",
                 policy=str(audit.policy),
-                runs=audit.runs,
+                replayed=audit.replayed,
                 headers=HEADERS,
                 rows=[row_of(one) for one in audit.gates],
                 not_replayed=audit.not_replayed,

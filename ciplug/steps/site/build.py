@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.reports.site import pages, scripts
 from ciplug.steps.gated_first import gated_metrics
+from ciplug.steps.metric_history import check_branch
+from ciplug.steps.place_names import repository_name
+from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.site.audits import audit_tables
 from ciplug.steps.site.details import write_details
 from ciplug.steps.site.folder import DATA, SiteFolder
 from ciplug.steps.site.histories import write_histories
 from ciplug.steps.site.overview import branch_rows, model_rows, registered, registry_models
+from ciplug.steps.sweep import counting_of_sweeps
 from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import RUN_ID, Column
 
@@ -28,6 +32,8 @@ DETAILS = 200
 LIMIT = 100
 VERSIONS_MOST = 20
 """Versions of a model whose runs have details, beside those in a stage or with an alias."""
+SWEEPS_MOST = 30
+"""The last runs with child runs, of which the page says which run counts for their commit."""
 GATED_MOST = 200
 """Models whose gated metrics the page of runs shows first."""
 
@@ -57,8 +63,10 @@ def build_site(
         details: how many of the last runs have their steps and images; runs of registered versions always have.
         limit: how many commits with a run a history has; 0: all of the last 1,000 commits.
 
-    Raises UsageError for a folder with other files.
+    Raises UsageError for a folder with other files, NotFound for a branch that is not there.
     """
+    if branch and session.workspace and session.head:
+        check_branch(session, branch)
     catalog = runs.catalog
     folder = SiteFolder(output)
     folder.open()
@@ -70,7 +78,7 @@ def build_site(
     detailed = write_details(session, runs, _detailed(catalog, models, details), folder)
     names = [row.name for row in overview if row.runs]
     histories, notes = write_histories(session, runs, names, branch, limit, folder)
-    title = session.context.repository or session.top.name
+    title = session.context.repository or repository_name(session.remote_url) or session.top.name
     record = {
         "kind": "site",
         "format": scripts.FORMAT,
@@ -78,6 +86,8 @@ def build_site(
         "pieces": written,
         "changes": list(_changes(catalog)),
         "gated": [[scripts.shown(name), _gated(session, name)] for name in names[:GATED_MOST]],
+        "directions": [[scripts.shown(name), _directions(session, name)] for name in names[:GATED_MOST]],
+        "counting": [list(one) for one in counting_of_sweeps(session, runs, SWEEPS_MOST)],
         "details": sorted(detailed.items()),
         "histories": histories,
     }
@@ -139,6 +149,12 @@ def _changes(catalog: Catalog) -> Iterator[list[Any]]:
 def _gated(session: Session, model: str) -> list[str]:
     order = gated_metrics(session, model)
     return [scripts.shown(name) for name in sorted(order, key=order.__getitem__)]
+
+
+def _directions(session: Session, model: str) -> list[list[Any]]:
+    """The metrics of which a gate says whether higher is better, as the ciplug.yaml of this checkout has them."""
+    ruling = of_checkout(session, model)
+    return [[scripts.shown(name), higher] for name, higher in ruling.policy.directions().items()] if ruling else []
 
 
 def _detailed(catalog: Catalog, models: list[Model], most: int) -> list[str]:

@@ -113,6 +113,7 @@ def _story(session: Session, model: Model) -> RegistryModel:
     if model.problem:
         return RegistryModel(name=model.name, problem=model.problem)
     past = history(session, model.name, EVENTS_MOST)
+    gated = gated_metrics(session, model.name)
     rows = [list(map(str, event_row(one))) for one in reversed(past.events)]
     versions: list[dict[str, Any]] = [
         {
@@ -122,7 +123,9 @@ def _story(session: Session, model: Model) -> RegistryModel:
             "commit": (one.commit or "")[:8],
             "created": minute(one.created),
             "aliases": ", ".join(model.aliases_of(one.number)),
-            "metrics": [(name, figures.number(value)) for name, value in sorted(one.metrics.items())[:METRICS_SHOWN]],
+            "metrics": [
+                (name, figures.number(one.metrics[name])) for name in gated_order(one.metrics, gated)[:METRICS_SHOWN]
+            ],
             "yanked": one.yanked,
             "description": one.description or "",
         }

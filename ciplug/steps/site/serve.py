@@ -61,6 +61,15 @@ class _Pages(SimpleHTTPRequestHandler):
         super().__init__(*args, directory=directory)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
+        if self._is_page():
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        if self._is_page():
+            super().do_HEAD()
+
+    def _is_page(self) -> bool:
+        """Whether a file of the site is asked for; else it is answered here."""
         # A page elsewhere may have its own name point here, and would read what is served.
         if self._names and self.headers.get("Host", "").partition(":")[0] not in self._names:
             self.send_error(403, "unknown name")
@@ -71,10 +80,8 @@ class _Pages(SimpleHTTPRequestHandler):
         elif Path(self.path.partition("?")[0]).suffix not in _TYPES:
             self.send_error(404)
         else:
-            super().do_GET()
-
-    def do_HEAD(self) -> None:
-        self.send_error(405)
+            return True
+        return False
 
     def guess_type(self, path: object) -> str:
         return _TYPES[Path(str(path)).suffix]

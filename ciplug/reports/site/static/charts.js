@@ -26,7 +26,12 @@
       if (!width || !target.isConnected) return;
       if (entry.plot) entry.plot.destroy();
       const { options, data } = make(width);
-      entry.plot = new window.uPlot({ width, height: HEIGHT, ...options }, data, target);
+      // Until somebody points at the chart, the legend has the last value of each line.
+      const last = data.map((column) => column.findLastIndex((value) => value !== null && value !== undefined));
+      const isLive = !options.legend;
+      const hooks = isLive ? { ...options.hooks, setCursor: [(plot) => { if (plot.cursor.idx === null || plot.cursor.left < 0) plot.setLegend({ idxs: last }, false); }] } : options.hooks;
+      entry.plot = new window.uPlot({ width, height: HEIGHT, ...options, hooks }, data, target);
+      if (isLive) entry.plot.setLegend({ idxs: last }, false);
       entry.width = width;
       const canvas = target.querySelector("canvas");
       canvas.setAttribute("role", "img");
@@ -66,29 +71,74 @@
     });
   }
 
-  // Points: `groups` are {label, points: [[x, y]], at}; the last ones are drawn over the others.
-  function points(target, title, groups, x) {
+  const NEAR = 14;
+
+  // Points: `groups` are {label, points: [[x, y, words, id]], at (its colour; null: none of its own)}; the last ones
+  // are drawn over the others. `pick` is called with the id of a point that is clicked.
+  function points(target, title, groups, x, pick) {
+    const own = (group) => group.at === null ? colour("--soft") : lineColour(group.at);
+    const tip = window.ciplug.element("div", { class: "tip", hidden: true });
+    const every = groups.flatMap((group) => group.points);
+    const pointedAt = (plot) => {
+      let best = null, least = NEAR;
+      for (const point of every) {
+        const far = Math.hypot(plot.valToPos(point[0], "x") - plot.cursor.left, plot.valToPos(point[1], "y") - plot.cursor.top);
+        if (far <= least) [best, least] = [point, far];
+      }
+      return best;
+    };
+    const point = (plot) => {
+      const one = plot.cursor.left >= 0 ? pointedAt(plot) : null;
+      tip.hidden = !one;
+      plot.over.classList.toggle("pointed", Boolean(one));
+      if (!one) return;
+      tip.textContent = one[2];
+      plot.over.append(tip);
+      const left = plot.valToPos(one[0], "x"), isLeft = left < plot.over.clientWidth / 2;
+      tip.style.left = isLeft ? `${left + 8}px` : "auto";
+      tip.style.right = isLeft ? "auto" : `${plot.over.clientWidth - left + 8}px`;
+      tip.style.top = `${Math.max(0, plot.valToPos(one[1], "y") - 30)}px`;
+    };
     keep(target, title, () => {
-      const tables = groups.map((group) => {
-        const sorted = group.points.slice().sort((one, other) => one[0] - other[0]);
-        return sorted;
-      });
       // One column of x for all: each group has its values in rows of its own.
-      const rows = tables.flatMap((table, at) => table.map((point) => [point[0], point[1], at])).sort((one, other) => one[0] - other[0]);
+      const rows = groups.flatMap((group, at) => group.points.map((one) => [one[0], one[1], at])).sort((one, other) => one[0] - other[0]);
       const data = [rows.map((row) => row[0]), ...groups.map((group, at) => rows.map((row) => row[2] === at ? row[1] : null))];
       const series = groups.map((group) => ({
         label: group.label,
-        stroke: lineColour(group.at),
+        stroke: own(group),
         paths: () => null,
-        points: { show: true, size: group.size || 5, space: 0, fill: lineColour(group.at) },
-        value: (plot, value) => number(value === null ? undefined : value),
+        points: { show: true, size: group.size || 5, space: 0, fill: own(group) },
       }));
+      const click = (plot) => {
+        const one = pointedAt(plot);
+        if (one) pick(one[3]);
+      };
       return {
         data,
-        options: { tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"), scales: { x: { time: x.time } }, axes: axes({}), series: [{ label: x.label, value: (plot, value) => value === null ? "–" : x.time ? new Date(value * 1000).toISOString().slice(0, 16).replace("T", " ") : number(value) }, ...series] },
+        options: {
+          legend: { live: false },
+          cursor: { points: { show: false }, drag: { x: false, y: false } },
+          hooks: { setCursor: [point], ready: [(plot) => plot.over.addEventListener("click", () => click(plot))] },
+          tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+          scales: { x: { time: x.time, range: (plot, low, high) => padded(low, high) } },
+          axes: axes(x.time ? { space: 90, values: moments } : {}),
+          series: [{ label: x.label }, ...series],
+        },
       };
     });
   }
+
+  // A point at the end of an axis is drawn whole.
+  function padded(low, high) {
+    const room = (high - low) * 0.03 || Math.abs(low) * 0.03 || 1;
+    return [low - room, high + room];
+  }
+
+  // Times of an axis, as the rest of the page has them: a day, or the hour within it.
+  const moments = (plot, ticks, axis, space, step) => ticks.map((tick) => {
+    const text = new Date(tick * 1000).toISOString();
+    return step >= 86400 ? text.slice(0, 10) : text.slice(5, 16).replace("T", " ");
+  });
 
   // A metric over commits: `known` has rows [{at, value, commit}], bounds [[y, word]] and marks [{at, word, kind}].
   function history(target, title, known) {
@@ -99,6 +149,7 @@
         data: [known.rows.map((row) => row.at), known.rows.map((row) => Number.isFinite(row.value) ? row.value : null)],
         options: {
           height: 300,
+          padding: [null, 36, null, null],
           scales: {
             x: { time: false },
             y: { range: (plot, low, high) => window.uPlot.rangeNum(Math.min(low ?? Infinity, ...reach), Math.max(high ?? -Infinity, ...reach), 0.1, true) },

@@ -2,10 +2,11 @@
 "use strict";
 
 (() => {
-  const { element, load, number, lines, forget, lineColour, lineDash } = window.ciplug;
+  const { element, load, number, byName, words, lines, forget, lineColour, lineDash } = window.ciplug;
   const FACTS = ["model", "commit", "branch", "started"];
   const CHARTS_MOST = 24;
-  const KINDS = [["metric", "metrics"], ["param", "parameters"], ["tag", "tags"]];
+  const KINDS = [["metric", "metric"], ["param", "parameter"], ["tag", "tag"]];
+  const ROWS = 15;
 
   function swatch(at) {
     return ciplug.drawing("svg", { class: "swatch", width: 18, height: 8, "aria-hidden": "true" },
@@ -16,10 +17,23 @@
 
   function row(name, cells, isCode) {
     return element("tr", null, element("th", { scope: "row", class: "name" }, isCode ? element("code", null, name) : name),
-      ...cells.map((cell) => element("td", { class: typeof cell === "number" ? "number" : "" }, typeof cell === "number" ? number(cell) : cell ?? "–")));
+      ...cells.map((cell) => element("td", { class: cells.some((one) => typeof one === "number") ? "number" : "" }, typeof cell === "number" ? number(cell) : cell ?? "–")));
   }
 
-  function table(runs, handles) {
+  // The rows that are shown when somebody asks for them.
+  function folded(rows, noun, columns) {
+    const more = element("tbody", { hidden: true });
+    const title = (isOpen) => `${isOpen ? "Hide" : "Show"} ${words(rows.length, `more ${noun}`)}`;
+    const press = element("button", { type: "button", "aria-expanded": "false", onclick: () => {
+      if (!more.rows.length) more.append(...rows.map((one) => row(...one)));
+      more.hidden = !more.hidden;
+      press.textContent = title(!more.hidden);
+      press.setAttribute("aria-expanded", String(!more.hidden));
+    } }, title(false));
+    return [element("tbody", null, element("tr", null, element("td", { colspan: columns }, press))), more];
+  }
+
+  function table(runs, handles, gated) {
     const heads = handles.map((handle, at) => element("th", { scope: "col" }, swatch(at), " ", nameOf(runs, handle)));
     const short = { commit: (value) => value.slice(0, 12), started: (value) => value.slice(0, 16).replace("T", " ") };
     const fact = (handle, name) => {
@@ -31,18 +45,20 @@
     const bodies = [element("tbody", null, ...facts.map((one) => row(...one)))];
     let same = 0;
     for (const [kind, noun] of KINDS) {
-      const names = [...new Set(handles.flatMap((handle) => runs.entries(kind, handle).map(([name]) => name)))].sort();
-      const rows = names.map((name) => [name, handles.map((handle) => runs.get(handle, { kind, name })), true]);
-      const differing = handles.length > 1 ? rows.filter(([, cells]) => new Set(cells).size > 1) : rows;
+      const names = [...new Set(handles.flatMap((handle) => runs.entries(kind, handle).map(([name]) => name)))].sort(byName);
+      const first = kind === "metric" ? gated.filter((name) => names.includes(name)) : [];
+      const rows = [...first, ...names.filter((name) => !first.includes(name))].map((name) => [name, handles.map((handle) => runs.get(handle, { kind, name })), true]);
+      const differing = handles.length > 1 ? rows.filter(([name, cells]) => first.includes(name) || new Set(cells).size > 1) : rows;
       same += rows.length - differing.length;
-      if (differing.length) {
-        const heading = element("tr", { class: "kind" }, element("th", { scope: "rowgroup", colspan: handles.length + 1 }, noun));
-        bodies.push(element("tbody", null, heading, ...differing.map((one) => row(...one))));
-      }
+      if (!differing.length) continue;
+      const heading = element("tr", { class: "kind" }, element("th", { scope: "rowgroup", colspan: handles.length + 1 }, `${noun}s`));
+      bodies.push(element("tbody", null, heading, ...differing.slice(0, ROWS).map((one) => row(...one))));
+      const rest = differing.slice(ROWS);
+      if (rest.length) bodies.push(...folded(rest, noun, handles.length + 1));
     }
     const made = element("table", null, element("thead", null, element("tr", null, element("th", { scope: "col" }, "run"), ...heads)), ...bodies);
     return [element("div", { class: "box", tabindex: 0, role: "group", "aria-label": "Chosen runs" }, made),
-      same ? element("p", { class: "soft" }, `${ciplug.words(same, "value is", "values are")} the same in all of them.`) : null];
+      same ? element("p", { class: "soft" }, `${words(same, "value is", "values are")} the same in all of them.`) : null];
   }
 
   // What a training that failed wrote last.
@@ -55,28 +71,29 @@
     });
   }
 
-  function curves(target, runs, handles, details) {
-    const byName = new Map();
+  function curves(target, runs, handles, details, gated) {
+    const known = new Map();
     details.forEach((detail, at) => {
       for (const [name, x, y] of (detail && detail.series) || []) {
-        if (!byName.has(name)) byName.set(name, []);
-        byName.get(name).push({ label: nameOf(runs, handles[at]), x, y: y.map(Number), at });
+        if (!known.has(name)) known.set(name, []);
+        known.get(name).push({ label: nameOf(runs, handles[at]), x, y: y.map(Number), at });
       }
     });
-    if (!byName.size) return;
-    const names = [...byName.keys()].sort((one, other) => byName.get(other).length - byName.get(one).length || (one < other ? -1 : 1));
+    if (!known.size) return;
+    const place = (name) => gated.includes(name) ? gated.indexOf(name) : gated.length;
+    const names = [...known.keys()].sort((one, other) => place(one) - place(other) || known.get(other).length - known.get(one).length || byName(one, other));
     const grid = element("div", { class: "charts plots" });
     target.append(element("h3", { class: "part" }, "Steps"), grid);
     for (const name of names.slice(0, CHARTS_MOST)) {
       const drawing = element("div", { class: "drawing" });
       grid.append(element("figure", null, element("figcaption", null, name), drawing));
-      lines(drawing, `${name}, step by step, of ${ciplug.words(byName.get(name).length, "run")}`, byName.get(name));
+      lines(drawing, `${name}, step by step, of ${words(known.get(name).length, "run")}`, known.get(name));
     }
     if (names.length > CHARTS_MOST) target.append(element("p", { class: "soft" }, `${names.length - CHARTS_MOST} more not drawn.`));
   }
 
   async function images(target, runs, handles, details) {
-    const paths = [...new Set(details.flatMap((detail) => ((detail && detail.images) || []).map(([path]) => path)))].sort();
+    const paths = [...new Set(details.flatMap((detail) => ((detail && detail.images) || []).map(([path]) => path)))].sort(byName);
     if (!paths.length) return;
     target.append(element("h3", { class: "part" }, "Images"));
     for (const path of paths) {
@@ -106,7 +123,7 @@
 
   // Fill the part of the page for these runs; `files` is run → file of its details.
   let asked = 0;
-  async function show(target, runs, handles, files, clear) {
+  async function show(target, runs, handles, files, gated, clear) {
     asked += 1;
     const own = asked;
     const ids = handles.map((handle) => runs.attribute(handle, "id"));
@@ -117,9 +134,9 @@
     target.replaceChildren();
     if (!handles.length) return;
     target.append(element("div", { class: "row" }, element("h2", null, handles.length > 1 ? `${handles.length} runs side by side` : nameOf(runs, handles[0])), element("button", { type: "button", onclick: clear }, "Clear the choice")));
-    target.append(...table(runs, handles).filter(Boolean));
+    target.append(...table(runs, handles, gated).filter(Boolean));
     crashes(target, runs, handles, details);
-    curves(target, runs, handles, details);
+    curves(target, runs, handles, details, gated);
     images(target, runs, handles, details);
     provenance(target, runs, handles, details);
     const bare = ids.filter((id, at) => !details[at]);

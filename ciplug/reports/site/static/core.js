@@ -66,6 +66,8 @@ window.ciplug = (() => {
     return String(value);
   }
 
+  // The order of names, in which class 4 comes before class 12.
+  const byName = new Intl.Collator("en", { numeric: true }).compare;
   const words = (count, noun, more) => `${count.toLocaleString("en")} ${count === 1 ? noun : more || `${noun}s`}`;
 
   // What the address says behind `#`.
@@ -96,5 +98,5 @@ window.ciplug = (() => {
     table.tBodies[0].replaceChildren(...rows);
   }
 
-  return { push, load, site, element, drawing, number, words, fragment, remember, colour, fill };
+  return { push, load, site, element, drawing, number, words, byName, fragment, remember, colour, fill };
 })();

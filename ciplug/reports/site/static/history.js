@@ -38,7 +38,8 @@
     ];
     ciplug.forget(page.chart);
     page.chart.replaceChildren();
-    ciplug.history(page.chart, `${one.metric} of ${words(rows.length, "commit")}, oldest first`, { metric: one.metric, rows, bounds: one.bounds, marks });
+    if (!rows.some((row) => Number.isFinite(row.value))) page.chart.append(element("p", { class: "note" }, "No commit has a finite number, so there is nothing to draw."));
+    else ciplug.history(page.chart, `${one.metric} of ${words(rows.length, "commit")}, oldest first`, { metric: one.metric, rows, bounds: one.bounds, marks });
     page.changes.replaceChildren(one.changes.length
       ? element("ol", null, ...one.changes.map(([, text, worse]) => element("li", { class: worse === null ? "" : worse ? "worse" : "better" }, text)))
       : element("p", { class: "soft" }, "no commit has moved the metric beyond its noise"));

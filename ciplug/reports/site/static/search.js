@@ -2,7 +2,8 @@
 "use strict";
 
 (() => {
-  const NUMBERS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "=": (a, b) => a === b, "!=": (a, b) => a !== b };
+  const NUMBERS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "=": null, "!=": null };
+  // Equality is in `equals`.
   const SPECIAL = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity };
 
   // The values of a column in full: some are written as a place among the different ones.
@@ -103,6 +104,10 @@
       this.changes = site.pieces.map(() => []);
       for (const [piece, row, facts] of site.changes) this.changes[piece].push([row, facts]);
       this.total = site.runs;
+      this.byId = new Map();
+      this.counts = new Map();
+      this.indexed = 0;
+      this.isWhole = false;
     }
 
     add(index, record) {
@@ -147,7 +152,22 @@
     }
 
     find(id) {
-      return this.handles.find((handle) => this.attribute(handle, "id") === id);
+      if (!id) return undefined;
+      this.index();
+      return this.byId.get(id);
+    }
+
+    // By id, and how many child runs there are; made anew where more runs have come.
+    index() {
+      if (this.indexed === this.handles.length) return;
+      this.byId = new Map();
+      this.counts = new Map();
+      for (const handle of this.handles) {
+        const id = this.attribute(handle, "id"), parent = this.attribute(handle, "parent");
+        if (!this.byId.has(id)) this.byId.set(id, handle);
+        if (parent && this.standing(handle) !== "deleted") this.counts.set(parent, (this.counts.get(parent) || 0) + 1);
+      }
+      this.indexed = this.handles.length;
     }
 
     // All runs in order; what has no value, or NaN, comes last.
@@ -156,44 +176,163 @@
       const place = (value) => value === undefined ? 3 : value !== value ? 2 : typeof value === "number" ? 0 : 1;
       const found = this.handles.map((handle) => {
         const value = this.get(handle, key);
-        return { handle, value, place: place(value) };
+        return { handle, value, place: place(value), started: this.attribute(handle, "started") || "" };
       });
       found.sort((one, other) => {
         if (one.place !== other.place) return one.place > 1 || other.place > 1 ? one.place - other.place : sign * (one.place - other.place);
-        return one.value < other.value ? -sign : one.value > other.value ? sign : other.handle.number - one.handle.number;
+        if (one.value !== other.value && one.place < 2) return one.value < other.value ? -sign : sign;
+        // Of equal ones the last comes first.
+        return one.started === other.started ? other.handle.number - one.handle.number : one.started < other.started ? 1 : -1;
       });
       return found.map((one) => one.handle);
     }
 
-    // The runs of an order that a query, a model and the box for deleted ones let through.
-    search(order, query, model, deleted) {
-      const tests = compile(query);
-      const passes = tests.length === 0 ? () => true : tests.length === 1 ? tests[0] : (piece, at) => tests.every((test) => test(piece, at));
+    // The runs of an order that a query, a model and the boxes let through; and what is to be said about the query.
+    search(order, query, { model, deleted, children }) {
+      const { alternatives, wrong, why } = compile(query, this);
+      const folds = !children && alternatives.every((tests) => tests.length === 0);
+      const passes = (piece, at) => alternatives.some((tests) => tests.every((test) => test(piece, at)));
       const found = [];
+      let folded = 0;
       for (const handle of order) {
         const { piece, at } = handle;
         const standing = piece.standing[at];
         if (standing === "wrong" || (standing === "deleted" && !deleted)) continue;
         if (model && piece.columns.attribute.get("model")[at] !== model) continue;
-        if (passes(piece, at)) found.push(handle);
+        if (!passes(piece, at)) continue;
+        // A child run is counted beside its parent.
+        if (folds && this.find(piece.get("attribute", "parent", at))) folded += 1;
+        else found.push(handle);
       }
-      return found;
+      const advice = found.length || folded || !this.isWhole ? wrong : [...wrong, ...why.map((one) => one()).filter(Boolean)];
+      return { found, folded, advice };
+    }
+
+    // How many child runs a run has.
+    children(handle) {
+      this.index();
+      return this.counts.get(this.attribute(handle, "id")) || 0;
+    }
+
+    // Whether any run has a metric, parameter or tag.
+    has(kind, name) {
+      return this.pieces.some((piece) => piece && piece.columns[kind].has(name));
+    }
+
+    starter(handle) {
+      return starter(handle.piece, handle.at);
     }
   }
 
   const plain = (text) => text.replaceAll('"', "");
+  const COLUMNS = { model: "model", branch: "branch", commit: "commit", status: "status", run: "id", name: "name", by: "actor", parent: "parent", is: null };
+  const BEGINNINGS = ["commit", "id", "parent"];
+  const MARKS = ["withdrawn", "deleted", "amendment unreadable", "dirty", "files set aside", "fork", "child", "finished", "failed", "killed", "unknown"];
+  const KINDS = { metrics: ["metric"], params: ["param"], tags: ["tag"] };
 
-  // One test for each part of a query: all must hold.
-  function compile(query) {
-    const parts = query.match(/(?:[^\s"]|"[^"]*"?)+/g) || [];
-    return parts.map((part) => {
-      const chosen = /^(model|branch|commit|status|run|name|by|is):(.+)$/i.exec(part);
-      if (chosen) return oneColumn(chosen[1].toLowerCase(), plain(chosen[2]).toLowerCase());
-      const compared = /^((?:[^<>=!"\s]|"[^"]*")+)(<=|>=|!=|=|<|>)(.+)$/.exec(part);
-      if (compared) return comparison(plain(compared[1]), compared[2], plain(compared[3]));
-      const word = plain(part).toLowerCase();
-      return once((piece) => piece.having(word));
-    });
+  // A query: alternatives of tests that must all hold, what is wrong with it, and what may explain that it finds nothing.
+  function compile(query, runs) {
+    const tokens = query.match(/(?:[^\s"<>=!]|"[^"]*"?|!(?!=))+|[<>=!]{1,2}/g) || [];
+    const isSign = (token) => token !== undefined && /^[<>=!]+$/.test(token);
+    const found = { alternatives: [[]], wrong: [], why: [] };
+    const never = () => false;
+    for (let at = 0; at < tokens.length; at += 1) {
+      const token = tokens[at], tests = found.alternatives.at(-1);
+      if (token === "OR") {
+        if (at === 0 || at === tokens.length - 1) found.wrong.push("OR stands between two conditions");
+        else found.alternatives.push([]);
+      } else if (isSign(token)) {
+        found.wrong.push(`before ${token} a name is missing`);
+      } else if (isSign(tokens[at + 1])) {
+        const sign = tokens[at + 1] === "==" ? "=" : tokens[at + 1], value = tokens[at + 2];
+        at += 1;
+        if (!(sign in NUMBERS)) {
+          found.wrong.push(`${sign} is no comparison: ${Object.keys(NUMBERS).join(" ")}`);
+        } else if (value === undefined || value === "OR" || isSign(value)) {
+          found.wrong.push(`behind ${plain(token)}${sign} a value is missing`);
+        } else {
+          at += 1;
+          tests.push(compared(plain(token), sign, plain(value), runs, found) || never);
+        }
+      } else if (token !== "AND") {
+        tests.push(single(token, runs, found) || never);
+      }
+    }
+    return found;
+  }
+
+  // A word, or a column and its value; undefined: nothing can have it.
+  function single(token, runs, found) {
+    const pair = /^([a-z]+):(.*)$/i.exec(token);
+    const name = pair ? pair[1].toLowerCase() : "";
+    if (pair && name in COLUMNS) {
+      const wanted = plain(pair[2]).toLowerCase();
+      if (!wanted) {
+        found.wrong.push(`behind ${name}: a value is missing`);
+        return undefined;
+      }
+      if (name === "is") {
+        if (!MARKS.includes(wanted)) found.wrong.push(`no run is marked ‘${wanted}’${meant(wanted, MARKS)}`);
+      } else if (!BEGINNINGS.includes(COLUMNS[name])) {
+        found.why.push(() => {
+          const known = [...runs.values(COLUMNS[name])];
+          return known.some((one) => one.toLowerCase() === wanted) ? null : `no run has the ${name} ‘${wanted}’${meant(wanted, known)}`;
+        });
+      }
+      return oneColumn(name, wanted);
+    }
+    const word = plain(token).toLowerCase();
+    if (pair && !pair[2].startsWith("//")) found.why.push(() => `‘${name}:’ is no column, so ‘${word}’ was looked for as a word${meant(`${name}:`, Object.keys(COLUMNS).map((one) => `${one}:`))}`);
+    return once((piece) => piece.having(word));
+  }
+
+  // A comparison of a metric, a parameter, a tag or a column; undefined: nothing is named so.
+  function compared(name, sign, text, runs, found) {
+    const dot = name.indexOf(".");
+    const known = (kinds, one) => kinds.some((kind) => runs.has(kind, one));
+    const every = ["metric", "param", "tag"];
+    const kinds = !known(every, name) && KINDS[name.slice(0, dot)] || every;
+    const own = kinds === every ? name : name.slice(dot + 1);
+    if (!known(kinds, own)) {
+      if (own.toLowerCase() in COLUMNS && (sign === "=" || sign === "!=")) {
+        const test = oneColumn(own.toLowerCase(), text.toLowerCase());
+        return sign === "=" ? test : (piece, at) => !test(piece, at);
+      }
+      if (runs.isWhole) found.wrong.push(`no metric, parameter or tag is named ‘${own}’${meant(own, every.flatMap((kind) => [...runs.names(kind).keys()]))}`);
+      return undefined;
+    }
+    if (sign.length === 1 && sign !== "=" && (text.trim() === "" || Number.isNaN(Number(text)))) {
+      found.wrong.push(`${sign} compares numbers, and ‘${text}’ is none`);
+      return undefined;
+    }
+    return comparison(own, sign, text, kinds);
+  }
+
+  // The nearest of some words, as a question; empty where none is near.
+  function meant(word, known) {
+    const most = Math.max(1, Math.floor(word.length / 3));
+    let best = null, least = most + 1;
+    for (const one of known) {
+      const steps = distance(word.toLowerCase(), one.toLowerCase(), least);
+      if (steps < least) [best, least] = [one, steps];
+    }
+    return best === null ? "" : `: did you mean ‘${best}’?`;
+  }
+
+  // How many letters differ, are too many, are missing or have changed places; `most` or more is not told exactly.
+  function distance(one, other, most) {
+    if (Math.abs(one.length - other.length) >= most) return most;
+    let before = [], row = [...other, ""].map((_, at) => at);
+    for (let at = 1; at <= one.length; at += 1) {
+      const next = [at];
+      for (let to = 1; to <= other.length; to += 1) {
+        const same = one[at - 1] === other[to - 1];
+        next.push(Math.min(row[to] + 1, next[to - 1] + 1, row[to - 1] + (same ? 0 : 1)));
+        if (at > 1 && to > 1 && one[at - 1] === other[to - 2] && one[at - 2] === other[to - 1]) next[to] = Math.min(next[to], before[to - 2] + 1);
+      }
+      [before, row] = [row, next];
+    }
+    return row[other.length];
   }
 
   // A test that is made for all runs of a piece at once, when the first one is asked for.
@@ -226,20 +365,37 @@
 
   function oneColumn(name, wanted) {
     if (name === "is") return (piece, at) => piece.marks(at).includes(wanted);
-    const column = { run: "id", by: "actor" }[name] || name;
-    const passes = column === "commit" || column === "id" ? (value) => value.toLowerCase().startsWith(wanted) : (value) => value.toLowerCase() === wanted;
+    const column = COLUMNS[name];
+    // Who started a run is shown as host/person.
+    if (column === "actor" && wanted.includes("/")) return (piece, at) => starter(piece, at).toLowerCase() === wanted;
+    const passes = BEGINNINGS.includes(column) ? (value) => value.toLowerCase().startsWith(wanted) : (value) => value.toLowerCase() === wanted;
     return once((piece) => hitsOf(piece, [piece.columns.attribute.get(column) || []], passes));
   }
 
-  function comparison(name, sign, text) {
+  // The CI host and the person that started a run: `github/octocat`.
+  function starter(piece, at) {
+    const host = (piece.get("attribute", "host", at) || "–").split("_")[0], actor = piece.get("attribute", "actor", at);
+    return actor ? `${host}/${actor}` : host;
+  }
+
+  // Whether a number is the one that was written: exactly, or as it is shown.
+  function equals(own, wanted, text) {
+    if (own === wanted) return true;
+    const digits = text.replace(/e.*$/i, "").replace(/^[-+]?0*\.?0*/, "").replace(".", "").length;
+    return window.ciplug.number(own) === text || (digits >= 4 && own.toPrecision(digits) === wanted.toPrecision(digits));
+  }
+
+  function comparison(name, sign, text, kinds) {
     const wanted = Number(text);
     const isText = text.trim() === "" || Number.isNaN(wanted);
     const passes = (value) => {
       if (isText) return sign === "=" ? String(value).toLowerCase() === text.toLowerCase() : sign === "!=" && String(value).toLowerCase() !== text.toLowerCase();
       const own = typeof value === "number" ? value : typeof value === "string" && value.trim() !== "" ? Number(value) : NaN;
-      return !Number.isNaN(own) && NUMBERS[sign](own, wanted);
+      if (Number.isNaN(own)) return false;
+      if (sign === "=" || sign === "!=") return equals(own, wanted, text.trim()) === (sign === "=");
+      return NUMBERS[sign](own, wanted);
     };
-    return once((piece) => hitsOf(piece, ["metric", "param", "tag"].map((kind) => piece.columns[kind].get(name)).filter(Boolean), passes));
+    return once((piece) => hitsOf(piece, kinds.map((kind) => piece.columns[kind].get(name)).filter(Boolean), passes));
   }
 
   Object.assign(window.ciplug, { Runs });
