@@ -295,7 +295,7 @@ def _disk(sides: Sides, runs: int) -> Fact:
     theirs = mlflow_database(sides.theirs, runs, of_mlflow=True).stat().st_size
     return Fact(
         f"disk of {runs:,} runs, by MLflow on SQLite",
-        f"{ours / theirs:.2f}",
+        f"{ours / theirs:.3f}",
         f"{ours / runs:,.0f} and {theirs / runs:,.0f} bytes a run of 10 parameters and 10 metrics, packed as a forge "
         "does; aim: 0.1",
     )

@@ -218,6 +218,15 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
 
     # Versions
 
+    def copy_model_version(self, src_mv: ModelVersion, dst_name: str) -> ModelVersion:
+        """Copy a version as MLflow does; a refusal is told as it is, and not as a fault of the store."""
+        try:
+            return super().copy_model_version(src_mv, dst_name)
+        except MlflowException as problem:
+            if isinstance(problem.__cause__, MlflowException):
+                raise problem.__cause__ from None
+            raise
+
     @translated
     def create_model_version(
         self,

@@ -104,6 +104,7 @@ IMPLEMENTED_REGISTRY = frozenset(
         *("search_registered_models", "get_registered_model", "get_latest_versions"),
         *("set_registered_model_tag", "delete_registered_model_tag"),
         *("create_model_version", "update_model_version", "transition_model_version_stage", "delete_model_version"),
+        "copy_model_version",
         *("get_model_version", "get_model_version_download_uri", "search_model_versions"),
         *("set_model_version_tag", "delete_model_version_tag"),
         *("set_registered_model_alias", "delete_registered_model_alias", "get_model_version_by_alias"),
@@ -112,7 +113,6 @@ IMPLEMENTED_REGISTRY = frozenset(
 """What the registry's store does itself."""
 INHERITED_REGISTRY = frozenset(
     {
-        "copy_model_version",
         *("create_prompt", "get_prompt", "search_prompts", "delete_prompt", "set_prompt_tag", "delete_prompt_tag"),
         *("create_prompt_version", "get_prompt_version", "get_prompt_version_by_alias", "search_prompt_versions"),
         *("delete_prompt_version", "set_prompt_version_tag", "delete_prompt_version_tag"),
@@ -120,7 +120,7 @@ INHERITED_REGISTRY = frozenset(
         *("link_prompt_version_to_model", "link_prompt_version_to_run", "link_prompts_to_trace"),
     }
 )
-"""MLflow's own code does these by means of the other methods: copies, and prompts, which are registered models."""
+"""MLflow's own code does these by means of the other methods: prompts, which are registered models."""
 
 UnsupportedRegistry: Any = type(
     "UnsupportedRegistry",

@@ -112,6 +112,12 @@ print(client.get_model_version("wine-classifier", "1").current_stage)
 for name in ("archive-of-wine", "wine"):
     copy = client.copy_model_version("models:/wine-classifier/1", name)
     print(copy.name, copy.version, copy.current_stage)
+client.create_registered_model("bought")
+client.create_model_version("bought", "s3://models/net")
+try:
+    client.copy_model_version("models:/bought/1", "wine")
+except mlflow.MlflowException as refused:
+    print(refused.error_code, "without a run" in str(refused))
 """
 
 
@@ -196,7 +202,13 @@ def test_gates_judge_and_the_registry_serves(
     project.ciplug("promote", "wine", "--to", "production", "--version", "1")
     # The run of wine is judged under any name, and a copy into a judged name is a promotion.
     said = _run(program, "names.py", cwd=project.folder).splitlines()
-    assert said == ["PERMISSION_DENIED", "Staging", "archive-of-wine 1 None", "wine 2 Staging"]
+    assert said == [
+        "PERMISSION_DENIED",
+        "Staging",
+        "archive-of-wine 1 None",
+        "wine 2 Staging",
+        "PERMISSION_DENIED True",
+    ]
     clone = _fresh_clone(project, tmp_path)
     assert _run(program, "load.py", "models:/wine@production", cwd=clone).split() == predicted
     assert _run(program, "-c", LOAD_BY_CIPLUG, cwd=clone).split() == predicted * 2, "by either flavour"
