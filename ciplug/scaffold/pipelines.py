@@ -22,6 +22,7 @@ _COMMAND = r"\bpython3? train\.py"
 _PLACEHOLDER = "git+https://git.example.com/your-org/ciplug.git@" + "0" * 40
 _PIP_SOURCE = r"git\+https://[\w./-]+/ciplug(?:\.git)?@0{40}"
 _ACTION = r"^your-org/ciplug@0{40}$"
+_SETUP = r"^your-org/ciplug/setup@0{40}$"
 _ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://([\w.:-]+)/)?([\w.-]+/[\w.-]+?)(?:\.git)?@([\w./-]+)")
 _SOURCE = re.compile(r"[\w@:/.+~=%#?,\[\]-]+")
 _FOLDER = re.compile(r"[\w.@+][\w.@+/ -]*")
@@ -53,6 +54,9 @@ class Settings:
     """The folder of the project in a repository of several, relative to the top; None: the top."""
     alone: bool = True
     """The training reads nothing outside the folder, as far as its files show: changes elsewhere need no run."""
+
+    site: bool = False
+    """Whether a job publishes the site as well."""
 
     @property
     def title(self) -> str:
@@ -92,19 +96,29 @@ def pipeline(host: str, settings: Settings, present: Collection[str], read: Temp
             f"the folder name {settings.folder!r} cannot be used in a pipeline",
             hint="it may contain letters, digits, blanks and . _ @ + -",
         )
+    if settings.site and host not in _SITES:
+        raise UsageError(
+            f"--site: there is no job for the host '{host}'",
+            hint="publish the folder that `ciplug site` writes; jobs are for github and gitlab",
+        )
     return HOSTS[host](settings, present, read)
 
 
+_SITES = ("github", "gitlab")
+"""Hosts with pages of a repository, for which there is a template."""
 _SOURCE_HINT = "write it like git+https://git.example.com/your-org/ciplug.git@COMMIT"
 
 
 def _github(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
     _no_expression(settings.command)
     path, name = f".github/workflows/{settings.title}.yml", "github/train.yml"
+    site_path, site_name = ".github/workflows/site.yml", "github/site.yml"
     text = _command(read(name), name, settings.command)
+    site = _site(read(site_name), site_name, settings) if settings.site else ""
     todo = []
     if settings.source is None:
-        todo.append(f"in {path}, replace your-org/ciplug@000… with your organisation's copy of ciplug")
+        where = f"{path} and {site_path}" if site else path
+        todo.append(f"in {where}, replace your-org/ciplug@000… with your organisation's copy of ciplug")
     else:
         action = _ACTION_SOURCE.fullmatch(settings.source)
         # `uses:` names no host: on another server, the same name belongs to somebody else.
@@ -112,12 +126,25 @@ def _github(settings: Settings, present: Collection[str], read: Template) -> Pip
             hint = "write it like your-org/ciplug@COMMIT, for `uses:`: actions come from the forge itself"
             raise UsageError(f"--source {settings.source}: not an action on this forge", hint=hint)
         text = _replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
+        site = site and _replaced(site, site_name, _SETUP, f"{action[2]}/setup@{action[3]}")
+    if site:
+        todo.append('choose "GitHub Actions" as the source in Settings > Pages, and look who can read the pages')
     text = _branch(_installs(text, name, settings.install), name, settings.branch)
     return Pipeline(
-        {path: _in_folder(text, name, settings, path)},
+        {path: _in_folder(text, name, settings, path), **({site_path: site} if site else {})},
         tuple(todo),
         ("none: the job's token is enough, and the workflow grants its permissions",),
     )
+
+
+def _site(text: str, name: str, settings: Settings) -> str:
+    """The job that publishes the site, with the settings of a project in a folder."""
+    if settings.folder is None:
+        return text
+    new, count = re.subn(r"(?<=ciplug site )(?=--output)", f'--config "{settings.folder}/ciplug.yaml" ', text)
+    if not count:
+        raise _changed(name, "it does not call ciplug site --output")
+    return new
 
 
 def _no_expression(command: str) -> None:
@@ -174,14 +201,19 @@ def _gitlab(settings: Settings, present: Collection[str], read: Template) -> Pip
             f"      ciplug-source: {_scalar(settings.source or _PLACEHOLDER)}",
             "      command:",
             *(f"        - {_scalar(line)}" for line in lines),
+            *(_GITLAB_SITE if settings.site else []),
             *(_GITLAB_RULES if settings.folder and settings.alone else []),
             "",
         ]
     )
+    include = include.replace("@SOURCE@", _scalar(settings.source or _PLACEHOLDER))
     if settings.folder:
         include = include.replace("@FOLDER@", settings.folder).replace("@NAME@", settings.title)
     files = {component: text}
     todo: list[str] = []
+    if settings.site:
+        files[_GITLAB_SITE_FILE] = _site(read("site/template.yml"), "site/template.yml", settings)
+        todo.append("choose who can read the pages in Settings > General > Visibility > Pages")
     where = ".gitlab-ci.yml"
     if where in present:
         indented = include.replace("\n", "\n     ").rstrip()
@@ -296,6 +328,8 @@ _FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 """Template → its path filters, only where no required check would wait for a skipped job."""
+_GITLAB_SITE_FILE = ".gitlab/ciplug-site.yml"
+_GITLAB_SITE = (f"  - local: {_GITLAB_SITE_FILE}", "    inputs:", "      ciplug-source: @SOURCE@")
 _GITLAB_RULES = tuple(
     line
     for job, always in (("@NAME@-train", ""), ("@NAME@", "\n      when: always"))

@@ -58,6 +58,27 @@ def test_it_is_the_template_but_for_what_a_project_differs_in(host: str) -> None
 
 
 @pytest.mark.parametrize("host", HOSTS)
+def test_the_job_of_the_site_is_written_where_a_host_has_pages(host: str) -> None:
+    if host not in ("github", "gitlab"):
+        with pytest.raises(UsageError, match="--site: there is no job for the host"):
+            made(host, site=True)
+        return
+    path = {"github": ".github/workflows/site.yml", "gitlab": ".gitlab/ciplug-site.yml"}[host]
+    plain, plan = made(host), made(host, site=True)
+    assert path not in plain.files and plan.files.keys() - plain.files.keys() == {path}
+    whole = "".join(plan.files.values())
+    assert "0" * 40 not in whole.replace("`your-org/ciplug`", "") and any("Pages" in step for step in plan.todo)
+    if host == "gitlab":
+        first, second = yaml.safe_load(plan.files[".gitlab-ci.yml"])["include"]
+        assert second == {"local": path, "inputs": {"ciplug-source": first["inputs"]["ciplug-source"]}}
+    else:
+        uses = [step.get("uses", "") for step in steps(plan.files[path])]
+        assert "acme/ciplug/setup@v1.2" in uses
+    in_folder = made(host, site=True, folder="services/wine").files[path]
+    assert 'ciplug site --config "services/wine/ciplug.yaml" --output' in in_folder
+
+
+@pytest.mark.parametrize("host", HOSTS)
 def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None:
     plan = made(host, folder="services/a b", model="a wine")
     path, text = list(plan.files.items())[-1]

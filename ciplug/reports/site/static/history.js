@@ -49,7 +49,8 @@
       element("td", { class: "number" }, row.runs),
       element("td", { class: "tight" }, element("a", { href: `runs.html#chosen=${encodeURIComponent(row.run)}` }, element("code", null, row.run.slice(0, 12)))),
       element("td", { class: "tight" }, row.date), element("td", null, row.author), element("td", { class: "text" }, row.subject), element("td", { class: "tight" }, row.versions)));
-    ciplug.fill(page.commits, ["commit", one.metric, "runs", "run", "day", "author", "subject", "versions"], body);
+    const right = (text) => element("th", { scope: "col", class: "number" }, text);
+    ciplug.fill(page.commits, ["commit", right(one.metric), right("runs"), "run", "day", "author", "subject", "versions"], body);
     ciplug.remember({ model: page.model.value, metric: page.metric.value });
     document.documentElement.dataset.ready = "yes";
   }
