@@ -46,17 +46,35 @@ def namespace_for(repository: str) -> str:
 
 def claim_of(signature: str) -> Claim | None:
     """What a signature says of itself; None for what is not the signature of an ssh key. No process is started."""
-    match = _ARMOR.fullmatch(signature) if len(signature) <= _MOST else None
-    if match is None:
-        return None
     try:
-        blob = base64.b64decode("".join(match[1].split()), validate=True)
+        blob = _blob_of(signature)
         magic, _, key_size = struct.unpack_from(">6sII", blob)
         key, rest = blob[14 : 14 + key_size], blob[14 + key_size :]
         (size,) = struct.unpack_from(">I", rest)
         return Claim(key, rest[4 : 4 + size].decode()) if magic == b"SSHSIG" else None
     except (ValueError, struct.error):
         return None
+
+
+def _blob_of(signature: str) -> bytes:
+    """A signature without its armor. Raises ValueError for what is none."""
+    match = _ARMOR.fullmatch(signature) if len(signature) <= _MOST else None
+    if match is None:
+        raise ValueError("not a signature of ssh")
+    return base64.b64decode("".join(match[1].split()), validate=True)
+
+
+def is_forged(data: bytes, signature: str, signers: Mapping[str, str], namespace: str) -> bool:
+    """Whether a signature names the key of a signer that has not made it; no process is started.
+
+    False also where only `ssh-keygen` can tell.
+    """
+    claim = claim_of(signature)
+    if claim is None or claim.namespace != namespace or claimed_signer(claim, signers) is None:
+        return False
+    from ciplug import forged_signature
+
+    return forged_signature.is_forged(data, _blob_of(signature))
 
 
 def fingerprint(public_key: str) -> str:

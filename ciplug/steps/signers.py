@@ -32,8 +32,10 @@ Read = Callable[[str], "bytes | None"]
 SignedLater = Mapping[tuple[str, str], str]
 """Key and sha256 of an object → who signed it later."""
 NOTHING: SignedLater = {}
+SUSPICIOUS = 20
+"""Signatures of allowed keys that do not hold: after so many, ssh-keygen is started for none that is forged."""
 FAILED_MOST = 2_000
-"""Signatures of allowed keys that do not hold: after so many, others are not verified, and count as missing."""
+"""The same of keys of which only ssh-keygen can tell: after so many, others are not verified, and count as missing."""
 
 
 def sign_event(session: Session) -> Callable[[RegistryEvent], RegistryEvent] | None:
@@ -154,6 +156,10 @@ class Signers:
         """Each signature is verified once in the life of a session."""
         if (data, signature) not in self._verified:
             namespace = signing.namespace_for(self.repository)
+            # Whoever knows the public key can push thousands of these.
+            if len(self._failed) >= SUSPICIOUS and signing.is_forged(data, signature, self.keys, namespace):
+                self._verified[data, signature] = None
+                return None
             if len(self._failed) >= FAILED_MOST:
                 self.told_many()
                 return None
@@ -166,7 +172,7 @@ class Signers:
         claim = signing.claim_of(signature)
         ours, _, other = claim.namespace.partition(":") if claim else ("", "", "")
         if claim and claim.namespace == namespace and signing.claimed_signer(claim, self.keys):
-            # Whoever knows the public key can push thousands of these, and each starts a process.
+            # Each of these has started a process.
             self._failed.append(signature)
         is_elsewhere = claim and claim.namespace != namespace and ours == signing.NAMESPACE
         if claim and is_elsewhere and signing.claimed_signer(claim, self.keys):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from ciplug import signing
+from ciplug import forged_signature, signing
 from ciplug.errors import StoreError
 from ciplug.steps import signers
 from ciplug.steps.session import open_session
-from ciplug.stores.git import pending, restore, segments, view
+from ciplug.stores.git import files_view, pending, restore, segments, view
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import FORMAT
 from tests.attacks.attacker import BRANCH, KEEP, objects_of, run_of
@@ -77,26 +78,46 @@ def test_a_fold_takes_our_records_alone(near: Scene, key: str) -> None:
     assert any(ref in problem.what for problem in store.check())
 
 
-def test_signatures_that_are_none_start_few_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands that name another key or namespace start none; those that name an allowed key are bounded."""
-    key, other = make_key(tmp_path, "ci"), make_key(tmp_path, "other")
+KINDS = {"ed25519": (), "ecdsa": (), "ecdsa-521": ("-b", "521"), "rsa": ()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_signatures_that_are_none_start_few_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Thousands that name another key or namespace start none, those that name an allowed key a few. What a signer has
+    signed counts after all of them.
+    """
+    key = make_key(tmp_path, "ci", kind.partition("-")[0], *KINDS[kind])
+    other = make_key(tmp_path, "other")
     started: list[list[str]] = []
     run = signing._run
     monkeypatch.setattr(signing, "_run", lambda args, data: started.append(args) or run(args, data))
-    monkeypatch.setattr(signers, "FAILED_MOST", 5)
+    monkeypatch.setattr(signers, "SUSPICIOUS", 3)
+    monkeypatch.setattr(signers, "FAILED_MOST", 3)
     told: list[str] = []
     allowed = signers.Signers({"ci": key.public}, "here", told_many=lambda: told.append("many"))
-    good = signing.sign(b"good", key.env, signing.namespace_for("here")) or ""
-    strangers = signing.sign(b"x", other.env, signing.namespace_for("here")) or ""
+    namespace = signing.namespace_for("here")
+    good, later = (signing.sign(data, key.env, namespace) or "" for data in (b"good", b"later"))
+    strangers = signing.sign(b"x", other.env, namespace) or ""
     elsewhere = signing.sign(b"x", key.env, signing.namespace_for("there")) or ""
     started.clear()
-    for number in range(1_000):
+    for number in range(300):
         for text in (strangers, elsewhere, "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----", "x"):
             assert allowed._signer(b"%d" % number, text) is None
     assert started == []
     assert allowed._signer(b"good", good) == "ci"
-    for number in range(50):
+    for number in range(500):
         assert allowed._signer(b"%d" % number, good) is None
+    assert len(started) == 4
+    # Nobody has forged it, so it is not refused without ssh-keygen.
+    assert not signing.is_forged(b"later", later, allowed.keys, namespace)
+    monkeypatch.setattr(signers, "FAILED_MOST", 4)
+    assert allowed._signer(b"later", later) == "ci" and not told
+    # Of a key on a security token only ssh-keygen can tell.
+    monkeypatch.setattr(forged_signature, "_KINDS", ())
+    for number in range(50):
+        assert allowed._signer(b"- %d" % number, good) is None
     assert len(started) == 6 and told
 
 
@@ -195,3 +216,30 @@ def test_a_kept_tip_without_end_is_bounded(near: Scene, monkeypatch: pytest.Monk
     with pytest.raises(StoreError, match="has another format") as refused:
         open_session(cwd=near.project.folder).store.read(genuine)
     assert refused.value.hint and f":{KEEP}" in refused.value.hint
+
+
+def test_a_ref_of_files_without_end_is_bounded(near: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file of gigabytes, a large message, and many commits of one large folder: each a push of a few kilobytes."""
+    monkeypatch.setattr(files_view, "COMMIT_MOST", 10_000)
+    monkeypatch.setattr(files_view, "FOLDERS_MOST", 300_000)
+    attacker, written = near.attacker, near.attacker.written
+    model = tmp_path / "model.bin"
+    model.write_bytes(b"genuine")
+    digest = f"sha256:{hashlib.sha256(b'genuine').hexdigest()}"
+    open_session(cwd=near.project.folder).files.put({digest: model}, lambda count: None)
+    blob = written.blob(b"x")
+    tree = written.tree({f"{number:064x}": ("100644", blob) for number in range(1_000)})
+    refs = [written.blob(b"0" * 2_000_000), written.commit(tree, (), "x" * 2_000_000, 0)]
+    refs += [written.commit(tree, (), str(number), 0) for number in range(50)]
+    attacker.git("push", "-q", attacker.url, *(f"{one}:refs/ciplug/files/{one}" for one in refs))
+    loaded: list[int] = []
+    read = files_view.read_objects
+
+    def noting(repository: Path, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+        found = read(repository, names)
+        loaded.extend(len(data) for _, data in found.values())
+        return found
+
+    monkeypatch.setattr(files_view, "read_objects", noting)
+    assert open_session(cwd=near.project.folder).files.missing({digest}) == set()
+    assert 0 < sum(loaded) < 400_000

@@ -35,9 +35,9 @@ class Key:
         return {SIGNING_KEY: self.private}
 
 
-def make_key(folder: Path, name: str, kind: str = "ed25519") -> Key:
+def make_key(folder: Path, name: str, kind: str = "ed25519", *options: str) -> Key:
     file = folder / name
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", str(file)], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-C", name, "-f", str(file)], check=True)
     return Key(file.read_text(), file.with_suffix(".pub").read_text().strip())
 
 
