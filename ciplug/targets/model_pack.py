@@ -124,7 +124,7 @@ def files_in(manifest: bytes) -> dict[str, str]:
         if value["artifactType"] != _ARTIFACT:
             return {}
         return {str(layer["annotations"][_PATH]): str(layer["digest"]) for layer in value["layers"]}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -133,7 +133,7 @@ def model_in(manifest: bytes) -> str | None:
     try:
         notes = json.loads(manifest)["annotations"]
         return str(notes[_TITLE]) if _DIGEST in notes else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -164,7 +164,10 @@ def fallback_tag(digest: str) -> str:
 
 
 def with_referrers(index: bytes | None, packs: Sequence[Pack]) -> bytes:
-    """The index with these artifacts added to those that it has. Raises ValueError, KeyError and TypeError for none."""
+    """The index with these artifacts added to those that it has.
+
+    Raises ValueError, KeyError, TypeError and RecursionError for what is no index.
+    """
     listed = list(json.loads(index)["manifests"]) if index else []
     known = {one["digest"] for one in listed}
     for one in packs:
@@ -178,7 +181,7 @@ def referrers_in(index: bytes | None) -> set[str]:
     """The digests that an index lists."""
     try:
         return {str(one["digest"]) for one in json.loads(index)["manifests"]} if index else set()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 

@@ -5,7 +5,6 @@ The tag of the stage is what is served. It is set last, in one request, when eve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from ciplug.config.targets import OciTarget
@@ -115,6 +114,6 @@ class Oci:
                 return
             try:
                 listed = model_pack.with_referrers(index.data if index else None, packs)
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise TargetError(f"{self._settings.repository}:{tag} is not an index", hint="remove it") from None
             self._repository.put_manifest(Blob(INDEX, listed), tag)

@@ -185,7 +185,7 @@ class Repository:
             got = self._request("GET", realm, params=query, headers=headers)
             given = json.loads(got.body) if got.status == 200 else {}
             token = given.get("token") or given.get("access_token")
-        except (requests.RequestException, ValueError, AttributeError):
+        except (requests.RequestException, ValueError, AttributeError, RecursionError):
             token = None
         return f"Bearer {token}" if token else None
 
@@ -223,7 +223,7 @@ def _said(answer: _Answer) -> str:
     try:
         first = json.loads(answer.body)["errors"][0]
         text = f"{first.get('code', '')}: {first.get('message', '')}"
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         text = ""
     return "".join(c for c in text if c.isprintable())[:200]
 

@@ -17,6 +17,10 @@ from ciplug.stores.git.objects import BLOB, TREE, parse_tree
 NAME = re.compile(r"[0-9a-f]{64}")
 DROPPED = "dropped"
 """The folder of what is set aside."""
+COMMIT_MOST = 1024 * 1024
+"""Bytes of a commit: one with a thousand parents has a tenth."""
+FOLDER_MOST, FOLDERS_MOST = 2 * 1024 * 1024, 64 * 1024 * 1024
+"""Bytes of the folder of one push, which has at most a thousand files, and of all that one reader looks at."""
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 _OURS = "refs/files/"
 _CUSTOM, _PLAIN = f"{_OURS}custom/", f"{_OURS}plain"
@@ -80,8 +84,9 @@ def fetch_files(remote: CachedRemote, refs: FileRefs) -> FilesView:
 
 
 def _view(remote: CachedRemote, refs: FileRefs, found: Mapping[str, str]) -> FilesView:
-    objects = read_objects(remote.repository, found.values())
-    trees = read_objects(remote.repository, (f"{oid}^{{tree}}" for oid in found.values()))
+    taken = _within_bounds(remote, found)
+    objects = read_objects(remote.repository, taken)
+    trees = read_objects(remote.repository, (f"{oid}^{{tree}}" for oid in taken))
 
     def entries(oid: str) -> dict[str, tuple[str, str]]:
         kind, data = trees.get(f"{oid}^{{tree}}", ("", b""))
@@ -102,6 +107,23 @@ def _view(remote: CachedRemote, refs: FileRefs, found: Mapping[str, str]) -> Fil
             pending[ref] = (oid, {name: blob for name, (_, blob) in content.items()})
     commits = tuple(oid for oid in tips.values() if _is_commit(objects.get(oid)))
     return FilesView(tips, commits, folders, folders.pop(DROPPED, ()), pending)
+
+
+def _within_bounds(remote: CachedRemote, found: Mapping[str, str]) -> list[str]:
+    """The objects that may be commits of ours, the smallest folders first: anyone may push a file of gigabytes to such
+    a ref, or a thousand commits of one large folder.
+    """
+    names = {oid: f"{oid}^{{tree}}" for oid in found.values()}
+    sizes = remote.tree_sizes([*names, *names.values()])
+    known = {oid: sizes.get(name, 0) for oid, name in names.items() if sizes.get(oid, COMMIT_MOST + 1) <= COMMIT_MOST}
+    taken: list[str] = []
+    total = 0
+    for oid in sorted(known, key=lambda oid: (known[oid], oid)):
+        total += known[oid]
+        if known[oid] > FOLDER_MOST or total > FOLDERS_MOST:
+            break
+        taken.append(oid)
+    return taken
 
 
 def _is_sound(content: Mapping[str, tuple[str, str]]) -> bool:
