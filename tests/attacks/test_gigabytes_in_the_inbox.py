@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from ciplug import signing
+from ciplug.errors import StoreError
 from ciplug.steps import signers
 from ciplug.steps.session import open_session
-from ciplug.stores.git import pending, view
-from tests.attacks.attacker import BRANCH, objects_of, run_of
+from ciplug.stores.git import pending, restore, segments, view
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import FORMAT
+from tests.attacks.attacker import BRANCH, KEEP, objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.attacks.test_signed import make_key
 
@@ -121,3 +126,72 @@ def test_an_endless_folder_is_not_read(scene: Scene, monkeypatch: pytest.MonkeyP
     store = open_session(cwd=scene.project.folder).store
     assert store.keys("runs/") and set(store.read(genuine)) == set(genuine)
     assert any(one.where == ref and "not a write of ciplug" in one.what for one in store.check())
+
+
+def bombs(near: Scene) -> dict[str, str]:
+    """Name → a commit for the kept tip, each a push of a few kilobytes."""
+    attacker = near.attacker
+    blob = attacker.written.blob(b"{}\n")
+
+    def commit(tree: str, *, form: bytes = FORMAT, name: str = "new") -> str:
+        root = {"FORMAT": ("100644", attacker.written.blob(form)), name: ("40000", tree)}
+        return attacker.written.commit(attacker.written.tree(root), (), "x", 0)
+
+    deep = attacker.written.tree({"x": ("100644", blob)})
+    for _ in range(12):
+        deep = attacker.written.tree({f"{number:02}": ("40000", deep) for number in range(40)})
+    one = attacker.written.tree({"000001.json": ("100644", blob)})
+    folders = attacker.written.tree({f"m{number:06}": ("40000", one) for number in range(8_000)})
+    lines = b'{"blob":"%s","key":"runs/%s-1.series"}\n' % (b"0" * 40, b"a" * 40)
+    huge = lines + b"\n" * 1_000_000
+    block = attacker.written.tree({"000001-000256.lines": ("100644", attacker.written.blob(b"\n" * 1_000_000))})
+    return {
+        "folders without end": commit(deep),
+        "many logs": commit(folders, name="registry"),
+        "many folders of objects": commit(folders),
+        "files that are nowhere": commit(
+            attacker.written.tree({f"{n:05}": ("160000", f"{n:040x}") for n in range(900)})
+        ),
+        "another format": commit(one, form=b"x" * 1_000_000),
+        "a large segment": commit(
+            attacker.written.tree({f"{segments.name_of(9, huge)}.ndjson": ("100644", attacker.written.blob(huge))}),
+            name="segments",
+        ),
+        "a large block": commit(attacker.written.tree({"wine": ("40000", block)}), name="registry"),
+    }
+
+
+def test_a_kept_tip_without_end_is_bounded(near: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CPU time, and in what is loaded."""
+    monkeypatch.setattr(restore, "BLOCK_MOST", 500_000)
+    monkeypatch.setattr(restore, "SEGMENTS_MOST", 500_000)
+    loaded: list[int] = []
+    read = CachedRemote.sound_blobs
+
+    def noting(self: CachedRemote, oids: Iterable[str]) -> dict[str, bytes]:
+        found = read(self, oids)
+        loaded.extend(map(len, found.values()))
+        return found
+
+    monkeypatch.setattr(
+        CachedRemote,
+        "sound_blobs",
+        noting,
+    )
+    genuine = objects_of(run_of(near.project.head, 1))
+    near.attacker.write(genuine)
+    kept = bombs(near)
+    for name, commit in kept.items():
+        near.attacker.push(commit, KEEP)
+        store = open_session(cwd=near.project.folder).store
+        began = time.process_time()
+        assert set(store.read(genuine)) == set(genuine), name
+        assert store.head("registry/wine"), name
+        assert time.process_time() - began < 4, name
+        assert max(loaded, default=0) < 500_000, name
+    near.attacker.push(kept["another format"], KEEP)
+    assert KEEP in [one.where for one in open_session(cwd=near.project.folder).store.check()]
+    near.attacker.delete(BRANCH)
+    with pytest.raises(StoreError, match="has another format") as refused:
+        open_session(cwd=near.project.folder).store.read(genuine)
+    assert refused.value.hint and f":{KEEP}" in refused.value.hint

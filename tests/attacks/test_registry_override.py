@@ -100,3 +100,17 @@ def test_a_promotion_pushed_as_an_object_is_not_an_event(scene: Scene) -> None:
     assert scene.production() == 1
     scene.project.ciplug("compact")
     assert scene.production() == 1
+
+
+def test_a_file_that_is_almost_an_entry_stops_nothing(near: Scene) -> None:
+    """At level 0, whoever may push may push it to the branch."""
+    files: dict[str, bytes | str] = dict(near.attacker.fetch(BRANCH))
+    odd = (
+        "registry/wine/0000004.json",
+        "registry/wine/4.json",
+        "registry/wine/000001-000255.lines",
+        "erased/0000001.json",
+    )
+    files.update(dict.fromkeys(odd, b"{}\n"))
+    near.attacker.push(near.attacker.branch_commit(files, near.attacker.refs()[BRANCH]), BRANCH)
+    assert near.production(near.project) == 1

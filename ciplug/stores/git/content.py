@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
@@ -19,6 +19,8 @@ DEEPEST, WRITE_MOST = 8, 20_000
 """Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 PENDING_MOST = 500_000
 """Files of all pending writes that one reader looks at: a thousand writes may name one large folder."""
+KEPT_MOST = 500_000
+"""Files and folders of what was kept of a branch, which anyone may push, too: a branch of a million runs has fewer."""
 FOLDER_MOST = 8 * 1024 * 1024
 """Bytes of a folder of a write: one of WRITE_MOST files has less."""
 
@@ -83,8 +85,8 @@ class Content:
 def _seq_of(name: str) -> int | None:
     """The number of the entry that is called so in its log; None for another file."""
     digits, dot, ending = name.partition(".")
-    is_entry = dot and ending == "json" and 6 <= len(digits) <= 12 and digits.isascii() and digits.isdigit()
-    return int(digits) if is_entry else None
+    is_number = dot and ending == "json" and len(digits) <= 12 and digits.isascii() and digits.isdigit()
+    return int(digits) if is_number and digits == f"{int(digits):06d}" else None
 
 
 def entry_path(log: str, seq: int) -> str:
@@ -93,7 +95,8 @@ def entry_path(log: str, seq: int) -> str:
 
 def read_content(remote: CachedRemote, files: Files, branch: str) -> Content:
     """The content of a branch with these files. Raises StoreError where it has another format."""
-    _check_format(remote, files["FORMAT"][1], branch)
+    if not has_our_format(remote, files):
+        raise _other_format(remote, files["FORMAT"][1], branch)
     content = Content()
     for path, (_, oid) in files.items():
         top, _, rest = path.partition("/")
@@ -115,11 +118,14 @@ def read_content(remote: CachedRemote, files: Files, branch: str) -> Content:
     return content
 
 
-def _check_format(remote: CachedRemote, oid: str, branch: str) -> None:
-    if oid == object_id("blob", FORMAT, remote.format):
-        return
+def has_our_format(remote: CachedRemote, files: Files) -> bool:
+    """Whether the files of a branch are of the format that we write."""
+    return files["FORMAT"][1] == object_id("blob", FORMAT, remote.format)
+
+
+def _other_format(remote: CachedRemote, oid: str, branch: str) -> StoreError:
     data = remote.blobs([oid]).get(oid, b"")
-    raise StoreError(
+    return StoreError(
         f"the branch '{branch}' has another format: {data[:60].decode(errors='replace').strip()!r}",
         hint="use the version of ciplug that wrote it, or a newer one",
         cause=Cause.FORMAT,
@@ -146,11 +152,10 @@ def root_tree(written: LooseObjects, content: Content, index: bytes) -> str:
     return written.nested_tree(files)
 
 
-def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterable[str]) -> bool:
+def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Set[str]) -> bool:
     """Whether a key (of key → blob) conflicts with the folded ones: other content, or one path below another."""
-    taken = set(above)
     return any(
-        folded.get(key, oid) != oid or key in taken or any(part in folded for part in folders(key))
+        folded.get(key, oid) != oid or key in above or any(part in folded for part in folders(key))
         for key, oid in keys.items()
     )
 

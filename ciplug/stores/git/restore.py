@@ -8,7 +8,7 @@ puts them back when it is asked to.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +19,9 @@ from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, unfoldable
 from ciplug.stores.git.log_entries import readable_entries
 from ciplug.stores.git.objects import LooseObjects
+
+BLOCK_MOST, SEGMENTS_MOST = 64 * 1024 * 1024, 1024 * 1024 * 1024
+"""Bytes of all blocks, and of all segments, that are read of what was kept: hundreds of thousands of runs have less."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ def kept_logs(remote: CachedRemote, before: Content, now: Content) -> KeptLogs:
     """What the branch (`now`) lacks of the logs that were kept (`before`)."""
     entries: dict[str, str] = {}
     diverged = []
-    of_before, of_now = _single(remote, before, now), _single(remote, now, before)
-    for log in sorted({path.rpartition("/")[0] for path in of_before}):
-        old = {path: oid for path, oid in of_before.items() if path.rpartition("/")[0] == log}
-        new = {path: oid for path, oid in of_now.items() if path.rpartition("/")[0] == log}
+    of_before = _by_log(_single(remote, before, _readable_blocks(remote, before, now)))
+    of_now = _by_log(_single(remote, now, _other_blocks(now, before)))
+    for log, old in sorted(of_before.items()):
+        new = of_now.get(log, {})
         if new.items() <= old.items():
             entries.update({path: oid for path, oid in old.items() if path not in new})
         elif not old.items() <= new.items():
@@ -58,13 +61,43 @@ def kept_logs(remote: CachedRemote, before: Content, now: Content) -> KeptLogs:
     return KeptLogs(entries, tuple(diverged))
 
 
-def _single(remote: CachedRemote, content: Content, other: Content) -> dict[str, str]:
-    """Path → blob of the entries of logs, also of those in blocks that the other content does not have."""
-    apart = [path for path, oid in content.blocks.items() if other.blocks.get(path) != oid]
-    if not apart:
+def _by_log(paths: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    logs: dict[str, dict[str, str]] = {}
+    for path, oid in paths.items():
+        logs.setdefault(path.rpartition("/")[0], {})[path] = oid
+    return logs
+
+
+def _other_blocks(content: Content, other: Content) -> list[str]:
+    """The blocks that the other content does not have."""
+    return [path for path, oid in content.blocks.items() if other.blocks.get(path) != oid]
+
+
+def _readable_blocks(remote: CachedRemote, before: Content, now: Content) -> list[str]:
+    """Those that the branch does not have, and that are no larger than blocks are: whoever may push may push any."""
+    apart = {path: before.blocks[path] for path in _other_blocks(before, now)}
+    return _within(remote, apart, BLOCK_MOST)
+
+
+def _within(remote: CachedRemote, objects: Mapping[str, str], most: int) -> list[str]:
+    """The names of those objects that can be read, the smallest first, of at most so many bytes in all."""
+    remote.bring(objects.values())
+    sizes = remote.sizes(objects.values())
+    found = []
+    for name in sorted(objects.keys(), key=lambda name: (sizes.get(objects[name], 0), name)):
+        size = sizes.get(objects[name])
+        if size is not None and size <= most:
+            most -= size
+            found.append(name)
+    return found
+
+
+def _single(remote: CachedRemote, content: Content, blocks: Sequence[str]) -> dict[str, str]:
+    """Path → blob of the entries of logs, also of those in these blocks."""
+    if not blocks:
         return content.logs
     written = LooseObjects(remote.repository, remote.format)
-    entries = readable_entries(remote, content, apart)
+    entries = readable_entries(remote, content, blocks)
     return {**content.logs, **{path: written.blob(entry) for path, entry in entries.items()}}
 
 
@@ -83,14 +116,19 @@ def restore_objects(remote: CachedRemote, before: Content, now: Content) -> Rest
     """Add the objects that only the kept tip has. Of a key that the branch has, nothing is taken."""
     written = LooseObjects(remote.repository, remote.format)
     apart = {name: oid for name, oid in before.segments.items() if now.segments.get(name) != oid}
-    kept = _read_segments(remote, apart)
-    claimed = {*before.new, *(key for segment in kept.values() for key in segment.keys)} - now.new.keys()
+    names = sorted(_within(remote, apart, SEGMENTS_MOST))
+    # One at a time is in memory.
+    kept = {name: segment.keys for name in names if (segment := _read_segment(remote, name, apart[name]))}
+    claimed = {*before.new, *(key for keys in kept.values() for key in keys)} - now.new.keys()
     taken = now.new.keys() | _closed(remote, now, claimed)
     content = now.copy()
     objects: dict[str, str] = {}
     count = 0
-    for name, segment in sorted(kept.items()):
-        fresh = segment.keys - taken
+    for name, keys in kept.items():
+        fresh = keys - taken
+        segment = _read_segment(remote, name, apart[name]) if fresh else None
+        if segment is None:
+            continue
         if fresh == segment.keys and name not in now.segments:
             _adopt(written, content, name, apart[name], segment)
         else:
@@ -114,17 +152,12 @@ def _foldable(objects: Mapping[str, str], content: Content) -> dict[str, str]:
     return fit
 
 
-def _read_segments(remote: CachedRemote, oids: Mapping[str, str]) -> dict[str, segments.Segment]:
-    """The segments among these that have the lines they are named for."""
-    blobs = remote.sound_blobs(oids.values())
-    found = {}
-    for name, oid in oids.items():
-        if oid in blobs and segments.is_named_for(name, blobs[oid]):
-            try:
-                found[name] = segments.read_lines(blobs[oid], name)
-            except RecordError:
-                continue
-    return found
+def _read_segment(remote: CachedRemote, name: str, oid: str) -> segments.Segment | None:
+    """A segment that has the lines it is named for; None for any other."""
+    data = remote.sound_blobs([oid]).get(oid)
+    with contextlib.suppress(RecordError):
+        return segments.read_lines(data, name) if data and segments.is_named_for(name, data) else None
+    return None
 
 
 def _closed(remote: CachedRemote, now: Content, keys: set[str]) -> set[str]:

@@ -13,7 +13,18 @@ from functools import cached_property
 from ciplug.errors import Cause, GitKind, StoreError, counted
 from ciplug.git.failures import Failure
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
-from ciplug.stores.git.content import DEEPEST, FOLDER_MOST, NEW, PENDING_MOST, WRITE_MOST, Content, Files, read_content
+from ciplug.stores.git.content import (
+    DEEPEST,
+    FOLDER_MOST,
+    KEPT_MOST,
+    NEW,
+    PENDING_MOST,
+    WRITE_MOST,
+    Content,
+    Files,
+    has_our_format,
+    read_content,
+)
 from ciplug.stores.git.erasing import read_erased, without_erased
 from ciplug.stores.git.objects import FILES, TREE
 from ciplug.stores.git.refs import OUR_INBOX, OUR_KEEP, OUR_TIP, Refs
@@ -124,6 +135,12 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         if ref.startswith(OUR_INBOX) and ref not in unsound
     }
     content = read_content(remote, files[OUR_TIP], refs.branch) if OUR_TIP in files else None
+    if kept in files and not has_our_format(remote, files[kept]):
+        if content is None:
+            raise _of_another_format(refs.remote(kept))
+        # The branch says what the format is: whoever may push may push any file here.
+        unsound[kept] = ours[kept]
+        del files[kept]
     before = read_content(remote, files[kept], refs.branch) if kept in files else None
     logs = kept_logs(remote, before, content or Content()) if before else KeptLogs()
     # A tip that follows what was kept has lost no object: its writer died, or could not keep it too. But no writer of
@@ -173,6 +190,14 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
     )
 
 
+def _of_another_format(ref: str) -> StoreError:
+    return StoreError(
+        f"{ref} has another format, and there is no branch beside it",
+        hint=f"use the version of ciplug that wrote it, or, if somebody has pushed it: git push REMOTE :{ref}",
+        cause=Cause.FORMAT,
+    )
+
+
 def _is_named(ref: str, commit: str) -> bool:
     """Whether the name of a write's ref is the id of its commit, as its writer has chosen it."""
     return ref.rpartition("/")[2] == commit
@@ -183,8 +208,8 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
     that are one too many: the largest.
     """
     whose = {ref: f"{oid}^{{tree}}" for ref, oid in refs.items()}
-    large = _too_large(remote, (name for ref, name in whose.items() if not _is_branch(ref)))
-    roots = remote.trees(name for ref, name in whose.items() if _is_branch(ref) or name not in large)
+    large = _too_large(remote, (name for ref, name in whose.items() if ref != OUR_TIP))
+    roots = remote.trees(name for ref, name in whose.items() if ref == OUR_TIP or name not in large)
     sound = {ref for ref, name in whose.items() if name in roots}
     postponed: set[str] = set()
     total = 0
@@ -199,10 +224,10 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
             if total > PENDING_MOST and not _is_branch(ref):
                 postponed.add(ref)
                 continue
-            if not _is_branch(ref) and (
-                size[ref] > WRITE_MOST
+            if ref != OUR_TIP and (
+                size[ref] > (KEPT_MOST if _is_branch(ref) else WRITE_MOST)
                 or path.count("/") > DEEPEST
-                or not all(_is_sound(path, name, mode) for name, (mode, _) in entries.items())
+                or not all(_is_sound(ref, path, name, mode) for name, (mode, _) in entries.items())
             ):
                 sound.discard(ref)
             if path == "" and _is_branch(ref) and "FORMAT" not in entries:
@@ -214,8 +239,8 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
                     files[ref][path + name] = (mode, oid)
         read_on = sound - postponed
         inner = [entry for entry in inner if entry[0] in read_on]
-        large = _too_large(remote, (oid for ref, _, oid in inner if not _is_branch(ref)))
-        sound -= {ref for ref, _, oid in inner if oid in large and not _is_branch(ref)}
+        large = _too_large(remote, (oid for ref, _, oid in inner if ref != OUR_TIP))
+        sound -= {ref for ref, _, oid in inner if oid in large and ref != OUR_TIP}
         inner = [entry for entry in inner if entry[0] in sound]
         trees = remote.trees(oid for _, _, oid in inner)
         level = [(ref, path, trees[oid]) for ref, path, oid in inner]
@@ -234,7 +259,8 @@ def _is_branch(ref: str) -> bool:
     return ref == OUR_TIP or ref.startswith(OUR_KEEP)
 
 
-def _is_sound(folder: str, name: str, mode: str) -> bool:
-    """Whether a writer of ours could have put this entry into its tree: new/, and files and folders below it."""
+def _is_sound(ref: str, folder: str, name: str, mode: str) -> bool:
+    """Whether a writer of ours could have put this entry into its tree: files and folders, of a write below new/."""
     named = name.isprintable() and "/" not in name and name.lower() not in ("", ".", "..", ".git")
-    return named and (mode == TREE or mode in FILES if folder else name == NEW and mode == TREE)
+    is_free = folder or _is_branch(ref)
+    return named and (mode == TREE or mode in FILES if is_free else name == NEW and mode == TREE)
