@@ -181,6 +181,8 @@ def test_the_registry_has_the_story_of_a_model(tmp_path: Path) -> None:
     page = (project.folder / "out" / "registry.html").read_text()
     assert f'<a href="runs.html#chosen={run}">' in page
     assert "None → Staging" in page
+    assert "<th>reason</th>" in page, "an event has one"
+    assert all(f"<th>{empty}</th>" not in page for empty in ("aliases", "notes", "not required"))
     assert "a &lt;b&gt;good&lt;/b&gt; one" in page
     assert "staging v1" in (project.folder / "out" / "index.html").read_text()
     assert run in dict(record(project.folder / "out", "data/site.js")["details"])
