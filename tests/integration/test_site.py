@@ -181,12 +181,16 @@ def test_the_registry_has_the_story_of_a_model(tmp_path: Path) -> None:
     page = (project.folder / "out" / "registry.html").read_text()
     assert f'<a href="runs.html#chosen={run}">' in page
     assert "None → Staging" in page
+    assert "<th>reason</th>" in page, "an event has one"
+    assert all(f"<th>{empty}</th>" not in page for empty in ("aliases", "notes", "not required"))
     assert "a &lt;b&gt;good&lt;/b&gt; one" in page
     assert "staging v1" in (project.folder / "out" / "index.html").read_text()
     assert run in dict(record(project.folder / "out", "data/site.js")["details"])
 
 
 def test_hostile_names_are_shown_and_not_followed(project: SiteProject) -> None:
+    spaced = run_of(60, None, model="wine ")
+    open_session(cwd=project.folder, env=dict(os.environ)).store.add(run_objects(spaced))
     project.ciplug("site", "--output", "out")
     index = (project.folder / "out" / "index.html").read_text()
     assert "&lt;/script&gt;&lt;img src=x onerror" in index
@@ -194,4 +198,12 @@ def test_hostile_names_are_shown_and_not_followed(project: SiteProject) -> None:
     # Later runs are dirty, a fork's, children, failed or withdrawn: the metrics are those of the last one that counts.
     last = project.sweep
     assert f'<a href="runs.html#chosen={last.id}"><code>{last.id[:12]}</code></a>' in index
+    # An older run may be of a model with a space at its end: it is another model on every page.
+    assert '<a href="runs.html#model=%22wine%20%22">&#34;wine &#34;</a>' in index
+    models = dict(
+        dict(
+            record(project.folder / "out", record(project.folder / "out", "data/site.js")["pieces"][0][0])["attributes"]
+        )["model"]
+    )
+    assert {"wine", '"wine "'} <= set(models["of"])
     assert f"<code>accuracy</code> {last.metrics['accuracy']:.3g}" in index

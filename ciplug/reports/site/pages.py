@@ -27,6 +27,8 @@ _HISTORY = ("history.js",)
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
     name: str
+    shown: str
+    """The name as the other pages have it."""
     runs: int
     last: str
     """When its last run started; empty where it has none."""

@@ -18,7 +18,7 @@ from ciplug.records.columns import Columns, Sparse
 from ciplug.records.keys import misplaced
 from ciplug.reports import untrusted
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the pages read another form of data: all pieces are then written again."""
 TEXT_LIMIT = 200
 ATTRIBUTES = (
@@ -46,6 +46,13 @@ def shown(text: str) -> str:
     return untrusted.clean(text, TEXT_LIMIT)
 
 
+def model_name(text: str) -> str:
+    """A model's name as pages show it: a space at its ends, which older runs may have, makes it another model."""
+    if text == text.strip():
+        return shown(text)
+    return f'"{" " * text[:1].isspace()}{shown(text)}{" " * text[-1:].isspace()}"'
+
+
 def number(value: float) -> float | str:
     """A number as JSON has it: one that is not finite is a text."""
     return value if math.isfinite(value) else str(value).replace("inf", "Infinity").replace("nan", "NaN")
@@ -65,7 +72,10 @@ def runs_piece(name: str, columns: Columns) -> bytes:
             "piece": name,
             "count": len(columns),
             "wrong": [at for at, (key, commit, run) in enumerate(rows) if misplaced(key, commit, run or "")],
-            "attributes": [[one, _coded([_text(value) for value in attributes[one]])] for one in ATTRIBUTES],
+            "attributes": [
+                [one, _coded([_model(value) if one == "model" else _text(value) for value in attributes[one]])]
+                for one in ATTRIBUTES
+            ],
             "metrics": [_column(one, cell, len(columns)) for one, cell in columns.metrics.items()],
             "params": [_column(one, cell, len(columns)) for one, cell in columns.params.items()],
             "tags": [_column(one, cell, len(columns)) for one, cell in columns.tags.items()],
@@ -86,6 +96,10 @@ def change(changes: Changes) -> dict[str, Any]:
         "untag": [shown(one) for one in late.untag],
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _model(value: str | None) -> str | None:
+    return None if value is None else model_name(value)
 
 
 def _text(value: str | None) -> str | None:

@@ -41,9 +41,9 @@ def write_histories(
         metrics, problem = _of_model(session, runs, model, branch, limit)
         if metrics:
             name = f"{DATA}/history/{hashlib.sha256(model.encode(errors='replace')).hexdigest()[:24]}.js"
-            record = {"kind": "history", "model": scripts.shown(model), "branch": scripts.shown(branch or "HEAD")}
+            record = {"kind": "history", "model": scripts.model_name(model), "branch": scripts.shown(branch or "HEAD")}
             folder.put(name, scripts.script({**record, "metrics": [_record(one) for one in metrics]}))
-            files.append([scripts.shown(model), name, [scripts.shown(one.metric) for one in metrics]])
+            files.append([scripts.model_name(model), name, [scripts.shown(one.metric) for one in metrics]])
         elif problem:
             notes.append(scripts.shown(f"no history of {model}: {problem}"))
     if len(models) > MODELS_MOST:

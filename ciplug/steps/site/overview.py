@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ciplug.records.keys import parse_runs
 from ciplug.registry import ledger
 from ciplug.reports import figures
+from ciplug.reports.site import scripts
 from ciplug.reports.site.pages import BranchRow, ModelRow, RegistryModel
 from ciplug.steps.event_words import EVENT_HEADERS, event_row, listed_names, minute
 from ciplug.steps.gated_first import gated_metrics, gated_order
@@ -54,6 +55,7 @@ def model_rows(session: Session, runs: Runs, models: Sequence[Model]) -> list[Mo
         rows.append(
             ModelRow(
                 name=name,
+                shown=scripts.model_name(name),
                 runs=count,
                 last=minute(last),
                 last_run=entries[0].id if entries else None,
@@ -63,7 +65,16 @@ def model_rows(session: Session, runs: Runs, models: Sequence[Model]) -> list[Mo
             )
         )
     rows += [
-        ModelRow(name=model.name, runs=0, last="", last_run=None, counting=None, metrics=[], versions=_stages(model))
+        ModelRow(
+            name=model.name,
+            shown=scripts.model_name(model.name),
+            runs=0,
+            last="",
+            last_run=None,
+            counting=None,
+            metrics=[],
+            versions=_stages(model),
+        )
         for model in models
         if model.name not in recorded
     ]
@@ -131,13 +142,15 @@ def _story(session: Session, model: Model) -> RegistryModel:
         }
         for one in reversed(model.versions)
     ]
+    # A column in which no event has anything says nothing.
+    told = [at for at in range(len(EVENT_HEADERS)) if any(row[at] not in ("", "-") for row in rows)]
     return RegistryModel(
         name=model.name,
         description=model.description or "",
         tags=[f"{key}={value}" for key, value in sorted(model.tags.items())],
         versions=versions,
-        event_headers=EVENT_HEADERS,
-        events=rows,
+        event_headers=[EVENT_HEADERS[at] for at in told],
+        events=[[row[at] for at in told] for row in rows],
         earlier=past.earlier,
         notes=list(model.notes),
     )
