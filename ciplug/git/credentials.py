@@ -1,29 +1,22 @@
-"""The credentials that git sends to a remote: find them, hand them over, and remove them from texts."""
+"""The credentials that git sends to a remote: find them, and remove them from texts."""
 
 from __future__ import annotations
 
-import base64
-import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from ciplug.errors import ConfigError
-from ciplug.git.environment import Config, git_environment
-from ciplug.git.safe import safe_settings
+from ciplug.git.environment import Config
 
 PUSH_TOKEN = "CIPLUG_PUSH_TOKEN"  # noqa: S105 (the name of a variable)
 TOKEN_HOST = "CIPLUG_PUSH_TOKEN_HOST"  # noqa: S105
 """The hosts that the token is for, beside the one of the job: `git.example.com`, or several with commas."""
 _JOB_HOSTS = ("GITHUB_SERVER_URL", "CI_SERVER_URL", "BITBUCKET_GIT_HTTP_ORIGIN", "BUILD_REPOSITORY_URI", "GIT_URL")
 """Variables in which a CI host names the server of the job's repository."""
-_TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
-_PROGRAMS = ("credential.", "ssh.", "protocol.")
-"""Of these, the settings that have git start a program."""
-_TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
+PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
 
 
 class _Site(NamedTuple):
@@ -100,51 +93,7 @@ def redact(text: str) -> str:
 
 def without_password(url: str) -> str:
     """Return the URL without its password, fit for a command line that every user of the machine can read."""
-    return _PASSWORD_IN_URL.sub("", url) if url.startswith("http") else url
-
-
-def transport_environment(config: Config, url: str, token: str | None = None) -> dict[str, str]:
-    """Return the environment for git in a repository of ciplug's own, with the user's credentials for `url`.
-
-    A checkout may keep its token in a file that is included for that checkout's path only, so the
-    resolved values are handed over, and no other configuration is read. A `token` takes the place of
-    every stored header: two would be answered with a 400. The password in a URL, which `without_password`
-    takes out, is handed over in the same way; a stored header comes before it, as it does for git.
-    """
-    pairs = [(key, value) for key, value in config if key.startswith(_TRANSPORT) or key in _TRANSPORT_KEYS]
-    if token:
-        # A checkout can be written by whatever ran in it: no program that its configuration names sees our token.
-        pairs = [(k, v) for k, v in pairs if not (k.startswith(_PROGRAMS) or k in _TRANSPORT_KEYS)]
-    in_url = _PASSWORD_IN_URL.search(url) if url.startswith("http") else None
-    login = ":".join(map(unquote, in_url.groups())) if in_url else None
-    if token:
-        # GitHub, GitLab and Gitea take any name; Bitbucket this one only.
-        user = "x-token-auth" if re.match(r"https?://([^/]*@)?bitbucket\.org/", url) else "x-access-token"
-        login = f"{user}:{token}"
-        pairs = [(k, v) for k, v in pairs if not _is_header(k)]
-    site = re.match(r"https?://[^/]+/", redact(url))
-    if login and site and not any(_authorizes(key, value, redact(url)) for key, value in pairs):
-        basic = base64.b64encode(login.encode()).decode()
-        pairs.append((f"http.{site[0]}.extraheader", f"Authorization: Basic {basic}"))
-    if not any(key == "http.lowspeedlimit" for key, _ in pairs):
-        pairs += [("http.lowspeedlimit", "1000"), ("http.lowspeedtime", "60")]
-    pairs.append(("core.hookspath", os.devnull))
-    # By default git assumes that the remote has only what is at the same path; a fold moves things.
-    pairs.append(("pack.usesparse", "false"))
-    env = git_environment()
-    for key in [k for k in env if k.startswith(("GIT_CONFIG_",))]:
-        del env[key]
-    env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_COUNT=str(len(pairs)))
-    env.update(safe_settings(env, alone=True))
-    if token:
-        # Nor does a helper for a transport of another kind, to which `url.….insteadOf` could send git.
-        env["GIT_ALLOW_PROTOCOL"] = "http:https"
-    for number, (key, value) in enumerate(pairs):
-        env[f"GIT_CONFIG_KEY_{number}"] = key
-        env[f"GIT_CONFIG_VALUE_{number}"] = value
-    if "GIT_SSH_COMMAND" not in env and "GIT_SSH" not in env and not any(k == "core.sshcommand" for k, _ in pairs):
-        env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
-    return env
+    return PASSWORD_IN_URL.sub("", url) if url.startswith("http") else url
 
 
 Source = Literal["header", "url", "helper"]
@@ -152,18 +101,20 @@ Source = Literal["header", "url", "helper"]
 
 def stored_credential(config: Config, url: str) -> Source | None:
     """Return the place of a credential for an address in the configuration; a helper may have one. None: no place."""
-    if any(_authorizes(key, value, redact(url)) for key, value in config):
+    if any(authorizes(key, value, redact(url)) for key, value in config):
         return "header"
-    if url.startswith("http") and _PASSWORD_IN_URL.search(url):
+    if url.startswith("http") and PASSWORD_IN_URL.search(url):
         return "url"
     helpers = [value for key, value in config if key.startswith("credential.") and key.endswith("helper")]
     return "helper" if any(helpers) else None
 
 
-def _is_header(key: str) -> bool:
+def is_header(key: str) -> bool:
+    """Whether a setting is a header of git's requests."""
     return key.startswith("http.") and key.endswith(".extraheader")
 
 
-def _authorizes(key: str, value: str, url: str) -> bool:
+def authorizes(key: str, value: str, url: str) -> bool:
+    """Whether a setting is a credential for an address."""
     site = key[len("http.") : -len(".extraheader")]
-    return _is_header(key) and url.startswith(site) and value.lower().startswith("authorization:")
+    return is_header(key) and url.startswith(site) and value.lower().startswith("authorization:")

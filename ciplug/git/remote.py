@@ -14,9 +14,10 @@ from pathlib import Path
 from ciplug.errors import ConfigError
 from ciplug.git.bare import init_bare, write_config
 from ciplug.git.cache import cache_folder
-from ciplug.git.credentials import push_token, transport_environment, without_password
+from ciplug.git.credentials import push_token, without_password
 from ciplug.git.failures import Failure, read_failure
 from ciplug.git.run import run_git
+from ciplug.git.transport import transport_environment
 from ciplug.git.workspace import Workspace
 from ciplug.locking import held
 

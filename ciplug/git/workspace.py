@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug.errors import GitError, GitKind
 from ciplug.git.bare import file_url
-from ciplug.git.environment import Config
+from ciplug.git.environment import Config, git_environment
 from ciplug.git.failures import read_failure
 from ciplug.git.objects import is_commit_id
 from ciplug.git.run import run_git
 from ciplug.git.safe import enclosing, is_named, is_of_job, name_safe
 
 
-def configuration(cwd: Path) -> Config:
+def configuration(cwd: Path, env: Mapping[str, str] | None = None) -> Config:
     """Every resolved configuration value, in order, as git sees them from `cwd`; keys as git lower-cases them."""
-    listed = run_git("config", "-z", "--list", cwd=cwd, check=False).stdout.decode(errors="surrogateescape")
+    listed = run_git("config", "-z", "--list", cwd=cwd, env=env, check=False).stdout.decode(errors="surrogateescape")
     pairs = (entry.partition("\n") for entry in listed.split("\0") if entry)
     return tuple((key, value if newline else "true") for key, newline, value in pairs)
+
+
+def of_machine() -> Config:
+    """The same outside of every repository: that of the user, of the system, and of the environment."""
+    return configuration(Path.cwd(), git_environment({"GIT_DIR": os.devnull}))
 
 
 @dataclass(frozen=True)

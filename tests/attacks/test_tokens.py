@@ -13,6 +13,7 @@ import pytest
 
 from ciplug.errors import ConfigError
 from ciplug.git.credentials import push_token
+from ciplug.git.workspace import of_machine
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -241,3 +242,24 @@ def test_an_address_that_the_configuration_rewrites_gets_no_token(
     git(project.folder, "config", f"url.{evil.url('catch')}.insteadOf", git_server.url("wine"))
     project.ciplug("run", "--", sys.executable, "train.py", env={"CIPLUG_PUSH_TOKEN": SECRET}, code=3)
     assert 200 not in {request.status for request in evil.requests}
+
+
+@pytest.mark.parametrize("scope", ["http", "http.{url}"])
+def test_a_proxy_that_the_checkout_names_gets_no_token(
+    project: Project, evil: GitServer, git_server: GitServer, tmp_path: Path, scope: str
+) -> None:
+    """That of the user and of the environment stays."""
+    key = f"{scope.format(url=git_server.origin)}.proxy"
+    git(project.folder, "config", key, evil.origin)
+    env = {"CIPLUG_PUSH_TOKEN": SECRET, "NO_PROXY": "", "no_proxy": ""}
+    done = project.ciplug("run", "--", sys.executable, "train.py", env=env, code=None)
+    assert evil.requests == [] and "recorded in branch 'ciplug'" in done.stderr
+    mine = tmp_path / "gitconfig"
+    mine.write_text(f"[http]\n\tproxy = {evil.origin}\n")
+    assert ("http.proxy", evil.origin) in of_machine_with(mine)
+
+
+def of_machine_with(file: Path) -> tuple[tuple[str, str], ...]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(file))
+        return of_machine()

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from ciplug.git.credentials import transport_environment
+from ciplug.git.transport import transport_environment
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from ciplug.errors import Cause, GitKind, RemoteError, StoreError, listed
 from ciplug.git.bare import init_bare, write_config
-from ciplug.git.credentials import redact, transport_environment, without_password
+from ciplug.git.credentials import redact, without_password
 from ciplug.git.environment import Config
 from ciplug.git.failures import Failure, read_failure
 from ciplug.git.push import PushResult, push_refs
 from ciplug.git.run import run_git
+from ciplug.git.transport import transport_environment
 from ciplug.stores.git.causes import cause_of
 from ciplug.stores.git.dead_locks import release
 from ciplug.stores.git.objects import LooseObjects
