@@ -35,6 +35,8 @@ _MLFLOW = "mlflow models serve --model-uri {model} --host 127.0.0.1 --port {port
 _KEPT = 3
 """Releases that stay in the folder, the newest ones."""
 _PAUSE = 0.2
+_TAIL = 64 * 1024
+"""Bytes at the end of a log."""
 
 
 class Local:
@@ -352,8 +354,11 @@ def _json(value: object) -> bytes:
 
 
 def _tail(file: Path) -> str:
+    """The last line of a log, which may be of any size."""
     try:
-        lines = file.read_text(errors="replace").strip().splitlines()
+        with file.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
+            lines = log.read(_TAIL).decode(errors="replace").strip().splitlines()
     except OSError:
         return ""
     return "".join(c for c in (lines[-1] if lines else "") if c.isprintable())[:200]
