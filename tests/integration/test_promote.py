@@ -286,6 +286,8 @@ def test_the_last_verdict_counts_and_not_the_first(team: Team) -> None:
     for run, outcomes in ((passed_first, ("PASS", "FAIL")), (failed_first, ("FAIL", "PASS"))):
         for number, outcome in enumerate(outcomes):
             last = team.verdict(run, outcome=outcome, created=f"2026-11-2{number}T00:00:00.000Z")
+    # A time that is still to come is what a writer says: a failure of that time would stand for ever.
+    team.verdict(failed_first, outcome="FAIL", created="9999-01-01T00:00:00.000Z")
     assert team.refused(run=passed_first.id).reason is Refusal.NOT_PASSED
     team.promote(run=failed_first.id)
     event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.config.stages import Stage
@@ -19,7 +20,7 @@ from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.promotion.file_requirements import check_files
 from ciplug.steps.promotion.stage_requirements import check_approvals, check_run
 from ciplug.steps.send import store_objects
-from ciplug.steps.session import Session
+from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.signers import Signers, signers_of
 from ciplug.tracking.runs import Runs
 
@@ -155,12 +156,20 @@ def _last_verdict(runs: Runs, run: Run, in_force: PolicyInForce, signers: Signer
     judged = {k: v for k, v in by_policy.items() if not v[0].dry_run}
     if not judged:
         raise PromotionRefused(Refusal.DRY_RUN, f"run {run.id[:12]} was judged in dry runs only", hint=judge)
-    return last_verdict(judged)
+    return last_verdict(judged, stamp(now() + timedelta(days=1)))
 
 
-def last_verdict(verdicts: Mapping[str, tuple[Verdict, str]]) -> tuple[str, Verdict, str]:
-    """Key, verdict and digest of the last one; of several in the same millisecond, one that did not pass."""
-    key = max(verdicts, key=lambda k: (verdicts[k][0].created, not verdicts[k][0].passed, k))
+def last_verdict(verdicts: Mapping[str, tuple[Verdict, str]], tomorrow: str) -> tuple[str, Verdict, str]:
+    """Key, verdict and digest of the last one; of several in the same millisecond, one that did not pass.
+
+    A time that is still to come orders nothing: whoever may push could otherwise have a failure stand for ever.
+    """
+
+    def rank(key: str) -> tuple[str, bool, str]:
+        verdict = verdicts[key][0]
+        return verdict.created if verdict.created < tomorrow else "", not verdict.passed, key
+
+    key = max(verdicts, key=rank)
     return key, *verdicts[key]
 
 
