@@ -13,8 +13,16 @@ def test_the_numbers_of_a_log_are_those_of_its_own_entries() -> None:
 
 
 def test_an_entry_is_called_by_six_to_twelve_digits() -> None:
-    names = {"0000007.json": 7, "123456789012.json": 123456789012, "000002.json": 2}
-    others = ("00003.json", "1234567890123.json", "000004", "000004.txt", "00004x.json", "\u0660" * 5 + "\u0661.json")
+    names = {"000007.json": 7, "123456789012.json": 123456789012, "000002.json": 2}
+    others = (
+        "00003.json",
+        "0000005.json",
+        "1234567890123.json",
+        "000004",
+        "000004.txt",
+        "00004x.json",
+        "\u0660" * 5 + "\u0661.json",
+    )
     content = Content(logs=dict.fromkeys((f"registry/wine/{name}" for name in (*names, *others)), "0"))
     assert content.sequence("registry/wine") == sorted(names.values())
     content.logs["registry/wine/000003.json"] = "0"
