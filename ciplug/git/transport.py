@@ -16,8 +16,8 @@ _TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
 _PROGRAMS = ("credential.", "ssh.", "protocol.")
 """Of these, the settings that have git start a program."""
 _TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
-_DETOUR = re.compile(r"http\.(?:.*\.)?(?:proxy|curloptresolve)", re.DOTALL)
-"""The settings that have git connect to another host than that of the address."""
+_DETOUR = re.compile(r"http\.(?:.*\.)?(?:proxy|curloptresolve|sslverify)", re.DOTALL)
+"""The settings that have git connect to another host than that of the address, or to one that it does not check."""
 
 
 def transport_environment(config: Config, url: str, token: str | None = None) -> dict[str, str]:
@@ -66,7 +66,7 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
 
 
 def _without_detours(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The settings without those of the checkout itself that would send a token through another host."""
+    """The settings without those of the checkout itself that would send a token to another host, or through one."""
     if not any(_DETOUR.fullmatch(key) for key, _ in pairs):
         return pairs
     detours = [(key, value) for key, value in of_machine() if _DETOUR.fullmatch(key)]

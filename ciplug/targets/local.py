@@ -57,6 +57,8 @@ class Local:
         files = _digests(place / "release" / "files")
         endpoint = f"http://127.0.0.1:{port}"
         problem = None if self._answers(port) else f"nothing answers at {endpoint}{self._settings.health}"
+        if problem is None and self._is_stale(port):
+            problem = f"the server at {endpoint} was started before its files were put right"
         return Live(str(facts.get("release", "")), files, endpoint, problem)
 
     def place(self, release: Release) -> None:
@@ -67,7 +69,7 @@ class Local:
             if kept.is_dir():
                 if _digests(kept / "files") == dict(release.files):
                     return
-                # Somebody has changed it: a server that has it open goes on until the switch.
+                # Somebody has changed it: a server that has loaded it goes on until the switch.
                 kept.rename(kept.with_name(f".{kept.name}.{time.time_ns()}.changed"))
             shutil.rmtree(coming, ignore_errors=True)
             for path in release.files:
@@ -75,6 +77,7 @@ class Local:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy(release.folder / path, target)
             facts = {"model": release.model, "version": release.version, "digest": release.digest}
+            facts["placed"] = time.time_ns()
             write_atomically(coming / "release.json", _json({**facts, "files": dict(release.files)}))
             if _digests(coming / "files") != dict(release.files):
                 raise TargetError(f"{coming}: the disk has other bytes than were written")
@@ -87,7 +90,7 @@ class Local:
             self._check_order(release)
             before = self._served_port()
             kept = self._release_folder(release)
-            serves = before is not None and self._is_server_of(before, kept)
+            serves = before is not None and self._is_server_of(before, kept) and not self._is_stale(before)
             if before is not None and serves and self._answers(before):
                 self._note_event(before, release)
                 self._after_switch()
@@ -119,6 +122,12 @@ class Local:
 
     def _is_server_of(self, port: int, kept: Path) -> bool:
         return str(_read_json(self._place_of(port) / "server.json").get("release")) == str(kept)
+
+    def _is_stale(self, port: int) -> bool:
+        """Whether the files of a server were put right after it was started: it may have loaded others."""
+        place = self._place_of(port)
+        placed = [_read_json(file).get("placed") for file in (place / "server.json", place / "release/release.json")]
+        return placed[0] != placed[1]
 
     def _check_model(self, release: Release) -> None:
         """Raise DeploymentRefused where the folder is another model's, or something else is in it."""
@@ -162,6 +171,7 @@ class Local:
         place.mkdir(parents=True)
         (place / "release").symlink_to(os.path.relpath(kept, place))
         facts = {"release": str(kept), "version": release.version, "digest": release.digest, "event": release.event}
+        facts["placed"] = _read_json(kept / "release.json").get("placed")
         facts["supervisor"] = self._settings.supervisor or default_supervisor(self._env)
         write_atomically(place / "upstream.conf", f"server 127.0.0.1:{port};\n".encode())
         write_atomically(place / "server.json", _json(facts))

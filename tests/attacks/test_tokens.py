@@ -13,6 +13,7 @@ import pytest
 
 from ciplug.errors import ConfigError
 from ciplug.git.credentials import push_token
+from ciplug.git.transport import transport_environment
 from ciplug.git.workspace import of_machine
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
@@ -257,6 +258,21 @@ def test_a_proxy_that_the_checkout_names_gets_no_token(
     mine = tmp_path / "gitconfig"
     mine.write_text(f"[http]\n\tproxy = {evil.origin}\n")
     assert ("http.proxy", evil.origin) in of_machine_with(mine)
+
+
+@pytest.mark.parametrize("key", ["http.sslverify", "http.https://git.example.com/.sslverify"])
+def test_a_checkout_cannot_stop_the_check_of_the_host(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody in between could claim to be the host. The user may: a host of one's own may have no certificate."""
+    checkout, url = ((key, "false"), ("http.sslcainfo", "/ca.pem")), "https://git.example.com/o/r.git"
+    env = transport_environment(checkout, url, "token")
+    assert "http.sslcainfo" in env.values() and key not in env.values()
+    mine = tmp_path / "gitconfig"
+    mine.write_text("[http]\n\tsslVerify = false\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(mine))
+    assert "http.sslverify" in transport_environment(checkout, url, "token").values()
+    assert key in transport_environment(checkout, url).values(), "without a token, git's own settings hold"
 
 
 def of_machine_with(file: Path) -> tuple[tuple[str, str], ...]:

@@ -34,6 +34,9 @@ if model == b"broken":
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        global model
+        if self.path == "/load":
+            model = (files / "model.bin").read_bytes()
         self.send_response(503 if model == b"ill" else 200)
         self.end_headers()
         self.wfile.write(model)
@@ -203,13 +206,29 @@ def test_a_server_that_ended_is_noticed_and_started_again(team: Team, folder: Pa
     assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
 
 
-def test_files_that_somebody_changed_are_noticed_and_put_right(team: Team, folder: Path) -> None:
-    deployed(team)
+def test_files_that_somebody_changed_are_put_right_and_no_server_goes_on_with_them(
+    team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = deployed(team)
     (file,) = folder.glob("releases/v1-*/files/model.bin")
     file.write_bytes(b"abd")
     assert state_of(team) is State.OTHER
-    deployed(team)
+    urllib.request.urlopen(f"{first.endpoint}/load", timeout=5).close()
+    assert answer(folder) == b"abd"
+    with monkeypatch.context() as patched:
+        # The job ends after it has put the files right, and before it starts a server on them.
+        patched.setattr(Local, "switch", lambda self, release: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            deployed(team)
+    assert file.read_bytes() == b"abc" and answer(folder) == b"abd" and state_of(team) is State.UNFINISHED
+    after = folder.parent / "after.py"
+    after.write_text("import sys; sys.exit('no nginx')")
+    refused(team, DeploymentRefused)
+    assert answer(folder) == b"abd" and state_of(team) is State.DOWN
+    after.write_text("")
+    assert deployed(team).endpoint != first.endpoint
     assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
+    assert len(list(folder.glob("releases/*"))) == 1
 
 
 def test_a_job_that_hangs_does_not_replace_a_later_version(
