@@ -94,7 +94,15 @@ def _conclude(session: Session, search: Bisection, state: Search, trained: int) 
     name, after = clean(search.metric, 80), f"after {counted(trained, 'training')}"
     if state.outcome == "unchanged":
         console.out(f"no commit has moved {name}: both ends are within its noise ({after})")
+        good, bad = _ends(search)
+        console.say(f"the good commit {good} is as bad as the bad one, {bad}: nothing to find between them")
         return 0
+    if state.outcome == "swapped":
+        good, bad = _ends(search)
+        raise UsageError(
+            f"{name} is worse at the good commit {good} than at the bad one, {bad} ({after})",
+            hint="are the ends swapped? --good names a commit from before the metric got worse",
+        )
     span = state.likeliest
     suspects = (
         state.suspicion.candidates(search.alpha) if state.outcome == "unsure" else range(span.first, span.last + 1)
@@ -118,6 +126,14 @@ def _conclude(session: Session, search: Bisection, state: Search, trained: int) 
     if state.outcome == "unsure":
         console.say("the runs are recorded: the same command goes on from here; --trainings N allows more")
     return 0 if state.outcome == "found" else 1
+
+
+def _ends(search: Bisection) -> tuple[str, str]:
+    """The two ends, each with the mean of its numbers."""
+    places = (search.first - 1, search.last)
+    means = figures.numbers([math.fsum(search.values[at]) / len(search.values[at]) for at in places])
+    good, bad = (f"{search.commits[at][:8]} ({mean})" for at, mean in zip(places, means, strict=True))
+    return good, bad
 
 
 def _levels(search: Bisection, first: int, last: int) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from ciplug.registry.chain_words import remedy, words
 from ciplug.registry.resolve import parse_version_name
 from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.verify import Request, verify
-from ciplug.steps.mirror_tags import restore_tags
+from ciplug.steps.tag_check import restore_tags
 from ciplug.steps.trust import need_trusted
 
 _MARKS = {"sound": "ok", "broken": "BROKEN", "unknown": "?", "left out": "-"}

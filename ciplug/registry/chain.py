@@ -86,6 +86,12 @@ class Fault(Enum):
     TAG_MISSING = ("tag_missing", _DAMAGED)
     TAG_ELSEWHERE = ("tag_elsewhere", _DAMAGED)
     TAG_OF_NO_EVENT = ("tag_of_no_event", _DAMAGED)
+    TAG_OTHER_TEXT = ("tag_other_text", _DAMAGED)
+    """It names the event that the log has, or none, and was not made by ciplug as it is."""
+    TAG_OTHER_EVENT = ("tag_other_event", _DAMAGED)
+    """It has the digest of an event that the log has not: one of them was rewritten."""
+    TAG_BEYOND_LOG = ("tag_beyond_log", _DAMAGED)
+    """It was made with an event after the last one of the log, which may have lost it."""
 
     def __init__(self, code: str, exit_code: int) -> None:
         self.code = code
@@ -215,21 +221,6 @@ def _passed(verdict: Verdict, gates: Sequence[str] | None) -> bool:
         return verdict.passed
     outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*gates, "run", "policy")]
     return bool(outcomes) and EFFECTS[worst(outcomes)].promotes
-
-
-def tag_faults(expected: Mapping[str, str], actual: Mapping[str, str], *, every: bool) -> Iterator[tuple[Fault, str]]:
-    """Yield the tags that do not say what the log says, given tag → commit.
-
-    Args:
-        every: whether all tags are known; a clone may have fetched only some.
-    """
-    for name, commit in actual.items():
-        if name not in expected:
-            yield Fault.TAG_OF_NO_EVENT, name
-        elif expected[name] != commit:
-            yield Fault.TAG_ELSEWHERE, name
-    if every:
-        yield from ((Fault.TAG_MISSING, name) for name in expected if name not in actual)
 
 
 class Scan(NamedTuple):

@@ -62,7 +62,21 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     ),
     Fault.TAG_OF_NO_EVENT: (
         "the tag {tag} has the form of the registry's, and no event made it",
-        "tags decide nothing; find out who made it, and delete it: git push origin :refs/tags/{tag}",
+        "tags decide nothing; find out who made it, and delete it: git push origin ':refs/tags/{tag}'",
+    ),
+    Fault.TAG_OTHER_TEXT: (
+        "the tag {tag} was not made with its event as the log has it: its text is another",
+        "tags decide nothing; put it back: ciplug verify {model} --restore-tags",
+    ),
+    Fault.TAG_OTHER_EVENT: (
+        "the tag {tag} was not made with its event as the log has it: event {tag_event}, or the tag, was rewritten",
+        "compare with another clone: ciplug registry history {model}; if the log is right, ciplug fsck "
+        "--accept-registry, and delete the tag: git push origin ':refs/tags/{tag}'",
+    ),
+    Fault.TAG_BEYOND_LOG: (
+        "the tag {tag} was made with event {tag_event}, and the log ends with event {events}: it may have lost events",
+        "see ciplug fsck, and compare with another clone: ciplug registry history {model}; if the log is right, "
+        "delete the tag: git push origin ':refs/tags/{tag}'",
     ),
 }
 _SOUND: Mapping[Link, str] = {

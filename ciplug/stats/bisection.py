@@ -7,6 +7,7 @@ Probabilistic bisection (M. Horstein, 1963): train the commit that halves what i
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -15,7 +16,8 @@ from ciplug.stats.culprit import Suspicion, suspect
 HOPELESS = 1 / 3
 """The factor from which on down a search ends: nothing seems to have changed."""
 
-Outcome = Literal["found", "unchanged", "unsure"]
+Outcome = Literal["found", "unchanged", "swapped", "unsure"]
+"""swapped: the good end is worse than the bad one."""
 
 
 class Span(NamedTuple):
@@ -46,6 +48,8 @@ def search(
     barred: Collection[int],
     left: int,
     alpha: float,
+    others: Sequence[Sequence[float]] = (),
+    higher_is_better: bool | None = None,
 ) -> Search:
     """Weigh what is measured, and choose what to measure next.
 
@@ -56,19 +60,28 @@ def search(
         barred: positions that cannot be trained, between the two ends.
         left: how many trainings may follow.
         alpha: the probability to name a wrong commit.
+        others: the numbers of commits beyond the ends, each with a level of its own: they tell the noise.
+        higher_is_better: None: a change in either direction is looked for.
     """
-    suspicion = suspect(values, first, last)
+    suspicion = suspect(values, first, last, others)
     spans = list(_spans(suspicion, first, last, barred))
     likeliest = max(spans, key=lambda span: span.probability)
     ends = [len(values.get(at, ())) for at in (first - 1, last)]
     outcome: Outcome | None = None
-    if suspicion.has_changed(alpha) and likeliest.probability * suspicion.probability >= 1 - alpha:
+    good, bad = values.get(first - 1, ()), values.get(last, ())
+    is_swapped = _is_worse(good, bad, higher_is_better)
+    if is_swapped and suspect({0: good, 1: bad}, 1, 1, others).has_changed(alpha):
+        outcome = "swapped"
+    elif not is_swapped and suspicion.has_changed(alpha) and likeliest.probability * suspicion.probability >= 1 - alpha:
         outcome = "found"
-    elif all(ends) and (suspicion.factor <= HOPELESS or _is_flat(values)):
+    elif all(ends) and (suspicion.factor <= HOPELESS or _is_flat(values, others)):
         outcome = "unchanged"
     elif left <= 0:
         outcome = "unsure"
-    return Search(outcome, suspicion, likeliest, _next(values, suspicion, spans, likeliest, ends))
+    at = _next(values, suspicion, spans, likeliest, ends)
+    if is_swapped:
+        at = first - 1 if ends[0] <= ends[1] else last  # By chance or not: the ends tell.
+    return Search(outcome, suspicion, likeliest, at)
 
 
 def limit(places: int) -> int:
@@ -76,8 +89,17 @@ def limit(places: int) -> int:
     return 2 * math.ceil(math.log2(max(2, places))) + 10
 
 
-def _is_flat(values: Mapping[int, Sequence[float]]) -> bool:
-    return len({number for of in values.values() for number in of}) == 1
+def _is_worse(good: Sequence[float], bad: Sequence[float], higher_is_better: bool | None) -> bool:
+    """Whether the numbers of the good end are worse than those of the bad one."""
+    if not good or not bad or higher_is_better is None:
+        return False
+    before, after = statistics.fmean(good), statistics.fmean(bad)
+    return before < after if higher_is_better else before > after
+
+
+def _is_flat(values: Mapping[int, Sequence[float]], others: Sequence[Sequence[float]]) -> bool:
+    is_exact = all(len(set(of)) <= 1 for of in others)
+    return is_exact and len({number for of in values.values() for number in of}) == 1
 
 
 def _spans(suspicion: Suspicion, first: int, last: int, barred: Collection[int]) -> Iterator[Span]:

@@ -65,27 +65,36 @@ class Suspicion:
         return sorted(chosen)
 
 
-def suspect(values: Mapping[int, Sequence[float]], first: int, last: int) -> Suspicion:
+def suspect(
+    values: Mapping[int, Sequence[float]], first: int, last: int, others: Sequence[Sequence[float]] = ()
+) -> Suspicion:
     """Weigh the commits of a history.
 
     Args:
         values: position of a commit → its finite numbers, of one run each.
         first: the position of the first commit that may have moved the metric.
         last: the position of the last one, `first` or more.
+        others: the numbers of other commits, each with a level of its own: they tell the deviation alone.
     """
     numbers = [value for each in values.values() for value in each]
-    shift, unit = _scale(numbers)
+    others = [of for of in others if len(of) > 1]
+    shift, unit = _scale([*numbers, *(value for of in others for value in of)])
     measured = sorted(at for at in values if values[at])
     sums = {at: math.fsum(value / unit - shift for value in values[at]) for at in measured}
     whole, n = math.fsum(sums.values()), len(numbers)
     squares = math.fsum((value / unit - shift - whole / n) ** 2 for value in numbers)
+    noise = math.fsum(
+        (value / unit - math.fsum(one / unit for one in of) / len(of)) ** 2 for of in others for value in of
+    )
+    told = sum(len(of) - 1 for of in others)
     logs: dict[int, float] = {}
     count, total, start = 0, 0.0, first
     for at in measured:
         if at >= start:
             # The commits after one measured commit, up to the next, split the numbers in the same way.
             upto = min(at, last)
-            logs.update(dict.fromkeys(range(start, upto + 1), _log_factor(count, n - count, total, whole, squares)))
+            one = _log_factor(count, n - count, total, whole, squares + noise, told)
+            logs.update(dict.fromkeys(range(start, upto + 1), one))
             start = upto + 1
         count, total = count + len(values[at]), total + sums[at]
     logs.update(dict.fromkeys(range(start, last + 1), 0.0))
@@ -107,16 +116,17 @@ def _scale(numbers: Sequence[float]) -> tuple[float, float]:
     return (numbers[0] / unit if unit else 0.0), unit or 1.0
 
 
-def _log_factor(before: int, after: int, total: float, whole: float, squares: float) -> float:
+def _log_factor(before: int, after: int, total: float, whole: float, squares: float, told: int) -> float:
     """The logarithm of the Bayes factor of a step between the first `before` numbers and the `after` others.
 
     Args:
         total: the sum of the numbers before the step.
         whole: the sum of all numbers.
-        squares: the sum of their squared distances from their mean.
+        squares: the sum of their squared distances from their mean, and of other numbers from theirs.
+        told: the degrees of freedom of those other numbers.
     """
     n = before + after
-    if not before or not after or n < 3:
+    if not before or not after or n + told < 3:
         return 0.0  # Two numbers alone show no scatter.
     weight = before * after / n
     explained = weight * ((whole - total) / after - total / before) ** 2 / squares if squares else 0.0
@@ -124,6 +134,6 @@ def _log_factor(before: int, after: int, total: float, whole: float, squares: fl
     for scale in SCALES:
         part = weight * scale * scale
         left = max(1 - min(explained, 1.0) * part / (1 + part), 1 / (1 + part))
-        factors.append(-0.5 * math.log1p(part) - (n - 1) / 2 * math.log(left))
+        factors.append(-0.5 * math.log1p(part) - (n - 1 + told) / 2 * math.log(left))
     top = max(factors)
     return top + math.log(math.fsum(math.exp(one - top) for one in factors) / len(factors))

@@ -18,10 +18,18 @@ from ciplug.git import history
 from ciplug.git.checkout import check_link, checkout
 from ciplug.stats import bisection
 from ciplug.stats.bisection import Search
-from ciplug.stats.level_changes import LevelChange, level_changes
+from ciplug.stats.level_changes import LevelChange
 from ciplug.steps.deliver import Delivered, deliver
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.metric_history import ALPHA, MetricHistory, metric_history, model_of, names_of, numbers_of
+from ciplug.steps.metric_history import (
+    ALPHA,
+    MetricHistory,
+    direction_of,
+    metric_history,
+    model_of,
+    names_of,
+    numbers_of,
+)
 from ciplug.steps.named_run import meaning_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session, open_session
@@ -74,7 +82,11 @@ class Bisection:
     """That of the bad commit."""
     links: Sequence[Path] = ()
     values: dict[int, list[float]] = field(default_factory=dict)
-    """Position → numbers."""
+    """Position → numbers, of the commits from the good one to the bad one."""
+    others: Sequence[Sequence[float]] = ()
+    """The numbers of each other commit. These may have levels of their own, and tell the noise alone."""
+    higher_is_better: bool | None = None
+    """None: nothing says."""
     barred: dict[int, str] = field(default_factory=dict)
     """Position of a commit that cannot be trained → why."""
 
@@ -95,7 +107,16 @@ class Bisection:
 
     def state(self, left: int) -> Search:
         """What is known now; `left`: how many trainings may follow."""
-        return bisection.search(self.values, self.first, self.last, barred=self.barred, left=left, alpha=ALPHA)
+        return bisection.search(
+            self.values,
+            self.first,
+            self.last,
+            barred=self.barred,
+            left=left,
+            alpha=ALPHA,
+            others=self.others,
+            higher_is_better=self.higher_is_better,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +150,8 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
                 f"no recorded run shows a change of '{request.metric}'",
                 hint="name a commit where it was good: --good COMMIT",
             )
-        measured = sorted(known.values)
-        good = known.commits[max(at for at in measured if at < change.candidates[0])]
-        bad = bad or known.commits[min(at for at in measured if at >= change.candidates[-1])]
+        start, end = _levels_beside(known, change)
+        good, bad = known.commits[start], bad or known.commits[end]
     good, bad = _commit_of(session, runs, good, model), _commit_of(session, runs, bad, model)
     line = list(reversed(history.first_parents(session.need_workspace(), session.need_head(), session.env)))
     if bad not in line:
@@ -154,7 +174,9 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
         first=start + 1,
         last=end,
         links=request.links,
-        values=_same_levels(values, start, end),
+        values={at: of for at, of in values.items() if start <= at <= end and of},
+        others=[of for at, of in values.items() if not start <= at <= end],
+        higher_is_better=direction_of(session, model, metric, names),
     )
 
 
@@ -175,13 +197,17 @@ def last_change(known: MetricHistory) -> LevelChange | None:
     return changes[-1] if changes else None
 
 
-def _same_levels(values: dict[int, list[float]], good: int, bad: int) -> dict[int, list[float]]:
-    """The numbers between the two commits, and those beyond that are still of their levels: they tell the noise."""
-    before = {at: of for at, of in values.items() if at <= good}
-    after = {at: of for at, of in values.items() if at >= bad}
-    start = max((change.at for change in level_changes(before, ALPHA)), default=0)
-    end = min((change.at for change in level_changes(after, ALPHA)), default=math.inf)
-    return {at: of for at, of in values.items() if start <= at < end and of}
+def _levels_beside(known: MetricHistory, change: LevelChange) -> tuple[int, int]:
+    """The first measured commit of the level before a change, and the last one of the level after it."""
+    measured, changes = sorted(known.values), known.changes
+    place = changes.index(change)
+    start = changes[place - 1].candidates[-1] if place else 0
+    end = changes[place + 1].candidates[0] if place + 1 < len(changes) else math.inf
+    before = [at for at in measured if at < change.candidates[0]]
+    after = [at for at in measured if at >= change.candidates[-1]]
+    good = min((at for at in before if at >= start), default=before[-1])
+    bad = max((at for at in after if at < end), default=after[0])
+    return good, bad
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def metric_history(
         metric=metric,
         model=name,
         branch=branch,
-        higher_is_better=in_force.policy.renamed(names).directions().get(metric) if in_force else None,
+        higher_is_better=direction_of(session, name, metric, names),
         lowest=lowest,
         highest=highest,
         commits=line,
@@ -177,6 +177,12 @@ def model_of(session: Session, model: str | None) -> str:
 def names_of(session: Session, model: str) -> Mapping[str, str]:
     """Old name → present name, of the metrics of a model."""
     return read_policies(session).metrics(model).rename
+
+
+def direction_of(session: Session, model: str, metric: str, names: Mapping[str, str]) -> bool | None:
+    """Whether more of a metric is better, as the gates have it; None where none says."""
+    in_force = read_policies(session).find(model)
+    return in_force.policy.renamed(names).directions().get(metric) if in_force else None
 
 
 class Numbers(NamedTuple):

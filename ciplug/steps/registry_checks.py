@@ -19,10 +19,11 @@ from ciplug.registry.state import counting, fold, fold_on
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.known_signers import with_known_signers
-from ciplug.steps.mirror_tags import is_mirrored, wrong_tags
+from ciplug.steps.mirror_tags import is_mirrored
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.registered import is_signed, signers_key
 from ciplug.steps.session import Session
+from ciplug.steps.tag_check import wrong_tags
 from ciplug.stores.base import KeepsStates, Log, Problem, Store
 
 

@@ -112,7 +112,7 @@ def test_as_tables_and_as_a_page(past: Past, tmp_path: Path) -> None:
     past.ciplug("history", "accuracy", "--format", "html", "--output", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 2 and "change 1" in page and ">min<" in page
-    assert "Change number 18" in page and "<script" not in page
+    assert "Change number 18" in page and '<table class="stack">' in page and "<script" not in page
 
 
 def test_few_are_read_where_few_are_asked_for(past: Past) -> None:
@@ -221,6 +221,25 @@ def test_a_search_that_may_not_go_on_says_so_and_goes_on_later(trainable: Projec
     assert first.stdout.startswith("not sure after 3 trainings; one of ")
     second = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~11", *command)
     assert "Change number 8" in second.stdout and "4 recorded numbers" not in first.stderr
+
+
+@pytest.mark.slow
+def test_what_changed_before_the_good_commit_is_not_blamed_on_one_after_it(trainable: Project, tmp_path: Path) -> None:
+    """The good commit is bad already, which the numbers before it must not hide."""
+    commits = list(reversed(git(trainable.folder, "rev-list", "--first-parent", "HEAD").split()))
+    levels = {8: 0.7, 7: 0.7, 5: 0.7, 4: 0.7, 9: 0.6, 12: 0.6}
+    recorded(trainable.folder, [run_of(commits[at], at, level) for at, level in levels.items()])
+    command = ("--", sys.executable, "-c", "print('no training is needed'); exit(1)")
+    same = trainable.ciplug("bisect", "accuracy", "--good", commits[9], "--bad", commits[12], *command)
+    assert same.stdout == "no commit has moved accuracy: both ends are within its noise (after 0 trainings)\n"
+    assert f"the good commit {commits[9][:8]} (0.6) is as bad as the bad one, {commits[12][:8]} (0.6)" in same.stderr
+    assert "2 recorded numbers" in same.stderr
+    # A good commit that is worse than the bad one.
+    recorded(trainable.folder, [run_of(commits[at], 20 + at, levels[at]) for at in (8, 9)])
+    train = ("--link", "data", "--", sys.executable, "train.py", str(tmp_path / "seen.txt"))
+    worse = trainable.ciplug("bisect", "accuracy", "--good", commits[9], "--bad", commits[11], *train, code=2)
+    assert f"accuracy is worse at the good commit {commits[9][:8]} (0.6" in worse.stderr
+    assert "are the ends swapped?" in worse.stderr
 
 
 def test_what_a_search_cannot_begin_with(trainable: Project) -> None:

@@ -235,21 +235,23 @@ def test_a_tag_witnesses_the_last_event(project: Project, tmp_path: Path) -> Non
     tip, tag = (git(remote, "rev-parse", ref).strip() for ref in ("refs/heads/ciplug", "refs/tags/wine#staging#2"))
     event = git(remote, "show", f"{tip}:registry/wine/000002.json")
     blob = fed(remote, event.replace("test@example.com", "mallory@example.com"), "hash-object", "-w", "--stdin")
-    index = {**os.environ, "GIT_INDEX_FILE": str(tmp_path / "index")}
-    for args in (("read-tree", tip), ("update-index", "--cacheinfo", f"100644,{blob},registry/wine/000002.json")):
-        subprocess.run(["git", *args], cwd=remote, env=index, check=True)
-    tree = subprocess.run(["git", "write-tree"], cwd=remote, env=index, capture_output=True, text=True, check=True)
-    rewritten = git(remote, "commit-tree", "-m", "rewritten", tree.stdout.strip()).strip()
-    for ref in ("refs/heads/ciplug", "refs/ciplug/keep/tip"):
-        git(remote, "update-ref", ref, rewritten)
+    entry = "registry/wine/000002.json"
+    move_log(remote, with_index(remote, tip, f"100644 {blob}\t{entry}"))
     git(tmp_path, "clone", "-q", str(remote), "fresh")
     fresh = Project(tmp_path / "fresh")
     assert "mallory" in fresh.ciplug("registry", "history", "wine").stdout
     words = "refs/tags/wine#staging#2: it was not made with its event as the log has it"
     assert words in fresh.ciplug("registry", "verify", code=3).stderr
+    # Nobody replaces the last witness: what else is missing is made, and the contradiction is named.
+    git(remote, "update-ref", "-d", "refs/tags/wine@v1")
+    restored = fresh.ciplug("verify", "wine", "--restore-tags", code=3)
+    assert "tags restored: wine@v1" in restored.stderr and "not restored: the tag wine#staging#2" in restored.stderr
+    assert "ciplug fsck --accept-registry, and delete the tag" in restored.stderr
+    assert git(remote, "rev-parse", "refs/tags/wine#staging#2").strip() == tag
+    broken = fresh.ciplug("verify", "wine@v1", "--fetch", code=3).stdout
+    assert "BROKEN  tags       the tag wine#staging#2 was not made with its event" in broken
     # The log as it was, and another text of the tag.
-    for ref in ("refs/heads/ciplug", "refs/ciplug/keep/tip"):
-        git(remote, "update-ref", ref, tip)
+    move_log(remote, tip)
     changed = fed(remote, git(remote, "cat-file", "tag", tag).replace("mirror", "mirroR"), "mktag")
     git(remote, "update-ref", "refs/tags/wine#staging#2", changed)
     git(tmp_path, "clone", "-q", str(remote), "other")
@@ -258,6 +260,29 @@ def test_a_tag_witnesses_the_last_event(project: Project, tmp_path: Path) -> Non
     assert "wine#staging#2" in other.ciplug("verify", "wine", "--restore-tags").stderr
     other.ciplug("registry", "verify")
     assert git(remote, "rev-parse", "refs/tags/wine#staging#2").strip() == tag
+    # The last event cut off: its tag is no stray one, and nobody is told to delete it before he has compared.
+    move_log(remote, with_index(remote, tip, f"0 {'0' * 40}\t{entry}"))
+    git(tmp_path, "clone", "-q", str(remote), "third")
+    cut = Project(tmp_path / "third").ciplug("verify", "wine@v1", "--restore-tags", code=1)
+    words = "the tag wine#staging#2 was made with event 2, and the log ends with event 1: it may have lost events"
+    assert f"not restored: {words}" in cut.stderr and "see ciplug fsck, and compare with another clone" in cut.stderr
+    assert f"BROKEN  tags       {words}" in cut.stdout
+    assert git(remote, "rev-parse", "refs/tags/wine#staging#2").strip() == tag
+
+
+def with_index(repository: Path, tip: str, change: str) -> str:
+    """A commit without parents, with the files of another one and a change, as `git update-index` reads it."""
+    env = {**os.environ, "GIT_INDEX_FILE": str(repository.parent / "index")}
+    subprocess.run(["git", "read-tree", tip], cwd=repository, env=env, check=True)
+    subprocess.run(["git", "update-index", "--index-info"], input=change.encode(), cwd=repository, env=env, check=True)
+    tree = subprocess.run(["git", "write-tree"], cwd=repository, env=env, capture_output=True, text=True, check=True)
+    return git(repository, "commit-tree", "-m", "rewritten", tree.stdout.strip()).strip()
+
+
+def move_log(remote: Path, tip: str) -> None:
+    """As who may push: the branch, and what is kept of it."""
+    for ref in ("refs/heads/ciplug", "refs/ciplug/keep/tip"):
+        git(remote, "update-ref", ref, tip)
 
 
 def fed(repository: Path, text: str, *args: str) -> str:

@@ -163,6 +163,37 @@ def test_two_ends_with_the_same_number_end_a_search() -> None:
     assert (state.outcome, trainings) == ("unchanged", 2)
 
 
+def test_the_numbers_of_other_commits_tell_the_noise_alone() -> None:
+    before, after = [0.91, 0.90, 0.915], [0.89, 0.893]
+    measured = {0: before, 1: after}
+    # By definition too: with two groups of one level each, the deviation has their degrees of freedom as well.
+    noisy = suspect(measured, 1, 1, [[0.5, 0.6], [0.7]]).factor
+    assert noisy < 1 < suspect(measured, 1, 1).factor < suspect(measured, 1, 1, [[0.5, 0.501, 0.502]]).factor
+    assert suspect(measured, 1, 1, [[5.0, 5.1], [0.7], []]).factor == pytest.approx(noisy)
+    assert suspect(measured, 1, 1, [[0.3], [0.7]]).factor == suspect(measured, 1, 1).factor
+
+
+def test_noise_of_other_commits_does_not_make_a_search_blame_more_often() -> None:
+    found = 0
+    for seed in range(150):
+        draw = random.Random(f"others {seed}")
+        others = [[draw.gauss(9 * at, 1) for _ in range(3)] for at in range(3)]
+        values = {at: [draw.gauss(0, 1)] for at in range(6)}
+        found += suspect(values, 1, 5, others).has_changed(0.05)
+    assert found <= 16
+
+
+def test_a_good_end_that_is_worse_ends_a_search() -> None:
+    def outcome(good: list[float], bad: list[float], higher_is_better: bool | None) -> Search:
+        values = {0: good, 9: bad}
+        return search(values, 1, 9, barred=(), left=9, alpha=0.05, higher_is_better=higher_is_better)
+
+    assert outcome([0.6, 0.6], [0.7, 0.7], True).outcome == "swapped"
+    assert outcome([0.6, 0.6], [0.7, 0.7], False).outcome is outcome([0.6, 0.6], [0.7, 0.7], None).outcome is None
+    # One number of each may be chance: the ends are trained again.
+    assert outcome([0.6], [0.7], True)[::3] == (None, 0) and outcome([0.6, 0.6], [0.7], True)[::3] == (None, 9)
+
+
 def test_a_search_ends_where_nothing_more_may_be_trained() -> None:
     assert search({0: [1.0], 5: [2.0]}, 1, 5, barred=(), left=0, alpha=0.05).outcome == "unsure"
 

@@ -24,7 +24,6 @@ from ciplug.registry.chain import (
     commit_faults,
     run_faults,
     scan,
-    tag_faults,
     verdict_faults,
 )
 from ciplug.registry.ladder import Ladder
@@ -151,18 +150,6 @@ def _result(gate: str, outcome: Outcome) -> GateResult:
 def test_a_stage_asks_for_its_own_gates(gates: list[str] | None, dry_run: bool, due: list[Fault]) -> None:
     verdict = replace(VERDICT, outcome="FAIL", dry_run=dry_run, gates=(_result("a", "PASS"), _result("b", "FAIL")))
     assert list(verdict_faults(PROMOTION, DATA, verdict, {}, gates)) == due
-
-
-def test_tags_are_those_of_the_log() -> None:
-    expected = {"m@v1": "aa", "m@v2": "bb"}
-    assert list(tag_faults(expected, expected, every=True)) == []
-    assert list(tag_faults(expected, {"m@v1": "aa"}, every=False)) == []
-    assert list(tag_faults(expected, {"m@v1": "aa"}, every=True)) == [(Fault.TAG_MISSING, "m@v2")]
-    found = {"m@v1": "cc", "m@v2": "bb", "m@v3": "dd"}
-    assert list(tag_faults(expected, found, every=True)) == [
-        (Fault.TAG_ELSEWHERE, "m@v1"),
-        (Fault.TAG_OF_NO_EVENT, "m@v3"),
-    ]
 
 
 def _entry(seq: int, previous: str | None, **fields: Any) -> bytes:

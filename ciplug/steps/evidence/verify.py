@@ -27,7 +27,6 @@ from ciplug.registry.chain import (
     broken_moves,
     commit_faults,
     run_faults,
-    tag_faults,
     verdict_faults,
 )
 from ciplug.registry.ladder import Ladder
@@ -38,10 +37,11 @@ from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
 from ciplug.steps.evidence.version_files import WrongFile, single_files, wrong_in_folder, wrong_in_store
 from ciplug.steps.kept_entries import lost_models
-from ciplug.steps.mirror_tags import expected_tags, found_tags, is_mirrored
+from ciplug.steps.mirror_tags import is_mirrored
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
 from ciplug.steps.signers import Signers, judged_runs, signers_of
+from ciplug.steps.tag_check import check_tags
 from ciplug.tracking.runs import Runs
 
 _NO_ACCESS = (Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN)
@@ -395,16 +395,12 @@ def _approvals(walk: _Walk) -> Finding:
 
 def _tags(walk: _Walk) -> Finding:
     session, model = walk.session, walk.promoted.model.name
-    expected = expected_tags(session, model)
-    tags = {name: commit for name, (_, commit) in found_tags(session, model).items()}
-    wrong = next(tag_faults(expected, tags, every=not session.offline), None)
-    if wrong is None:
-        if not tags:
-            return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
-        return _finding(walk, Link.TAGS, iter(()), tags=len(tags))
-    fault, tag = wrong
-    facts = {"tag": tag, "expected": expected.get(tag), "found": tags.get(tag)}
-    return _finding(walk, Link.TAGS, iter([fault]), **facts)
+    checked = check_tags(session, model)
+    if checked.wrong:
+        return checked.finding(model, checked.wrong[0])
+    if not checked.found:
+        return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
+    return _finding(walk, Link.TAGS, iter(()), tags=len(checked.found))
 
 
 def _documents(walk: _Walk, folder: Path) -> Finding:
