@@ -17,12 +17,13 @@ from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.compare import compare_runs
 from ciplug.steps.named_run import HELP, chosen_runs, meaning_of, named_base
-from ciplug.steps.select import NamedBase, NamedCommit
+from ciplug.steps.select import NamedBase, NamedCommit, select_runs
 from ciplug.steps.session import Session
 from ciplug.steps.unverified_runs import unverified_runs
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison
+    from ciplug.tracking.runs import Runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if isinstance(base, NamedBase) and base.run.id in {run.id for run in chosen}:
         raise UsageError(f"'{args.base}' is run {base.run.id[:12]}, which would be compared with itself")
+    if isinstance(base, NamedCommit) and (args.head or args.run):
+        _check_not_itself(session, runs, base, chosen)
     if args.format == "csv" and len(chosen) > 1:
         raise UsageError(
             f"this commit has runs of {len(chosen)} models, and CSV holds one table",
@@ -76,6 +79,19 @@ def run(args: argparse.Namespace) -> int:
         if unverified:
             console.say(f"{unverified.title}. {unverified.words}")
     return 0
+
+
+def _check_not_itself(session: Session, runs: Runs, base: NamedCommit, chosen: Sequence[Run]) -> None:
+    """Raise UsageError where the run to compare is the one that the commit names."""
+    for run in chosen:
+        if run.commit != base.commit:
+            continue
+        selection = select_runs(session, runs, base.commit, run.model).get(run.model)
+        if selection and selection.chosen == run.id:
+            raise UsageError(
+                f"'{base.name}' is run {run.id[:12]}, which would be compared with itself",
+                hint="name another run of it by its id: ciplug runs list --commit SHA",
+            )
 
 
 def _of_own_model(session: Session, chosen: list[Run], asked: str | None) -> list[Run]:

@@ -16,6 +16,7 @@ from ciplug.steps.named_run import HELP, find_run
 from ciplug.steps.session import Session
 from ciplug.steps.sweep import Sweep, sweep_of
 from ciplug.tracking.entries import Entry
+from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import Key
 
 FORMATS = ("table", "markdown", "csv", "json")
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         direction.add_argument(
             f"--{word}-is-better", dest="higher", action="store_const", const=higher, help=f"{word} values are better"
         )
+    parser.add_argument("--all", action="store_true", help="list deleted runs too")
     parser.add_argument("--format", choices=FORMATS, default="table")
 
 
@@ -41,7 +43,7 @@ def show_sweep(args: argparse.Namespace, session: Session) -> int:
     runs = all_runs(session)
     parent = find_run(session, runs, args.run, args.model, any_run=True).run
     metric = None if args.metric is None else metric_name(args.metric)
-    sweep = sweep_of(session, runs, parent, metric, args.higher)
+    sweep = sweep_of(session, runs, parent, metric, args.higher, hide=() if args.all else hidden_states(()))
     if args.format == "json":
         console.out(dumps(_as_json(sweep)))
     else:
@@ -85,6 +87,8 @@ def _tell(sweep: Sweep, form: str) -> None:
     console.say(f"{counted(len(sweep.entries), 'child run')} of {of}")
     if alike:
         console.say(f"the same in all of them: {untrusted.clean(alike, 400)}")
+    if sweep.hidden:
+        console.say(f"{sweep.hidden:,} deleted: --all lists them too")
     if (more := len(sweep.metrics) - _METRICS_MOST) > 0:
         console.say(f"{counted(more, 'more metric')}: --format csv has all")
     if sweep.metric is None:

@@ -14,6 +14,7 @@ from ciplug.records.comparison import (
     Side,
     Trend,
 )
+from ciplug.records.natural import natural
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 
@@ -38,7 +39,7 @@ def compare(
         history: the last runs on the target branch, oldest first.
         tolerances: metric → absolute difference that still counts as unchanged, where the user sets one.
     """
-    names = sorted({name for side in sides for name in side.metrics})
+    names = sorted({name for side in sides for name in side.metrics}, key=natural)
     return Comparison(
         model=candidate.model,
         candidate=sides[0],
@@ -89,7 +90,7 @@ def _trend(new: float | None, old: float | None, direction: bool | None, atol: f
 
 
 def _params(candidate: Run, baseline: Run) -> tuple[ParamDelta, ...]:
-    names = sorted(set(candidate.params) | set(baseline.params))
+    names = sorted(set(candidate.params) | set(baseline.params), key=natural)
     return tuple(
         ParamDelta(name=name, before=baseline.params.get(name), after=candidate.params.get(name))
         for name in names

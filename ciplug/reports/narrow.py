@@ -135,14 +135,17 @@ def without(
     """Return the headers and the rows without as many of the spared columns as it takes to have `width` columns.
 
     Args:
-        spared: headers of columns that may go, the first of them first; one that tells the rows apart stays longer.
+        spared: headers of columns that may go, the first of them first. Those in which all rows are alike go before any
+            text is shortened, the others where short texts have no room.
         whole: headers of columns that are not shortened.
     """
     columns = [list(column) for column in zip(headers, *rows, strict=True)]
-    alike = [name for name in spared if any(c[0] == name and len(set(c[1:])) == 1 for c in columns)]
+    alike = [name for name in spared if any(c[0] == name and len(c) > 2 and len(set(c[1:])) == 1 for c in columns)]
+    longest = max((len(cell) for column in columns for cell in column), default=0)
     for name in dict.fromkeys((*alike, *spared)):
-        if _width(columns, [column[0] in whole for column in columns], LEAST) <= width:
-            break
+        limit = longest if name in alike else LEAST
+        if _width(columns, [column[0] in whole for column in columns], limit) <= width:
+            continue
         columns = [column for column in columns if column[0] != name]
     return [list(row) for row in zip(*columns, strict=True)]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
+from ciplug.records.natural import natural
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
 
@@ -22,9 +22,3 @@ def gated_metrics(session: Session, model: str) -> Mapping[str, int]:
 def gated_order(metrics: Iterable[str], gated: Mapping[str, int]) -> list[str]:
     """Return the names with the gated ones first; class 4 comes before class 12."""
     return sorted(metrics, key=lambda name: (gated.get(name, len(gated)), *natural(name)))
-
-
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key by which names sort as people count."""
-    parts = re.split(r"(\d{1,18})", name)
-    return [(int(part) if part.isdecimal() else -1, part) for part in parts if part], name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ciplug.tracking.entries import Entry
 from ciplug.tracking.query import PARENT, RUN_ID, Comparison, Key, Order
 
 if TYPE_CHECKING:
+    from ciplug.records.changes import Standing
     from ciplug.tracking.runs import Runs
 
 
@@ -37,23 +38,37 @@ class Sweep:
     higher_is_better: bool | None = None
     best: str | None = None
     """The run that is best among those that finished and count."""
+    hidden: int = 0
+    """How many are left out."""
     counts: str | None = None
     """The run that counts for the commit of the sweep; None where none does."""
 
 
 def sweep_of(
-    session: Session, runs: Runs, parent: Run, metric: str | None = None, higher_is_better: bool | None = None
+    session: Session,
+    runs: Runs,
+    parent: Run,
+    metric: str | None = None,
+    higher_is_better: bool | None = None,
+    *,
+    hide: Collection[Standing] = (),
 ) -> Sweep:
     """Return the child runs of a run.
 
     Args:
         metric: ranks them; default: that of the first gate with a direction that any of them has.
         higher_is_better: where no gate says it.
+        hide: child runs with such a standing are left out.
 
     Raises NotFound where the run has no child runs, UsageError for a metric that no run has, or without a direction.
     """
     where = [Comparison(PARENT, "=", parent.id)]
-    children = runs.catalog.search(where).entries[::-1]
+    found = runs.catalog.search(where, hide=hide)
+    children = found.entries[::-1]
+    if not children and found.hidden:
+        raise NotFound(
+            f"the child runs of run {parent.id[:12]} are all deleted", hint="--all lists them; ciplug runs restore"
+        )
     if not children:
         hint = f"it is a child run itself: ciplug runs sweep {parent.parent[:12]}" if parent.parent else None
         raise NotFound(f"run {parent.id[:12]} has no child runs", hint=hint or "see: ciplug runs list --children")
@@ -61,7 +76,7 @@ def sweep_of(
     ranked, higher = direction_of(session, runs.catalog, parent.model, metric, higher_is_better, among=measured)
     best = None
     if ranked is not None and higher is not None:
-        children = runs.catalog.search(where, [Order(Key("metric", ranked), higher)]).entries
+        children = runs.catalog.search(where, [Order(Key("metric", ranked), higher)], hide=hide).entries
         best = next((entry.id for entry in children if _may_be_best(entry, ranked)), None)
     names = sorted({name for entry in children for name in entry.params})
     differ = tuple(name for name in names if len({repr(entry.params.get(name)) for entry in children}) > 1)
@@ -71,6 +86,7 @@ def sweep_of(
     return Sweep(
         parent=parent,
         entries=children,
+        hidden=found.hidden,
         params=differ,
         alike={name: children[0].params[name] for name in names if name not in differ},
         metrics=tuple(metrics),

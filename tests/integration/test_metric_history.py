@@ -112,7 +112,7 @@ def test_as_tables_and_as_a_page(past: Past, tmp_path: Path) -> None:
     past.ciplug("history", "accuracy", "--format", "html", "--output", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 2 and "change 1" in page and ">min<" in page
-    assert "Change number 18" in page and "<script" not in page
+    assert "Change number 18" in page and '<table class="stack">' in page and "<script" not in page
 
 
 def test_few_are_read_where_few_are_asked_for(past: Past) -> None:

@@ -29,6 +29,9 @@ def test_every_command_takes_every_name(tmp_path: Path) -> None:
     assert ids("HEAD", first)[1] == first
     said = project.ciplug("compare", "last", "last", env=env, code=2).stderr
     assert f"'last' is run {last[:12]}, which would be compared with itself" in said
+    for same in (last[:12], "last"):
+        said = project.ciplug("compare", "HEAD", same, env=env, code=2).stderr
+        assert f"'HEAD' is run {last[:12]}, which would be compared with itself" in said
     assert "are one commit" in project.ciplug("compare", "HEAD", "HEAD", env=env, code=2).stderr
 
     (verdict,) = project.json("gate", "--run", "best:accuracy", "--json", env=env)["verdicts"]

@@ -87,3 +87,16 @@ def test_a_list_of_one_branch_and_of_alternatives(project: Project) -> None:
         "runs", "list", "--where", "params.depth = 6 OR (params.lr = 0.3 AND status = 'failed')", "--json"
     )
     assert sorted(run["name"] for run in either) == ["trial 2", "trial 3"]
+
+
+def test_a_deleted_trial_is_left_out(project: Project) -> None:
+    trials = project.json("runs", "sweep", "HEAD", "--format", "json")["runs"]
+    first, rest = trials[0]["id"], [run["id"] for run in trials[1:]]
+    project.ciplug("runs", "delete", first)
+    try:
+        shown = project.ciplug("runs", "sweep", "HEAD")
+        assert first[:12] not in shown.stdout and "1 deleted: --all lists them too" in shown.stderr
+        assert [run["id"] for run in project.json("runs", "sweep", "HEAD", "--format", "json")["runs"]] == rest
+        assert f"{first[:12]}" in project.ciplug("runs", "sweep", "HEAD", "--all").stdout
+    finally:
+        project.ciplug("runs", "restore", first)

@@ -76,6 +76,17 @@ def test_a_name_never_stands_beside_the_number_of_another_one(width: int) -> Non
             assert known[number].startswith(start) and known[number].endswith(end)
 
 
+def test_columns_in_which_all_rows_are_alike_go_before_a_metric_does() -> None:
+    """A wider terminal never shows fewer metrics."""
+    whole, spared = ("run", "commit", "status", "started (UTC)"), ("by", "branch", "model", "started (UTC)", "commit")
+    counts = []
+    for width in (80, 100, 120, 140, 200):
+        titles, *body = without(HEADERS, ROWS, width, spared, whole)
+        counts.append(sum(row[-1].count("=") for row in narrowed(titles, body, width, whole, {"run": 8})[1:]))
+    assert counts == sorted(counts) and counts[-1] == counts[2] == 8
+    assert without(HEADERS, ROWS, 200, spared, whole)[0] == HEADERS, "nothing goes where all has room"
+
+
 def test_runs_that_have_no_room_side_by_side_stand_below_each_other() -> None:
     headers = ["metrics", *(f"{number}123456789ab" for number in range(5))]
     rows = [["accuracy", "0.9", "0.8", "0.7", "0.6", "0.5"]]

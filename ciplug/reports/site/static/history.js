@@ -45,8 +45,8 @@
       : element("p", { class: "soft" }, "no commit has moved the metric beyond its noise"));
     const body = rows.slice().reverse().map((row) => element("tr", null,
       element("td", { class: "tight" }, element("code", null, row.commit.slice(0, 8))),
-      element("td", { class: "number" }, number(row.value)),
-      element("td", { class: "number" }, row.runs),
+      element("td", { class: "number first" }, number(row.value)),
+      element("td", { class: "number", "data-label": "runs" }, row.runs),
       element("td", { class: "tight" }, element("a", { href: `runs.html#chosen=${encodeURIComponent(row.run)}` }, element("code", null, row.run.slice(0, 12)))),
       element("td", { class: "tight" }, row.date), element("td", null, row.author), element("td", { class: "text" }, row.subject), element("td", { class: "tight" }, row.versions)));
     const right = (text) => element("th", { scope: "col", class: "number" }, text);
