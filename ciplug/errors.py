@@ -355,6 +355,8 @@ class NotDeployed(Enum):
     """The new version does not answer."""
     NOT_SWITCHED = "not_switched"
     """The command after the switch failed."""
+    PORT_TAKEN = "port_taken"
+    """Another program listens where the new version would."""
     OTHER_CONTENT = "other_content"
     """The target has other bytes than were sent to it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ciplug.commands import options
-from ciplug.commands.output import tell_move
+from ciplug.commands.output import tell_move, tell_still_served
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.moves import demote
 from ciplug.steps.promotion.stage_change import StageChange
@@ -30,8 +30,17 @@ def run(args: argparse.Namespace) -> int:
     done = demote(session, args.model, version=args.version, start=args.start, to=args.to, reason=args.reason)
     if payload := done.payload:
         tell_move(args.model, payload.version, payload.stage, done.event)
+        tell_still_served(done.model, payload.version)
+        version = done.model.by_number[payload.version]
         change = StageChange(
-            kind="demoted", model=args.model, version=payload.version, stage=payload.stage, event=done.event
+            kind="demoted",
+            model=args.model,
+            version=payload.version,
+            stage=payload.stage,
+            event=done.event,
+            run=version.run,
+            commit=version.commit,
+            from_stage=payload.from_stage,
         )
         follow_up(session, change, followers)
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from ciplug import console
 from ciplug.commands import options
 from ciplug.records.canonical import dumps
-from ciplug.registry.model import DeployEvent, Model
+from ciplug.registry.model import Deployed, DeployEvent, Model
 from ciplug.reports.untrusted import clean
 from ciplug.steps.deployment.status import Status, deployed_models, statuses, worst
 from ciplug.steps.event_words import minute
@@ -60,19 +60,21 @@ def _list(models: Iterable[Model], *, as_json: bool) -> None:
             )
         )
     elif rows:
-        headers = ["model", "target", "kind", "state", "version", "when (UTC)", "who", "reference"]
-        console.out(_table(headers, (_list_row(name, target, said.last) for name, target, said in rows)))
+        headers = ["model", "target", "kind", "state", "version", "serves", "when (UTC)", "who", "reference"]
+        console.out(_table(headers, (_list_row(name, target, said) for name, target, said in rows)))
     else:
         console.say("nothing was deployed")
 
 
-def _list_row(name: str, target: str, last: DeployEvent) -> list[object]:
+def _list_row(name: str, target: str, said: Deployed) -> list[object]:
+    last = said.last
     return [
         clean(name, 60),
         clean(target, 60),
         clean(last.kind, 20),
         clean(last.state, 20),
         f"v{last.version}",
+        f"v{said.serves.version}" if said.serves else "-",
         minute(last.created),
         clean(last.actor or "-", 40),
         clean(last.reference or last.reason or "-", 160),

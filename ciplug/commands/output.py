@@ -12,6 +12,7 @@ from ciplug.registry.ladder import NO_STAGE
 from ciplug.reports.untrusted import clean
 
 if TYPE_CHECKING:
+    from ciplug.registry.model import Model
     from ciplug.reports.report import Report
     from ciplug.steps.deployment.deploy import Done
     from ciplug.steps.promotion.promote import Promotion
@@ -70,6 +71,17 @@ def tell_deployed(done: Done) -> None:
     console.say(f"{counted(done.files, 'file')} of {name} verified")
     console.say(f"'{done.target}' serves {name} at {where} (event {done.event})")
     console.out(clean(done.reference, 300))
+
+
+def tell_still_served(model: Model, version: int) -> None:
+    """Name the targets that still serve a version which was taken out of use."""
+    from ciplug.steps.deployment.still_served import still_served
+
+    for one in still_served(model, version):
+        name = clean(model.name, 120)
+        console.complain(
+            f"warning: '{clean(one.target, 80)}' still serves {name} version {version}, by the log", one.remedy
+        )
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.output import tell_promotion
+from ciplug.commands.output import tell_promotion, tell_still_served
 from ciplug.errors import UsageError
 from ciplug.records.registry_moves import Yank
 from ciplug.steps.promotion import labels, models, moves
@@ -105,6 +105,8 @@ def run(session: Session, args: argparse.Namespace) -> int:
     else:
         done = models.rename_model(session, name, args.new)
     _tell(name, done)
+    if done.payload and args.verb in ("archive", "yank"):
+        tell_still_served(done.model, args.version)
     return 0
 
 

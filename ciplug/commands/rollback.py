@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
             run=payload.run,
             commit=payload.commit,
             replaced=payload.replaces,
+            from_stage=payload.from_stage,
         )
         follow_up(session, change, followers)
     return _redeploy(session, args.model, payload.stage) if payload and args.redeploy else 0

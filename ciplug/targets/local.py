@@ -20,7 +20,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,17 @@ _KEPT = 3
 _PAUSE = 0.2
 _TAIL = 64 * 1024
 """Bytes at the end of a log."""
+_WORDS = 200
+"""Characters of what a program said at the end."""
 
 
 class Local:
     """A target of kind `local`."""
 
-    def __init__(self, settings: LocalTarget, env: Mapping[str, str]) -> None:
+    def __init__(self, settings: LocalTarget, env: Mapping[str, str], mask: Callable[[str], str]) -> None:
         self._settings = settings
         self._env = env
+        self._mask = mask
         self._folder = Path(settings.folder).expanduser()
         self._current = self._folder / "current"
 
@@ -181,7 +184,7 @@ class Local:
         while not self._answers(port):
             ended = not self._supervisor_of(port).runs(server)
             if ended or time.monotonic() >= until:
-                said = _tail(place / "server.log")
+                said = self._masked(_tail(place / "server.log")).rpartition("\n")[2][:_WORDS]
                 self._stop(port)
                 how = "has ended" if ended else f"does not answer within {self._settings.patience:g} s"
                 raise DeploymentRefused(
@@ -216,12 +219,14 @@ class Local:
         return words
 
     def _check_free(self, port: int) -> None:
-        """Raise TargetError where somebody else answers: that would be taken for the new server."""
+        """Raise DeploymentRefused where somebody else answers: that would be taken for the new server."""
         with socket.socket() as probe:
             probe.settimeout(5)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                raise TargetError(
-                    f"another program listens on port {port}, which is for the next version",
+                raise DeploymentRefused(
+                    NotDeployed.PORT_TAKEN,
+                    f"another program listens on port {port}, which is for the next version; what was served before is "
+                    "served",
                     hint="end it, or choose other ports: in targets: of ciplug.yaml",
                 )
 
@@ -268,16 +273,20 @@ class Local:
                 errors="replace",
                 timeout=self._settings.patience,
             )
-            problem = f"exit code {done.returncode}: {done.stderr.strip()[-200:]}" if done.returncode else None
+            said = " ".join(self._masked(done.stderr).split())[-_WORDS:]
+            problem = f"exit code {done.returncode}: {said}" if done.returncode else None
         except (OSError, subprocess.SubprocessError) as failed:
             problem = str(failed)
         if problem:
             raise DeploymentRefused(
                 NotDeployed.NOT_SWITCHED,
-                f"{shlex.join(words)}: {''.join(c for c in problem if c.isprintable())}; what was served before is "
-                "served",
+                f"{shlex.join(words)}: {problem}; what was served before is served",
                 hint=f"try it on this machine: {shlex.join(words)}",
             )
+
+    def _masked(self, text: str) -> str:
+        """The lines of what a program said. They are masked before they are cut: half a secret is not noticed."""
+        return "\n".join("".join(c for c in line if c.isprintable()) for line in self._mask(text).strip().splitlines())
 
     def _note_event(self, port: int, release: Release) -> None:
         file = self._place_of(port) / "server.json"
@@ -364,11 +373,14 @@ def _json(value: object) -> bytes:
 
 
 def _tail(file: Path) -> str:
-    """The last line of a log, which may be of any size."""
+    """The last lines of a log, which may be of any size; the first of them begins with a whole line, or word."""
     try:
         with file.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
-            lines = log.read(_TAIL).decode(errors="replace").strip().splitlines()
+            start = max(0, log.seek(0, os.SEEK_END) - _TAIL)
+            log.seek(start)
+            text = log.read(_TAIL)
     except OSError:
         return ""
-    return "".join(c for c in (lines[-1] if lines else "") if c.isprintable())[:200]
+    if start:
+        text = text.partition(b"\n")[2] or text.partition(b" ")[2]
+    return text.decode(errors="replace")

@@ -31,7 +31,10 @@ from tests.team import Team, team_in
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 COMMIT = "c" * 40
-CHANGE = StageChange(model="wine", version=3, stage="Production", event=7, run="a" * 32, commit=COMMIT, replaced=2)
+CHANGE = StageChange(
+    model="wine", version=3, stage="Production", event=7, run="a" * 32, commit=COMMIT, replaced=2, from_stage="Staging",
+    run_url="https://ci/1",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -54,13 +57,13 @@ def hook(receiver: WebhookReceiver) -> Webhook:
 
 def test_a_message_is_signed_as_the_standard_says(team: Team, receiver: WebhookReceiver) -> None:
     pytest.importorskip("standardwebhooks")
-    session = team.with_context(run_url="https://ci/1", repository="acme/wine")
+    session = team.with_context(run_url="https://ci/2", repository="acme/wine")
     send(session, hook(receiver), CHANGE)
     send(session, hook(receiver), CHANGE)
     (first, second) = receiver.verified(SECRET)
     assert first["type"] == "model.promoted" and first["data"] == second["data"] == {
         "model": "wine", "version": 3, "stage": "Production", "replaced": 2, "event": 7, "run": "a" * 32,
-        "commit": COMMIT, "run_url": "https://ci/1", "repository": "acme/wine",
+        "commit": COMMIT, "run_url": "https://ci/1", "repository": "acme/wine", "from_stage": "Staging",
     }  # fmt: skip
     identities = {headers["webhook-id"] for _, headers, _ in receiver.requests}
     assert len(identities) == 1, "the same event is the same message"
@@ -92,15 +95,17 @@ def test_a_refusal_and_a_redirect_are_final(team: Team, receiver: WebhookReceive
 
 
 def test_a_message_that_was_not_delivered_is_sent_again(team: Team, receiver: WebhookReceiver) -> None:
-    team.promote(run=team.judged().id)
+    run = team.judged()
+    team.promote(run=run.id, session=team.with_context(run_url="https://ci/1"))
     session = replace(
-        team.session.refreshed(),
+        team.with_context(run_url="https://ci/2").refreshed(),
         env={**team.session.env, "CIPLUG_WEBHOOK_URL": receiver.origin, "CIPLUG_WEBHOOK_SECRET": SECRET},
     )
     for event in (None, 2):
         assert notify(session, "wine", event).event == 2
     (first, second) = [headers["webhook-id"] for _, headers, _ in receiver.requests]
     assert first == second
+    assert {json.loads(body)["data"]["run_url"] for _, _, body in receiver.requests} == {"https://ci/1"}
     with pytest.raises(NotFound, match="no such event: 1"):
         notify(session, "wine", 1)
     with pytest.raises(ConfigError, match="no webhook is named"):
@@ -321,6 +326,15 @@ def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, rec
     )
     told = [(one["type"], one["data"]["stage"]) for one in receiver.verified(SECRET)[2:]]
     assert told == [("model.demoted", "Staging"), ("model.rolled_back", "Production")]
+    messages = receiver.verified(SECRET)
+    assert {one["data"]["run"] for one in messages} == {outputs["promoted-run"]}
+    assert {one["data"]["commit"] for one in messages} == {project.head}
+    assert [one["data"]["from_stage"] for one in messages] == ["None", "Staging", "Production", "Staging"]
+    later = env | {"GITHUB_RUN_ID": "4711"}
+    for sent in messages:
+        project.ciplug("registry", "notify", "wine", "--event", str(sent["data"]["event"]), env=later)
+    again = receiver.verified(SECRET)[len(messages) :]
+    assert [(one["type"], one["data"]) for one in again] == [(one["type"], one["data"]) for one in messages]
     assert [one["environment"] for one in github_api.deployments.values()] == ["live", "production"]
 
 

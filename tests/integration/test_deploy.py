@@ -16,10 +16,14 @@ import pytest
 
 from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, NotFound, PromotionRefused, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED
+from ciplug.records.registry_event import Promote
+from ciplug.registry import ledger
+from ciplug.registry.events import wrap
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.redeploy import redeploy
 from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.deployment.still_served import still_served
 from ciplug.steps.evidence.attest import attest
 from ciplug.steps.promotion import moves
 from ciplug.steps.promotion.rollback import roll_back
@@ -32,7 +36,7 @@ from tests.project import CONFIG, Project
 from tests.servers.docker_registry import PASSWORD as SECRET
 from tests.servers.docker_registry import USER as ROBOT
 from tests.servers.docker_registry import Door, Registry, docker_registry
-from tests.team import Team, team_in
+from tests.team import STAMP, Team, team_in
 
 ANY = f"{model_pack.MANIFEST}, {model_pack.INDEX}"
 
@@ -118,6 +122,7 @@ def test_another_version_takes_its_place_and_a_rollback_brings_it_back(team: Tea
     team.promote("production", version=2)
     assert state_of(team) is State.BEHIND
     second = deployed(team)
+    assert "--to staging --version 1" in (refused(team, DeploymentRefused, "wine@v1").hint or "")
     manifest = json.loads(served(team, registry) or b"")
     kinds = {layer["annotations"]["org.cncf.model.filepath"]: layer["mediaType"] for layer in manifest["layers"]}
     assert kinds == {
@@ -129,6 +134,32 @@ def test_another_version_takes_its_place_and_a_rollback_brings_it_back(team: Tea
     assert back.reference == first.reference != second.reference
     assert served(team, registry) == served(team, registry, "v1") != served(team, registry, "v2")
     assert events(team)[-1] == (DEPLOYED, 1) and state_of(team) is State.SERVED
+
+
+def test_a_version_that_was_taken_out_of_use_and_is_served_is_named(team: Team, registry: Registry) -> None:
+    deployed(team)
+    assert still_served(moves.demote(team.session.refreshed(), "wine", version=1, to="none").model, 1) == [
+        ("prod", "when a version is in Production again: ciplug deploy models:/wine@production --to prod; "
+         "until then, end it yourself")
+    ]  # fmt: skip
+    assert state_of(team) is State.REVOKED
+    roll_back(team.session.refreshed(), "wine", "production", "it is good", 1)
+    assert state_of(team) is State.SERVED
+    team.promote("production", version=2)
+    deployed(team)
+    model = moves.demote(team.session.refreshed(), "wine", start="production", to="none").model
+    back = "ciplug rollback 'wine' --to production --reason TEXT --redeploy"
+    assert still_served(model, 2) == [("prod", back)] and still_served(model, 1) == []
+    moves.archive(team.session.refreshed(), "wine", 2)
+    assert state_of(team) is State.REVOKED
+    roll_back(team.session.refreshed(), "wine", "production", "it is slow")
+    assert state_of(team) is State.BEHIND
+    model = moves.yank(team.session.refreshed(), "wine", 2, "it leaks").model
+    (found,) = statuses(team.session.refreshed(), "wine")
+    assert found.state is State.REVOKED and found.problem == "it serves version 2, which was yanked: it leaks"
+    assert found.remedy == still_served(model, 2)[0].remedy == "ciplug deploy models:/wine@production --to prod"
+    deployed(team)
+    assert state_of(team) is State.SERVED and still_served(model, 1) == []
 
 
 def test_the_artifact_is_modelpacks_and_statements_refer_to_it(team: Team, registry: Registry) -> None:
@@ -195,6 +226,8 @@ def test_the_commands_of_deploy_md(registry: Registry, tmp_path: Path) -> None:
     history = project.ciplug("registry", "history", "wine-quality").stdout
     assert "deployed at prod" in history and "deploying at prod" in history
     project.ciplug("registry", "verify", "wine-quality")
+    said = project.ciplug("demote", "wine-quality", "--from", "production", "--to", "none")
+    assert "'prod' still serves wine-quality version 1" in said.stderr and "ciplug deploy" in said.stderr
     assert "no target 'prd'" in project.ciplug("deploy", "wine-quality@v1", "--to", "prd", code=2).stderr
 
 
@@ -204,6 +237,14 @@ def test_the_commands_of_deploy_md(registry: Registry, tmp_path: Path) -> None:
 def _bytes_changed(team: Team) -> None:
     (kept,) = (team.project.folder.parent / "store" / "files").rglob("ba7816bf8f01*")
     kept.write_bytes(b"abd")
+
+
+def _verdict_missing(team: Team) -> None:
+    log = team.session.refreshed().log
+    payload = Promote(
+        version=1, run="1".zfill(32), stage="Production", verdict="verdicts/none", verdict_digest="sha256:0"
+    )
+    ledger.append(log, ledger.read(log, "wine"), wrap(payload, model="wine", created=STAMP))
 
 
 def _yank_by_hand(team: Team) -> None:
@@ -217,6 +258,7 @@ def _yank_by_hand(team: Team) -> None:
         (lambda team: None, "wine@v2", NotDeployed.NO_STAGE, 1),
         (_yank_by_hand, "wine@v1", NotDeployed.YANKED, 1),
         (_bytes_changed, "wine@production", NotDeployed.BROKEN_CHAIN, 3),
+        (_verdict_missing, "wine@production", NotDeployed.BROKEN_CHAIN, 3),
     ],
 )
 def test_what_was_not_promoted_is_not_deployed(

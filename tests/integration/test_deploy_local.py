@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.cli import main
+from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
@@ -30,7 +32,7 @@ import http.server, pathlib, sys
 files = pathlib.Path(sys.argv[1])
 model = (files / "model.bin").read_bytes()
 if model == b"broken":
-    sys.exit("no such layer")
+    sys.exit("no such layer" + 180 * "." + "correct-horse-battery")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -101,6 +103,7 @@ targets:
 """
     )
     (tmp_path / "after.py").write_text("")
+    team.session = replace(team.session, env={**team.session.env, "API_TOKEN": "correct-horse-battery"})
     team.promote(run=team.judged().id)
     team.promote("production", version=1)
     return team
@@ -155,6 +158,8 @@ def state_of(team: Team) -> State:
 
 def states(team: Team) -> list[tuple[str, int]]:
     found = history.stored(team.session.refreshed(), "wine")
+    # The words of a program are cut: not even a part of a secret stays.
+    assert not any(part in str(found) for part in ("correct", "horse", "battery"))
     return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
 
 
@@ -172,7 +177,7 @@ def test_the_next_version_serves_once_it_answers_and_one_server_is_left(team: Te
 
 @pytest.mark.parametrize(("content", "words"), [(b"broken", "no such layer"), (b"ill", "does not answer within")])
 def test_a_version_that_does_not_answer_leaves_the_one_before(
-    team: Team, folder: Path, content: bytes, words: str
+    team: Team, folder: Path, content: bytes, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed(team)
     if content == b"ill":
@@ -182,16 +187,18 @@ def test_a_version_that_does_not_answer_leaves_the_one_before(
     assert refusal.reason is NotDeployed.UNHEALTHY and words in refusal.message
     assert answer(folder) == b"abc" and running(folder) == 1
     assert states(team)[-1] == (FAILED, 2) and state_of(team) is State.BEHIND
+    assert main(["deployments", "list", "wine", "--store", team.session.store_uri]) == 0
+    assert re.search(r" failed +v2 +v1 ", capsys.readouterr().out)
 
 
 def test_a_command_after_the_switch_that_fails_brings_the_one_before_back(team: Team, folder: Path) -> None:
     deployed(team)
     holds(team, b"second")
     after = folder.parent / "after.py"
-    after.write_text("import sys; sys.exit('no nginx')")
+    after.write_text("import sys; sys.exit('correct-horse-battery no nginx' + 180 * '.')")
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.NOT_SWITCHED and "no nginx" in refusal.message
-    assert answer(folder) == b"abc" and running(folder) == 1
+    assert answer(folder) == b"abc" and running(folder) == 1 and states(team)[-1] == (FAILED, 2)
     after.write_text("")
     deployed(team)
     assert answer(folder) == b"second" and running(folder) == 1
@@ -259,8 +266,9 @@ def test_another_program_on_the_port_is_not_taken_for_the_server(team: Team, fol
                 break
             except OSError:
                 continue
-        assert "another program listens" in refused(team, TargetError).message
-        assert answer(folder) is None
+        refusal = refused(team, DeploymentRefused)
+        assert refusal.reason is NotDeployed.PORT_TAKEN and "another program listens" in refusal.message
+        assert answer(folder) is None and states(team) == [(BEGUN, 1), (FAILED, 1)]
     finally:
         other.kill()
         other.wait()

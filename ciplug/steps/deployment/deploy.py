@@ -22,6 +22,7 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED, Deploy
 from ciplug.records.run import Run
 from ciplug.registry.chain import Chain, Fault
 from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Deployed, Model, Version
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.registry.resolve import find_version
@@ -29,12 +30,14 @@ from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
 from ciplug.steps.deployment.targets import deploy_command, find_target, stage_of
 from ciplug.steps.evidence.attest import facts_of
+from ciplug.steps.evidence.chain_notes import notes_on
 from ciplug.steps.evidence.document_signatures import ENDING, signed_documents
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import find_promoted
 from ciplug.steps.evidence.version_files import single_files
 from ciplug.steps.fetch import Progress, fetch, silent
 from ciplug.steps.promotion.judging_section import ladder_of
+from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
@@ -128,7 +131,7 @@ def _go(walk: _Walk, progress: Progress) -> Done:
     with tempfile.TemporaryDirectory(prefix="ciplug-") as place:
         folder = Path(place) / "files"
         fetch(walk.session, walk.run, folder, keep=True, progress=progress)
-        _check_chain(walk, verify(walk.session, Request(_named(walk), files=folder, fetch=True)))
+        _check_chain(walk, verify(walk.session, Request(_named(walk), files=folder, fetch=True, to_use=True)))
         event = _announce(walk)
         return _change(walk, _release(walk, folder, event))
 
@@ -144,14 +147,19 @@ def _begin(session: Session, name: str, target: str) -> _Walk:
     need_model(model)
     check_readable(model)
     stage = stage_of(session, model, settings)
-    version = find_version(model, parsed.selector, ladder_of(session, model))
-    _check_stage(session, model, version, stage, target)
+    ladder = ladder_of(session, model)
+    version = find_version(model, parsed.selector, ladder)
+    _check_stage(model, version, stage, ladder, target)
     runs = judged_runs(session)
     run = run_of(runs, model.name, version)
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
-    at = open_target(settings, session.env)
+    at = open_target(settings, session.env, masking(session))
     walk = _Walk(session, model.name, target, settings, stage, version, run, files, at)
-    _check_chain(walk, verify(session, Request(_named(walk), with_files=False, fetch=True)))
+    chain = verify(session, Request(_named(walk), with_files=False, fetch=True, to_use=True))
+    session.tell(*notes_on(chain))
+    _check_chain(walk, chain)
+    # After the chain, which says what is damaged.
+    _check_promotion(session, model, version)
     return walk
 
 
@@ -159,8 +167,15 @@ def _named(walk: _Walk) -> str:
     return f"{walk.name}@v{walk.version.number}"
 
 
-def _check_stage(session: Session, model: Model, version: Version, stage: str, target: str) -> None:
-    """Raise DeploymentRefused unless the version is in the stage of the target, by a promotion that passed."""
+def _check_deployable(walk: _Walk, session: Session, model: Model) -> None:
+    """Raise DeploymentRefused unless the version is still in the stage of the target, by a promotion that passed."""
+    version = model.version(walk.version.number)
+    _check_stage(model, version, walk.stage, ladder_of(session, model), walk.target)
+    _check_promotion(session, model, version)
+
+
+def _check_stage(model: Model, version: Version, stage: str, ladder: Ladder, target: str) -> None:
+    """Raise DeploymentRefused unless the version is in the stage of the target, and was not yanked."""
     shown = f"version {version.number} of '{clean(model.name, 80)}'"
     if version.yanked is not None:
         why = f": {clean(version.yanked, 200)}" if version.yanked else ""
@@ -173,8 +188,21 @@ def _check_stage(session: Session, model: Model, version: Version, stage: str, t
         raise DeploymentRefused(
             NotDeployed.NO_STAGE,
             f"{shown} is in {version.stage}, and '{target}' takes versions in {stage}",
-            hint=f"promote it: ciplug promote '{model.name}' --to {stage.lower()} --version {version.number}",
+            hint=_way_to(model, version, stage, ladder),
         )
+
+
+def _way_to(model: Model, version: Version, stage: str, ladder: Ladder) -> str:
+    """The next command on the way of a version into a stage."""
+    try:
+        ladder.check_promotion(model.name, version.number, version.stage, stage)
+    except PromotionRefused as refused:
+        return str(refused.hint)
+    return f"promote it: ciplug promote '{model.name}' --to {stage.lower()} --version {version.number}"
+
+
+def _check_promotion(session: Session, model: Model, version: Version) -> None:
+    """Raise DeploymentRefused unless the version is in its stage by a promotion that passed."""
     try:
         check_standing(session, model, version)
     except PromotionRefused as refused:
@@ -248,7 +276,7 @@ def _announce(walk: _Walk) -> int:
     """Append the event that a target is about to change, unless the log has it; returns its number."""
 
     def make(session: Session, model: Model) -> Deploy | None:
-        _check_stage(session, model, model.version(walk.version.number), walk.stage, walk.target)
+        _check_deployable(walk, session, model)
         return None if _is_ours(walk, model.deployed.get(walk.target)) else walk.event(BEGUN)
 
     written = write(walk.session, walk.name, make)
@@ -290,7 +318,7 @@ def _check_turn(walk: _Walk, event: int) -> None:
     """Raise DeploymentRefused if another deployment to the target was begun since, or the version left its stage."""
     walk.session.store.refresh()
     model = read_model(walk.session, walk.name)
-    _check_stage(walk.session, model, model.version(walk.version.number), walk.stage, walk.target)
+    _check_deployable(walk, walk.session, model)
     logged = model.deployed.get(walk.target)
     if not _is_turn(walk, logged, event):
         raise _superseded(walk, logged)
@@ -319,8 +347,10 @@ def _note_failure(walk: _Walk, began: int, refused: DeploymentRefused) -> None:
     def make(session: Session, model: Model) -> Deploy | None:
         logged = model.deployed.get(walk.target)
         is_last = logged is not None and logged.last.event == began
-        return walk.event(FAILED, began=began, reason=refused.message[:400]) if is_last else None
+        return walk.event(FAILED, began=began, reason=reason) if is_last else None
 
+    # Before it is cut: half a secret is not noticed.
+    reason = masking(walk.session)(refused.message)[:400]
     write(walk.session, walk.name, make)
 
 

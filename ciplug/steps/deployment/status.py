@@ -11,8 +11,10 @@ from ciplug.registry import ledger
 from ciplug.registry.model import Deployed, Model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps import placing
+from ciplug.steps.deployment.still_served import next_command, why_revoked
 from ciplug.steps.deployment.targets import deploy_command, stage_of, targets_of
 from ciplug.steps.evidence.version_files import single_files
+from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import need_model
@@ -32,6 +34,8 @@ class State(Enum):
     """Nothing was deployed, and nothing is served."""
     BEHIND = (0, "behind")
     """It serves what the log says, and another version holds the stage now."""
+    REVOKED = (1, "revoked")
+    """It serves what the log says, and this version was yanked, or has left the stage with no other one in it."""
     UNFINISHED = (1, "unfinished")
     """A deployment was begun, and nobody has seen its end."""
     OTHER = (1, "other")
@@ -92,7 +96,7 @@ def _status(session: Session, model: Model, target: str) -> Status:
         return Status(model.name, target, kind, State.NOT_CONFIGURED, logged, remedy=advice)
     try:
         stage = stage_of(session, model, settings)
-        live = open_target(settings, session.env).live(stage)
+        live = open_target(settings, session.env, masking(session)).live(stage)
         state, problem = _compared(session, model, logged, live)
     except CiplugError as error:
         return Status(
@@ -100,10 +104,15 @@ def _status(session: Session, model: Model, target: str) -> Status:
         )
     holder = model.holder(stage)
     number = holder.number if holder else None
-    if state is State.SERVED and logged and logged.serves and number not in (None, logged.serves.version):
-        state = State.BEHIND
+    if state is State.SERVED and logged and logged.serves:
+        if revoked := why_revoked(model, logged.serves.version, stage):
+            state, problem = State.REVOKED, revoked
+        elif number not in (None, logged.serves.version):
+            state = State.BEHIND
     fine = state in (State.SERVED, State.EMPTY)
     remedy = None if fine or holder is None else deploy_command(model.name, stage, target)
+    if state is State.REVOKED:
+        remedy = next_command(model, stage, target)
     return Status(model.name, target, settings.kind, state, logged, live, number, problem, remedy)
 
 

@@ -6,7 +6,7 @@ Outputs, a deployment, a release, linked artifacts, a webhook.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug import ci
@@ -25,6 +25,7 @@ from ciplug.steps.promotion.linked_artifacts import link_artifacts
 from ciplug.steps.promotion.release import publish_release
 from ciplug.steps.promotion.stage_change import Kind, StageChange
 from ciplug.steps.promotion.webhook import ADDRESS, SECRET, Webhook, send, webhook_of
+from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
 
 __all__ = ["SUBJECTS", "Followers", "follow_up", "followers_of", "notify"]
@@ -63,6 +64,7 @@ def follow_up(session: Session, change: StageChange, followers: Followers, run: 
     Args:
         run: of the version, for the checksums of its files.
     """
+    change = replace(change, run_url=session.context.run_url)
     ci.host_module(session.context.host).write_outputs(session.env, change.outputs)
     done = [True]
     if followers.subjects and run:
@@ -138,15 +140,19 @@ def notify(session: Session, model: str, event: int | None = None) -> StageChang
             hint=f"see: ciplug registry history '{model}'",
         )
     payload = payload_of(chosen)
+    # A demotion names no run.
+    version = read_model(session, model).by_number.get(payload.version)
     change = StageChange(
         kind=_KINDS[chosen.type],
         model=model,
         version=payload.version,
         stage=payload.stage,
         event=chosen.seq,
-        run=getattr(payload, "run", None),
-        commit=getattr(payload, "commit", None),
+        run=getattr(payload, "run", version.run if version else None),
+        commit=getattr(payload, "commit", version.commit if version else None),
         replaced=getattr(payload, "replaces", None),
+        from_stage=payload.from_stage,
+        run_url=chosen.run_url,
     )
     send(session, webhook, change)
     return change

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
@@ -12,6 +13,12 @@ from ciplug.steps.session import Session
 
 P = TypeVar("P", bound=Payload)
 _TEXTS = {"reason", "description", "source", "location", "run_link"}
+
+
+def masking(session: Session) -> Callable[[str], str]:
+    """What masks the secrets of this job in a text."""
+    masks = Masks.of(session.env, session.config.redact)
+    return lambda text: masks.text(text, "a text")
 
 
 def masked(session: Session, payload: P) -> P:

@@ -76,6 +76,8 @@ class Promotion:
     """The requirements of every stage that the policy turned off for this one."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided, one sentence each."""
+    from_stage: str | None = None
+    """The stage that the version was in before."""
     gates_of: str | None = None
     """The model whose gates judged, where the run is of another model than the registered name."""
 
@@ -249,6 +251,7 @@ def _append(
         event.seq,
         exemptions=evidence.exemptions,
         reruns=evidence.reruns,
+        from_stage=payload.from_stage,
         gates_of=section if run.model != model.name else None,
     )
 

@@ -26,6 +26,10 @@ class StageChange:
     commit: str | None = None
     replaced: int | None = None
     """The version that held the stage."""
+    from_stage: str | None = None
+    """The stage that the version was in before."""
+    run_url: str | None = None
+    """The address of the pipeline that moved it."""
 
     @classmethod
     def of(cls, promotion: Promotion) -> StageChange:
@@ -37,6 +41,7 @@ class StageChange:
             run=promotion.run.id,
             commit=promotion.run.commit,
             replaced=promotion.replaced,
+            from_stage=promotion.from_stage,
         )
 
     @property

@@ -87,11 +87,12 @@ def message_of(session: Session, change: StageChange) -> bytes:
         "model": change.model,
         "version": change.version,
         "stage": change.stage,
+        "from_stage": change.from_stage,
         "replaced": change.replaced,
         "event": change.event,
         "run": change.run,
         "commit": change.commit,
-        "run_url": session.context.run_url,
+        "run_url": change.run_url,
         "repository": session.context.repository,
     }
     message = {"type": f"model.{change.kind}", "timestamp": stamp(now()), "data": data}
