@@ -49,7 +49,7 @@ def level_changes(values: Mapping[int, Sequence[float]], alpha: float) -> list[L
     for before, cut, after in zip(edges, edges[1:], edges[2:], strict=False):
         part = measured[before:after]
         suspicion = _suspect(values, part)
-        if after == len(measured) and cut < after - 1:
+        if after == len(measured) and len(part) > _SHORTEST and cut < after - 1:
             suspicion = max(suspicion, _suspect(values, part[:-1]), key=lambda one: one.factor)
         found.append(_change(values, part, suspicion, measured[cut], alpha))
     return found
@@ -93,7 +93,7 @@ def _cuts(values: Mapping[int, Sequence[float]], measured: Sequence[int], alpha:
             if one.factor > surest.factor:
                 surest = one
         groups = [whole.factor, *([statistics.fmean(factors)] if factors else [])]
-        if end == len(measured) and end - start > 2:
+        if end == len(measured) and end - 1 - start >= _SHORTEST:
             earlier = _suspect(values, measured[start : end - 1])
             groups.append(earlier.factor)
             surest = max(surest, earlier, key=lambda one: one.factor)
