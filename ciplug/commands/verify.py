@@ -13,11 +13,12 @@ from ciplug.registry.chain import Chain, Finding
 from ciplug.registry.chain_words import remedy, words
 from ciplug.registry.resolve import parse_version_name
 from ciplug.reports.untrusted import clean
+from ciplug.steps.evidence.chain_notes import notes_on
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.tag_check import restore_tags
 from ciplug.steps.trust import need_trusted
 
-_MARKS = {"sound": "ok", "broken": "BROKEN", "unknown": "?", "left out": "-"}
+_MARKS = {"sound": "ok", "broken": "BROKEN", "note": "note", "unknown": "?", "left out": "-"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +87,7 @@ def _line(finding: Finding) -> str:
 
 def _conclude(chain: Chain) -> None:
     version = f"{clean(chain.model, 120)} version {chain.version}"
+    console.tell(notes_on(chain))
     broken = chain.broken
     if broken:
         advice = remedy(broken)

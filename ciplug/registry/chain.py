@@ -98,7 +98,7 @@ class Fault(Enum):
         self.exit_code = exit_code
 
 
-State = Literal["sound", "broken", "unknown", "left out"]
+State = Literal["sound", "broken", "note", "unknown", "left out"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +107,8 @@ class Finding:
 
     link: Link
     fault: Fault | None = None
+    note: bool = False
+    """Whether its fault is only told: the version is what the registry says all the same."""
     left_out: bool = False
     """Whether nobody asked for this link, or the registry does not have it."""
     after_break: bool = False
@@ -116,7 +118,7 @@ class Finding:
     @property
     def state(self) -> State:
         if self.fault:
-            return "broken"
+            return "note" if self.note else "broken"
         return "unknown" if self.after_break else "left out" if self.left_out else "sound"
 
 
@@ -132,7 +134,12 @@ class Chain:
     @property
     def broken(self) -> Finding | None:
         """The first broken link; None: the chain is whole."""
-        return next((finding for finding in self.findings if finding.fault), None)
+        return next((finding for finding in self.findings if finding.fault and not finding.note), None)
+
+    @property
+    def notes(self) -> Sequence[Finding]:
+        """What is wrong, and breaks no link."""
+        return [finding for finding in self.findings if finding.note]
 
     @property
     def exit_code(self) -> int:

@@ -14,7 +14,7 @@ from ciplug.git.run import run_git
 from ciplug.registry import ledger
 from ciplug.registry.chain import Fault, Finding, Link
 from ciplug.registry.chain_words import remedy, words
-from ciplug.registry.model import Model
+from ciplug.registry.model import Model, Version
 from ciplug.registry.reading import origin_in
 from ciplug.registry.state import counting
 from ciplug.registry.tag_faults import CONTRADICTIONS, DueTag, FoundTag, WrongTag, tag_facts, tag_faults
@@ -40,6 +40,11 @@ class CheckedTags(NamedTuple):
     """The digests of all events."""
     wrong: Sequence[WrongTag]
     """Those that contradict the log come first."""
+
+    def is_about(self, wrong: WrongTag, version: Version) -> bool:
+        """Whether it is a tag of a version: on its commit, as the log says; one of no event: as it is."""
+        tag = self.due.get(wrong.name) or self.found[wrong.name]
+        return tag.commit == version.commit
 
     def finding(self, model: str, wrong: WrongTag) -> Finding:
         """What is wrong with a tag, as a link of the chain."""

@@ -211,17 +211,30 @@ def test_the_tags_of_a_lost_race_are_not_told_as_refused(project: Project, tmp_p
 
 
 @pytest.mark.slow
-def test_what_somebody_did_to_tags_is_told_and_decides_nothing(project: Project) -> None:
+def test_what_somebody_did_to_tags_is_told_and_decides_nothing(project: Project, tmp_path: Path) -> None:
+    serve = "serve: 'false {port}', supervisor: process, stage: staging"
+    target = f"{{kind: local, folder: '{tmp_path / 'served'}', {serve}}}"
+    config = project.folder / "ciplug.yaml"
+    config.write_text(f"{config.read_text()}targets:\n  here: {target}\n")
+    project.commit("serve")
+    project.push()
     promote(project, "--to", "staging")
     first, second = project.head, second_version(project)
     git(project.folder, "push", "-q", "origin", f"{second}:refs/tags/wine#production#9")
-    forged = project.ciplug("verify", "wine@staging", "--fetch", code=3)
-    assert "wine#production#9 has the form of the registry's, and no event made it" in forged.stdout
+    words = "wine#production#9 has the form of the registry's, and no event made it"
+    forged = project.ciplug("verify", "wine@staging", "--fetch")
+    assert f"note    tags       the tag {words}" in forged.stdout and "the chain is whole" in forged.stderr
+    assert "delete it: git push origin ':refs/tags/wine#production#9'" in forged.stderr
+    assert words in project.ciplug("registry", "verify", code=3).stderr.replace("refs/tags/", "").replace(": it", "")
     assert project.ciplug("verify", "wine@production", "--fetch", code=2).stderr, "nobody is in production"
     git(project.folder, "push", "-q", "origin", ":refs/tags/wine#production#9")
     git(project.folder, "push", "-q", "--force", "origin", f"{second}:refs/tags/wine@v1")
-    moved = project.ciplug("verify", "wine", "--fetch", code=3)
-    assert f"the tag wine@v1 is at {second}, and the registry says {first}" in moved.stdout
+    words = f"the tag wine@v1 is at {second}, and the registry says {first}"
+    assert words in project.ciplug("verify", "wine", "--fetch", code=3).stdout
+    # Whoever uses the version is told.
+    assert words in project.ciplug("attest", "wine", "--output", str(tmp_path / "made")).stderr
+    deployed = project.ciplug("deploy", "wine@staging", "--to", "here", code=1).stderr
+    assert words in deployed and "the server of version 1 has ended" in deployed
     restored = project.ciplug("verify", "wine", "--restore-tags").stderr
     assert "tags restored: wine@v1" in restored
     assert git(project.folder, "ls-remote", "origin", "refs/tags/wine@v1^{}").startswith(first)
@@ -250,6 +263,7 @@ def test_a_tag_witnesses_the_last_event(project: Project, tmp_path: Path) -> Non
     assert git(remote, "rev-parse", "refs/tags/wine#staging#2").strip() == tag
     broken = fresh.ciplug("verify", "wine@v1", "--fetch", code=3).stdout
     assert "BROKEN  tags       the tag wine#staging#2 was not made with its event" in broken
+    assert "chain is broken at its tags" in fresh.ciplug("attest", "wine@v1", "--output", "made", code=3).stderr
     # The log as it was, and another text of the tag.
     move_log(remote, tip)
     changed = fed(remote, git(remote, "cat-file", "tag", tag).replace("mirror", "mirroR"), "mktag")

@@ -30,6 +30,7 @@ from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
 from ciplug.steps.deployment.targets import deploy_command, find_target, stage_of
 from ciplug.steps.evidence.attest import facts_of
+from ciplug.steps.evidence.chain_notes import notes_on
 from ciplug.steps.evidence.document_signatures import ENDING, signed_documents
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import find_promoted
@@ -130,7 +131,7 @@ def _go(walk: _Walk, progress: Progress) -> Done:
     with tempfile.TemporaryDirectory(prefix="ciplug-") as place:
         folder = Path(place) / "files"
         fetch(walk.session, walk.run, folder, keep=True, progress=progress)
-        _check_chain(walk, verify(walk.session, Request(_named(walk), files=folder, fetch=True)))
+        _check_chain(walk, verify(walk.session, Request(_named(walk), files=folder, fetch=True, to_use=True)))
         event = _announce(walk)
         return _change(walk, _release(walk, folder, event))
 
@@ -154,7 +155,9 @@ def _begin(session: Session, name: str, target: str) -> _Walk:
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
     at = open_target(settings, session.env, masking(session))
     walk = _Walk(session, model.name, target, settings, stage, version, run, files, at)
-    _check_chain(walk, verify(session, Request(_named(walk), with_files=False, fetch=True)))
+    chain = verify(session, Request(_named(walk), with_files=False, fetch=True, to_use=True))
+    session.tell(*notes_on(chain))
+    _check_chain(walk, chain)
     # After the chain, which says what is damaged.
     _check_promotion(session, model, version)
     return walk

@@ -19,6 +19,7 @@ from ciplug.records import read
 from ciplug.records.run import Run
 from ciplug.registry.chain import Chain
 from ciplug.reports.untrusted import clean
+from ciplug.steps.evidence.chain_notes import notes_on
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import Promoted, find_promoted
 from ciplug.steps.evidence.version_files import single_files
@@ -50,7 +51,8 @@ def attest(session: Session, name: str, *, task: str = TASK) -> Attestation:
     """
     from ciplug.registry.chain_words import remedy, words
 
-    chain = verify(session, Request(name, with_files=False, fetch=True))
+    chain = verify(session, Request(name, with_files=False, fetch=True, to_use=True))
+    session.tell(*notes_on(chain))
     if broken := chain.broken:
         raise BrokenChain(
             chain,

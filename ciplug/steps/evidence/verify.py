@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from ciplug.registry.chain import (
     verdict_faults,
 )
 from ciplug.registry.ladder import Ladder
+from ciplug.registry.tag_faults import CONTRADICTIONS
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.evidence.document_signatures import signer_of_document
 from ciplug.steps.evidence.model_signature import signature_problem
@@ -45,6 +46,8 @@ from ciplug.steps.tag_check import check_tags
 from ciplug.tracking.runs import Runs
 
 _NO_ACCESS = (Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN)
+_PERHAPS_NOT_FETCHED = (Fault.NO_BYTES, Fault.TAG_BEYOND_LOG)
+"""What may be otherwise in the store itself: the tags of this clone can be newer than its log."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Request:
     """A folder with the documents of `ciplug attest`."""
     fetch: bool = False
     """Read the store itself, even where what this clone fetched last is enough."""
+    to_use: bool = False
+    """Whether the version is about to be used: then a tag that does not contradict the log is a note."""
 
 
 class _Walk:
@@ -76,7 +81,6 @@ class _Walk:
         self.run: Run | None = None
         self.verdict: Verdict | None = None
         self.rules: Stage | None = None
-        self.broken = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def verify(session: Session, request: Request) -> Chain:
     lacking: CiplugError | None = None
     try:
         chain = _verify(here, request)
-        if not (chain.broken and chain.broken.fault is Fault.NO_BYTES):
+        if not (chain.broken and chain.broken.fault in _PERHAPS_NOT_FETCHED):
             return chain
     except (NotFound, StoreError) as problem:
         if isinstance(problem, BrokenLog) and problem.cause is not Cause.LOST:
@@ -133,13 +137,12 @@ def _verify(session: Session, request: Request) -> Chain:
         Link.VERDICT: lambda: _verdict(walk),
         Link.POLICY: lambda: _policy(walk),
         Link.APPROVALS: lambda: _approvals(walk),
-        **({Link.TAGS: lambda: _tags(walk)} if is_mirrored(session) else {}),
+        **({Link.TAGS: lambda: _tags(walk, request)} if is_mirrored(session) else {}),
         **({Link.DOCUMENTS: lambda: _documents(walk, folder)} if (folder := request.attestations) else {}),
     }
     findings: list[Finding] = []
     for link, find in steps.items():
         finding = Finding(link=link, after_break=True) if _hangs(link, walk, request) else find()
-        walk.broken = walk.broken or finding.fault is not None
         findings.append(finding)
     version = promoted.version
     return Chain(model=promoted.model.name, version=version.number, stage=version.stage, findings=findings)
@@ -393,14 +396,18 @@ def _approvals(walk: _Walk) -> Finding:
     )  # fmt: skip
 
 
-def _tags(walk: _Walk) -> Finding:
-    session, model = walk.session, walk.promoted.model.name
+def _tags(walk: _Walk, request: Request) -> Finding:
+    session, model, version = walk.session, walk.promoted.model.name, walk.promoted.version
     checked = check_tags(session, model)
-    if checked.wrong:
-        return checked.finding(model, checked.wrong[0])
-    if not checked.found:
+    if not checked.found and not checked.wrong:
         return Finding(link=Link.TAGS, left_out=True, facts=walk.facts)
-    return _finding(walk, Link.TAGS, iter(()), tags=len(checked.found))
+    if not checked.wrong:
+        return _finding(walk, Link.TAGS, iter(()), tags=len(checked.found))
+    # A tag that contradicts the log is about every version. Any other one, at most about its own.
+    grave = [one for one in checked.wrong if one.fault in CONTRADICTIONS]
+    own = [] if request.to_use else [one for one in checked.wrong if checked.is_about(one, version)]
+    first = next(iter([*grave, *own]), None)
+    return checked.finding(model, first) if first else replace(checked.finding(model, checked.wrong[0]), note=True)
 
 
 def _documents(walk: _Walk, folder: Path) -> Finding:
