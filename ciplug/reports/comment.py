@@ -29,6 +29,8 @@ MARKER = "<!-- ciplug:report -->"
 PLAIN_MARKER = "[//]: # (ciplug:report)"
 """The marker for forges that show HTML as text: an unused link definition is not shown at all."""
 NO_LIMIT = 1 << 30
+_NAME = 48
+"""Characters of a name in a table: forges do not wrap it. The full report has the whole name."""
 _IMAGES = 5
 """Images that are named."""
 _LINES = 12
@@ -142,7 +144,12 @@ def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
         if metric := model.telling(section):
             now, before = figures.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
             now = f"**{now}**" if now != figures.ABSENT else now
-            row[2:] = [paint.code(metric.metric), "", now, figures.sparkline(model.trail(metric))]
+            row[2:] = [
+                paint.code(untrusted.shortened(metric.metric, _NAME)),
+                "",
+                now,
+                figures.sparkline(model.trail(metric)),
+            ]
             if section.comparison.baseline.run:
                 row[3:5] = [_brief(metric), f"{before} → {now}".replace(" ", _NBSP)]
         rows.append(row)
@@ -181,7 +188,8 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if reasons := _absences(comparison, paint):
         blocks.append(Block(_NOTES, reasons))
     if comparison.params:
-        rows_of = [[paint.code(p.name), _value(p.before), _value(p.after)] for p in comparison.params]
+        short = untrusted.told_apart((p.name for p in comparison.params), _NAME)
+        rows_of = [[paint.code(short[p.name]), _value(p.before), _value(p.after)] for p in comparison.params]
         names = [f"{p.name}: {text.scalar(p.before)} → {text.scalar(p.after)}" for p in comparison.params]
         blocks.append(
             _folded("changed parameter", names, ["parameter", "before", "after"], rows_of, paint, priority=_CHANGES)
@@ -276,11 +284,12 @@ def _links(section: ModelSection) -> list[str]:
 def _gates(gates: Sequence[GateResult], baseline: str | None, paint: Paint, fold: str | None = None) -> Block:
     # Two columns: where there is little room, a third leaves too little for the reasons.
     rows = []
+    names = untrusted.told_apart((name for gate in gates for name in (gate.gate, gate.metric)), _NAME)
     for gate in gates:
         icon = text.OUTCOME_ICONS[gate.outcome]
         word = "waived" if gate.waived else text.OUTCOME_ADJECTIVES[gate.outcome]
-        name = f"{icon}{_NBSP}{paint.code(gate.gate)}"
-        name += "" if gate.gate == gate.metric else f" ({paint.code(gate.metric)})"
+        name = f"{icon}{_NBSP}{paint.code(names[gate.gate])}"
+        name += "" if gate.gate == gate.metric else f" ({paint.code(names[gate.metric])})"
         lead = "" if gate.outcome == "PASS" else f"**{_capital(word)}:** "
         result = f"{lead}{untrusted.escape_markdown(gate.reason)}".strip()
         rows.append([paint.lines(name, [gate.rule]), paint.lines(result, text.footnotes(gate, baseline))])
@@ -304,8 +313,9 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: Pain
     headers += ["history"] if history else []
     align = ["left"] + ["right"] * len(columns) + (["right", "left"] if compared else [])
     rows = []
+    names = untrusted.told_apart((m.metric for m in metrics), _NAME)
     for metric in metrics:
-        row = [paint.code(metric.metric), *_values(metric, columns, strong=compared)]
+        row = [paint.code(names[metric.metric]), *_values(metric, columns, strong=compared)]
         row += [figures.change(metric).replace(" ", _NBSP), _judged(metric)] if compared else []
         row += [figures.sparkline(model.trail(metric))] if history else []
         rows.append(row)

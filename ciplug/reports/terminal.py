@@ -183,11 +183,10 @@ def _fitted(comparison: Comparison, metrics: Sequence[MetricDelta], ink: _Ink, w
         table = _metric_rows(comparison, metrics, ink, _OPTIONAL[:count], untrusted.NAME_LIMIT)
         if _width(table) <= width:
             return table + _left_out(comparison, _OPTIONAL[:count], ink)
-    # Nothing more to leave out: shorten the names, unless that makes two of them the same.
+    # Nothing more to leave out: shorten the names.
     longest = min(untrusted.NAME_LIMIT, max(len(m.metric) for m in metrics))
     limit = max(16, longest - (_width(table) - width))
-    if len({untrusted.shortened(m.metric, limit) for m in metrics}) == len(metrics):
-        table = _metric_rows(comparison, metrics, ink, _OPTIONAL, limit)
+    table = _metric_rows(comparison, metrics, ink, _OPTIONAL, limit)
     return table + _left_out(comparison, _OPTIONAL, ink)
 
 
@@ -209,9 +208,10 @@ def _metric_rows(
     headers += ["change", ""] if compared else []
     headers += ["history"] if history else []
     rows = []
+    names = untrusted.told_apart((m.metric for m in metrics), name_limit)
     for metric in metrics:
         colour = _TREND_COLOURS.get(metric.trend)
-        row = [untrusted.shortened(metric.metric, name_limit), *_values(metric, columns)]
+        row = [names[metric.metric], *_values(metric, columns)]
         if compared:
             row += [figures.change(metric), ink(figures.judgement(metric), *([colour] if colour else []))]
         row += [figures.sparkline(model.trail(metric))] if history else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 
 NAME_LIMIT = 250
@@ -46,6 +47,14 @@ def shortened(text: str, limit: int) -> str:
         return text
     end = (limit - 1) // 2
     return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"
+
+
+def told_apart(names: Iterable[str], limit: int) -> dict[str, str]:
+    """Return name → `shortened`, or the whole line where another name would look the same."""
+    names = dict.fromkeys(names)
+    short = {name: shortened(name, limit) for name in names}
+    seen = Counter(short.values())
+    return {name: one if seen[one] == 1 else clean(name, NAME_LIMIT) for name, one in short.items()}
 
 
 def escape_markdown(text: str, limit: int = PROSE_LIMIT) -> str:

@@ -2,7 +2,8 @@
 
 Binary segmentation: the history is cut at its surest change, and each part again. A change is found if the history as
 a whole shows it, or some of its parts (seeded intervals: S. Kovács and others, 2020), by the e-values of
-`ciplug.stats.culprit`. Their mean is an e-value too, so a history without a change has none in 1 − alpha of all cases.
+`ciplug.stats.culprit`. One part is the history without its last commit, which alone must not hide an earlier change.
+The mean of e-values is an e-value too, so a history without a change has none in 1 − alpha of all cases.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def level_changes(values: Mapping[int, Sequence[float]], alpha: float) -> list[L
     for before, cut, after in zip(edges, edges[1:], edges[2:], strict=False):
         part = measured[before:after]
         suspicion = _suspect(values, part)
+        if after == len(measured) and cut < after - 1:
+            suspicion = max(suspicion, _suspect(values, part[:-1]), key=lambda one: one.factor)
         found.append(_change(values, part, suspicion, measured[cut], alpha))
     return found
 
@@ -89,8 +92,12 @@ def _cuts(values: Mapping[int, Sequence[float]], measured: Sequence[int], alpha:
             factors.append(one.factor)
             if one.factor > surest.factor:
                 surest = one
-        factor = whole.factor / 2 + statistics.fmean(factors) / 2 if factors else whole.factor
-        if factor < 1 / alpha:
+        groups = [whole.factor, *([statistics.fmean(factors)] if factors else [])]
+        if end == len(measured) and end - start > 2:
+            earlier = _suspect(values, measured[start : end - 1])
+            groups.append(earlier.factor)
+            surest = max(surest, earlier, key=lambda one: one.factor)
+        if statistics.fmean(groups) < 1 / alpha:
             continue
         cut = next(k for k in range(start, end) if measured[k] >= surest.likeliest)
         yield cut

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -205,8 +206,13 @@ def _levels_beside(known: MetricHistory, change: LevelChange) -> tuple[int, int]
     end = changes[place + 1].candidates[0] if place + 1 < len(changes) else math.inf
     before = [at for at in measured if at < change.candidates[0]]
     after = [at for at in measured if at >= change.candidates[-1]]
-    good = min((at for at in before if at >= start), default=before[-1])
-    bad = max((at for at in after if at < end), default=after[0])
+
+    def is_later(at: int) -> bool:
+        mean = statistics.fmean(known.values[at])
+        return abs(mean - change.after) < abs(mean - change.before)
+
+    good = min((at for at in before if at >= start and not is_later(at)), default=before[-1])
+    bad = max((at for at in after if at < end and is_later(at)), default=after[0])
     return good, bad
 
 

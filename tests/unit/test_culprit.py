@@ -92,6 +92,17 @@ def test_a_short_dip_in_a_long_history_is_found() -> None:
     assert [change.at for change in level_changes(values, 0.05)] == [60, 66]
 
 
+@pytest.mark.parametrize("n", [3, 7, 12])
+def test_one_commit_at_the_end_hides_no_earlier_change(n: int) -> None:
+    draw = random.Random(n)
+    levels = [0.91] * n + [0.85] * n + [0.952]
+    exact = level_changes({at: [level] for at, level in enumerate(levels)}, 0.05)
+    noisy = level_changes({at: [draw.gauss(level, 0.003)] for at, level in enumerate(levels)}, 0.05)
+    for changes in (exact, noisy)[: 2 if n > 3 else 1]:
+        assert changes[0].at == n
+        assert changes[0].before == pytest.approx(0.91, abs=0.003)
+
+
 @pytest.mark.parametrize("n", [3, 10, 40])
 def test_a_history_without_a_change_has_none(n: int) -> None:
     draw = random.Random(n)

@@ -86,6 +86,12 @@ def test_the_tolerance_of_a_metric_is_its_gate_s() -> None:
     assert delta(0.82, 0.8, True, atol=0.001).trend == "better"
 
 
+def test_names_with_numbers_are_in_the_order_of_the_numbers() -> None:
+    found = diff(run({f"class {n}/f1": 0.5 for n in (10, 2, 1)}, params={"layer 12": 1, "layer 3": 1}), run({}))
+    assert [m.metric for m in found.metrics] == ["class 1/f1", "class 2/f1", "class 10/f1"]
+    assert [p.name for p in found.params] == ["layer 3", "layer 12"]
+
+
 def test_every_metric_of_every_side_is_shown() -> None:
     found = diff(run({"a": 1.0}), run({"b": 2.0}), target=run({"c": 3.0, "a": 4.0}))
     assert [m.metric for m in found.metrics] == ["a", "b", "c"]

@@ -184,6 +184,15 @@ def test_what_was_not_judged_does_not_look_passed() -> None:
     assert "## ⛔ wine-quality: not judged" in render(samples.mistaken())
 
 
+def test_long_names_leave_room_for_the_numbers_and_stay_apart() -> None:
+    long, twin = "validation/" + "x" * 239, ["y" * 60 + middle + "y" * 60 for middle in "ab"]
+    metrics = tuple(samples.metric(name, 0.9, 0.8) for name in (long, *twin))
+    body = render(Report(sections=(samples.section(samples.comparison(metrics=metrics), None),)))
+    rows = [row for row in body.splitlines() if row.startswith("| `")]
+    assert any(row.startswith("| `validation/xxx") and "x…x" in row and len(row) < 120 for row in rows)
+    assert all(any(f"`{name}`" in row for row in rows) for name in twin), "these would look the same"
+
+
 def test_without_html() -> None:
     """For a forge that shows tags as text."""
     body = render(samples.several(), html=False)
