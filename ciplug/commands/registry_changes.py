@@ -105,7 +105,7 @@ def run(session: Session, args: argparse.Namespace) -> int:
     else:
         done = models.rename_model(session, name, args.new)
     _tell(name, done)
-    if done.payload and args.verb in ("archive", "yank"):
+    if done.payload and (args.verb == "archive" or (args.verb == "yank" and not args.undo)):
         tell_still_served(done.model, args.version)
     return 0
 

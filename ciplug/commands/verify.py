@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--files {args.files}: it is not a folder", hint="name the one that 'ciplug pull' wrote to")
     if bool(args.model_signature) != bool(args.public_key) or (args.model_signature and folder is None):
         raise UsageError("--model-signature, --public-key and --files belong together", hint="name all three")
+    for option, name in (("--model-signature", args.model_signature), ("--public-key", args.public_key)):
+        if name and not Path(name).is_file():
+            raise UsageError(f"{option} {name}: there is no such file", hint="the path is taken from this folder")
     session = options.session_of(args)
     if args.restore_tags:
         need_trusted(session, hint="restore tags in the pipeline of a trusted branch")

@@ -81,6 +81,8 @@ class Fault(Enum):
     DOCUMENT_MISSING = ("document_missing", _DAMAGED)
     DOCUMENT_UNSIGNED = ("document_unsigned", _REFUSED)
     """No allowed signer has signed it, as it is."""
+    NO_SIGNERS = ("no_signers", _REFUSED)
+    """The policy names nobody whose signature would count."""
     OTHER_SUBJECT = ("other_subject", _DAMAGED)
     """It states something of other files than the version has."""
     TAG_MISSING = ("tag_missing", _DAMAGED)

@@ -54,6 +54,10 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     ),
     Fault.DOCUMENT_MISSING: ("{path} is not there, or no statement", "write it: ciplug attest"),
     Fault.DOCUMENT_UNSIGNED: ("no allowed signer has signed {path} as it is", "see docs/evidence.md"),
+    Fault.NO_SIGNERS: (
+        "the policy names no signers, so no signature of {path} counts",
+        "name them in ciplug.yaml: signers:, as docs/trust.md says",
+    ),
     Fault.OTHER_SUBJECT: ("{path} is about other files than the version has", "do not use it"),
     Fault.TAG_MISSING: ("the tag {tag} is missing", "put it back: ciplug verify {model} --restore-tags"),
     Fault.TAG_ELSEWHERE: (

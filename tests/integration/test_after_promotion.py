@@ -331,10 +331,10 @@ def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, rec
     assert {one["data"]["commit"] for one in messages} == {project.head}
     assert [one["data"]["from_stage"] for one in messages] == ["None", "Staging", "Production", "Staging"]
     later = env | {"GITHUB_RUN_ID": "4711"}
-    for sent in messages:
+    for sent in messages[2:]:
         project.ciplug("registry", "notify", "wine", "--event", str(sent["data"]["event"]), env=later)
     again = receiver.verified(SECRET)[len(messages) :]
-    assert [(one["type"], one["data"]) for one in again] == [(one["type"], one["data"]) for one in messages]
+    assert [(one["type"], one["data"]) for one in again] == [(one["type"], one["data"]) for one in messages[2:]]
     assert [one["environment"] for one in github_api.deployments.values()] == ["live", "production"]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ciplug.attestation.documents import PROVENANCE
 from ciplug.errors import BrokenLog, NotFound
 from ciplug.records.canonical import plain
 from ciplug.records.keys import log_of
@@ -391,3 +392,11 @@ def test_a_broken_chain_on_the_command_line(project: Project) -> None:
     answer = project.json("verify", "wine", "--json", "--files", ".", code=3)
     assert answer["broken"] == "bytes" and answer["links"][0]["fault"] == "other_bytes"
     assert "not a folder" in project.ciplug("verify", "wine", "--files", "model.txt", code=2).stderr
+    signature = ("--model-signature", "no.sig", "--public-key", "model.txt")
+    missing = project.ciplug("verify", "wine", "--files", ".", *signature, code=2).stderr
+    assert "--model-signature no.sig: there is no such file" in missing
+
+
+def test_documents_where_the_policy_names_no_signers(team: Team, tmp_path: Path) -> None:
+    (tmp_path / PROVENANCE).write_text('{"subject": []}')
+    assert broken(team, attestations=tmp_path) is Fault.NO_SIGNERS

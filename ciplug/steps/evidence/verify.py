@@ -422,7 +422,8 @@ def _documents(walk: _Walk, folder: Path) -> Finding:
         if (subjects := _subjects_of(folder / name)) is None:
             return _finding(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_MISSING]), path=name)
         if signer is None:
-            return _finding(walk, Link.DOCUMENTS, iter([Fault.DOCUMENT_UNSIGNED]), path=name)
+            fault = Fault.DOCUMENT_UNSIGNED if signers else Fault.NO_SIGNERS
+            return _finding(walk, Link.DOCUMENTS, iter([fault]), path=name)
         if subjects != files:
             return _finding(walk, Link.DOCUMENTS, iter([Fault.OTHER_SUBJECT]), path=name)
     return _finding(walk, Link.DOCUMENTS, iter(()), path=", ".join(names), signer=signer)
