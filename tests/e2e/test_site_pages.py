@@ -200,6 +200,7 @@ def test_a_sweep_is_one_table_with_its_best_run(chromium: Any, project: SiteProj
     with opened(chromium, project, "runs") as page:
         page.get_by_role("link", name="+3 children").press("Enter")
         page.wait_for_selector("#parallel path.run")
+        assert page.get_by_label("Search").evaluate("one => one === document.activeElement"), "the link is gone"
         heads = page.locator("#runs th button").all_inner_texts()
         assert heads == ["run", "status", "depth", "↓ accuracy", "loss"]
         assert [text.split()[-1] for text in cells(page, 2)] == ["1", "0", "2"]

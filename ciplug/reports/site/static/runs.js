@@ -438,6 +438,8 @@
     state.chosen = (now.get("chosen") || "").split(",").filter(Boolean).slice(0, CHOSEN_MOST);
     refresh(true);
     showChosen();
+    // The link that was followed stood in a row that is drawn anew.
+    if (document.activeElement === document.body) page.search.focus();
   });
 
   // The last two parts have the last runs: those are shown at once, the others as they come.
@@ -458,6 +460,9 @@
   }
   if (parts.length > 2) take();
   tell();
-  if (state.chosen.length) await showChosen();
+  if (state.chosen.length) {
+    await showChosen();
+    page.chosen.scrollIntoView();
+  }
   document.documentElement.dataset.ready = "yes";
 })();
