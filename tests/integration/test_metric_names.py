@@ -118,7 +118,9 @@ def test_all_are_in_every_report_and_none_is_taken_for_another(project: Project)
     html, markdown = unescape((out / "report.html").read_text()), (out / "report.md").read_text()
     for name in NAMES:
         assert " ".join(name.split()) in re.sub(r"[\u2060\u200b]", "", html), name
-    assert f"{LONG}1" in markdown and f"{LONG}2" in markdown
+    # The comment leaves out the middle of a long name: both ends stay.
+    start, end = re.escape(LONG[:20]), re.escape(LONG[-20:])
+    assert {found[-1] for found in re.findall(rf"{start}x*…y*{end}[12]", markdown)} == {"1", "2"}
 
 
 def test_csv_has_them_without_formulas(project: Project) -> None:

@@ -45,7 +45,7 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
         done.version = 2  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
         PromotionRequest("wine", "staging").run = run.id  # type: ignore[misc]
-    assert done == Promotion("wine", 1, "Staging", None, run, 2, 0)
+    assert done == Promotion("wine", 1, "Staging", None, run, 2, 0, from_stage="None")
     registered, promoted = ledger.read(team.session.refreshed().log, "wine").events
     assert payload_of(registered) == Register(
         version=1,
