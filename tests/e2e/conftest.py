@@ -106,10 +106,10 @@ def pip_cache(made_once: MadeOnce) -> str:
 
 @pytest.fixture(scope="session")
 def wheels(source: Path, pip_cache: str, made_once: MadeOnce) -> Path:
-    """A folder with ciplug and all that it needs, as files: what a job installs without asking an index."""
+    """A folder with ciplug and all that it needs, also to be built: what a job installs without asking an index."""
     env = {**clean_environment(), "PIP_CACHE_DIR": pip_cache}
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir"]
-    return made_once("wheels", lambda folder: run([*pip, str(folder), str(source)], check=True, env=env))
+    return made_once("wheels", lambda folder: run([*pip, str(folder), str(source), "hatchling"], check=True, env=env))
 
 
 @pytest.fixture(scope="session")
