@@ -22,6 +22,7 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.fetch import fetch
 from ciplug.targets.base import Release
 from ciplug.targets.local import Local
 from tests.servers.program import free_ports
@@ -173,6 +174,21 @@ def test_the_next_version_serves_once_it_answers_and_one_server_is_left(team: Te
     assert second.endpoint != first.endpoint
     assert answer(folder) == b"second" and running(folder) == 1
     assert states(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)]
+
+
+def test_files_that_somebody_changes_before_they_are_placed_are_refused(
+    team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(team)
+    holds(team, b"second")
+
+    def fetch_and_change(session: Any, run: Any, to: Path, **options: Any) -> None:
+        fetch(session, run, to, **options)
+        (to / "model.bin").write_bytes(b"other")
+
+    monkeypatch.setattr("ciplug.steps.deployment.deploy.fetch", fetch_and_change)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.BROKEN_CHAIN
+    assert answer(folder) == b"abc" and states(team) == [(BEGUN, 1), (DEPLOYED, 1)]
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"broken", "no such layer"), (b"ill", "does not answer within")])

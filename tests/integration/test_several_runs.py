@@ -97,6 +97,23 @@ def test_run_until_it_passes(project: Project) -> None:
     assert shown == [[bad[:12], "local", "1", "finished,", "withdrawn", "ERROR", "accuracy"]]
 
 
+def test_a_run_that_is_withdrawn_stays_a_look(project: Project) -> None:
+    """Its number decides nothing, but the error rate is that of somebody who has seen it."""
+    gate_of_shares = "{higher_is_better: true, max_regression: 0.01, n: rows}"
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace("{min: 0.8}", gate_of_shares))
+    (project.folder / "train.py").write_text(TRAIN.replace('{"accuracy"', '{"rows": 1000, "accuracy"'))
+    project.commit("shares of 1000 rows")
+    train(project, 0.9)
+    project.branch("topic")
+    bad = train(project, 0.88)
+    train(project, 0.9)
+    project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
+    result = gate(project)["gates"][0]
+    assert any(
+        note.startswith("2 runs of this commit were looked at: this one is judged at α = ") for note in result["notes"]
+    )
+
+
 def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) -> None:
     """0.88, then 0.895 beside 0.90: as numbers, the second passes; both runs together do not tell."""
     (project.folder / "ciplug.yaml").write_text(

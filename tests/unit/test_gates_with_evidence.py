@@ -436,6 +436,14 @@ def test_one_absurd_number_switches_no_gate_off(absurd: float, others: float, ou
     assert one(judge(policy, *sides, examples=(ours, theirs))).outcome == outcome
 
 
+def test_a_bound_on_an_absurd_number_is_an_error() -> None:
+    """The examples cannot decide about it, and an undecided gate would stop no job."""
+    examples = replace(table(RIGHT), scores={"s": [1e150] * 1000})
+    policy = {"samples": "p.jsonl", "gates": {"s": {"higher_is_better": True, "min": 0.5}}}
+    sides = side("candidate", {"s": 1e150}), side("baseline", {"s": 1.0})
+    assert one(judge(policy, *sides, examples=(examples, None))).outcome == "ERROR"
+
+
 def test_what_was_tested_together_is_corrected() -> None:
     """One of ten tests that would fail alone by a hair does not fail beside nine others."""
     gate = {**UP, "max_regression": 0.0, "history": {"min_samples": 8}}

@@ -126,7 +126,7 @@ def deploy(session: Session, name: str, target: str, *, progress: Progress = sil
 def _go(walk: _Walk, progress: Progress) -> Done:
     live = walk.at.live(walk.stage)
     logged = read_model(walk.session, walk.name).deployed.get(walk.target)
-    if _serves(walk, live) and live and _says(walk, logged, live):
+    if _serves(walk, live) and live and _is_logged(walk, logged, live):
         return _done(walk, live, 0)
     with tempfile.TemporaryDirectory(prefix="ciplug-") as place:
         folder = Path(place) / "files"
@@ -261,10 +261,10 @@ def _serves(walk: _Walk, live: Live | None) -> bool:
     return live is not None and live.problem is None and dict(live.files) == walk.placed_files
 
 
-def _says(walk: _Walk, logged: Deployed | None, live: Live) -> bool:
+def _is_logged(walk: _Walk, logged: Deployed | None, live: Live) -> bool:
     """Whether the last word of the log is that the target serves this version, as it does."""
-    said = logged.last if logged else None
-    return said is not None and (said.state, said.version, said.digest, said.reference) == (
+    last = logged.last if logged else None
+    return last is not None and (last.state, last.version, last.digest, last.reference) == (
         DEPLOYED,
         walk.version.number,
         walk.digest,

@@ -79,7 +79,7 @@ def deployed_models(session: Session, name: str | None) -> list[Model]:
 def statuses(session: Session, name: str | None) -> Iterator[Status]:
     """Ask each target what it serves. The targets are those of the protected policy: they may get a credential."""
     session = by_protected_policy(session)
-    named = [name] if name else sorted({*ledger.models(session.log)})
+    named = [name] if name else ledger.models(session.log)
     for model in (read_model(session, one) for one in named):
         if name:
             need_model(model)
@@ -120,20 +120,20 @@ def _compared(session: Session, model: Model, logged: Deployed | None, live: Liv
     """What a target serves, compared with the log, and what is wrong as a clause."""
     if logged is not None and logged.is_open:
         return State.UNFINISHED, f"the deployment of version {logged.last.version} was begun and has not ended"
-    said = logged.serves if logged else None
-    if said is None:
+    served = logged.serves if logged else None
+    if served is None:
         if live is None:
             return State.EMPTY, None
         return State.OTHER, "it serves something, and the log has no deployment"
     if live is None:
-        return State.OTHER, f"it serves nothing, and the log says version {said.version}"
-    version = model.by_number[said.version]
+        return State.OTHER, f"it serves nothing, and the log says version {served.version}"
+    version = model.by_number[served.version]
     run = run_of(judged_runs(session), model.name, version)
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
     expected = {"/".join(placing.parts(placing.own_place(path))): digest for path, digest in files.items()}
-    is_said = said.digest == (version.digest or model_digest(version.files))
-    if not is_said or dict(live.files) != expected or live.reference != said.reference:
-        return State.OTHER, f"it serves other bytes than version {said.version}, which the log says"
+    same_version = served.digest == (version.digest or model_digest(version.files))
+    if not same_version or dict(live.files) != expected or live.reference != served.reference:
+        return State.OTHER, f"it serves other bytes than version {served.version}, which the log says"
     return (State.DOWN, live.problem) if live.problem else (State.SERVED, None)
 
 
