@@ -36,8 +36,8 @@ from ciplug.records.examples import Examples, means  # noqa: E402
 from ciplug.records.run import Run  # noqa: E402
 from ciplug.records.verdict import PolicySource, Verdict  # noqa: E402
 from ciplug.stats import drift_tests  # noqa: E402
+from ciplug.stats.alpha_spending import look_of_seeds  # noqa: E402
 from ciplug.stats.distributions import normal_isf  # noqa: E402
-from ciplug.stats.looks import of_seeds  # noqa: E402
 from ciplug.stats.sample import Sample  # noqa: E402
 
 ALPHA = 0.05
@@ -105,7 +105,7 @@ def judge(policy: Policy, metric: str, pull: Pull) -> Verdict:
         baselines=dict.fromkeys(policy.gates, theirs),
         history={metric: pull.history},
         reruns={metric: pull.reruns} if pull.reruns else {},
-        looks=(of_seeds(len(ours.runs), policy.seeds.min_runs) if policy.seeds else 1) + len(pull.reruns),
+        looks=(look_of_seeds(len(ours.runs), policy.seeds.min_runs) if policy.seeds else 1) + len(pull.reruns),
         examples=held,
     )
     run = Run(id=ours.run or "", model="m", commit=COMMIT, status="finished", started="", ended="")

@@ -21,7 +21,8 @@ from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval, Rule, decide
 from ciplug.stats.joined_examples import Paired, join
 from ciplug.stats.max_t import step_down
-from ciplug.stats.paired_tests import Question, answer
+from ciplug.stats.paired_questions import Question
+from ciplug.stats.paired_tests import answer
 
 METRICS = [f"m{i:02}" for i in range(20)]
 GATES = {name: {**DOWN, "max_regression": 0} for name in METRICS}

@@ -64,7 +64,8 @@ def data(kind: str, n: int, metrics: int, groups: int) -> Paired:
 
 
 def ours(pair: Paired, test: str) -> dict[str, float]:
-    from ciplug.stats.paired_tests import Question, answer
+    from ciplug.stats.paired_questions import Question
+    from ciplug.stats.paired_tests import answer
 
     start = time.process_time()
     parts = slices(pair.candidate, ["group"])

@@ -120,8 +120,9 @@ class Skipped:
     reason: str
 
 
-def interleave(ours: Arm, floor: Arm, pairs: int) -> tuple[Timing, Timing]:
-    """Time both in turn, after one round each that is thrown away (it warms the disk's cache)."""
-    ours.seconds(), floor.seconds()
+def interleave(ours: Arm, floor: Arm, pairs: int, *, warm: bool = True) -> tuple[Timing, Timing]:
+    """Time both in turn, after one round each that is thrown away (it warms the disk's cache) if that is wanted."""
+    if warm:
+        ours.seconds(), floor.seconds()
     taken = [(ours.seconds(), floor.seconds()) for _ in range(pairs)]
     return Timing(tuple(a for a, _ in taken)), Timing(tuple(b for _, b in taken))

@@ -297,5 +297,5 @@ def _disk(sides: Sides, runs: int) -> Fact:
         f"disk of {runs:,} runs, by MLflow on SQLite",
         f"{ours / theirs:.3f}",
         f"{ours / runs:,.0f} and {theirs / runs:,.0f} bytes a run of 10 parameters and 10 metrics, packed as a forge "
-        "does, without ciplug's points of metrics; aim: 0.1",
+        "does, each metric with one point; aim: 0.1",
     )

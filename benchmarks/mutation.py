@@ -37,13 +37,14 @@ TESTS = {
     "gates": """
         test_gates*.py test_waivers.py test_outcomes.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py
         test_propose.py test_policy.py test_paired_tests.py test_trend_gates.py test_trade_off.py test_weights.py
-        test_many_gates.py test_gate_audit.py test_looks.py test_policy_cases.py test_extend.py test_max_t.py
+        test_many_gates.py test_gate_audit.py test_alpha_spending.py test_policy_cases.py test_extend.py test_max_t.py
         integration/test_config_commands.py integration/test_accidental_passes.py
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
-        test_change_points.py test_crossed.py test_looks.py test_max_t.py test_resampling.py test_selection_cost.py
-        test_weights.py test_culprit.py test_gates.py test_gates_with_evidence.py test_calibration.py
+        test_change_points.py test_crossed.py test_alpha_spending.py test_max_t.py test_resampling.py
+        test_selection_cost.py test_weights.py test_culprit.py test_gates.py test_gates_with_evidence.py
+        test_calibration.py
     """,
     "registry": "test_registry_*.py integration/test_registry_of_the_future.py",
     "steps/promotion": """

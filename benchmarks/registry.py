@@ -21,10 +21,10 @@ from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import EntryKey, log_of
 from ciplug.records.registry_event import Payload, Promote, Register
 from ciplug.records.registry_labels import SetAlias, Tag
-from ciplug.registry import states
+from ciplug.registry import stored_checkpoints
 from ciplug.registry.events import wrap
 from ciplug.registry.model import Model
-from ciplug.registry.state import after
+from ciplug.registry.replay import after
 from ciplug.stores.base import Head
 from ciplug.stores.git.blocks import LOOSE, SIZE, Block
 from ciplug.stores.git.content import Content, entry_path, root_tree
@@ -32,7 +32,7 @@ from ciplug.stores.git.objects import LooseObjects
 
 MODEL = "wine"
 LADDER = ("Staging", "Production")
-NO_SIGNERS = states.key_of({})
+NO_SIGNERS = stored_checkpoints.key_of({})
 _DIGEST = f"sha256:{'a' * 64}"
 
 
@@ -49,7 +49,11 @@ def events_and_states(count: int) -> Iterator[tuple[bytes, bytes | None]]:
         minute, second = divmod(number, 60)
         hour, minute = divmod(minute, 60)
         made = wrap(payload, model=MODEL, created=f"2026-11-23T{hour:02d}:{minute:02d}:{second:02d}.000Z", actor="ana")
-        state = states.encode(model, head, NO_SIGNERS) if head and states.is_due(model, head) else None
+        state = (
+            stored_checkpoints.encode(model, head, NO_SIGNERS)
+            if head and stored_checkpoints.is_due(model, head)
+            else None
+        )
         placed = replace(made, seq=number, previous=head and head.digest, state=state and digest(state))
         entry = dumps(placed)
         head, model = Head(number, digest(entry)), after(model, placed)
@@ -95,7 +99,7 @@ def repository(path: Path, count: int) -> None:
         Block(log, first + 1).path: written.blob(b"".join(entry for entry, _ in made[first : first + SIZE]))
         for first in range(0, closed, SIZE)
     }
-    kept = {log_of(MODEL): written.blob(state) for _, state in made[-states.EVERY :] if state}
+    kept = {log_of(MODEL): written.blob(state) for _, state in made[-stored_checkpoints.EVERY :] if state}
     commit = written.commit(
         root_tree(written, Content(logs=logs, blocks=blocks, states=kept), b""), (), "ciplug: a registry", 0
     )

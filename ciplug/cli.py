@@ -40,10 +40,12 @@ COMMANDS = {
     "promote": "move a model version to a stage, if its verdict allows it",
     "demote": "take a model version out of its stage",
     "rollback": "bring back the version that held a stage before",
-    "deploy": "have a target serve a promoted version, verified",
+    "deploy": "verify a promoted version, and deploy it to a target",
     "deployments": "what was deployed where, and what the targets serve",
+    "monitor": "watch a version in production by the same gates: drift, late labels, failures in a row",
+    "serve-log": "serve an MLflow model, and log its predictions for `ciplug monitor`",
     "registry": "models, versions, stages, aliases, tags, and their verified history",
-    "pull": "fetch the artifacts of a run, verified",
+    "pull": "fetch and verify the artifacts of a run",
     "verify": "verify a version: bytes, run, commit, verdict, policy, approvals",
     "attest": "write the provenance, verdict, bill of materials and card of a version",
     "compact": "fold pending writes of the store, and delete what retention does not keep",
@@ -75,8 +77,8 @@ SHELLS = ("bash", "zsh", "tcsh", "fish")
 
 
 def module_of(command: str) -> str:
-    """The name of the module of a command: a word of the language gets a `_`."""
-    return f"{command}{'_' if keyword.iskeyword(command) else ''}"
+    """The name of the module of a command: a word of the language gets a `_`, and so does what a `-` joins."""
+    return f"{command.replace('-', '_')}{'_' if keyword.iskeyword(command) else ''}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -131,7 +133,7 @@ def _run(argv: list[str]) -> int:
     if name == "completion":
         return _completion(argv[1:])
     if name not in COMMANDS:
-        words = _MEANT.get(name)
+        words = _MEANT.get(name) or _MEANT.get(closest(name, [*COMMANDS, *BUILT_IN, *_MEANT]) or "")
         hint = f"did you mean 'ciplug {words}'?" if words else nearest(name, [*COMMANDS, *BUILT_IN])
         console.complain(f"unknown command '{name}'", hint)
         return 2
@@ -216,13 +218,29 @@ def _completion(words: list[str]) -> int:
     for name, what in COMMANDS.items():
         _fill(verbs.add_parser(name, help=what, allow_abbrev=False), name)
     for name, what in BUILT_IN.items():
+        if name in _SHORT_FOR:
+            command, *rest = _SHORT_FOR[name]
+            of = _verb(parser(command), rest)
+            verbs.add_parser(name, help=what, allow_abbrev=False, parents=[of], add_help=False)
+            continue
         short = verbs.add_parser(name, help=what, allow_abbrev=False)
         if name == "completion":
             short.add_argument("shell", choices=SHELLS)
         elif name == "help":
-            short.add_argument("topic", choices=list(COMMANDS))
+            topics = short.add_subparsers(dest="topic")
+            for topic, its in COMMANDS.items():
+                _add_verbs(topics.add_parser(topic, help=its, allow_abbrev=False), parser(topic))
     console.out(shtab.complete(root, shell=shell).encode())
     return 0
+
+
+def _add_verbs(topic: argparse.ArgumentParser, of: argparse.ArgumentParser) -> None:
+    """Add the verbs of a command as words behind `help COMMAND`."""
+    for action in of._actions:
+        if isinstance(action.choices, Mapping):
+            verbs = topic.add_subparsers()
+            for verb in action.choices:
+                verbs.add_parser(verb, help=verb, allow_abbrev=False)
 
 
 def _verb(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.ArgumentParser:

@@ -127,11 +127,14 @@ def sign_raw(data: bytes, env: Mapping[str, str]) -> tuple[bytes, str] | None:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+    text = b""
     try:
         text = value.encode() + b"\n" if "\n" in value or value.startswith("-----") else Path(value).read_bytes()
         is_ssh = b"OPENSSH PRIVATE KEY" in text
         key = (serialization.load_ssh_private_key if is_ssh else serialization.load_pem_private_key)(text, None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as problem:
+        if text.startswith((b"ssh-", b"ecdsa-", b"sk-", b"-----BEGIN PUBLIC KEY")):
+            raise ConfigError(f"{SIGNING_KEY} is a public key", hint="give the private one, which signs") from None
         raise ConfigError(f"{SIGNING_KEY} cannot be read: {type(problem).__name__}", hint="see docs/trust.md") from None
     if isinstance(key, ed25519.Ed25519PrivateKey):
         signature = key.sign(data)

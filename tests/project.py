@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,8 +64,9 @@ class Project:
     @classmethod
     def with_remote(cls, folder: Path, config: str = CONFIG) -> Project:
         """The same in `work`, a clone of the bare repository `remote.git`; both are made in the folder."""
-        git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-        return cls.create(folder / "work", remote=folder / "remote.git", config=config)
+        project = cls.copy(_first_push(config, _git_settings()), folder)
+        git(project.folder, "update-index", "--refresh")
+        return project
 
     @classmethod
     def copy(cls, template: Path, folder: Path) -> Project:
@@ -112,8 +114,8 @@ class Project:
     def train(self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> str:
         """`ciplug run` the training; returns the run's id. The model of `create`'s script is recorded."""
         made = (self.folder / "train.py").read_text() == TRAIN and "artifact" not in self._settings(*args)
-        self.ciplug("run", *(MODEL if made else ()), *args, "--", sys.executable, "train.py", env=env, code=code)
-        return str(self.json("runs", "list", "--commit", "HEAD", "--json", env=env)[0]["id"])
+        done = self.ciplug("run", *(MODEL if made else ()), *args, "--", sys.executable, "train.py", env=env, code=code)
+        return str(re.findall(r"\brun (\w{32}) \(", done.stderr)[-1])
 
     def _settings(self, *args: str) -> str:
         """What the command line and ciplug.yaml say."""
@@ -132,9 +134,7 @@ def _git_settings() -> tuple[str, ...]:
 @cache
 def _first_commit(config: str, settings: tuple[str, ...]) -> Path:
     """What a project begins with, made once for all that begin alike."""
-    scratch = tempfile.mkdtemp(prefix="ciplug-tests-")
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    folder = Path(scratch, "work")
+    folder = _scratch() / "work"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
     project = Project(folder)
@@ -144,3 +144,18 @@ def _first_commit(config: str, settings: tuple[str, ...]) -> Path:
     project.numbers({"accuracy": 0.85})
     project.commit("first")
     return folder
+
+
+@cache
+def _first_push(config: str, settings: tuple[str, ...]) -> Path:
+    """The same as `work`, and where it is pushed to: `remote.git`."""
+    folder = _scratch()
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+    Project.create(folder / "work", remote=folder / "remote.git", config=config)
+    return folder
+
+
+def _scratch() -> Path:
+    scratch = tempfile.mkdtemp(prefix="ciplug-tests-")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return Path(scratch)

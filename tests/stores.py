@@ -223,7 +223,7 @@ def _git_http_no_custom_refs(folder: Path, fixture: Fixture) -> Place:
     return git_place(folder, fixture("git_host"), _name(folder), custom_refs=False)
 
 
-@place("git-file")
+@place("git-file", pytest.mark.slow)
 def _git_file(folder: Path, fixture: Fixture) -> Place:
     repository = folder / "remote.git"
     subprocess.run(["git", "init", "-q", "--bare", str(repository)], check=True)

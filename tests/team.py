@@ -63,6 +63,7 @@ class Team:
             metrics={"accuracy": accuracy, "model_mb": 1.0},
             provenance=Provenance(**provenance),
             artifacts=tuple(self._kept(file) for file in fields.pop("artifacts", (MODEL,))),
+            datasets=fields.pop("datasets", ()),
         )
         self.session.store.add(run_objects(run))
         return run

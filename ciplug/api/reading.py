@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.api.pulling import PulledModel, pull
 from ciplug.errors import NotFound, nearest
+from ciplug.records.last_point import as_series
 from ciplug.records.run import File, Run
 from ciplug.records.series import Series
 
@@ -126,16 +127,22 @@ class RecordedRun:
         return RunList(RecordedRun(self._reader, entry) for entry in found)
 
     def series(self, metric: str) -> Series:
-        """The steps of a metric: `steps`, `values`, and `times` in Unix seconds or None. Raises NotFound."""
+        """The steps of a metric: `steps`, `values`, and `times` in Unix seconds or None. Raises NotFound.
+
+        A value that the program logged without a step is of step 0.
+        """
         every = self._reader.series(self._entry)
         if metric not in every:
+            point = self._reader.record(self._entry).last.get(metric)
+            if point is not None:
+                return as_series(point)
             hint = nearest(metric, sorted(every)) if every else "it logged no metric with steps"
             raise NotFound(f"run {self.id[:12]} has no steps of '{metric}'", hint=hint)
         return every[metric]
 
     @property
     def all_series(self) -> Mapping[str, Series]:
-        """Metric → its steps, of all metrics that have any."""
+        """Metric → its steps, of all metrics that have more than one point, or one beyond step 0."""
         return self._reader.series(self._entry)
 
     def fetch(self, *paths: str, to: str | PathLike[str] = ".", force: bool = False) -> tuple[Path, ...]:

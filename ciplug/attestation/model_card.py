@@ -7,7 +7,7 @@ from typing import Any
 
 from ciplug.attestation.facts import VersionFacts
 from ciplug.records.verdict import outcomes_of
-from ciplug.reports.untrusted import escape_markdown
+from ciplug.reports.untrusted import code_markdown, escape_markdown
 
 TASK = "other"
 """The type of the task where nobody has named one; Hugging Face takes any text."""
@@ -43,28 +43,37 @@ def page(facts: VersionFacts) -> str:
     """The facts about a version as Markdown."""
     run = facts.run
     rows = {
-        "Version": f"{facts.version} ({facts.stage})",
-        "Registered": facts.registered,
-        "Run": run.id,
-        "Commit": run.commit or "none",
-        "Code": facts.repository or "not known",
-        "Seed": "not recorded" if run.provenance.seed is None else str(run.provenance.seed),
+        "Version": escape_markdown(f"{facts.version} ({facts.stage})"),
+        "Registered": _exact(facts.registered),
+        "Run": _exact(run.id),
+        "Commit": _exact(run.commit) if run.commit else "none",
+        "Code": _exact(facts.repository) if facts.repository else "not known",
+        "Seed": "not recorded" if run.provenance.seed is None else _exact(str(run.provenance.seed)),
     }
     lines = [f"# {escape_markdown(facts.model)}", "", *_table(("", ""), list(rows.items()))]
     if run.metrics:
         lines += ["", "## Metrics", ""]
-        lines += _table(("metric", "value"), [(name, str(value)) for name, value in sorted(run.metrics.items())])
+        lines += _table(
+            ("metric", "value"), [(_exact(name), _exact(str(value))) for name, value in sorted(run.metrics.items())]
+        )
     if facts.verdict:
         lines += ["", f"## Gates: {facts.verdict.verdict.outcome}", ""]
-        lines += _table(("gate", "outcome"), list(outcomes_of(facts.verdict.verdict).items()))
+        outcomes = outcomes_of(facts.verdict.verdict).items()
+        lines += _table(("gate", "outcome"), [(_exact(name), escape_markdown(str(one))) for name, one in outcomes])
     if run.datasets:
         lines += ["", "## Data", ""]
-        lines += _table(("dataset", "sha256"), [(file.path, file.digest) for file in run.datasets])
+        lines += _table(("dataset", "sha256"), [(_exact(file.path), _exact(file.digest)) for file in run.datasets])
     lines += ["", "## Files", ""]
-    lines += _table(("file", "sha256"), sorted(facts.files.items()))
+    lines += _table(("file", "sha256"), [(_exact(path), _exact(one)) for path, one in sorted(facts.files.items())])
     return "\n".join(lines) + "\n"
 
 
-def _table(head: tuple[str, str], rows: list[tuple[str, Any]]) -> list[str]:
-    cells = [f"| {escape_markdown(str(left))} | {escape_markdown(str(right))} |" for left, right in rows]
-    return [f"| {head[0]} | {head[1]} |", "| --- | --- |", *cells]
+def _exact(value: str) -> str:
+    """A value that a person can copy as it is: as a code span, where it can be one."""
+    code = None if set(value) & set("<>&") else code_markdown(value)
+    return code or escape_markdown(value)
+
+
+def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
+    """Rows of cells that are Markdown already."""
+    return [f"| {head[0]} | {head[1]} |", "| --- | --- |", *(f"| {left} | {right} |" for left, right in rows)]

@@ -78,6 +78,9 @@ def _run(data: bytes, key: str, name: str, kept_at: str | None) -> Run:
         raise RecordError(f"{where}: {run.id!r:.80} is not the id of a run")
     if not is_model_name(run.model):
         raise RecordError(f"{where}: {run.model!r:.80} cannot be the name of a model")
+    if run.monitor is not None:
+        # A training that hands itself over could otherwise have the version in production rolled back.
+        raise RecordError(f"{where}: it is a run of ciplug monitor, which no bundle brings")
     if stored := [file for file in run.artifacts if file.store not in (None, kept_at)]:
         there = f"{stored[0].path!r:.80} is kept in {stored[0].store!r:.80}"
         if kept_at is None:

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ciplug.capture.example_table import as_text
 from ciplug.capture.tables.formats import open_table
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Table
+from ciplug.errors import InputError
 from ciplug.stats.drift_tests import (
     ColumnDrift,
     DataDrift,
@@ -35,11 +36,34 @@ GROUPS = 1024
 NUMERIC = 0.9
 """The share of numbers among the values of a reference from which its column is one of numbers."""
 _NUMERIC = (int, float, type(None))
-_ID = "its values hardly ever occur twice, as those of an id: without 'columns' it is left out"
+_ID = "nearly all its values are different, like those of an id: without 'columns' it is left out"
+
+
+class Data(Protocol):
+    """One side of a comparison: columns, read when they are asked for."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def column(self, name: str) -> Column:
+        """The column, which the caller may change."""
+        ...
 
 
 def compare(
     reference: Path, current: Path, columns: Sequence[str] | None, test: str, ignore: Collection[str] = ()
+) -> DataDrift:
+    """The drift of the columns of a file from those of another one, as `compare_data`."""
+    return compare_data(DataFile(reference), DataFile(current), columns, test, ignore)
+
+
+def compare_data(
+    before: Data, now: Data, columns: Sequence[str] | None, test: str, ignore: Collection[str] = ()
 ) -> DataDrift:
     """The drift of each column: of `columns`, else of all that the reference has.
 
@@ -50,12 +74,11 @@ def compare(
     Args:
         ignore: columns of the current file that are not named where only that file has them.
     """
-    before, now = DataFile(reference), DataFile(current)
     names = list(columns) if columns is not None else list(before.names)
     gone = tuple(name for name in names if name in before.names and name not in now.names)
     left = [name for name in names if name not in gone]
     if not left and columns is None:
-        raise now.table.source.wrong(f"it has no column of {reference.name}")
+        raise InputError(f"{now.title}: it has no column of {before.title}")
     added = () if columns is not None else tuple(one for one in now.names if one not in (*before.names, *ignore))
     drifts = {name: _compare_column(before, now, name, test) for name in left}
     ids = () if columns is not None else tuple(name for name, one in drifts.items() if one is None)
@@ -63,10 +86,10 @@ def compare(
     return DataDrift(columns=compared, gone=gone, added=added, ids=ids)
 
 
-def _compare_column(before: DataFile, now: DataFile, name: str, test: str) -> ColumnDrift | Undecided | None:
+def _compare_column(before: Data, now: Data, name: str, test: str) -> ColumnDrift | Undecided | None:
     """The tests of a column; None where its values are ids."""
     if name not in before.names:
-        return Undecided(f"no column '{name}' in {before.table.source.path.name}")
+        return Undecided(f"no column '{name}' in {before.title}")
     first, second = before.column(name), now.column(name)
     if not first.rows or not second.rows:
         return Undecided(f"the {'current window' if first.rows else 'reference'} is empty")
@@ -199,6 +222,10 @@ class DataFile:
         # They are missing values, whose share is tested.
         self.table.skips_empty_rows = False
         self._all: dict[str, Column] | None = None
+
+    @property
+    def title(self) -> str:
+        return self.table.source.path.name
 
     @property
     def names(self) -> Sequence[str]:

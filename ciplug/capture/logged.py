@@ -67,7 +67,7 @@ class Logged:
     texts: tuple[str, ...] = ()
     """The schemas and profiles that `inputs` name by digest."""
     series: Mapping[str, Series] = field(default_factory=dict)
-    """The series of the metrics that were logged with steps."""
+    """The series of the metrics of which a value had a step."""
     latest: Mapping[str, Point] = field(default_factory=dict)
     """The points that `metrics` are the values of."""
     model: str | None = None
@@ -95,7 +95,7 @@ class Logged:
 
 
 class _Points:
-    """The points of one metric that was logged with steps: columns that are appended to, and never changed."""
+    """The points of one metric: columns that are appended to, and never changed."""
 
     def __init__(self) -> None:
         self.columns: tuple[list[int], list[float], list[float]] = ([], [], [])
@@ -151,6 +151,8 @@ class Fold:
     def __init__(self) -> None:
         self._latest: dict[str, Point] = {}
         self._points: dict[str, _Points] = {}
+        self._with_steps: set[str] = set()
+        """The metrics of which a value had a step: their other values are of step 0."""
         self._set: dict[tuple[str, str], tuple[float, int, Any]] = {}
         """Kind and key → time, position in its line, and value of what counts."""
         self._firsts: dict[str, dict[object, _First]] = {kind: {} for kind in _ONCE}
@@ -190,13 +192,14 @@ class Fold:
         # A later one is the common case, and is found without comparing values.
         if before is None or point[:2] > before[:2] or point.order > before.order:
             self._latest[key] = point
+        self._points.setdefault(key, _Points()).add(point)
         if has_step:
-            self._points.setdefault(key, _Points()).add(point)
+            self._with_steps.add(key)
 
     def logged(self) -> Logged:
         """The sum of all lines so far."""
-        for points in self._points.values():
-            points.put_in_order()
+        for key in self._with_steps:
+            self._points[key].put_in_order()
         artifacts: list[tuple[str, str | None]] = self._in_order("artifact")
         inputs: list[tuple[DatasetInput, tuple[str, ...]]] = self._in_order("input")
         tags = self._all("tag")
@@ -217,7 +220,7 @@ class Fold:
                 for name, (why, found, advice) in self._all("left_out").items()
             ),
             texts=tuple(dict.fromkeys(text for _, texts in inputs for text in texts)),
-            series=_SeriesSoFar(self._points),
+            series=_SeriesSoFar({key: self._points[key] for key in self._with_steps}),
             latest=dict(sorted(self._latest.items())),
             model=self._one("model"),
             name=self._one("name"),

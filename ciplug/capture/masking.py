@@ -7,11 +7,14 @@ this job with such a name.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus, unquote
 
 from ciplug.capture.secret_forms import FORMS, PRIVATE_KEY, PROGRAM_OPTIONS
 from ciplug.capture.secret_names import is_secret_name, may_be_secret
@@ -25,29 +28,42 @@ _LEAST = 6
 """Characters of a variable's value that is masked wherever it stands: a shorter one may be any word."""
 _LEAST_PLAIN = {"digits": 8, "letters": 16}
 """The same of a value of digits or of letters only: a shorter one may be a number or a word of the language."""
+_LEAST_LINE = 16
+"""Characters of a line of a value with several that is masked by itself."""
 _PIECE = 1 << 16
 """Characters that are searched at once."""
 _ENDS = " \n\t,;&\"'{}"
 """Where a text is parted for that: no secret goes on behind them."""
 _RANDOM_WORD = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])\S{8,}")
-_REFERENCE = re.compile(r"\$\{?\w+\}?|\$\(.*\)|\$\{\{.*\}\}|<[^>]*>|\*+|None|null")
+_REFERENCE = re.compile(
+    r"\$\{?\w+\}?|\$\(.*\)|\$\{\{.*\}\}|<[^>]*>|\*+|(?i:(?:none|null|true|false|yes|no|on|off)[)\]]*)"
+    # A file, such as that of GOOGLE_APPLICATION_CREDENTIALS: it is in the folder of the job, whose name is no secret.
+    r"|(?:~|/(?:home|root|tmp|var|etc|run|opt|usr|mnt|builds|github|workspace|Users))/[\w./@ -]+|[A-Za-z]:\\[\w.\\@ -]+"
+)
+_CODE = re.compile(r"[A-Za-z_][\w.]*[(\[].*")
+"""A call or an element, such as `getpass()` in a line of code."""
 _VALUE = r"""(?P<value>[^\s,;&'"}]+)"""
 _ASSIGNED = re.compile(
     r"""(?:^|(?<=[\s;,&?'"{(|`]))(?P<name>[+-]{0,2}[A-Za-z_][\w.-]{0,80})(?P<sign>\s?[=:]\s?['"]?)""" + _VALUE
 )
 """`NAME=VALUE`, `--name=value` and `name: value` in a text, such as a line for a shell."""
 _IN_TEXT = re.compile(
-    r"""(?:^|(?<=[\s;,&?'"{(|`=]))(?P<name>[+-]{0,2}[A-Za-z_][\w.-]{0,80})"""
-    r"""(?P<sign>=|['"]?\s?[=:]\s?['"]|: )(?=[^\s,;&'"}])"""
+    r"""(?:^|(?<=[\s;,&?#'"{(|`=]))(?P<name>[+-]{0,2}[A-Za-z_][\w.-]{0,80})"""
+    r"""(?P<sign>=|\\?['"]?\]?\s{0,8}(?:=>|:=|[=:])\s{0,8}b?\\?['"]|\s{1,8}(?:=>|:=|=)\s{1,8}|: )(?=[^\s,;&'"}])"""
 )
-"""The names of values in a text for people, such as a line of JSON or YAML."""
+"""The names of values in a text for people, such as a line of JSON, YAML or code, or JSON within JSON."""
+_ELEMENT = re.compile(
+    r"(?<=<)(?P<name>[A-Za-z_][\w.-]{0,80})(?P<sign>>\s{0,8})(?P<value>[^<\s][^<]{0,200}?(?=\s{0,8}</)|[^<\s]+(?=\s*\Z))"
+)
+"""`<name>value</name>`, or cut off behind the value."""
 _VALUE_THERE = re.compile(_VALUE)
 _OPTION = re.compile(
-    r"""(?:^|(?<=[\s'"]))(?P<name>--[A-Za-z][\w-]{0,80})(?P<sign>\s['"]?|['"],\s?['"])(?!-)""" + _VALUE
+    r"""(?:^|(?<=[\s'"]))(?P<name>--?[A-Za-z][\w-]{0,80})(?P<sign>\s['"]?|['"],\s?['"])(?!-)""" + _VALUE
 )
 """`--name value` in such a line, and `'--name', 'value'` in a list."""
 _POSITION = re.compile(r"(.*/)(\d+)")
 """The name of a parameter that is an element of a list."""
+_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _BETWEEN = "\x1f"
 """Between the words of a command that are searched as one line."""
 
@@ -65,8 +81,10 @@ class Masks:
     @classmethod
     def of(cls, env: Mapping[str, str], redact: Sequence[str] = ()) -> Masks:
         """The masks of a job. The values of its variables with the name of a secret are masked wherever they stand."""
-        values = (value.strip() for name, value in env.items() if is_secret_name(name, value))
-        return cls(tuple(redact), tuple(sorted({one for one in values if _stands_out(one)}, key=len, reverse=True)))
+        values = [value.strip() for name, value in env.items() if is_secret_name(name, value)]
+        values += [unquote(login[1]) for value in env.values() for login in _PASSWORD_IN_URL.finditer(value)]
+        written = {form for value in values if _stands_out(value) for form in _written_forms(value)}
+        return cls(tuple(redact), tuple(sorted(written, key=len, reverse=True)))
 
     def is_named(self, name: str) -> bool:
         """Whether `redact:` names it."""
@@ -78,14 +96,23 @@ class Masks:
         masked = text
         for value in self.values:
             masked = masked.replace(value, MASK)
-        masked = "".join(map(self._piece, _pieces(PRIVATE_KEY.sub(MASK, masked))))
+        masked = "".join(map(self._piece, _pieces(PRIVATE_KEY.sub(MASK, self._without_beginning(masked)))))
         if masked != text:
             self.masked[where] = None
         return masked
 
+    def _without_beginning(self, text: str) -> str:
+        """Mask the larger half of a value at the end of a text, if who wrote it was killed: less may be any word."""
+        for value in self.values:
+            for length in range(min(len(value), len(text)), max(_LEAST, len(value) // 2 + 1) - 1, -1):
+                if text.endswith(value[:length]):
+                    return text[:-length] + MASK
+        return text
+
     def _piece(self, text: str) -> str:
         for form in FORMS:
             text = form.sub(MASK, text)
+        text = _ELEMENT.sub(self._assigned, text)
         return self._assigned_in(_OPTION.sub(self._option, _program_options(text)))
 
     def _assigned_in(self, text: str) -> str:
@@ -102,8 +129,13 @@ class Masks:
         return "".join([*parts, text[done:]])
 
     def _is_secret(self, name: str, sign: str, value: str) -> bool:
-        """Whether a value is a secret; "token: x" is a sentence, unless x looks like one."""
-        return self._is_secret_value(name, value) and (sign != ": " or _RANDOM_WORD.fullmatch(value) is not None)
+        """Whether a value is a secret; "token: x" and "token = x" are sentences, unless x looks like one."""
+        if not self._is_secret_value(name, value):
+            return False
+        is_spaced = sign != "=" and not sign.rstrip().endswith(("'", '"'))
+        if sign == ": " or (is_spaced and name.lstrip("-").casefold() == "token"):
+            return _RANDOM_WORD.fullmatch(value) is not None
+        return not (is_spaced and _CODE.fullmatch(value))
 
     def _is_secret_value(self, name: str, value: object) -> bool:
         return self.is_named(name) or (is_secret_name(name, value) and not _is_no_secret(value))
@@ -191,6 +223,23 @@ class Masks:
     def _dataset(self, one: File) -> File:
         path = self.text(one.path, "a name of a dataset")
         return replace(one, path=path, store=one.store and self.text(one.store, f"dataset {path}"))
+
+
+def _written_forms(value: str) -> Iterator[str]:
+    """A value, and how it stands in an address, in JSON, in code and in Base64; of several lines, each one."""
+    from html import escape
+
+    yield value
+    yield from (
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+        json.dumps(value)[1:-1],
+        repr(value)[1:-1],
+        escape(value),
+    )
+    yield base64.b64encode(value.encode(errors="replace")).decode().rstrip("=")
+    yield from (line.strip() for line in value.splitlines() if len(line.strip()) >= _LEAST_LINE)
 
 
 def _stands_out(value: str) -> bool:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ciplug.capture.metric_collector import MAX_NAME, check_count
 from ciplug.capture.metric_formats import entries
 from ciplug.capture.metric_shapes import Entry
 from ciplug.capture.metric_values import as_text
 from ciplug.capture.tables.source import Source
+from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Scalar
 
 
-def read_params(path: Path) -> dict[str, Scalar]:
+class Params(NamedTuple):
+    """What a file of parameters holds."""
+
+    values: dict[str, Scalar]
+    left_out: list[LeftOut]
+    """Names that parameters cannot have."""
+
+
+def read_params(path: Path) -> Params:
     """The parameters of a file, or of DVCLive's folder; nested names and list positions are joined by `/`.
 
     null becomes "None", as MLflow has it; an empty list or mapping "[]" or "{}".
 
-    Raises InputError naming file, line and key: a file as `read_metrics` refuses it, a name that parameters cannot
-    have or that stands twice, a file by steps.
+    Raises InputError naming file, line and key: a file as `read_metrics` refuses it, a name that stands twice, a file
+    by steps.
     """
     source = Source(path / "params.yaml" if path.is_dir() else path)
     params: dict[str, Scalar] = {}
+    left: dict[str, LeftOut] = {}
     for entry in entries(source):
         if entry.step is not None:
             raise source.wrong("parameters have no steps", line=entry.line)
@@ -31,13 +41,13 @@ def read_params(path: Path) -> dict[str, Scalar]:
             if key in params:
                 raise source.wrong(f"duplicate name {key[:130]!r}", line=entry.line_of(key))
             if not key.isprintable() or len(key) > MAX_NAME:
-                what = "not a name for a parameter: too long, or not printable"
-                raise source.wrong(what, column=key, line=entry.line_of(key))
-            params[key] = value if isinstance(value, (str, bool, int, float)) else as_text(value)
-        check_count(source, len(params))
-    if not params:
+                left[key] = LeftOut(name=key[:MAX_NAME], why="param", file=source.path.name, line=entry.line_of(key))
+            else:
+                params[key] = value if isinstance(value, (str, bool, int, float)) else as_text(value)
+            check_count(source, len(params) + len(left))
+    if not params and not left:
         raise source.wrong("holds no parameter")
-    return params
+    return Params(params, list(left.values()))
 
 
 def _leaves(source: Source, entry: Entry) -> Iterator[tuple[str, Any]]:

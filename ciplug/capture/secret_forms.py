@@ -44,7 +44,9 @@ FORMS = tuple(
         # Machine learning.
         r"\bhf_[A-Za-z0-9]{30,}",
         r"\bapi_org_[A-Za-z0-9]{30,}",
-        r"\bsk-(?:proj-|ant-|svcacct-|admin-)?[\w-]{20,}",
+        r"\bsk-(?:[a-z]{2,4}-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b",
+        # Not words with hyphens between them, such as the name of a model.
+        r"\bsk-(?![a-z0-9]{1,15}(?:[-_][a-z0-9]{1,15}){0,12}(?![\w-]))(?:proj-|ant-|svcacct-|admin-)?[\w-]{20,}",
         r"\bgsk_[A-Za-z0-9]{40,64}",
         r"\br8_[A-Za-z0-9]{37}",
         r"\bwandb_v\d+_\w{20,255}",
@@ -69,7 +71,7 @@ FORMS = tuple(
         r"(?<=://)[^/\s:@]*:[^/\s]+(?=@)",
         r"(?<=://)(?=[^/\s:@]*\d)(?=[^/\s:@]*[A-Za-z])[^/\s:@]{16,255}(?=@)",
         r"(?i)(?<=bearer )[\w.=+/~-]{8,}",
-        r"(?i)(?<=basic )[A-Za-z0-9+/]{12,}={0,2}",
+        r"(?i:(?<=basic ))(?![A-Za-z]?[a-z]+(?![\w+/=]))[A-Za-z0-9+/]{12,}={0,2}",
         r"(?i)(?<=authorization: token )[^\s'\"]{6,}",
         r"(?i)(?<=cookie: )[^\s=;,'\"]+[=;][^'\"\r\n]+",
     )
@@ -77,6 +79,7 @@ FORMS = tuple(
 PROGRAM_OPTIONS = tuple(
     re.compile(option)
     for option in (
+        r"\b(?P<kept>machine\s+\S{1,200}\s+login\s+\S{1,200}\s+password\s+)(?P<value>\S+)",
         r"(?:(?<=\s)|^)(?P<kept>(?:-u|--user|--proxy-user|--auth)[\s=]?['\"]?(?!\d+:\d+(?:\s|$))[\w.@+-]+:)"
         r"(?P<value>(?![/\\])[^\s'\"]+)",
         r"(?<![\w.-])(?P<kept>(?:mysql|mariadb|mycli|sshpass|7z)[\w-]*(?=\s)[^;|&\n]{0,200}?\s-p['\"]?)(?P<value>[^\s'\"]+)",

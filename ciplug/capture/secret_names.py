@@ -36,6 +36,11 @@ _VOCABULARY = {
 }
 """Words before `token` in the names of a language model's tokens, and of their numbers."""
 _COUNTS = {"n", "num", "max", "min"}
+_NUMBERED = {"password", "passwd", "passphrase", "passcode", "pwd", "pass"}
+"""What may be a short number: of others, it is an index, a length or a count."""
+_LEAST_NUMBER = 6
+_PLURALS = {"passwords", "secrets", "credentials", "cookies"}
+"""With a number, a count of them."""
 _FOLLOWING = {"prod", "production", "staging", "dev", "b", "base"}
 """Words that may follow: environments, and `B64`, `BASE64`, `BASE` for an encoding or a seed."""
 _JOINED_WITH = {"key", "pass", "signature", "auth", "authorization"}
@@ -59,7 +64,9 @@ def is_secret_name(name: str, value: object) -> bool:
         return False
     before, last, is_whole = _parted(name)
     is_number = not isinstance(value, str) or _NUMBER.fullmatch(value) is not None
-    if not last or (is_number and _COUNTS & set(before)):
+    if not last or (is_number and (_COUNTS & set(before) or last in _PLURALS)):
+        return False
+    if is_number and last not in _NUMBERED and len(str(value)) < _LEAST_NUMBER:
         return False
     if last in _SECRET or _WITH[last] & set(before):
         return not (last == "pass" and is_number)

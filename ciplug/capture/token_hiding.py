@@ -1,7 +1,8 @@
 """Hide tokens from the programs that this process starts, beyond leaving them out of their environment.
 
 The kernel shows the environment that a process was started with to all others of the same user, as
-/proc/<id>/environ, whatever the process does to its variables later: a training would read that of its parent.
+/proc/<id>/environ, whatever the process does to its variables later: a training would read that of its parent, and so
+would a program that the configuration of a checkout names.
 """
 
 from __future__ import annotations

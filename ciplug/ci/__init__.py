@@ -22,7 +22,7 @@ HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, 
 
 
 def detect(env: Mapping[str, str]) -> Context:
-    """Return the host's facts about the job. `identity.identify` decides which of them describe the checkout."""
+    """Return the host's facts about the job. `job_commit.identify` decides which of them describe the checkout."""
     host = host_of(env)
     context = dataclasses.replace(host.context(env), leg=leg_of(env.get("CIPLUG_MATRIX", "")))
     if image := base.text(env, "CIPLUG_IMAGE"):

@@ -79,7 +79,7 @@ def explain(identity: Identity) -> str:
     if standing == Standing.NAMED:
         if claim.commit or claim.merge_commit:
             return f"HEAD, which {claim.host} names"
-        return f"HEAD, the tip of what {claim.host} names" if _refs_of(claim) else "HEAD"
+        return f"HEAD, the tip of the ref that {claim.host} names" if _refs_of(claim) else "HEAD"
     if standing not in (Standing.OTHER_COMMIT, Standing.OTHER_REPOSITORY):
         return "HEAD"
     where = f"HEAD of {context.branch}" if context.branch else "HEAD"

@@ -1,1 +1,4 @@
-"""The command line: one verb, one file. A command parses, calls a step and prints."""
+"""The command line: a file for each command, and the options, tables and output that they share.
+
+A command parses, calls a step and prints.
+"""

@@ -14,7 +14,7 @@ from ciplug.errors import UsageError, counted
 from ciplug.reports import figures
 from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.change_words import LISTED_MOST, commit_words
+from ciplug.steps.change_text import LISTED_MOST, commit_words
 
 if TYPE_CHECKING:
     from ciplug.stats.bisection import Search
@@ -80,7 +80,7 @@ def _sure(search: Bisection, state: Search) -> str:
 def _tell(search: Bisection, measured: Measured) -> None:
     commit = search.commits[measured.at][:8]
     if measured.value is None:
-        console.complain(f"{commit} cannot be measured, and is passed over: {measured.problem}")
+        console.complain(f"{commit} cannot be measured, and is skipped: {measured.problem}")
     else:
         console.say(f"{commit}: {clean(search.metric, 80)} {figures.number(measured.value)}")
     if measured.delivered and (refusal := measured.delivered.refusal):
@@ -95,7 +95,7 @@ def _conclude(session: Session, search: Bisection, state: Search, trained: int) 
     if state.outcome == "unchanged":
         console.out(f"no commit has moved {name}: both ends are within its noise ({after})")
         good, bad = _ends(search)
-        console.say(f"the good commit {good} is as bad as the bad one, {bad}: nothing to find between them")
+        console.say(f"the good commit {good} is no better than the bad one, {bad}: there is nothing to search")
         return 0
     if state.outcome == "swapped":
         good, bad = _ends(search)

@@ -14,7 +14,7 @@ from ciplug.commands.output import tell_problems
 from ciplug.errors import counted
 from ciplug.records.canonical import dumps
 from ciplug.reports.untrusted import clean
-from ciplug.steps.change_words import LISTED_MOST, change_words, commit_words, described
+from ciplug.steps.change_text import LISTED_MOST, change_words, commit_words, described
 
 if TYPE_CHECKING:
     from ciplug.git.history import CommitText

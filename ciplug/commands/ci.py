@@ -16,6 +16,7 @@ from ciplug.commands import options
 from ciplug.commands.collect_output import tell_collected
 from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
 from ciplug.commands.record_output import tell_recorded, tell_recovered
+from ciplug.config import DEFAULT_MODEL
 from ciplug.errors import CiplugError, ConfigError, RecordError, UsageError
 from ciplug.records.keys import parse_runs
 from ciplug.registry.ladder import Ladder
@@ -36,7 +37,7 @@ from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
 from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.reporting.report import job_annotations
 from ciplug.steps.select import resolve_base
-from ciplug.steps.session import DEFAULT_MODEL, REPORT_FOLDER, Session
+from ciplug.steps.session import REPORT_FOLDER, Session
 from ciplug.steps.train import record_files, train
 from ciplug.steps.trust import MUST_NOT_WRITE
 
@@ -89,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         choices=("fail", "warn", "never"),
         default="fail",
-        help="the verdict from which on the exit code is 1 (default: fail)",
+        help="exit with 1 from this verdict on (default: fail)",
     )
     parser.add_argument(
         "--promote-to", metavar="STAGE", help="promote the run to this stage if it passes; never from a pull request"

@@ -47,17 +47,17 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
         return
     # Before the runs: without their records nobody knows what their files were.
     if files:
-        _drop_files(session, files)
+        _drop_files(files)
     if old.runs:
         objects = drop_runs(session, old.runs, keep)
         console.say(f"dropped {len(old.runs)} runs ({objects} objects); the rule is keep: {keep}")
 
 
-def _drop_files(session: Session, files: FilesToDrop) -> None:
+def _drop_files(files: FilesToDrop) -> None:
     if files.unknown:
         console.complain(f"warning: no file is dropped: {files.unknown}")
         return
-    done = drop_files(session, files)
+    done = drop_files(files)
     if done.set_aside:
         console.say(
             f"set {counted(done.set_aside, 'file')} aside that only these runs name: "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import show_report, tell_problems
-from ciplug.errors import UsageError, listed
+from ciplug.errors import NotFound, UsageError, counted, listed
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.run import Run
 from ciplug.reports.report import Report
@@ -17,7 +17,7 @@ from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.compare import compare_runs
 from ciplug.steps.named_run import HELP, chosen_runs, meaning_of, named_base
-from ciplug.steps.select import NamedBase, NamedCommit, select_runs
+from ciplug.steps.select import RECORD_THERE, NamedBase, NamedCommit, nearest_candidates, select_runs
 from ciplug.steps.session import Session
 from ciplug.steps.unverified_runs import unverified_runs
 
@@ -40,16 +40,19 @@ def run(args: argparse.Namespace) -> int:
     runs = all_runs(session)
     base = named_base(session, runs, args.base, args.model) if args.base else None
     model = args.model or (base.run.model if isinstance(base, NamedBase) and not (args.head or args.run) else None)
-    chosen = _of_own_model(session, chosen_runs(session, runs, run=args.run, commit=args.head, model=model), args.model)
-    if (
-        isinstance(base, NamedCommit)
-        and args.head
-        and meaning_of(session, runs, args.head, model) == base._replace(name=args.head)
-    ):
+    head = meaning_of(session, runs, args.head, model) if args.head else None
+    if isinstance(base, NamedCommit) and isinstance(head, NamedCommit) and head.commit == base.commit:
         raise UsageError(
             f"'{args.base}' and '{args.head}' are one commit, {base.commit[:12]}",
             hint="name two runs of it by their ids: ciplug runs list --commit SHA",
         )
+    distance = 0
+    if isinstance(head, NamedCommit):
+        # As for BASE: the run of the nearest ancestor, where the commit has none.
+        distance, chosen = nearest_candidates(session, runs, head, model)
+    else:
+        chosen = chosen_runs(session, runs, run=args.run or args.head, commit=None, model=model)
+    chosen = _of_own_model(session, chosen, args.model)
     if isinstance(base, NamedBase) and base.run.id in {run.id for run in chosen}:
         raise UsageError(f"'{args.base}' is run {base.run.id[:12]}, which would be compared with itself")
     if isinstance(base, NamedCommit) and (args.head or args.run):
@@ -61,9 +64,10 @@ def run(args: argparse.Namespace) -> int:
         )
     if isinstance(base, NamedBase):
         _tell_run(args.base, base.run)
-    if (named := args.run or args.head) and len(chosen) == 1:
+    if (named := args.run or args.head) and (len(chosen) == 1 or distance):
         # The report names the commit, and not which run of it is compared.
-        _tell_run(named, chosen[0])
+        for run in chosen:
+            _tell_run(named, run, distance)
     sections = compare_runs(session, runs, chosen, base)
     tell_problems(runs)
     unverified = None if args.run else unverified_runs(session, runs, chosen[0].commit, sections, args.model)
@@ -82,16 +86,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_not_itself(session: Session, runs: Runs, base: NamedCommit, chosen: Sequence[Run]) -> None:
-    """Raise UsageError where the run to compare is the one that the commit names."""
+    """Raise UsageError where the run to compare is the one that the commit names, or its nearest recorded ancestor."""
     for run in chosen:
-        if run.commit != base.commit:
-            continue
-        selection = select_runs(session, runs, base.commit, run.model).get(run.model)
-        if selection and selection.chosen == run.id:
+        selection = select_runs(session, runs, run.commit, run.model).get(run.model) if run.commit else None
+        if selection and selection.chosen == run.id and _is_of(session, runs, base, run):
             raise UsageError(
                 f"'{base.name}' is run {run.id[:12]}, which would be compared with itself",
                 hint="name another run of it by its id: ciplug runs list --commit SHA",
             )
+
+
+def _is_of(session: Session, runs: Runs, base: NamedCommit, run: Run) -> bool:
+    """Whether a run is of the commit that was named, or of its nearest ancestor with a run of this model."""
+    if run.commit == base.commit:
+        return True
+    try:
+        _, nearest = nearest_candidates(session, runs, base, run.model)
+    except NotFound:
+        return False
+    return run.id in {one.id for one in nearest}
 
 
 def _of_own_model(session: Session, chosen: list[Run], asked: str | None) -> list[Run]:
@@ -100,13 +113,18 @@ def _of_own_model(session: Session, chosen: list[Run], asked: str | None) -> lis
     if asked or not own or len(own) == len(chosen):
         return chosen
     others = listed([clean(run.model, 40) for run in chosen if run not in own])
-    console.say(f"this commit has runs of {others}, too: --model compares one of these")
+    console.say(f"this commit has runs of {others}, too: compare one of these with --model")
     return own
 
 
-def _tell_run(name: str, run: Run) -> None:
-    """Say which run a name means, and what a reader must know of it."""
+def _tell_run(name: str, run: Run, distance: int = 0) -> None:
+    """Say which run a name means, and what a reader must know of it.
+
+    Args:
+        distance: how many commits before the one that was named the run is.
+    """
     words = [f"run {run.id[:12]} of commit {run.commit[:8]}" if run.commit else f"run {run.id[:12]}"]
+    words += [f"the nearest recorded ancestor, {counted(distance, 'commit')} before it"] if distance else []
     words += [f"a child run of {run.parent[:12]}"] if run.parent else []
     words += [] if run.status == "finished" else [run.status]
     words += ["made from a dirty tree"] if run.provenance.dirty else []
@@ -116,7 +134,7 @@ def _tell_run(name: str, run: Run) -> None:
 def _need_baselines(comparisons: Sequence[Comparison]) -> None:
     """Raises UsageError where the commit that was named has no run of any of the models."""
     if all(comparison.baseline.run is None for comparison in comparisons):
-        raise UsageError(comparisons[0].baseline.how, hint="record one there, or name another commit")
+        raise UsageError(comparisons[0].baseline.how, hint=RECORD_THERE)
 
 
 def _print_tables(comparisons: Sequence[Comparison], form: str) -> None:

@@ -12,7 +12,7 @@ from ciplug.records.canonical import dumps
 from ciplug.registry.model import Deployed, DeployEvent, Model
 from ciplug.reports.untrusted import clean
 from ciplug.steps.deployment.status import Status, deployed_models, statuses, worst
-from ciplug.steps.event_words import minute
+from ciplug.steps.event_text import minute
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

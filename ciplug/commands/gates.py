@@ -11,7 +11,7 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_tables import FORMATS, drawn, queried_runs
 from ciplug.errors import listed
-from ciplug.gates.audit_words import HEADERS, row_of
+from ciplug.gates.audit_text import HEADERS, row_of
 from ciplug.steps.audit import Audit, audit_gates
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(gates: Sequence[GateAudit], form: str) -> str:
-    return drawn(HEADERS, map(row_of, gates), form)
+    spared = ("flips", "95% interval", "runs")
+    return drawn(HEADERS, map(row_of, gates), form, spared=spared, whole=HEADERS[1:], named=True)
 
 
 def _tell(audit: Audit) -> None:

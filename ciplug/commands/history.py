@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ from ciplug.commands import options
 from ciplug.commands.metric_changes import add_history_options, change_facts, history_of
 from ciplug.commands.output import tell_problems, write_file
 from ciplug.commands.run_tables import FORMATS, drawn
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.reports import figures
 from ciplug.reports.untrusted import clean
-from ciplug.steps.change_words import change_words, described, history_page
+from ciplug.steps.change_text import change_words, described, history_page
 
 if TYPE_CHECKING:
     from ciplug.steps.metric_history import MetricHistory
@@ -62,13 +63,15 @@ def _content(session: Session, known: MetricHistory, form: str) -> str:
 def _for_terminal(session: Session, known: MetricHistory) -> str:
     from ciplug.reports import metric_plot
 
-    finite = [(point.at, point.value) for point in known.points if point.values]
+    finite = [(point.at, point.value) for point in known.points if math.isfinite(point.value)]
     direction = {None: "", True: ", higher is better", False: ", lower is better"}[known.higher_is_better]
     name, model = clean(known.metric, 80), clean(known.model, 80)
     count = counted(len(known.points), "commit")
     lines = [*_lines(f"{name} of {model}: {count} of {clean(known.branch or 'HEAD', 80)} with a run{direction}"), ""]
     if finite and metric_plot.is_available():
         lines.append(metric_plot.plot(finite, [one.at for one in known.changes], width=console.width() or 80))
+        if len(finite) < len(known.points):
+            lines += _lines(_not_finite(known))
     else:
         if not metric_plot.is_available():
             console.say("pip install 'ciplug[plot]' draws the history")
@@ -79,6 +82,12 @@ def _for_terminal(session: Session, known: MetricHistory) -> str:
     if not known.changes:
         lines.append("no commit has moved it beyond its noise")
     return "\n".join(lines)
+
+
+def _not_finite(known: MetricHistory) -> str:
+    """The commits that a plot has no place for."""
+    absent = [f"{point.commit[:8]} {point.value}" for point in known.points if not math.isfinite(point.value)]
+    return f"not drawn, because not finite: {listed(absent, most=12)}"
 
 
 def _lines(text: str) -> list[str]:
@@ -94,7 +103,7 @@ def _rows(known: MetricHistory, *, exact: bool = False) -> list[list[str]]:
         [
             point.commit if exact else point.commit[:8],
             value,
-            str(len(point.values)),
+            str(point.runs),
             point.run if exact else point.run[:12],
             clean(point.date, 10),
             clean(point.author, 30),

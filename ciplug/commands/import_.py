@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--experiment", metavar="NAME", action="append", default=[], help="only this one; may be repeated"
     )
     mlflow.add_argument(
-        "--model", metavar="M", help="the model of the runs (default: that of ciplug.yaml, else the experiment's name)"
+        "--model", metavar="M", help="the model of the runs (default: that of ciplug.yaml, or the experiment's name)"
     )
     mlflow.add_argument("--no-artifacts", action="store_true", help="copy no file: keep the address of the artifacts")
     mlflow.add_argument("--unfinished", action="store_true", help="take runs that are RUNNING in MLflow, too")

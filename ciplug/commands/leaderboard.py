@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         console.say("no run is recorded")
         return 0
     board = rank(session, runs.catalog, request)
+    if args.offline:
+        console.say("offline: the versions of the registry are not marked")
     for note in board.notes:
         console.complain(note)
     _show(board, request.columns, args.format)
@@ -167,4 +169,13 @@ def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: Mapping[str,
         headers.append("version")
         held = [versions.get(entry.id) for entry in entries]
         columns.append([f"v{v.number}" + (f" {v.stage}" * (v.stage != "None")) if v else "" for v in held])
-    return drawn(headers, zip(*columns, strict=True), form)
+    metric = str(keys[0])
+    if form == "table":
+        # A name alone is shorter: with what else is shown, it is clear that these are metrics and parameters.
+        short = [key.name for key in keys]
+        if len({*short, *headers}) == len(short) + len(headers):
+            headers[1 : len(keys) + 1], metric = short, short[0]
+    spared = ("by", "started (UTC)", "branch", "commit", *headers[2 : len(keys) + 1][::-1])
+    return drawn(
+        headers, zip(*columns, strict=True), form, spared=spared, whole=(metric, "run", "marks", "version"), named=True
+    )

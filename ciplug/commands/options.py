@@ -11,13 +11,21 @@ from ciplug import console
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, UsageError
+from ciplug.git.environment import is_token
 from ciplug.records.keys import parse_runs
 from ciplug.steps.inputs import Inputs, readings_of
 from ciplug.steps.session import Session, open_session
 
 
 def session_of(args: argparse.Namespace, *, for_recording: bool = False) -> Session:
-    """The surroundings of a command, as its options name them; `for_recording` as in `open_session`."""
+    """The surroundings of a command, as its options name them; `for_recording` as in `open_session`.
+
+    From here on, no program that this one starts finds its tokens in /proc: git starts what a checkout names.
+    """
+    if tokens := {value for name, value in os.environ.items() if is_token(name)}:
+        from ciplug.capture.token_hiding import hide
+
+        hide(tokens)
     limit = getattr(args, "artifact_limit", None)
     size = None if limit is None else parse_size(limit)
     if limit is not None and size is None:

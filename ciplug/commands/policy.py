@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.config import Config
+from ciplug.config import DEFAULT_MODEL, Config
 from ciplug.config.policy import Policy
 from ciplug.errors import counted
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.session import DEFAULT_MODEL, now
+from ciplug.steps.session import now
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,16 @@
-"""Show the registry, check it, and change what needs no evidence: aliases, tags, words, versions nobody uses."""
+"""Show the registry, check it, and change what needs no evidence: aliases, tags, descriptions, unused versions."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from ciplug import console
 from ciplug.commands import options, registry_changes
 from ciplug.commands import registry_tables as tables
 from ciplug.errors import BrokenLog, NotFound, UsageError, counted
 from ciplug.records.canonical import dumps
+from ciplug.records.registry_labels import MovedFrom
 from ciplug.registry import ledger
 from ciplug.registry.model import Model
 from ciplug.reports import untrusted
@@ -105,8 +107,9 @@ def _show(session: Session, args: argparse.Namespace) -> int:
 def _history(session: Session, args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 0:
         raise UsageError(f"--limit {args.limit}: a number from 0 is expected")
-    limit = args.limit if args.limit is not None else None if args.json or args.event else _SHOWN_MOST
-    if args.json and not args.event:
+    one = args.event is not None
+    limit = args.limit if args.limit is not None else None if args.json or one else _SHOWN_MOST
+    if args.json and not one:
         events = past.stored(session, args.model, limit or None)
         _tell_store(session)
         _need(session, read_model(session, args.model), events=len(events))
@@ -116,10 +119,15 @@ def _history(session: Session, args: argparse.Namespace) -> int:
     _tell_store(session)
     _need(session, shown.model, events=len(shown.events))
     _tell_notes(shown.model)
-    if args.event:
+    if one:
         chosen = next((one for one in shown.events if one.event.seq == args.event), None)
         if chosen is None:
-            raise NotFound(f"'{args.model}' has no event {args.event}", hint=f"events: 1 to {len(shown.events)}")
+            earlier = _former_name(shown.events)
+            raise NotFound(
+                f"'{args.model}' has no event {args.event}",
+                hint=f"events: 1 to {len(shown.events)}"
+                + (f"; those before it was renamed: ciplug registry history '{earlier}'" if earlier else ""),
+            )
         console.out(dumps(chosen.event) if args.json else tables.event(chosen))
         return 0
     console.out(tables.history(shown.events))
@@ -139,6 +147,7 @@ def _at(session: Session, args: argparse.Namespace) -> int:
                 f"{state.event} say that they were made later: a clock was wrong; the order of the log counts"
             )
     if args.model and not states[0].event:
+        _need(session, read_model(session, args.model))
         raise NotFound(
             f"'{args.model}' had no event until {args.time}", hint=f"see: ciplug registry history '{args.model}'"
         )
@@ -182,7 +191,11 @@ def _vouch(session: Session, args: argparse.Namespace) -> int:
     shown = past.history(session, args.model)
     _need(session, shown.model, events=len(shown.events))
     console.out(tables.history(shown.events))
-    console.say(f"vouched for {len(shown.events)} events, as event {vouch(session, args.model)}")
+    event = vouch(session, args.model)
+    if not event:
+        console.say("nothing to vouch for: every event counts already")
+        return 0
+    console.say(f"vouched for {counted(event - 1, 'event')}, as event {event}")
     return 0
 
 
@@ -197,11 +210,17 @@ def _need(session: Session, model: Model, events: int = 0) -> None:
     if model.exists or events or model.skipped or model.unsigned:
         return
     moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
-    names = ledger.models(session.log)
+    names = [name for name in ledger.models(session.log) if read_if_whole(session, name).exists]
     raise NotFound(
         f"the registry has no model '{model.name}'{moved}",
         hint=f"it has: {', '.join(names)}" if names else "promote a run first: ciplug promote MODEL --to staging",
     )
+
+
+def _former_name(events: Sequence[past.PastEvent]) -> str | None:
+    """The name that the model had before, whose log has its earlier events."""
+    others = [one.event.payload.get("other") for one in events if one.event.type == MovedFrom.type]
+    return untrusted.clean(str(others[-1]), 80) if others else None
 
 
 def _tell_store(session: Session) -> None:

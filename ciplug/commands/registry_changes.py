@@ -21,11 +21,11 @@ VERBS = ("alias", "tag", "describe", "archive", "yank", "delete", "rename")
 def add_verbs(verbs: Any) -> None:
     """Add them to the parser of `ciplug registry`."""
     for name, what, add in (
-        ("alias", "have a name of your own point to a version", _add_alias),
+        ("alias", "set or delete an alias of a version", _add_alias),
         ("tag", "set or remove tags of a model or a version", _add_tag),
         ("describe", "set the description of a model or a version", _add_describe),
-        ("archive", "set a version aside that nobody uses", _add_archive),
-        ("yank", "have nobody promote or pull a version any more", _add_yank),
+        ("archive", "archive a version that nobody uses", _add_archive),
+        ("yank", "block a version: it can no longer be promoted or pulled", _add_yank),
         ("delete", "hide a model or a version; its history stays", _add_delete),
         ("rename", "give a model another name", _add_rename),
     ):
@@ -37,7 +37,7 @@ def add_verbs(verbs: Any) -> None:
 def _add_alias(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("action", choices=("set", "delete"))
     verb.add_argument("model", metavar="MODEL")
-    verb.add_argument("alias", metavar="ALIAS", help="like champion; the name of a stage is that promotion")
+    verb.add_argument("alias", metavar="ALIAS", help="such as champion; the name of a stage promotes to it")
     verb.add_argument("version", metavar="N", nargs="?", type=options.version_number, help="the version, with `set`")
     _add_reason(verb)
 

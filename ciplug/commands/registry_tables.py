@@ -8,7 +8,7 @@ from ciplug.config import Config
 from ciplug.records.canonical import plain
 from ciplug.registry.model import Model, Version
 from ciplug.reports import untrusted
-from ciplug.steps.event_words import EVENT_HEADERS, event_row, listed_names, minute, texts_of
+from ciplug.steps.event_text import EVENT_HEADERS, event_row, listed_names, minute, texts_of
 from ciplug.steps.history import PastEvent
 
 

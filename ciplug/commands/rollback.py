@@ -10,8 +10,7 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_deployed, tell_move
 from ciplug.errors import CiplugError, counted
 from ciplug.steps.promotion.after import follow_up, followers_of
-from ciplug.steps.promotion.rollback import roll_back
-from ciplug.steps.promotion.stage_change import StageChange
+from ciplug.steps.promotion.rollback import change_of, roll_back
 from ciplug.steps.session import Session
 
 
@@ -40,18 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if payload := done.written.payload:
         console.say(f"{counted(payload.files, 'file')} of version {payload.version} verified")
         tell_move(args.model, payload.version, payload.stage, done.written.event, payload.replaces)
-        change = StageChange(
-            kind="rolled_back",
-            model=args.model,
-            version=payload.version,
-            stage=payload.stage,
-            event=done.written.event,
-            run=payload.run,
-            commit=payload.commit,
-            replaced=payload.replaces,
-            from_stage=payload.from_stage,
-        )
-        follow_up(session, change, followers)
+        if change := change_of(args.model, done):
+            follow_up(session, change, followers)
     return _redeploy(session, args.model, payload.stage) if payload and args.redeploy else 0
 
 

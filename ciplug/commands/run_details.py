@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import Verdict, outcomes_of
-from ciplug.reports.report import is_picture
 
 if TYPE_CHECKING:
     from ciplug.records.series import Series
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CHILDREN_MOST = 50
 """Child runs that the outline has."""
+_IMAGES_MOST = 100
+"""Images that the outline has."""
 _VERDICTS_MOST = 5
 """Earlier verdicts that the outline has."""
 
@@ -32,6 +34,8 @@ def details(
     changes: Changes,
     refused: Sequence[RefusedParam] = (),
     *,
+    images: Sequence[File] = (),
+    unlisted: Mapping[str, str] | None = None,
     verdicts: Sequence[RecordedVerdict] = (),
     series: Mapping[str, Series] | None = None,
     signed: str | None = None,
@@ -41,13 +45,16 @@ def details(
     """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them.
 
     Args:
+        images: those among the artifacts and in folders.
+        unlisted: folder → why its images are not known.
         verdicts: those that were recorded on the run, those that count and the latest first.
         series: metric → its steps.
         signed: the allowed signers who have signed it; empty: none has; None: nothing needs a signature.
         children: the runs that this one started.
         more: the number of those beyond them.
     """
-    from ciplug.reports import text, untrusted
+    from ciplug.reports import untrusted
+    from ciplug.reports.crash import crash_of
 
     facts = plain(run)
     provenance = dict(facts.pop("provenance", {}))
@@ -63,8 +70,10 @@ def details(
         facts["outputs"] = [_output(one) for one in run.outputs]
     if series:
         facts = _with_series(facts, series)
-    if images := [file for file in run.artifacts if file.kind is None and is_picture(file.path)]:
-        facts["images"] = [f"{file.path} ({_kept(file)}): ciplug pull {run.id[:12]} {file.path}" for file in images]
+    if images or unlisted:
+        beyond = [f"and {len(images) - _IMAGES_MOST:,} more"] if len(images) > _IMAGES_MOST else []
+        unknown = [f"those in {folder}: {problem}" for folder, problem in (unlisted or {}).items()]
+        facts["images"] = [*(_image(run, file) for file in images[:_IMAGES_MOST]), *beyond, *unknown]
     lines: list[str] = []
 
     def write(name: str, value: object, depth: int) -> None:
@@ -93,7 +102,7 @@ def details(
     facts.pop("schema", None)
     for name in ("error", "last_lines"):
         provenance.pop(name, None)
-    if crash := text.crash(run):
+    if crash := crash_of(run):
         write("crash", f"{crash.words}{f': {crash.error}' if crash.error else ''}", 0)
         lines += [f"  | {untrusted.output_line(line, 400)}" for line in crash.lines]
     if verdicts:
@@ -152,10 +161,13 @@ def _reason(verdict: Verdict, gate: str, outcome: str) -> str:
     return next((one.reason for one in verdict.gates if one.gate == gate and one.outcome == outcome), "")
 
 
-def _kept(file: File) -> str:
+def _image(run: Run, file: File) -> str:
+    """An image in one line, with the command that fetches it. The list of a folder has no sizes."""
     from ciplug.reports import figures
 
-    return figures.size(file.size) or "" if file.store else "its bytes were not kept"
+    kept = figures.size(file.size) if file.store else "its bytes were not kept"
+    about = f" ({kept})" if file.size or not file.store else ""
+    return f"{file.path}{about}: ciplug pull {run.id[:12]} {shlex.quote(file.path)}"
 
 
 def _verdict(recorded: RecordedVerdict) -> str:
@@ -222,7 +234,7 @@ def _number(value: float) -> str:
 
 
 def _left_out(one: LeftOut) -> str:
-    return one.clause if one.why == "file" else f"{one.name}: {one.clause}"
+    return one.clause if one.why in ("file", "output", "elsewhere") else f"{one.name}: {one.clause}"
 
 
 def _input(dataset: DatasetInput) -> str:

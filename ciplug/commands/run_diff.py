@@ -10,8 +10,8 @@ from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.diff_runs import diff_runs
 from ciplug.steps.named_run import HELP, find_run
+from ciplug.steps.run_diff import diff_runs
 from ciplug.steps.session import Session
 
 FORMATS = ("table", "markdown", "json")

@@ -35,8 +35,8 @@ from ciplug.steps.gated_first import gated_metrics, gated_order
 from ciplug.steps.named_run import HELP, find_key
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
-from ciplug.tracking.hidden import hidden_states
-from ciplug.tracking.query import BRANCH, COMMIT, PARENT, Comparison, Key
+from ciplug.tracking.hidden import hidden_states, only_trainings
+from ciplug.tracking.query import BRANCH, COMMIT, KIND, PARENT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def show_list(args: argparse.Namespace, session: Session) -> int:
         runs.catalog.need(key)
     hide = () if args.all else hidden_states(where)
     fold = not (args.children or args.parent) and args.where is None and args.format in ("table", "markdown")
-    listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide, fold=fold)
+    trainings = only_trainings(where) if not args.parent else ()
+    monitors = runs.catalog.count([*where, Comparison(KIND, "=", "monitor")], hide=hide) if trainings else 0
+    listed = runs.catalog.search([*where, *trainings], order_by, args.limit or None, hide=hide, fold=fold)
     if args.format == "json":
         records = runs.load(parse_runs(entry.key for entry in listed.entries))
         console.out(dumps([as_json(record, runs.changes(record), runs.refused_params(record)) for record in records]))
@@ -107,6 +109,10 @@ def show_list(args: argparse.Namespace, session: Session) -> int:
     tell_gaps(listed, [order.key for order in order_by[:1]])
     if listed.folded:
         console.say(f"{counted(listed.folded, 'child run')} not listed: --children lists them too")
+    if monitors:
+        console.say(
+            f"{counted(monitors, 'run')} of `ciplug monitor` not listed: --where \"kind = 'monitor'\" lists them"
+        )
     if listed.hidden:
         console.say(f"{listed.hidden:,} deleted: --all lists them too")
     if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):

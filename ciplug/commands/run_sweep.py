@@ -67,7 +67,11 @@ def _table(sweep: Sweep, form: str) -> str:
         title = str(key) if exact or (key.name in metrics and key.name in sweep.params) else key.name
         columns[title] = shown(entries, key, form)
     columns["marks"] = [", ".join(_marks(sweep, entry)) for entry in entries]
-    return drawn(list(columns), zip(*columns.values(), strict=True), form, whole=_WHOLE)
+    # A narrow terminal has the parameters and the first metric: that by which the best is chosen.
+    titles = [title for title in columns if title not in ("run", "marks")]
+    first = len(titles) - len(metrics)
+    spared = [*titles[first + 1 :][::-1], *(["name"] if "name" in columns else []), *titles[: first - 1][::-1]]
+    return drawn(list(columns), zip(*columns.values(), strict=True), form, spared=spared, whole=_WHOLE, named=True)
 
 
 def _marks(sweep: Sweep, entry: Entry) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ciplug.steps.all_runs import all_runs
 from ciplug.steps.evidence.offline import offline
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
-from ciplug.tracking.query import BRANCH, DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
+from ciplug.tracking.query import BRANCH, DIRTY, KIND, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Condition, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
@@ -100,6 +101,7 @@ def marks_of(entry: Entry, metric: Key | None = None) -> list[str]:
         "files set aside": entry.get(SET_ASIDE) == "true",
         "fork": entry.get(TRUSTED) == "false",
         "child": entry.get(PARENT) is not None,
+        "monitor": entry.get(KIND) == "monitor",
         "metric amended": metric is not None and metric.name in entry.replaced,
     }
     return [mark for mark, holds in marks.items() if holds]
@@ -175,6 +177,7 @@ def drawn(
     spared: Sequence[str] = (),
     whole: Sequence[str] = (),
     beginnings: Mapping[str, int] | None = None,
+    named: bool = False,
 ) -> str:
     """A table as `form` has it; on a terminal, one for the eye is as narrow as the terminal.
 
@@ -182,6 +185,7 @@ def drawn(
         spared: headers of columns that a narrow terminal does without, the first of them first.
         whole: headers of columns that are not shortened.
         beginnings: headers of columns of which, in the last place, only so many first characters stay.
+        named: name the columns for which there is no room, below the table.
     """
     from ciplug.reports import untrusted
 
@@ -199,10 +203,15 @@ def drawn(
         cells = [[untrusted.escape_markdown(cell) for cell in row] for row in rows]
         return tabulate(cells, list(map(untrusted.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
     titles = [untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers]
-    body = [list(row) for row in rows]
+    body, more = [list(row) for row in rows], ""
     if width := console.width():
         from ciplug.reports.narrow import narrowed, without
 
+        every = titles
         titles, *body = without(titles, body, width, spared, whole)
+        if named and (dropped := [title for title in every if title not in titles]):
+            more = textwrap.fill(f"(too narrow for: {', '.join(dropped)})", width, break_long_words=False)
         titles, *body = narrowed(titles, body, width, whole, beginnings or {})
-    return untrusted.defuse(tabulate(body, titles, tablefmt="simple", disable_numparse=True))
+    return untrusted.defuse(
+        "\n".join([tabulate(body, titles, tablefmt="simple", disable_numparse=True), *([more] if more else [])])
+    )

@@ -100,7 +100,7 @@ def _add_rename(verbs: Verbs) -> argparse.ArgumentParser:
 def _add_withdraw(verbs: Verbs) -> argparse.ArgumentParser:
     words = "state that the numbers of runs do not count: no gate compares with them, and they are not promoted"
     withdrawing = _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False))
-    words = "remove the runs for good, by compaction, as for a secret in a record"
+    words = "also erase the runs from the store, for example after a secret was recorded"
     withdrawing.add_argument("--erase", action="store_true", help=words)
     return withdrawing
 
@@ -161,7 +161,7 @@ def _erase(session: Session, ids: list[str], reason: str) -> None:
         console.complain(f"warning: {note}")
     console.complain(
         "warning: other clones, comments and reports may still show them, and the host keeps old objects for a while",
-        "change a secret that was recorded: it counts as known; ask the host to remove unreachable objects",
+        "change a secret that was recorded: treat it as leaked; ask the host to remove unreachable objects",
     )
 
 
@@ -185,6 +185,8 @@ def _sign(session: Session, ids: list[str]) -> int:
 
 
 def _show(args: argparse.Namespace, session: Session) -> int:
+    from ciplug.steps.pictures import images_of
+
     runs = all_runs(session)
     shown_run = find_run(session, runs, args.id, args.model, any_run=True).run
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
@@ -203,10 +205,13 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     else:
         below = runs.catalog.search(is_child, limit=CHILDREN_MOST)
         more = below.total - len(below.entries)
+        images, unlisted = images_of(session, shown_run.artifacts)
         outline = details(
             shown_run,
             changes,
             refused,
+            images=images,
+            unlisted=unlisted,
             verdicts=verdicts,
             series=series,
             signed=signed,

@@ -8,7 +8,7 @@ from pathlib import Path
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
-from ciplug.errors import UsageError, counted
+from ciplug.errors import UsageError, counted, listed
 from ciplug.reports import figures
 from ciplug.steps.all_runs import all_runs
 
@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     tell_problems(runs)
     for note in built.notes:
         console.complain(note)
+    if built.others:
+        console.complain(f"not of the site, and left in {built.folder}: {listed(built.others, most=5)}")
     console.say(
         f"{counted(built.runs, 'run')} in {counted(built.pieces, 'piece')}, {built.new_pieces} new; "
         f"{counted(built.written, 'file')} written, {figures.size(built.bytes)}"

@@ -23,7 +23,7 @@ _SETTINGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "What other machines push is shown after at most 10 seconds, what runs on this machine at once."
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; default: this machine alone")
-    parser.add_argument("--port", type=int, default=5000, help="default: 5000")
+    parser.add_argument("--port", type=_port, default=5000, help="default: 5000")
     parser.add_argument("--static", action="store_true", help="the pages of `ciplug site`, which need no MLflow")
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     page = f"http://{args.host}:{args.port}/#/experiments"
     console.say(f"{session.store_name}: {page}")
-    console.say("an experiment: …/#/experiments/ID/runs?workflowType=machine_learning; stop it by Ctrl+C")
+    console.say("an experiment: …/#/experiments/ID/runs?workflowType=machine_learning; stop it with Ctrl+C")
     sys.stderr.flush()
     os.execve(sys.executable, command, {**_SETTINGS, **os.environ})  # noqa: S606
 
@@ -58,6 +58,12 @@ def _static(args: argparse.Namespace) -> int:
     tell_problems(runs)
     with serve(built.folder, args.host, args.port) as server:
         console.say(f"{session.store_name}: {server.address}")
-        console.say("it shows the store as it is now; stop it by Ctrl+C")
+        console.say("it shows the store as it is now; stop it with Ctrl+C")
         server.run()
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 1 to 65535 (0: any free one)")
+    return int(text)

@@ -10,7 +10,7 @@ from ciplug.commands import options
 from ciplug.errors import UsageError, listed
 from ciplug.records.canonical import dumps
 from ciplug.registry.chain import Chain, Finding
-from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.chain_text import remedy, words
 from ciplug.registry.resolve import parse_version_name
 from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.chain_notes import notes_on
@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model-signature", metavar="FILE", help="a signature of OpenSSF model signing over the files in --files"
     )
     parser.add_argument("--public-key", metavar="FILE", help="the key that made --model-signature, in PEM")
+    parser.add_argument(
+        "--extra-files",
+        action="store_true",
+        help="accept files in --files that are not the version's, and that --model-signature does not cover",
+    )
     parser.add_argument(
         "--attestations", metavar="DIR", help="the folder of 'ciplug attest': its statements are verified, too"
     )
@@ -71,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         not args.no_files,
         Path(args.model_signature) if args.model_signature else None,
         Path(args.public_key) if args.public_key else None,
+        args.extra_files,
         Path(args.attestations) if args.attestations else None,
         fetch,
     )

@@ -29,6 +29,7 @@ def is_fact(name: str) -> bool:
 
 def with_facts(run: Run, names: Iterable[str]) -> Run:
     """The run with those of these names that are facts among its metrics; a metric of such a name does not hide one."""
-    values = facts(run)
-    named = {name: values[name] for name in names if name in values}
+    wanted = [name for name in names if is_fact(name)]
+    values = facts(run) if wanted else {}
+    named = {name: values[name] for name in wanted if name in values}
     return replace(run, metrics={**run.metrics, **named}) if named else run

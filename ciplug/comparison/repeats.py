@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ciplug.comparison.run_that_counts import Facts, Rules, objection_to, select
+from ciplug.records.canonical import dumps
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Scalar
 
@@ -15,6 +17,27 @@ def seed(run: Run, key: str) -> Scalar | None:
     """The seed of a run: the parameter of that name; for `seed`, the run's own, which `--seed` gives, comes first."""
     own = run.provenance.seed if key == "seed" else None
     return run.params.get(key) if own is None else own
+
+
+def independent(runs: Iterable[Run], metric: str, key: str) -> list[float]:
+    """The finite numbers of runs of one commit, without copies.
+
+    A training that gives its number again with the same seed shows how exactly it repeats itself, not how much the
+    metric scatters. Where a seed is not recorded, an equal number with equal parameters is taken for a copy.
+    """
+    values, seeded, unseeded = [], set(), []
+    for run in runs:
+        value, own = run.metrics[metric], seed(run, key)
+        number = (dumps(settings(run, key)), value)
+        if not math.isfinite(value):
+            continue
+        if own is None:
+            unseeded.append(number)
+        elif (repr(own), number) not in seeded:
+            seeded.add((repr(own), number))
+            values.append(value)
+    known = {number for _, number in seeded}
+    return values + [value for settings_of, value in dict.fromkeys(unseeded) if (settings_of, value) not in known]
 
 
 def group(run: Run, others: Sequence[Run], key: str, facts: Mapping[str, Facts], rules: Rules) -> tuple[Run, ...]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from ciplug.comparison.baseline_deltas import RTOL
 from ciplug.comparison.command_lines import PLACE_OR_TIME, experiment
-from ciplug.comparison.diff import RTOL
 from ciplug.comparison.facts import facts
 from ciplug.comparison.repeats import seed, settings
 from ciplug.comparison.run_that_counts import Facts, Rules, objection_to

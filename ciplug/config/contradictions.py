@@ -67,7 +67,7 @@ def _gate(path: Path, gate: Gate, given: Readable) -> Iterator[Mistake]:
     if samples and samples.weight and gate.compares and gate.names_paired_test and gate.test not in WEIGHTED_TESTS:
         about = ((*path, "test"), ("samples",))
         words = f"the test '{gate.test}' takes no weights of examples, and 'samples' has a weight"
-        yield Mistake((*path, "test"), words, "take test: t, sign-flip or auto", about)
+        yield Mistake((*path, "test"), words, "use test: t, sign-flip or auto", about)
     if gate.test == "welch" and given.lacks("seeds"):
         words = "it compares runs with different seeds: add seeds: {min_runs: 2}"
         yield Mistake((*path, "test"), words, None, ((*path, "test"),))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from ciplug.config import kinds, stages, values
 from ciplug.config.gate import BASELINE, SOURCE, Baseline, Defaults, Gate, ResolvedGate, Source
 from ciplug.config.kinds import Listed, Mistake, Named, Table, key, one_of, required
+from ciplug.config.monitor import Monitor
 from ciplug.config.stages import Narrowing, Stage
 
 
@@ -76,16 +77,6 @@ class Waiver:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Monitor:
-    """What is to be watched in production. It is checked, and nothing acts on it yet."""
-
-    labels: str | None = key(kinds.TEXT)
-    gates: tuple[str, ...] | None = key(kinds.SELECTION)
-    consecutive: int = key(kinds.integer_from(1), 1)
-    on_fail: Literal["warn", "open_issue", "rollback"] = key(one_of("warn", "open_issue", "rollback"), "warn")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Policy:
     """The policy for a model."""
 
@@ -111,7 +102,7 @@ class Policy:
     waivers: tuple[Waiver, ...] = key(Listed(Table(Waiver, "{gate: accuracy, limit: 0.02, …}")), ())
     stages: Mapping[str, Stage] = key(stages.STAGES, {})
     """The requirements of each stage. Your own names, lowest first, replace staging and production."""
-    monitor: Monitor | None = key(Table(Monitor, "{gates: all}"))
+    monitor: Monitor | None = key(Table(Monitor, "{predictions: predictions.jsonl}"))
     policy_tests: tuple[str, ...] | None = key(kinds.NAMES)
     """Files of cases for `ciplug policy test`; `*` and `**` match."""
     extended: Policy | None = field(default=None, compare=False, repr=False)

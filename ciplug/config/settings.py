@@ -104,6 +104,12 @@ class Section:
         return tuple(dict.fromkeys((*self.datasets, *(self.policy.evaluation or ()))))
 
 
+DEFAULT_MODEL = "default"
+"""The model of runs where neither the file nor a command names one."""
+DEFAULT_ARTIFACT_LIMIT = 10_000_000
+"""Bytes: the `artifact_limit` of a file that sets none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config(Section):
     """The whole ciplug.yaml: one model, or several under `models`."""
@@ -115,7 +121,7 @@ class Config(Section):
     artifact_store: str | None = key(kinds.TEXT)
     """The store of the artifacts' content; `none`: keep only digests. Default: the store of the runs."""
     artifact_limit: int | None = key(kinds.SIZE)
-    """The largest artifact that goes to git, like `25 MB`."""
+    """The largest artifact that goes to git, like `25 MB`. Default: 10 MB."""
     redact: tuple[str, ...] = key(kinds.NAMES, ())
     """Names of parameters, tags and options whose values are masked in records; `*` stands for any characters."""
     signers: Mapping[str, str] = key(kinds.Scalar(values.signers, values.SIGNERS_FORM), {}, nullable=False)

@@ -48,8 +48,18 @@ class Approvals:
 
     environment: str | None = key(kinds.TEXT)
     """The protected environment that the job runs in."""
+    pull_request: str | None = key(kinds.TEXT)
+    """The file of the default branch, from the top of the repository, in which an approved and merged pull request has
+    proposed the promotion."""
+    min_approvals: int = key(kinds.integer_from(1), 1)
+    """The people who have approved that pull request."""
     not_author: bool = key(kinds.FLAG, False)
-    """Whoever promotes is neither the author of the commit nor who trained the run."""
+    """Whoever approves or promotes is neither the author of the commit nor who trained the run."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.min_approvals > 1 and not self.pull_request:
+            words = "it counts the approvals of a pull request, and 'pull_request' is not set"
+            yield Mistake(("min_approvals",), words, "pull_request: promotions.yaml", (("pull_request",),))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,8 @@ class LocalTarget(Target):
     ports: tuple[int, ...] = key(kinds.Scalar(_ports, _PORTS_FORM), (5001, 5002))
     """Two ports on 127.0.0.1, of which one serves."""
     serve: str | None = key(kinds.TEXT)
-    """The server command, with {files} for the folder of the files and {port}. Default: MLflow's model server."""
+    """The server command, with {files} for the folder of the files, {port}, {model} for the only MLflow model among the
+    files, and {version}. Default: MLflow's model server."""
     health: str = key(_matching(_PATH, "a path is expected, like /health"), "/health")
     """The path that answers 200 when the server is ready."""
     patience: float = key(kinds.POSITIVE, 120.0)

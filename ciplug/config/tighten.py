@@ -26,7 +26,8 @@ from ciplug.config.gate import (
 )
 from ciplug.config.kinds import Mistake, Path, keys_of
 from ciplug.config.loosening import How, Loosening
-from ciplug.config.policy import Monitor, Policy, Samples, Seeds, Waiver
+from ciplug.config.monitor import Monitor
+from ciplug.config.policy import Policy, Samples, Seeds, Waiver
 from ciplug.config.settings import Section
 from ciplug.config.stages import Approvals, Narrowing, Stage
 from ciplug.config.strictness import Compare, Scope
@@ -296,9 +297,14 @@ def _approvals(before: Approvals, after: Approvals, at: Path, scope: Scope) -> I
     yield from _walk(Approvals, before, after, lambda key: (*at, key), scope)
 
 
-def _environment(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+def _same(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
     if was not in (None, now):
         yield Loosening(at, How.REPLACED)
+
+
+def _min_approvals(was: int, now: int, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now < was:
+        yield Loosening(at, How.FEWER, was, now)
 
 
 def _not_author(was: bool, now: bool, at: Path, scope: Scope) -> Iterator[Loosening]:
@@ -389,6 +395,11 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
     Monitor: dict.fromkeys(keys_of(Monitor), strictness.free),
     Narrowing: _OF_BRANCH,
     Stage: {**_OF_BRANCH, "approvals": _approvals, "clean_tree": _clean_tree, "require": _require},
-    Approvals: {"environment": _environment, "not_author": _not_author},
+    Approvals: {
+        "environment": _same,
+        "min_approvals": _min_approvals,
+        "not_author": _not_author,
+        "pull_request": _same,
+    },
 }
 """Table → key → how it is compared. A table that is compared as a whole has `strictness.of_gates` for its keys."""

@@ -1,4 +1,4 @@
-"""The forges, which show the comment and the status. To add one, see CONTRIBUTING.md, 'A forge'."""
+"""The forges, which show the comment and the status. To add one, see CONTRIBUTING.md, 'To add … a forge'."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from ciplug.forges.retries import MAX_WAIT
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from ciplug.forges.account import Account
     from ciplug.forges.address import Job
+    from ciplug.forges.merged import MergedPullRequest
 
 State = Literal["pending", "success", "failure", "error"]
 
@@ -80,6 +82,13 @@ class Forge(Protocol):
         """
         ...
 
+    def keep_issue(self, marker: str, title: str, body: str, *, is_open: bool) -> str | None:
+        """Keep one open issue of ours that has `marker` on its first line, or close it; returns its web address.
+
+        None where there was none to close. The body begins with the marker.
+        """
+        ...
+
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         """Set the status `name` of a commit; a description that is too long for the forge is cut."""
         ...
@@ -110,12 +119,24 @@ class Forge(Protocol):
         """
         ...
 
+    def merges_of(self, commit: str) -> list[int] | None:
+        """Return the numbers of the merged pull requests that a commit is of; None if the forge is not asked that."""
+        ...
+
+    def merged_pull_request(self, number: int) -> MergedPullRequest | None:
+        """Return a merged pull request with those who approved it; None for one that is not merged."""
+        ...
+
     def protects(self, branch: str) -> bool | None:
         """Whether only some accounts may push to a branch; None if the forge does not tell this token."""
         ...
 
     def runs_in(self, environment: str) -> bool | None:
         """Whether this job is a deployment to an environment; None if the forge does not provide this."""
+        ...
+
+    def guards(self, environment: str) -> bool | None:
+        """Whether only some accounts may deploy to an environment; None if the forge does not tell this token."""
         ...
 
     def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
@@ -139,21 +160,6 @@ class Forge(Protocol):
         a test whose argument is None is skipped.  Raises PermissionDenied when the token is not accepted at all.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Account:
-    """A person, as the API of a forge confirms."""
-
-    login: str
-    by: str
-    """The forge."""
-    names: frozenset[str] = frozenset()
-    """What else the forge knows the person by: the full name, addresses."""
-
-    def known_as(self) -> set[str]:
-        """All names, in lower case."""
-        return {name.casefold() for name in (self.login, *self.names)}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from ciplug.errors import ForgeError
+from ciplug.forges.account import Account
 from ciplug.forges.address import address_in, token_in
-from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import Account, State, StoredFile
+    from ciplug.forges.base import State, StoredFile
+    from ciplug.forges.merged import MergedPullRequest
 
 _HINT = "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write"
 _STATES = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}
@@ -100,6 +102,9 @@ class Bitbucket:
             path = f"{self._path}/pullrequests/{number}/comments"
             return upsert(_Comments(self._api, path, self._user()), marker, body)
 
+    def keep_issue(self, marker: str, title: str, body: str, *, is_open: bool) -> str | None:
+        raise ForgeError("Bitbucket has no issues that a job can keep")
+
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         """Bitbucket takes no status without an address: that of the commit takes its place."""
         data = {
@@ -128,10 +133,20 @@ class Bitbucket:
         """Bitbucket does not tell a job who has let it run."""
         return None
 
+    def merges_of(self, commit: str) -> list[int] | None:
+        """Bitbucket is not asked who approved a pull request."""
+        return None
+
+    def merged_pull_request(self, number: int) -> MergedPullRequest | None:
+        return None
+
     def protects(self, branch: str) -> bool | None:
         return None
 
     def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def guards(self, environment: str) -> bool | None:
         return None
 
     def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from ciplug.errors import ForgeError
+from ciplug.forges import gitea_merges
+from ciplug.forges.account import Account
 from ciplug.forges.address import address_in, below, token_in
-from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, words
+from ciplug.forges.gitea_issues import Issues
 from ciplug.forges.json_api import JsonApi, Refused
+from ciplug.forges.living_issue import keep
 from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import Account, State, StoredFile
+    from ciplug.forges.base import State, StoredFile
+    from ciplug.forges.merged import MergedPullRequest
 
 _HINT = (
     "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "
@@ -97,6 +102,14 @@ class Gitea:
             user = self._api.get("/user").json()["id"]
             return upsert(_Comments(self._api, self._path, number, user), marker, body)
 
+    def keep_issue(self, marker: str, title: str, body: str, *, is_open: bool) -> str | None:
+        check_body(body, marker, self.comment_limit)
+        with self._api.errors("keep the issue", _HINT):
+            user = self._api.get("/user").json()["id"]
+            people = _People(self._api, self._path)
+            issues = Issues(self._api, self._path, user, _pages, people.belong)
+            return keep(issues, marker, title, body, is_open=is_open)
+
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         data = {"state": state, "context": name, "description": cut(description, 255), "target_url": url or ""}
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
@@ -137,11 +150,22 @@ class Gitea:
         """Gitea has no environments that somebody approves."""
         return None
 
+    def merges_of(self, commit: str) -> list[int] | None:
+        with self._api.errors(f"look for the pull request that commit {commit[:10]} merged", _HINT):
+            return gitea_merges.merges_of(self._api, self._path, commit)
+
+    def merged_pull_request(self, number: int) -> MergedPullRequest | None:
+        with self._api.errors(f"read who approved pull request #{number}", _HINT):
+            return gitea_merges.merged_pull_request(self._api, self._path, number, lambda path: _pages(self._api, path))
+
     def protects(self, branch: str) -> bool | None:
         with self._api.errors(f"read the branch {branch}", _HINT):
             return self._api.get(f"{self._path}/branches/{branch}").json().get("protected") is True
 
     def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def guards(self, environment: str) -> bool | None:
         return None
 
     def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
@@ -178,6 +202,28 @@ class Gitea:
         return Right(to, None, "unclear: Gitea accepted a test request that should be refused")
 
 
+class _People:
+    """Who belongs to the repository."""
+
+    def __init__(self, api: JsonApi, path: str) -> None:
+        self._api = api
+        self._repository = path
+        self._known: dict[str, bool] = {}
+
+    def belong(self, author: str, ident: int) -> bool:
+        """The account of all jobs, the owner, a collaborator, or a member of the organization that owns it."""
+        owner = self._repository.split("/")[2]
+        if ident == _JOBS or author.lower() == owner.lower():
+            return True
+        if author not in self._known and len(self._known) < AUTHORS:
+            login = quote(author, safe="")
+            self._known[author] = any(
+                self._api.allowed("GET", path)
+                for path in (f"{self._repository}/collaborators/{login}", f"/orgs/{owner}/members/{login}")
+            )
+        return self._known.get(author, False)
+
+
 class _Comments:
     """The comments below one pull request, which is an issue, too."""
 
@@ -189,8 +235,7 @@ class _Comments:
         self._user = user
         self._authors: dict[int, int] = {}
         """Comment → account, by their ids."""
-        self._trusted: dict[str, bool] = {}
-        """Login → whether it belongs to the repository."""
+        self._people = _People(api, path)
 
     def comments(self) -> Iterator[Comment]:
         # Today's servers give all comments on one page.
@@ -201,17 +246,7 @@ class _Comments:
         return self._authors[comment.id] == self._user
 
     def trusts(self, comment: Comment) -> bool:
-        """The account of all jobs, the owner, a collaborator, or a member of the organization that owns it."""
-        owner = self._repository.split("/")[2]
-        if self._authors[comment.id] == _JOBS or comment.author.lower() == owner.lower():
-            return True
-        if comment.author not in self._trusted and len(self._trusted) < AUTHORS:
-            login = quote(comment.author, safe="")
-            self._trusted[comment.author] = any(
-                self._api.allowed("GET", path)
-                for path in (f"{self._repository}/collaborators/{login}", f"/orgs/{owner}/members/{login}")
-            )
-        return self._trusted.get(comment.author, False)
+        return self._people.belong(comment.author, self._authors[comment.id])
 
     def create(self, body: str) -> Comment:
         return self._comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from ciplug.errors import ForgeKind
+from ciplug.forges import github_merges
+from ciplug.forges.account import Account
 from ciplug.forges.address import address_in, token_in
-from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, words
 from ciplug.forges.github_client import client, errors, reply_of
 from ciplug.forges.github_comments import Comments, viewer
+from ciplug.forges.github_issues import Issues
+from ciplug.forges.living_issue import keep
 from ciplug.forges.refusals import kind_of
 from ciplug.forges.sticky import check_body, upsert
 
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
 
     from ciplug.forges.address import Job
     from ciplug.forges.base import State, StoredFile
+    from ciplug.forges.merged import MergedPullRequest
 
 _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_ISSUES = "give the job `permissions: issues: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _DEPLOYMENTS = "give the job `permissions: deployments: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
@@ -118,6 +124,11 @@ class GitHub:
             login = self._login()
             return upsert(Comments(self._open().get_pull(number), login), marker, body)
 
+    def keep_issue(self, marker: str, title: str, body: str, *, is_open: bool) -> str | None:
+        check_body(body, marker, self.comment_limit)
+        with self._errors("keep the issue", _ISSUES):
+            return keep(Issues(self._open(), self._login()), marker, title, body, is_open=is_open)
+
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         optional = {"target_url": url} if url else {}
         with self._errors(f"set the status of {commit[:10]}", _STATUSES):
@@ -195,6 +206,14 @@ class GitHub:
                 if review["state"] == "approved" and environment in [e["name"] for e in review["environments"]]
             }
 
+    def merges_of(self, commit: str) -> list[int] | None:
+        with self._errors(f"look for the pull request that commit {commit[:10]} merged", _READING):
+            return github_merges.merges_of(self._open(), commit)
+
+    def merged_pull_request(self, number: int) -> MergedPullRequest | None:
+        with self._errors(f"read who approved pull request #{number}", _READING):
+            return github_merges.merged_pull_request(self._open(), number)
+
     def protects(self, branch: str) -> bool | None:
         with self._errors(f"read the branch {branch}", _APPROVALS):
             repository = self._open()
@@ -202,6 +221,9 @@ class GitHub:
             return found.get("protected") is True if isinstance(found, dict) else None
 
     def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def guards(self, environment: str) -> bool | None:
         return None
 
     def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest
 
-_MEMBERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+MEMBERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 """GitHub's names for authors who belong to the repository or its organization."""
 
 
@@ -50,7 +50,7 @@ class Comments:
     def trusts(self, comment: Comment) -> bool:
         """Whether to trust an author: a bot was installed by an owner; for people, GitHub names their role."""
         shown = self._objects[comment.id]
-        return shown.user.type == "Bot" or getattr(shown, "author_association", None) in _MEMBERS
+        return shown.user.type == "Bot" or getattr(shown, "author_association", None) in MEMBERS
 
     def create(self, body: str) -> Comment:
         created = self._pull.create_issue_comment(body)

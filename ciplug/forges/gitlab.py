@@ -7,11 +7,15 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, ForgeKind
+from ciplug.forges import gitlab_merges
+from ciplug.forges.account import Account
 from ciplug.forges.address import address_in, below, token_in
-from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, refusal
 from ciplug.forges.gitlab_client import client, errors, reply_of
-from ciplug.forges.gitlab_notes import Notes
+from ciplug.forges.gitlab_issues import Issues
+from ciplug.forges.gitlab_notes import Members, Notes
+from ciplug.forges.living_issue import keep
 from ciplug.forges.refusals import Reply
 from ciplug.forges.sticky import check_body, upsert
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from ciplug.forges.address import Job
     from ciplug.forges.base import State, StoredFile
+    from ciplug.forges.merged import MergedPullRequest
 
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"
@@ -124,6 +129,16 @@ class GitLab:
                     "GitLab", self._place, f"comment on merge request !{number}", reply, _COMMENTS, kind
                 ) from None
 
+    def keep_issue(self, marker: str, title: str, body: str, *, is_open: bool) -> str | None:
+        check_body(body, marker, self.comment_limit)
+        with self._errors("keep the issue", _COMMENTS):
+            user = self._open().http_get("/user")
+            if not isinstance(user, dict):
+                raise not_understood(self._place.api_url)
+            project = self._project()
+            members = Members(project)
+            return keep(Issues(project, user["id"], members.has), marker, title, body, is_open=is_open)
+
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         import gitlab
 
@@ -171,8 +186,22 @@ class GitLab:
         raise ForgeError("GitLab has no list of linked artifacts")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """GitLab knows the environment of a job instead."""
-        return None
+        """Those who approved the deployment to the environment that this job is; None if it is none."""
+        with self._errors(f"read who approved the deployment to {environment}", _STATUSES):
+            deployment = self._own_deployment(environment)
+            if deployment is None:
+                return None
+            found = self._project().deployments.get(deployment).attributes
+            given = found.get("approvals") or ()
+            return {str(one["user"]["username"]) for one in given if one.get("status") == "approved"}
+
+    def merges_of(self, commit: str) -> list[int] | None:
+        with self._errors(f"look for the merge request of commit {commit[:10]}", _COMMENTS):
+            return gitlab_merges.merges_of(self._project(), commit)
+
+    def merged_pull_request(self, number: int) -> MergedPullRequest | None:
+        with self._errors(f"read who approved merge request !{number}", _COMMENTS):
+            return gitlab_merges.merged_merge_request(self._open(), self._project(), number)
 
     def protects(self, branch: str) -> bool | None:
         with self._errors(f"read the branch {branch}", _STATUSES):
@@ -181,14 +210,22 @@ class GitLab:
     def runs_in(self, environment: str) -> bool | None:
         """Whether a deployment to the environment is this job, which its job token names."""
         with self._errors(f"read the deployments to {environment}", _STATUSES):
-            job = self._own_job()
-            if job is None:
-                return None
-            found = self._project().deployments.list(
-                environment=environment, order_by="id", sort="desc", per_page=50, get_all=False
-            )
-            deployed = [(one.attributes.get("deployable") or {}).get("id") for one in found]
-            return job.get("id") in deployed
+            return None if self._own_job() is None else self._own_deployment(environment) is not None
+
+    def guards(self, environment: str) -> bool | None:
+        """Whether the environment is protected, which GitLab tells tokens with the role Maintainer."""
+        import gitlab
+
+        with self._errors(f"read whether {environment} is protected", _STATUSES):
+            try:
+                self._project().protected_environments.get(environment)
+            except gitlab.GitlabError as error:
+                if error.response_code == 404:
+                    return False
+                if error.response_code == 403:
+                    return None
+                raise
+            return True
 
     def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
         """In a job, the user of its job token: no other token shows who started it."""
@@ -237,6 +274,17 @@ class GitLab:
             return None
         job = client(self._place, self._job_token).http_get("/job")
         return job if isinstance(job, dict) else None
+
+    def _own_deployment(self, environment: str) -> int | None:
+        """The deployment to an environment that this job is; None if it is none."""
+        job = self._own_job()
+        if job is None:
+            return None
+        found = self._project().deployments.list(
+            environment=environment, order_by="id", sort="desc", per_page=50, get_all=False
+        )
+        own = (one for one in found if (one.attributes.get("deployable") or {}).get("id") == job.get("id"))
+        return next((int(one.id) for one in own), None)
 
     def _project(self) -> Any:
         return self._open().projects.get(self._place.repository, lazy=True)

@@ -12,6 +12,29 @@ if TYPE_CHECKING:
 _REPORTER = 20
 
 
+class Members:
+    """The members of a project, with at least the role that a token needs to comment; tokens have accounts."""
+
+    def __init__(self, project: Any) -> None:
+        self._project = project
+        self._known: dict[int, bool] = {}
+
+    def has(self, account: int) -> bool:
+        if account not in self._known and len(self._known) < AUTHORS:
+            self._known[account] = self._is_member(account)
+        return self._known.get(account, False)
+
+    def _is_member(self, account: int) -> bool:
+        import gitlab
+
+        try:
+            return int(self._project.members_all.get(account).access_level) >= _REPORTER
+        except gitlab.GitlabError as error:
+            if error.response_code not in (403, 404):
+                raise
+            return False
+
+
 class Notes:
     """A `sticky.Thread`; `user` is the id of the account of the token."""
 
@@ -21,8 +44,7 @@ class Notes:
         self._user = user
         self._authors: dict[int, int] = {}
         """Note → account, by their ids."""
-        self._trusted: dict[int, bool] = {}
-        """Account → whether it is a member of the project."""
+        self._members = Members(project)
 
     def comments(self) -> Iterator[Comment]:
         for note in self._merge_request.notes.list(iterator=True, per_page=100, sort="asc"):
@@ -34,10 +56,7 @@ class Notes:
 
     def trusts(self, comment: Comment) -> bool:
         """A member of the project, with at least the role that a token needs to comment; tokens have accounts."""
-        author = self._authors[comment.id]
-        if author not in self._trusted and len(self._trusted) < AUTHORS:
-            self._trusted[author] = self._is_member(author)
-        return self._trusted.get(author, False)
+        return self._members.has(self._authors[comment.id])
 
     def create(self, body: str) -> Comment:
         return self._comment(self._merge_request.notes.create({"body": body}))
@@ -70,16 +89,6 @@ class Notes:
 
     def show(self, comment: Comment) -> None:
         """GitLab hides no note."""
-
-    def _is_member(self, account: int) -> bool:
-        import gitlab
-
-        try:
-            return int(self._project.members_all.get(account).access_level) >= _REPORTER
-        except gitlab.GitlabError as error:
-            if error.response_code not in (403, 404):
-                raise
-            return False
 
     def _comment(self, note: Any) -> Comment:
         author = note.author

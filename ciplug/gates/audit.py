@@ -71,7 +71,9 @@ class GateAudit:
     allowance: float | None
     """The allowance of today, in the metric's own unit; None for a gate that compares nothing."""
     proposed: float | None
-    """The smallest allowance that fails an unchanged model at no more than the gate's α."""
+    """The smallest allowance that fails an unchanged model at no more than the gate's α.
+
+    None where the noise is not seen, as of a metric that rises evenly."""
 
     @property
     def rate(self) -> float | None:
@@ -100,6 +102,7 @@ def audit(name: str, gate: ResolvedGate, past: Past) -> GateAudit:
     allowance = _allowance(gate, past)
     compares = gate.max_regression is not None and deviation is not None
     error = (deviation or 0.0) * math.sqrt(2)
+    is_constant = len(set(past.branch)) < 2
     low, high = wilson(false, checks, alpha=(1 - CONFIDENCE) / 2) if checks else (None, None)
     return GateAudit(
         gate=name,
@@ -116,7 +119,7 @@ def audit(name: str, gate: ResolvedGate, past: Past) -> GateAudit:
         noise=deviation,
         sees=(allowance or 0.0) + normal_isf(1 - POWER) * error if compares and allowance is not None else None,
         allowance=allowance,
-        proposed=_rounded_up(normal_isf(gate.alpha) * error) if compares else None,
+        proposed=_rounded_up(normal_isf(gate.alpha) * error) if compares and (error or is_constant) else None,
     )
 
 
@@ -179,13 +182,21 @@ def _flips(values: Sequence[float], fails: Fails) -> bool:
     return len(outcomes) == 2
 
 
+_ROUNDING = 1e-12
+"""The share of a number that says nothing."""
+
+
 def _noise(past: Past) -> float | None:
     """From runs of the same commit where there are enough of them, else from successive differences."""
     spare = sum(len(values) - 1 for values in past.again)
     if spare >= LEAST:
         squares = math.fsum((len(values) - 1) * spread(values)[1] ** 2 for values in past.again)
         return math.sqrt(squares / spare)
-    return noise(past.branch) if len(past.branch) > LEAST else None
+    if len(past.branch) <= LEAST:
+        return None
+    found = noise(past.branch)
+    # What is left of numbers that rise evenly is the rounding of floats.
+    return found if found > _ROUNDING * max(map(abs, past.branch)) else 0.0
 
 
 def _allowance(gate: ResolvedGate, past: Past) -> float | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
     from ciplug.stats.joined_examples import Paired
-    from ciplug.stats.paired_tests import Answer, Question
+    from ciplug.stats.paired_questions import Answer, Question
     from ciplug.stats.resampling import Floats
 
 Part = tuple[str, str]
@@ -227,7 +227,7 @@ class ByExample:
 
 
 def _question(gate: ResolvedGate, rule: Rule, rows: list[int] | None, limit: float | None = None) -> Question:
-    from ciplug.stats.paired_tests import Question
+    from ciplug.stats.paired_questions import Question
 
     test = gate.test if gate.test in PAIRED_TESTS else "auto"
     return Question(metric=gate.metric, rule=rule, rows=rows, test=test, limit=limit)

@@ -98,7 +98,7 @@ def _best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds
 
 
 def of_the_best(gate: ResolvedGate, side: Side, tested: Tested) -> Tested:
-    """A test against the best of several runs, which is partly the luckiest of them.
+    """A test against the best of several runs, which is partly best by chance.
 
     The candidate is no worse than allowed if it is so beside each of the runs: a PASS needs no correction, and a FAIL
     is corrected for the number of the runs (C. E. Bonferroni).
@@ -107,14 +107,11 @@ def of_the_best(gate: ResolvedGate, side: Side, tested: Tested) -> Tested:
     if gate.baseline.ref != "best" or among < 2 or gate.test == "point":
         return tested
     if isinstance(tested.result, Interval):
-        note = f"the best of {among} runs is partly the luckiest: the p-value is multiplied by {among}"
+        note = f"the best of {among} runs is partly best by chance: the p-value is multiplied by {among}"
         corrected = replace(tested.result, p=min(1.0, tested.result.p * among))
         return replace(tested, result=corrected, notes=(*tested.notes, note))
     if tested.result is None:
-        reason = (
-            f"the best of {among} runs is partly the luckiest of them, and how much luck that is takes 'samples', "
-            "'history' or 'n' to know"
-        )
+        reason = f"the best of {among} runs is partly best by chance: to correct that needs 'samples', 'history' or 'n'"
         return replace(tested, result=Undecided(reason))
     return tested
 
@@ -146,7 +143,7 @@ def test_of_bound(
         return Tested(other or crossed(new, float(bound), rule, weights=weights))
     if examples.fits(gate) and examples.has_own:
         beyond = not within(value, key, bound)
-        return _by_own_examples((name, None, key), gate.metric, value, examples, beyond=beyond)
+        return _by_own_examples((name, None, key), value, examples, beyond=beyond)
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
         if past is not None:
@@ -260,9 +257,7 @@ def _by_example(pair: Pair, run: str | None, examples: ByExample) -> Tested:
     return Tested(answer.result, notes, lost, answer.unknown)
 
 
-def _by_own_examples(
-    key: tuple[str, None, RuleKey], metric: str, value: float, examples: ByExample, *, beyond: bool
-) -> Tested:
+def _by_own_examples(key: tuple[str, None, RuleKey], value: float, examples: ByExample, *, beyond: bool) -> Tested:
     """The test of the run's own examples beside a bound; `beyond`: whether its number does not hold it."""
     answer = examples.answers.get(key, Undecided("the examples were not looked at"))
     if isinstance(answer, Undecided):

@@ -15,8 +15,10 @@ from ciplug.records.canonical import digest, dumps
 def digest_of(policy: Policy) -> str:
     """sha256 of what the policy means. Comments, values that are the default, and the order of most keys do not count.
 
-    Branches are matched in their order, and stages are a ladder: there the order counts.
+    Branches are matched in their order, and stages are a ladder: there the order counts. How a version is watched in
+    production judges no run.
     """
+    policy = dataclasses.replace(policy, monitor=None)
     facts = {**_facts(policy), "branches": list(map(list, _facts(policy.branches).items())), "ladder": policy.ladder}
     return digest(dumps(facts))
 

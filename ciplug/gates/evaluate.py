@@ -23,8 +23,8 @@ from ciplug.records.notice_facts import Kind
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
+from ciplug.stats.alpha_spending import alpha_spent, look_of_seeds
 from ciplug.stats.holm import holm
-from ciplug.stats.looks import of_seeds, spent
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
@@ -170,7 +170,7 @@ def _corrected_together(policy: Policy, checks: Sequence[Check], tests: Mapping[
 def _at_look(policy: Policy, evidence: Evidence) -> Policy:
     """The policy with the error rates of one of several looks at a commit."""
     gates = {
-        name: replace(gate, alpha=spent(of_all.alpha, _look(of_all, evidence))) if gate.kind == "metric" else gate
+        name: replace(gate, alpha=alpha_spent(of_all.alpha, _look(of_all, evidence))) if gate.kind == "metric" else gate
         for name, gate in policy.gates.items()
         for of_all in (policy.resolved(name),)
     }
@@ -188,8 +188,8 @@ def _with_more_seeds(policy: Policy, check: Check, evidence: Evidence) -> Callab
     if seeds is None or gate not in policy.gates:
         return None
     alpha, least = policy.resolved(gate).alpha, seeds.min_runs
-    others = _look(check.gate, evidence) - of_seeds(len(evidence.candidate.runs), least)
-    return lambda runs: spent(alpha, max(1, others + of_seeds(runs, least)))
+    others = _look(check.gate, evidence) - look_of_seeds(len(evidence.candidate.runs), least)
+    return lambda runs: alpha_spent(alpha, max(1, others + look_of_seeds(runs, least)))
 
 
 def _decides_nothing(evidence: Evidence) -> bool:

@@ -26,7 +26,7 @@ def explain(policy: Policy) -> str:
         action = policy.monitor.on_fail.replace("_", " ")
         parts.append(
             f"In production, {_which(policy.monitor.gates)} to be watched; after {policy.monitor.consecutive} failures "
-            f"in a row: {action}. Nothing acts on this yet."
+            f"in a row: {action}."
         )
     return "\n\n".join(parts)
 
@@ -141,8 +141,16 @@ def _stage(policy: Policy, name: str, stage: Stage) -> str:
     needs = [_narrowing(policy, stage)]
     if stage.approvals.environment:
         needs.append(f"the job runs in the environment '{stage.approvals.environment}'")
+    if stage.approvals.pull_request:
+        count = stage.approvals.min_approvals
+        needs.append(
+            f"a merged pull request has proposed it in {stage.approvals.pull_request}, approved by "
+            + ("somebody" if count == 1 else f"{count} people")
+            + " who neither opened it nor pushed to it"
+        )
     if stage.approvals.not_author:
-        needs.append("whoever promotes has neither written the commit nor trained the run")
+        who = "whoever approves or promotes" if stage.approvals.pull_request else "whoever promotes"
+        needs.append(f"{who} has neither written the commit nor trained the run")
     if "clean_tree" in stage.requirements:
         needs.append("the run was made from a clean tree")
     else:

@@ -164,9 +164,9 @@ def point_errs(runs: int, deviation: float, share: float) -> str:
 
 def looked_again(look: int, alpha: float, *, seeds: bool) -> str:
     """A note on a test of one of several runs of a commit; `seeds`: or of more seeds than the policy asks for."""
-    what = f"{look} runs of this commit were looked at: this one is"
+    what = f"{look} runs of this commit were compared: this one is"
     if seeds:
-        what = f"with seeds that were added, this is look {look} at this commit: it is"
+        what = f"with seeds that were added, this is comparison {look} of this commit: it is"
     return f"{what} judged at α = {alpha:.2g}, so that all of them together keep to the error rate of the gate"
 
 
@@ -186,7 +186,7 @@ OTHER_BASELINE = "see why the baseline was trained again: ciplug runs list; judg
 def other_baseline(reason: str, runs: int, mean: float) -> str:
     """The reason for a candidate that passes beside one run of the baseline's commit, and not beside their mean."""
     of_all = f"the baseline's commit has {runs} runs, whose mean is {shown(mean)}"
-    return f"{reason}; {of_all}, and beside that the loss is not allowed"
+    return f"{reason}; {of_all}, and compared with their mean the loss is too large"
 
 
 def allows_all(allowed: float, reference: float) -> str:
@@ -243,7 +243,7 @@ def settled_by(unit: Unit, more: int | None, loss: float) -> str:
 
     Args:
         more: units that would decide; None where no number that anybody collects does.
-        found: the smallest loss that today's data find in 80% of cases.
+        loss: the smallest loss that today's data find in 80% of cases.
     """
     if unit == "run":
         return (
@@ -253,14 +253,14 @@ def settled_by(unit: Unit, more: int | None, loss: float) -> str:
     if more:
         return f"about {more:,} more {_UNITS[unit]} would decide{_OR.get(unit, '')}"
     return (
-        f"it cannot be settled at this allowance: these data find a loss from {loss:.2g} on, and the change is too "
-        "near to the limit to collect what it takes; raise the allowance, or accept the risk"
+        f"the change is too close to the limit for any amount of data: these data show only a loss of {loss:.2g} or "
+        "more; raise the allowance, or accept the risk"
     )
 
 
 AT_THE_BOUND = (
-    "no amount of data that anybody collects tells a value so near to its bound from one beyond it: move the bound, or "
-    "compare the number as it is (test: point)"
+    "the value is too close to its bound for any test, with any amount of data: move the bound, or compare the number "
+    "as it is (test: point)"
 )
 
 
@@ -419,7 +419,7 @@ def drift_kinds(columns: Mapping[str, ColumnDrift]) -> Iterator[str]:
 
 def drift_ids(columns: Sequence[str]) -> str:
     names = listed(columns, most=SHOWN)
-    return f"not compared, as the values hardly ever occur twice, like those of an id: {names}"
+    return f"not compared, as nearly all values are different, like those of an id: {names}"
 
 
 def stray_value(column: str, value: str) -> str:

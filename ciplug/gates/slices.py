@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
-    from ciplug.stats.paired_tests import Answer
+    from ciplug.stats.paired_questions import Answer
 
 WORST = 10
 """Slices of a gate that did not pass and are shown one by one."""

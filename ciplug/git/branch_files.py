@@ -35,7 +35,10 @@ class Tree:
         name = f"{self.commit}:{path}"
         entry = read_objects(self.repository, [name]).get(name)
         if entry is None:
-            listed = run_git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False).stdout.split()
+            done = run_git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False)
+            if done.returncode:
+                raise GitError(f"commit {self.commit[:8]} cannot be read", hint=f"git fetch origin {self.commit}")
+            listed = done.stdout.split()
             if len(listed) < 3 or listed[1] != b"blob":
                 return None
             blob = listed[2].decode()
@@ -104,6 +107,8 @@ def has_branches(workspace: Workspace, env: Mapping[str, str], but: str) -> bool
 
 def tree_of_commit(workspace: Workspace, commit: str, env: Mapping[str, str]) -> Tree:
     """Return a commit, fetched from the remote if this clone does not have it. Raises GitError where it cannot be."""
+    if not is_commit_id(commit):
+        raise GitError("a commit is named by its whole id", kind=GitKind.UNKNOWN_OBJECT)
     if has_commit(workspace.top, commit):
         return Tree(workspace, workspace.top, commit, env)
     side = side_repository(workspace, env).with_name("branches.git")

@@ -41,6 +41,10 @@ _TOKENS = (
     "CIPLUG_JENKINS_",
     "CIPLUG_INPUT_",
     "CIPLUG_SIGNING_KEY",
+    "CIPLUG_MODEL_SIGNING_KEY",
+    "CIPLUG_OCI_PASSWORD",
+    # The address of a webhook often holds a secret, too.
+    "CIPLUG_WEBHOOK_",
     # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
     "INPUT_TOKEN",
     "INPUT_PUSH-TOKEN",
@@ -48,7 +52,7 @@ _TOKENS = (
 
 
 def is_token(variable: str) -> bool:
-    """Whether a variable holds a token that was given to ciplug; each forge has one of its own, CIPLUG_…_TOKEN."""
+    """Whether a variable holds a secret that was given to ciplug; each forge has a token of its own, CIPLUG_…_TOKEN."""
     return (variable.startswith("CIPLUG_") and variable.endswith("_TOKEN")) or variable.startswith(_TOKENS)
 
 

@@ -96,7 +96,7 @@ class RegistryExport:
         )
         if int(made.version) != number:
             self._theirs.delete_model_version(name, made.version)
-            raise StoreError(f"version {number} would be {made.version} there")
+            raise StoreError(f"the target would number version {number} as {made.version}")
         return made
 
     def _source(self, version: Any) -> str:

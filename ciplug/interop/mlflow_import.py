@@ -14,6 +14,7 @@ from typing import Any
 
 from ciplug.capture.masking import Masks
 from ciplug.capture.mlflow.run import TAG, seconds
+from ciplug.config import DEFAULT_MODEL
 from ciplug.console import warning
 from ciplug.errors import CiplugError, UsageError, listed
 from ciplug.git.credentials import redact
@@ -35,7 +36,7 @@ from ciplug.mlflow.registry_view import RegistryView
 from ciplug.records.keys import RunKey
 from ciplug.records.run import is_model_name
 from ciplug.steps.record import masked_notes, objects_of
-from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.session import Session
 from ciplug.steps.sign import signed
 from ciplug.steps.trust import need_trusted
 from ciplug.tracking.query import RUN_ID

@@ -91,13 +91,13 @@ class RegistryImport:
         here = read_model(self._session, name)
         if here.exists and here.origin.get(FROM) != self._source:
             other = here.origin.get(FROM)
-            words = f"is from {other}" if other else "is one of its own"
-            self.done.failed.append(f"model '{name}': the one of this name here {words}")
+            words = f"is from {other}" if other else "was not imported"
+            self.done.failed.append(f"model '{name}': this registry already has a model of this name, which {words}")
             return
         origin = self._origin(model)
         if not here.exists:
             if here.moved_to is not None or here.last_number:
-                self.done.failed.append(f"model '{name}': this registry had one of this name")
+                self.done.failed.append(f"model '{name}': this registry had a model of this name")
                 return
             import_model(self._session, name, model.description or None, _texts(model.tags), origin)
         with translated(self._source):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from ciplug.mlflow import files
 from ciplug.mlflow.place import Place
 from ciplug.mlflow.view import SERVER_AGE
 from ciplug.records.keys import RunKey, log_of
-from ciplug.records.run import Run
+from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.model import Model
 from ciplug.registry.replayed_rules import model_digest
@@ -27,6 +28,7 @@ from ciplug.stores.base import NoLog
 T = TypeVar("T")
 _CLIENT_AGE = 1.0
 ARTIFACTS = "ciplug-artifacts:"
+_OF_RUN = re.compile(r"runs:/+(?P<run>[0-9a-f]{32})(?:/(?P<path>.*))?")
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class RegistryView:
                 return Made()
             own = place.local().get(run_id)
             key = place.base.run_key(run_id, own)
-            names = self._files(location, run_id)
+            names = self._files(location, run_id, state.artifacts)
             metrics = {name: point.value for name, point in state.metrics.items()}
             digest = model_digest(names) if names else None
             if own is not None and own.begun is not None:
@@ -130,8 +132,13 @@ class RegistryView:
         found: list[Run] = runs.load([key])
         return runs.digests(found)[key.key] if found else None
 
-    def _files(self, location: str, run_id: str) -> dict[str, str]:
-        """Path among the artifacts of the run → digest, of the files at a location."""
+    def _files(self, location: str, run_id: str, artifacts: tuple[File, ...]) -> dict[str, str]:
+        """Path among the artifacts of the run → digest, of the files at a location.
+
+        A folder that was recorded as one artifact is one here; a location within it has no file that was recorded.
+        """
+        if of_run := _OF_RUN.fullmatch(location):
+            location = f"{ARTIFACTS}{of_run['run']}/artifacts/{of_run['path'] or ''}"
         if not location.startswith(ARTIFACTS):
             return {}
         try:
@@ -142,8 +149,14 @@ class RegistryView:
         if subject.model is None and subject.id != run_id:
             return {}
         top = f"{files.MODELS}/{subject.model}/" if subject.model else ""
-        return {
+
+        def is_there(name: str) -> bool:
+            return not subject.path or name == subject.path or name.startswith(f"{subject.path}/")
+
+        folders = {file.path: file.digest for file in artifacts if file.kind == "folder" and subject.model is None}
+        names = {
             top + name: kept.digest or (digest_file(kept.here) if kept.here else "")
             for name, kept in found.items()
-            if not subject.path or name.startswith(f"{subject.path}/")
+            if is_there(name) and not name.startswith(tuple(f"{folder}/" for folder in folders))
         }
+        return {**names, **{path: digest for path, digest in folders.items() if is_there(path)}}

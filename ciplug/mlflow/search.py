@@ -63,7 +63,7 @@ class Table:
         self._location = location
         self._local = local
         self._count = len(base.rows.ids)
-        self._own = [run for id_, one in local.items() if (run := _own_state(base, id_, one, local)) is not None]
+        self._own = [run for id_, one in local.items() if (run := _own_state(base, id_, one)) is not None]
         self._masked = {row for run in self._own if (row := base.rows.row_of.get(run.id)) is not None}
         self._cache: dict[tuple[str, str], Mapping[int, Any]] = {}
 
@@ -186,7 +186,7 @@ class Table:
         return _value(run, kind, name)
 
 
-def _own_state(base: Base, id_: str, one: Local, local: Mapping[str, Local]) -> RunState | None:
+def _own_state(base: Base, id_: str, one: Local) -> RunState | None:
     """Return a run of which this machine knows more than the catalog; None for what is not a run."""
     if one.begun is None and not one.objects and not one.sessions:
         return None

@@ -11,44 +11,36 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ciplug import console, loading
 from ciplug.capture.events import Event
-from ciplug.capture.writer import BY_CLIENT, SERVER, RunWriter
+from ciplug.capture.writer import SERVER, RunWriter
+from ciplug.config import DEFAULT_MODEL
 from ciplug.console import Note, problem_note
-from ciplug.errors import CiplugError, StoreError, UsageError
+from ciplug.errors import StoreError, UsageError
 from ciplug.mlflow import state
+from ciplug.mlflow.changes import Changes, job_facts
+from ciplug.mlflow.sender import Sender
+from ciplug.mlflow.server_runs import seal_claimed
 from ciplug.mlflow.view import OPEN_RUN
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.keys import RunKey
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
-from ciplug.steps.amend import Target
 from ciplug.steps.first_job import job_of
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.open_run import child_run, run_around
-from ciplug.steps.read_artifacts import read_artifacts
-from ciplug.steps.record import REDACT, begin, finish, masks_of, objects_of, skeleton_of, stamp_of, tags_of
-from ciplug.steps.resume import facts_of, seal
-from ciplug.steps.send import send
-from ciplug.steps.session import DEFAULT_MODEL, now, stamp
-from ciplug.steps.sign import signed
+from ciplug.steps.record import begin, finish
+from ciplug.steps.session import now, stamp
 
 if TYPE_CHECKING:
-    from ciplug.capture.logged import Logged
     from ciplug.mlflow.view import View
     from ciplug.steps.session import Session
 
-QUIET_SECONDS = 2.0
-_SEND_EVERY = 1.0
-_SEND_AGAIN = 15.0
-"""Seconds after which a server tries again what the store has refused."""
 _TERMINAL = ("finished", "failed", "killed")
 
 
@@ -59,13 +51,10 @@ class Sessions:
         self._place = place
         self._runs: dict[str, RunWriter] = {}
         self._joined: set[str] = set()
-        self._changes: dict[str, RunWriter] = {}
-        self._written: dict[str, float] = {}
+        self._changes = Changes(place)
+        self._sender = Sender(place, self._changes, lambda: bool(self._runs))
         self._active: set[str] = set()
         """Runs that were found to take values; forgotten when anything is deleted or restored."""
-        self._sender: threading.Thread | None = None
-        self._refused: str | None = None
-        """Why the store did not take what was sent last."""
         atexit.register(self._at_exit)
 
     @property
@@ -169,18 +158,8 @@ class Sessions:
             parent=parent if parent and len(parent) == 32 else None,
             provenance=Provenance(context=replace(context, trusted=session.context.trusted)),
         )
-        facts = {"run": plain(run), "owner": SERVER, **self._job_facts()}
+        facts = {"run": plain(run), "owner": SERVER, **job_facts(session)}
         return self._place.spool.create(run.id, facts)
-
-    def _job_facts(self) -> dict[str, Any]:
-        session = self._place.session
-        return {
-            "store": session.spooled_for,
-            "cwd": str(session.cwd.absolute()),
-            "top": str(session.top.absolute()),
-            "destination": plain(session.destination) if session.destination else None,
-            REDACT: list(session.config.redact),
-        }
 
     def _open_run(self, run_id: str) -> RunWriter | None:
         """The open run of this id, of whatever process of this machine; None where it has ended, or never was here."""
@@ -213,9 +192,9 @@ class Sessions:
         if not events:
             return
         with self._place.lock:
-            self._append(lambda: self._open_run(run_id) or self._change_of_run(run_id), events)
-            self._written[run_id] = time.monotonic()
-            self._awake()
+            self._append(lambda: self._open_run(run_id) or self._changes.of_run(run_id), events)
+            self._changes.touched(run_id)
+            self._sender.awake()
 
     def _append(self, opened: Callable[[], RunWriter], events: tuple[Event, ...]) -> None:
         for again in (True, False):
@@ -235,14 +214,14 @@ class Sessions:
 
     def touched(self, subject: str) -> None:
         """Take note that something was added."""
-        self._written[subject] = time.monotonic()
-        self._awake()
+        self._changes.touched(subject)
+        self._sender.awake()
 
     def writer_of_run(self, run_id: str) -> RunWriter:
         """What files of a run are kept in."""
         with self._place.lock:
-            self._written[run_id] = time.monotonic()
-            return self._open_run(run_id) or self._change_of_run(run_id)
+            self._changes.touched(run_id)
+            return self._open_run(run_id) or self._changes.of_run(run_id)
 
     def end(self, run_id: str, status: str, ended: int | None) -> None:
         """Take a status of a run. One that ends is recorded, and sent unless its parent or `ciplug run` does that."""
@@ -256,7 +235,7 @@ class Sessions:
             self.log(run_id, *events)
             if writer is None:
                 if status in _TERMINAL:
-                    self._seal_change(run_id)
+                    self._changes.seal(run_id)
                     self._send_unless_waiting(None)
                 return
             if status not in _TERMINAL:
@@ -276,7 +255,7 @@ class Sessions:
         """Seal the record of a run that ends. What cannot be kept stays in its journal, and is said."""
         try:
             if writer.facts.get("owner") == SERVER:
-                _seal_claimed(writer, status)
+                seal_claimed(writer, status)
                 return
             recorded = finish(job_of(writer), writer, Inputs(), status=status)
         except StoreError as unkept:
@@ -286,7 +265,7 @@ class Sessions:
 
     def _send_unless_waiting(self, parent: str | None) -> None:
         if self._place.is_server:
-            self._awake()
+            self._sender.awake()
             return
         if parent is not None and self._open_run(parent) is not None:
             return
@@ -294,135 +273,31 @@ class Sessions:
 
     # What is changed about what is recorded
 
-    def _change_of_run(self, run_id: str) -> RunWriter:
-        kept = self._kept_change(run_id)
-        if kept is not None:
-            return kept
-        place = self._place
-        local = place.local().get(run_id)
-        key = place.base.run_key(run_id, local)
-        run = place.run(run_id)
-        if key is None or run is None:
-            raise UsageError(f"no run {run_id}")
-        changes = place.base.changes(key, local)
-        record = next(iter(place.base.records([key]).values()), None)
-        model = record.model if record else place.base.model_of(run_id, local)
-        return self._begin_change(Target(key, model, run.name, run.tags, run.params, changes, run.metrics))
-
     def change(self, key: RunKey, *events: Event) -> None:
         """Change an experiment or a logged model."""
         with self._place.lock:
             self._append(lambda: self.writer_of(key), events)
-            self._written[key.id] = time.monotonic()
-            self._awake()
+            self._changes.touched(key.id)
+            self._sender.awake()
 
     def writer_of(self, key: RunKey) -> RunWriter:
         """What is changed about an experiment or a logged model is kept in."""
-        kept = self._kept_change(key.id)
-        if kept is not None:
-            return kept
-        local = self._place.local().get(key.id)
-        changes = self._place.base.changes(key, local)
-        return self._begin_change(Target(key, state.DESCRIBED, None, {}, {}, changes))
-
-    def _kept_change(self, subject: str) -> RunWriter | None:
-        writer = self._changes.get(subject)
-        if writer is not None and writer.is_open:
-            return writer
-        if writer is not None:
-            self._changes.pop(subject).release()
-        opened = self._place.spool.open_session(subject)
-        if opened is not None:
-            self._changes[subject] = opened
-        return opened
-
-    def _begin_change(self, target: Target) -> RunWriter:
-        facts = {**facts_of(self._place.session, target), **self._job_facts(), BY_CLIENT: True}
-        if self._place.is_server:
-            facts["owner"] = SERVER
-        writer = self._place.spool.create_session(target.key.id, facts)
-        self._changes[target.key.id] = writer
-        return writer
-
-    def _seal_change(self, subject: str, *, last: bool = False) -> None:
-        """Seal what was changed, unless the run goes on, or another process has it open."""
-        writer = self._changes.get(subject)
-        if writer is None:
-            return
-        logged = writer.logged()
-        if not last and logged.status in ("running", "scheduled"):
-            return
-        del self._changes[subject]
-        if writer.release_unless_last():
-            return
-        if not writer.is_open:
-            writer.release()
-            return
-        try:
-            with writer.ending() as logged:
-                seal(writer, logged, None, now())
-        except CiplugError as problem:
-            console.tell([problem_note(problem)])
+        return self._changes.writer_of(key)
 
     def seal(self, subject: str) -> None:
         """Seal what this process has changed about a run, an experiment or a logged model."""
         with self._place.lock:
-            self._seal_change(subject, last=True)
+            self._changes.seal(subject, last=True)
 
-    def seal_changes(self, quiet: float = 0.0, *, last: bool = False) -> None:
-        """Seal all changes to which nothing was added for so many seconds."""
-        with self._place.lock:
-            since = time.monotonic() - quiet
-            for subject in [one for one in self._changes if self._written.get(one, 0.0) <= since]:
-                self._seal_change(subject, last=last)
+    def seal_changes(self) -> None:
+        """Seal all changes."""
+        self._changes.seal_all()
 
     # Sending
 
     def send(self) -> None:
         """Send everything that is sealed. What is refused waits, and a note says how it is sent."""
-        place = self._place
-        with place.lock:
-            self.seal_changes(QUIET_SECONDS if place.is_server else 0.0)
-            if place.session.env.get("CIPLUG_RUN_DIR"):
-                return  # The command around sends all together.
-            if not place.session.context.trusted:
-                return
-            try:
-                sent = send(place.session)
-            except CiplugError as problem:
-                # A server tries again and again, and says so once.
-                if problem.message != self._refused:
-                    console.tell([problem_note(problem)])
-                self._refused = problem.message
-                return
-            self._refused = None
-            place.journals.forget([one.folder for one in sent])
-            for one in sent:
-                place.journals.sent.update(one.objects)
-
-    def _awake(self) -> None:
-        """Have a server send what is sealed, each second."""
-        if not self._place.is_server or (self._sender is not None and self._sender.is_alive()):
-            return
-        self._sender = threading.Thread(target=self._send_on, name="ciplug-sender", daemon=True)
-        self._sender.start()
-
-    def _send_on(self) -> None:
-        idle = 0
-        told = ""
-        while idle < 60:
-            time.sleep(_SEND_EVERY if self._refused is None else _SEND_AGAIN)
-            with self._place.lock:
-                self.seal_changes(QUIET_SECONDS)
-                waits = self._place.spool.sealed(self._place.session.spooled_for)
-            idle = 0 if waits or self._changes or self._runs else idle + 1
-            if waits:
-                try:
-                    self.send()
-                except Exception as problem:  # The thread must live: what waits is tried again.
-                    if str(problem) != told:
-                        told = str(problem)
-                        console.tell([Note(f"ciplug: not sent: {problem}")])
+        self._sender.send()
 
     def _at_exit(self) -> None:
         """Seal and send what is left when the program ends."""
@@ -430,7 +305,7 @@ class Sessions:
             return
         with contextlib.suppress(Exception), self._place.lock:
             pending = bool(self._changes) or bool(self._place.spool.sealed(self._place.session.spooled_for))
-            self.seal_changes(last=True)
+            self._changes.seal_all(last=True)
             if pending:
                 self.send()
             for writer in self._runs.values():
@@ -448,40 +323,3 @@ def _cloned_commit(tags: Mapping[str, str], session: Session) -> str | None:
     if not is_project or session.context.host != "local" or commit == session.head:
         return None
     return commit if len(commit) in (40, 64) and set(commit) <= set("0123456789abcdef") else None
-
-
-def _seal_claimed(entry: RunWriter, status: Status) -> None:
-    """Seal the record of a run that a client of a server has logged: nothing of its machine is known here."""
-    problems: list[CiplugError] = []
-    job = job_of(entry)
-    with entry.ending() as logged:
-        skeleton = skeleton_of(entry)
-        run = replace(
-            skeleton,
-            status=status,
-            name=logged.name or skeleton.name,
-            ended=stamp(now()) if logged.ended is None else stamp_of(logged.ended),
-            metrics=logged.metrics,
-            last=logged.last,
-            params=logged.params,
-            inputs=logged.inputs,
-            model_inputs=logged.model_inputs,
-            outputs=logged.outputs,
-            left_out=logged.left_out,
-            artifacts=_kept(entry, logged, problems),
-            tags=tags_of(skeleton, logged),
-        )
-        run = masks_of(job.env, entry).run(run)
-        objects = objects_of(run, logged.series, problems, texts=logged.texts)
-        trusted = run.provenance.context.trusted
-        entry.seal(job.spooled_for, signed(job.env, objects, trusted=trusted, repository=job.repository))
-    if problems:
-        console.tell(list(map(problem_note, problems)))
-
-
-def _kept(entry: RunWriter, logged: Logged, problems: list[CiplugError]) -> Any:
-    from ciplug.capture.logged import Logged
-
-    if not logged.files:
-        return ()
-    return read_artifacts(job_of(entry), entry.folder, Inputs(), Logged(files=logged.files), problems).files

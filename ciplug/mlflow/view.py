@@ -1,7 +1,4 @@
-"""What a `ciplug:` URI names: a checkout and its store. One a process and URI, shared by all that MLflow makes of it.
-
-ciplug:    this checkout      ciplug:/path/to/checkout      ciplug:?store=<address of another store, %-encoded>
-"""
+"""What this process sees of the runs of a checkout: its session, the spool and the open runs, and the store."""
 
 from __future__ import annotations
 
@@ -24,6 +21,7 @@ from ciplug.mlflow.journals import Journals, Local
 from ciplug.mlflow.state import Experiment, LoggedModel, RunState
 from ciplug.records.canonical import digest
 from ciplug.records.keys import RunKey
+from ciplug.records.last_point import as_series
 from ciplug.steps.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -136,7 +134,9 @@ class View:
             if len(self._series) >= _SERIES_MOST:
                 self._series.clear()
             runs = self._runs(own)
-            self._series[key] = mark, runs.series(runs.load([key])[0])
+            record = runs.load([key])[0]
+            points = {name: as_series(point) for name, point in record.last.items()}
+            self._series[key] = mark, {**points, **runs.series(record)}
         return self._series[key][1]
 
     def _runs(self, own: Local | None) -> Runs:

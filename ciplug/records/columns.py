@@ -29,7 +29,7 @@ FLAGS = ("dirty", "trusted", "set_aside")
 """Attributes that are 'true' or 'false'."""
 ATTRIBUTES = (
     *("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent", "seed"),
-    *("read",),
+    *("read", "kind"),
     *FLAGS,
 )
 READ_MOST = 32
@@ -118,6 +118,8 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
         value = record.get(name, nested.get(name) if name in ("branch", "actor", "host") else None)
         if name == "read":
             value = _read(record.get("datasets"))
+        if name == "kind":
+            value = "monitor" if isinstance(record.get("monitor"), dict) else "training"
         if name in FLAGS:
             value = {True: "true", False: "false"}.get(flag) if isinstance(flag := flags[name], bool) else None
         if name == "seed":

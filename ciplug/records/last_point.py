@@ -66,6 +66,34 @@ def milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None or not abs(seconds) < 1e12 else round(seconds * 1000)
 
 
+def series_to_store(series: Mapping[str, Series], last: Mapping[str, LastPoint]) -> dict[str, Series]:
+    """Return the series that say more than the record does: not those of one point, of step 0, that is in `last`.
+
+    MLflow's client gives every metric a step. Most have one point, and an object for each run would repeat them.
+    """
+    return {
+        name: one
+        for name, one in series.items()
+        if len(one.steps) != 1 or one.steps[0] or not _is_last(one, name, last)
+    }
+
+
+def _is_last(series: Series, name: str, last: Mapping[str, LastPoint]) -> bool:
+    point = last.get(name)
+    return point is not None and _exact(as_series(point)) == _exact(series)
+
+
+def _exact(series: Series) -> tuple[str, ...]:
+    return tuple(map(repr, (series.steps, series.values, series.times)))  # as text, NaN equals NaN, and 0 is not -0
+
+
+def as_series(point: LastPoint) -> Series:
+    """Return the series of this point alone."""
+    from ciplug.records.series import Series
+
+    return Series((point.step,), (point.value,), None if point.time is None else (point.time / 1000,))
+
+
 def not_earlier(
     values: Mapping[str, T], points: Mapping[str, LastPoint], than: Mapping[str, LastPoint]
 ) -> dict[str, T]:

@@ -13,6 +13,7 @@ Why = Literal[
     "text",
     "list",
     "name",
+    "param",
     "twice",
     "files",
     "size",
@@ -42,12 +43,12 @@ class LeftOut:
     """The beginning of a name that is too long."""
     why: Why
     """null: no value. text: text where a number was due. list: a list without numbers, or of lists. name: metrics
-    cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
-    for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
-    file for people that could not be made; then it is the name of a file. output: an artifact that is not recorded, or
-    whose content no store has; the name is that of the file. elsewhere: an artifact
-    that stays where MLflow has it. logged: the metric was logged with another value than its
-    file has, and the file counts. line: a line, or the rest of a file without
+    cannot have the name. param: parameters cannot. twice, files: several different numbers, in one file or in several.
+    size: an integer too large for a float. step: no value at the step that was asked for. no_step: a step that is not
+    a whole number. artifact: a file for people that could not be made; then it is the name of a file. output: an
+    artifact that is not recorded, or whose content no store has; the name is that of the file. elsewhere: an artifact
+    that stays where MLflow has it. logged: the metric was logged with another value than its file has, and the file
+    counts. line: a line, or the rest of a file without
     lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
     that cannot be read may have held the last. order: the metric has a value, and the steps rise and fall, so that no
     value is surely the last. header: a table without names of columns, any of which may be the metric.
@@ -74,6 +75,7 @@ class LeftOut:
             "text": f"the text {found}",
             "list": "a list without numbers" if self.found is None else f"a list: {self.found}",
             "name": "not a name for a metric",
+            "param": "not a name for a parameter: too long, or not printable",
             "twice": "several values",
             "size": "an integer too large for a 64-bit float",
             "step": "no value at the chosen step",

@@ -30,7 +30,7 @@ def ended(notice: Facts) -> str:
 
 def _ended(notice: Facts) -> str:
     if notice.detail is not None:
-        return f"ended as {notice.detail} in MLflow, though its exit code is 0"
+        return f"is {notice.detail} in MLflow, although its exit code is 0"
     if notice.kind is Kind.END_UNKNOWN:
         again = f", resumed by {notice.by}," if notice.resumed == "then" else ""
         return f"{again} ended by SystemExit, and its exit code is not known".strip(" ,")
@@ -52,7 +52,7 @@ def _dirty(notice: Facts) -> str:
 
 
 def _passed_over(notice: Facts) -> str:
-    lead = "passed over" if notice.of == "candidate" else "not compared with"
+    lead = "skipped" if notice.of == "candidate" else "not compared with"
     return f"{lead}: {_which(notice)} {notice.detail}"
 
 
@@ -190,9 +190,9 @@ def _skipped_event(notice: Facts) -> str:
 def _looks(notice: Facts) -> str:
     lead = f"{counted(notice.count or 0, 'run')} of '{notice.model}' were measured on this content of {notice.path}"
     if notice.luck is None:
-        return f"{lead}: the best of them looks better than it is, by chance"
+        return f"{lead}: by chance, the best of them may look better than it is"
     name = notice.metrics[0] if notice.metrics else "the metric"
-    return f"{lead}: the best of them looks up to {notice.luck:.2g} better in '{name}' than it is, by chance"
+    return f"{lead}: by chance, the best of them may look up to {notice.luck:.2g} better in '{name}' than it is"
 
 
 def _no_base_policy(notice: Facts) -> str:
@@ -240,7 +240,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.NOT_KEPT: lambda n: f"the artifact {listed(n.files)}: {n.detail}",
     Kind.TWO_VALUES: lambda n: f"metrics have another value in the log than in their file, which counts: {n.detail}",
     Kind.PASSED_OVER: _passed_over,
-    Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
+    Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit skipped",
     Kind.WITHDRAWN: _withdrawn,
     Kind.DELETED: _withdrawn,
     Kind.UNREAD_AMENDMENT: _withdrawn,

@@ -50,7 +50,7 @@ def _of_failure(notice: Facts) -> str:
 
 
 _CHECK_OUT_FIRST = "check out the commit first, then train: ciplug run -- COMMAND"
-_KNOWN_END = "run the program by ciplug run -- COMMAND; or start its run using 'with', or end it by sys.exit(…)"
+_KNOWN_END = "run the program with ciplug run -- COMMAND; or start its run using 'with', or end it with sys.exit(…)"
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
@@ -84,7 +84,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.BESIDE: "run it again while no other run uses this folder",
     Kind.OLDER: "train this commit again: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "make the command write these files",
-    Kind.LEFT_OUT: "make the training write a number for each of them",
+    Kind.LEFT_OUT: lambda n: n.advice or "make the training write a number for each of them",
     Kind.NOT_MADE: "correct the log calls of these files: no gate looks at them",
     Kind.NOT_RECORDED: lambda n: n.advice or "make the training write a file that can be read",
     Kind.NOT_KEPT: lambda n: n.advice or "make the training write a file that can be read",

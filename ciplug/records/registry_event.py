@@ -134,6 +134,8 @@ class Promote:
     baseline_run: str | None = None
     approvals: tuple[str, ...] = ()
     """The requirements of the stage and how each was met, one sentence each."""
+    pull_request: str | None = None
+    """The address of the merged pull request that approved it. Each one approves it once."""
     exemptions: tuple[str, ...] = ()
     """The requirements of every stage that the policy turned off for this one: `clean_tree`."""
     waived: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Literal
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.last_point import LastPoint
 from ciplug.records.left_out import LeftOut
+from ciplug.records.monitored import Kind, Monitored
 from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
@@ -95,4 +96,11 @@ class Run:
     """Logged models that the training made."""
     tags: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
+    monitor: Monitored | None = None
+    """Of a look at a version in production: what it looked at. Such a run is of no commit, so it counts for none."""
     schema: int = SCHEMA
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it is a training, or a look at a version in production."""
+        return "training" if self.monitor is None else "monitor"

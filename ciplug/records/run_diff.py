@@ -20,7 +20,7 @@ class SeriesSummary:
     """The steps of a metric in a few numbers."""
 
     steps: int
-    """Number of points."""
+    """How many different ones: a program may log several values at one step."""
     last_step: int
     last: float
     """The value of the highest step; of several the latest."""
@@ -35,7 +35,7 @@ class SeriesSummary:
         last_step = max(series.steps)
         last = next(value for step, value in points if step == last_step)
         numbers = [value for value in series.values if not math.isnan(value)] or [math.nan]
-        return cls(len(series.steps), last_step, last, min(numbers), max(numbers))
+        return cls(len(set(series.steps)), last_step, last, min(numbers), max(numbers))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ciplug.records.registry_event import Promote, Register
 from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
 from ciplug.records.run import Run
 from ciplug.records.verdict import EFFECTS, Verdict, worst
+from ciplug.registry.files import has_files
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Version
 
@@ -44,13 +45,23 @@ class Fault(Enum):
     OTHER_BYTES = ("other_bytes", _DAMAGED)
     BAD_SIGNATURE = ("bad_signature", _DAMAGED)
     """The signature of the model's files does not hold."""
+    NOT_COVERED = ("not_covered", _DAMAGED)
+    """The signature is of other files than the version has: of more, of fewer, or under other names."""
+    EXTRA_FILE = ("extra_file", _DAMAGED)
+    """The folder has a file that is not of the version, and that its signature does not cover."""
     BROKEN_LOG = ("broken_log", _DAMAGED)
     LOST_EVENTS = ("lost_events", _DAMAGED)
     """The log was moved back: the store keeps events that it lacks."""
     BROKEN_RULE = ("broken_rule", _DAMAGED)
     """An event that no ciplug would have appended."""
+    NEVER_THERE = ("never_there", _REFUSED)
+    """It is in a stage that versions reach by a promotion alone, and none brought it there."""
     YANKED = ("yanked", _REFUSED)
     NO_RUN = ("no_run", _DAMAGED)
+    WITHOUT_RUN = ("without_run", _REFUSED)
+    """It was registered without a run, so nothing has judged it."""
+    NO_FILES = ("no_files", _REFUSED)
+    """It was registered with an address, and with no file of its run."""
     OTHER_RECORD = ("other_record", _DAMAGED)
     OTHER_FILES = ("other_files", _DAMAGED)
     FORK_RUN = ("fork_run", _REFUSED)
@@ -66,6 +77,8 @@ class Fault(Enum):
     NO_VERDICT = ("no_verdict", _REFUSED)
     VERDICT_MISSING = ("verdict_missing", _DAMAGED)
     OTHER_VERDICT = ("other_verdict", _DAMAGED)
+    OTHER_OUTCOME = ("other_outcome", _DAMAGED)
+    """The event names another outcome than its verdict has."""
     VERDICT_OF_OTHER_RUN = ("verdict_of_other_run", _DAMAGED)
     NOT_PASSED = ("not_passed", _REFUSED)
     OTHER_NUMBERS = ("other_numbers", _DAMAGED)
@@ -170,12 +183,17 @@ class Chain:
 
 def run_faults(version: Version, record: bytes | None, run: Run | None) -> Iterator[Fault]:
     """Yield what is wrong with the record of a version's run, given its bytes in the store."""
+    if version.run is None:
+        yield Fault.WITHOUT_RUN
+        return
     if record is None or run is None:
         yield Fault.NO_RUN
         return
     if version.record not in (None, digest(record)):
         yield Fault.OTHER_RECORD
-    if dict(version.files) != {file.path: file.digest for file in run.artifacts}:
+    if not version.files:
+        yield Fault.NO_FILES
+    elif not has_files(run, version):
         yield Fault.OTHER_FILES
     if not run.provenance.context.trusted:
         yield Fault.FORK_RUN
@@ -221,6 +239,8 @@ def verdict_faults(
         yield Fault.VERDICT_OF_OTHER_RUN
     if not _passed(verdict, gates):
         yield Fault.NOT_PASSED
+    if promotion.outcome not in (None, verdict.outcome):
+        yield Fault.OTHER_OUTCOME
     if any(judged_now.get(key) not in (None, one) for key, one in verdict.judged.items()):
         yield Fault.OTHER_NUMBERS
 
@@ -230,6 +250,22 @@ def _passed(verdict: Verdict, gates: Sequence[str] | None) -> bool:
         return verdict.passed
     outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*gates, "run", "policy")]
     return bool(outcomes) and EFFECTS[worst(outcomes)].promotes
+
+
+def policy_faults(promotion: Promote, verdict: Verdict, found: str | None) -> Iterator[Fault]:
+    """Yield what is wrong with the policy that the verdict of a promotion was made by.
+
+    Args:
+        found: the digest of the policy that this repository has in the commit of the verdict; None: it has none.
+    """
+    if verdict.policy_digest != promotion.policy_digest:
+        yield Fault.OTHER_POLICY
+    if not verdict.policy_as_committed:
+        yield Fault.POLICY_NOT_COMMITTED
+    if found is None:
+        yield Fault.POLICY_NOT_HERE
+    elif found != verdict.policy_digest:
+        yield Fault.POLICY_CHANGED
 
 
 class Scan(NamedTuple):

@@ -50,11 +50,12 @@ class Ladder:
         if current not in (*self.stages, ARCHIVED) or (current == ARCHIVED and below == NO_STAGE):
             current = NO_STAGE
         if current != below:
-            where = "in no stage" if current == NO_STAGE else f"in {current}"
+            what = f"run {run}" if run else f"version {version}"
+            where = "not a version yet" if run else "in no stage" if current == NO_STAGE else f"in {current}"
             takes = "new and archived versions" if below == NO_STAGE else f"versions from {below}"
             raise PromotionRefused(
                 Refusal.NOT_ADJACENT,
-                f"version {version} is {where}, and {target} takes only {takes}",
+                f"{what} is {where}, and {target} takes only {takes}",
                 hint=self._way(model, named, current, target),
             )
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from ciplug.errors import BrokenLog, Cause, RecordError
 from ciplug.records.registry_event import RegistryEvent, Vouch
 from ciplug.records.registry_labels import MovedFrom, MovedTo
-from ciplug.registry import ledger, states
+from ciplug.registry import ledger, stored_checkpoints
 from ciplug.registry.ledger import Ledger
+from ciplug.registry.local_checkpoints import EVERY, STALE, Snapshot, Snapshots
 from ciplug.registry.model import Model
-from ciplug.registry.snapshots import EVERY, STALE, Snapshot, Snapshots
-from ciplug.registry.state import IsSigned, Origin, Renaming, after, counting, fold_on
+from ciplug.registry.replay import IsSigned, Origin, Renaming, after, counting, fold_on
 from ciplug.stores.base import Head, Log
 
 
@@ -50,7 +50,7 @@ def read(
     if start is not None and not (with_times and start.times is None):
         tail = _tail(log, name, start, is_signed)
     if tail is None and signers is not None and not with_times:
-        found = states.read(log, name, signers, is_signed)
+        found = stored_checkpoints.read(log, name, signers, is_signed)
         if found is not None:
             start, tail = Snapshot(found.model, found.head, None), found.tail
     if start is None or tail is None:

@@ -17,7 +17,7 @@ from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import IsSigned, Origin, after, counting
+from ciplug.registry.replay import IsSigned, Origin, after, counting
 
 
 class BrokenRule(NamedTuple):
@@ -163,7 +163,8 @@ def _of_rollback(model: Model, payload: moves.Rollback, today: _Today) -> Iterab
     if payload.stage not in version.passed:
         yield f"brings back version {version.number} to {payload.stage}, where it was never promoted to"
     elif payload.passed != version.passed[payload.stage]:
-        yield f"stands on {payload.passed}, and {version.passed[payload.stage]} promoted version {version.number}"
+        promotion = version.passed[payload.stage]
+        yield f"names {payload.passed} as its evidence, but {promotion} promoted version {version.number}"
     if not payload.reason.strip():
         yield "brings a version back without a reason"
     yield from _of_move(model, version, payload.from_stage)

@@ -46,7 +46,9 @@ def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
     """
     if not model.versions:
         moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
-        raise NotFound(f"the registry has no model '{model.name}'{moved}", hint="list them: ciplug registry list")
+        # It may be there by events that do not count.
+        hint = model.notes[0] if model.unsigned else "list them: ciplug registry list"
+        raise NotFound(f"the registry has no model '{model.name}'{moved}", hint=hint)
     if number := _NUMBER.fullmatch(selector):
         return model.version(int(number[1]))
     if selector == LATEST:

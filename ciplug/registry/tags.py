@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import Origin, after
+from ciplug.registry.replay import Origin, after
 
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?")
 """The names that GTO reads; `/` would make folders of refs."""
@@ -69,8 +69,8 @@ def _of_stage(before: Model, now: Model, stage: str, seq: int) -> Iterator[Tag]:
 
 
 def _is_first(model: Model, version: Version) -> bool:
-    """Whether no earlier version has its commit."""
-    return not any(one.number < version.number and one.commit == version.commit for one in model.versions)
+    """Whether no earlier version has its commit: a deleted one has had its tags, too."""
+    return not any(one.number < version.number and one.commit == version.commit for one in model.by_number.values())
 
 
 def tags_by_event(

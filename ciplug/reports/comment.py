@@ -12,6 +12,7 @@ from ciplug.records.verdict import UNRUN
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
+from ciplug.reports.crash import crash_of
 from ciplug.reports.markdown_style import Paint, table
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
@@ -166,14 +167,14 @@ def _brief(metric: MetricDelta) -> str:
 
 def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Block]:
     comparison = section.comparison
-    blocks = [*_crash(section), Block(_TITLES, _compared(section, paint))]
+    blocks = [*_crash(section), Block(_TITLES, _compared(section))]
     notes = [notice.line for notice in model.notices(section)]
     notes += section.verdict.notes if section.verdict else ()
     if notes:
         rows = tuple(f"- ⚠️ {untrusted.escape_markdown(note)}" for note in notes)
         blocks.append(Block(_NOTES, "", rows, noun="note"))
 
-    shown, passed = model.split_gates(section.verdict)
+    shown, passed = model.split_gates(section)
     if shown:
         blocks.append(_gates(shown, comparison.baseline.run, paint))
 
@@ -221,17 +222,17 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
 
 def _crash(section: ModelSection) -> list[Block]:
     """The error of a training that did not finish, and the last lines of its output."""
-    crash = text.crash(section.run)
+    crash = crash_of(section.run)
     if crash is None:
         return []
-    error = f": {untrusted.escape_markdown(crash.error)}" if crash.error else "."
-    head = Block(_OVERVIEW, f"💥 **{untrusted.escape_markdown(crash.words)}**{error}")
+    words, more = untrusted.escape_markdown(crash.words), untrusted.escape_markdown(crash.more)
+    head = Block(_OVERVIEW, f"💥 **{words}**: {more}")
     if not crash.lines:
         return [head]
     return [head, Block(_GATES, untrusted.fenced_markdown(crash.lines[-_LINES:]))]
 
 
-def _compared(section: ModelSection, paint: Paint) -> str:
+def _compared(section: ModelSection) -> str:
     comparison, verdict = section.comparison, section.verdict
     lead = f"**{_capital(text.tally(verdict))}.** " if verdict and verdict.gates else ""
     # Never a name as the first word of a line: GitLab obeys "/close" there.

@@ -23,7 +23,7 @@ class HistoryRow:
     run: str
     value: float
     runs: int
-    """How many runs of the commit tell the noise."""
+    """How many runs of the commit may count."""
     date: str
     author: str
     subject: str

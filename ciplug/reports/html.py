@@ -10,6 +10,7 @@ from ciplug.errors import counted
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
+from ciplug.reports.crash import crash_of
 from ciplug.reports.curves import Curve, curves, near
 from ciplug.reports.images import data_address
 from ciplug.reports.pages import template
@@ -76,7 +77,7 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
     comparison, verdict = section.comparison, section.verdict
     metrics = model.arranged(section)
     parts = model.parted(section, metrics)
-    gates, passed = model.split_gates(verdict)
+    gates, passed = model.split_gates(section)
     columns = model.columns(comparison)
     pasts = [Curve(chart, {}) for m in metrics.all if (chart := _history(m, section.bounds.get(m.metric, ())))]
     history, history_left = _charts(pasts, f"m{number}-h")
@@ -143,12 +144,12 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
 def _crash(run: Run) -> dict[str, Any] | None:
     from markupsafe import Markup, escape
 
-    crash = text.crash(run)
+    crash = crash_of(run)
     if crash is None:
         return None
     # A template prints one line of visible text; of the output, each line is made visible here.
     lines = Markup("\n").join(escape(untrusted.output_line(line)) for line in crash.lines)
-    return {"words": crash.words, "error": crash.error, "lines": lines}
+    return {"words": crash.words, "error": crash.error, "more": crash.more, "lines": lines}
 
 
 def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]:

@@ -41,4 +41,6 @@ def plot(points: Sequence[tuple[int, float]], changes: Sequence[int], *, width: 
     for at in changes:
         figure.axvline(min(1.0, max(0.0, (at - min(xs)) / span)))
     # The first line would have the y axis' name, and the last one the labels of the other.
-    return "\n".join(str(figure.show()).splitlines()[1:-1])
+    *lines, axis = str(figure.show()).splitlines()[1:-1]
+    # The axis is drawn in steps of ten columns, and its name goes where it has no room.
+    return "\n".join([*lines, axis if len(axis) <= width else axis.removesuffix(" (commits)")])

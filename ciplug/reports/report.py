@@ -12,6 +12,7 @@ from ciplug.records import canonical, forge_pages
 from ciplug.records.classes import of_classes
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, UNRUN, Outcome, worst
+from ciplug.reports.crash import crash_of
 from ciplug.reports.untrusted import safe_url
 
 if TYPE_CHECKING:
@@ -142,10 +143,13 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
 def notices(section: ModelSection) -> tuple[Notice, ...]:
     """What the reader must know of a model, each state once.
 
-    Why it has no baseline is in the line on what it is compared with.
+    Why it has no baseline is in the line on what it is compared with, and how its training failed stands first.
     """
     baseline = section.comparison.baseline
-    told = tuple(one for one in section.comparison.notices if not one.elsewhere)
+    crash = crash_of(section.run)
+    told = tuple(
+        one for one in section.comparison.notices if not one.elsewhere and not (crash and crash.is_told_by_notice(one))
+    )
     return tuple(one for one in told if baseline.has_numbers or one != baseline.problem)
 
 
@@ -255,12 +259,19 @@ FEW_CHECKS = 6
 """Checks that are shown at once, whatever their outcomes."""
 
 
-def split_gates(verdict: Verdict | None) -> tuple[list[GateResult], list[GateResult]]:
+def split_gates(section: ModelSection) -> tuple[list[GateResult], list[GateResult]]:
     """The checks to show at once, and those to fold: many that passed must not hide one that did not."""
-    ordered = by_severity(verdict) if verdict else []
+    ordered = shown_gates(section)
     if len(ordered) <= FEW_CHECKS:
         return ordered, []
     return [g for g in ordered if g.outcome != "PASS"], [g for g in ordered if g.outcome == "PASS"]
+
+
+def shown_gates(section: ModelSection) -> list[GateResult]:
+    """The checks, the worst outcome first; how the training failed stands above them."""
+    crash = crash_of(section.run)
+    ordered = by_severity(section.verdict) if section.verdict else []
+    return [gate for gate in ordered if not (crash and crash.is_told_by_gate(gate))]
 
 
 def _order(one: MetricDelta, classes: Collection[str]) -> tuple[bool, bool, bool, int]:

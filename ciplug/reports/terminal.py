@@ -13,6 +13,7 @@ from ciplug.records import canonical
 from ciplug.records.verdict import UNRUN
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
+from ciplug.reports.crash import crash_of
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
     return untrusted.defuse("\n\n".join(parts)) + "\n"
 
 
+def render_gates(gates: Sequence[GateResult], *, colour: bool, width: int | None) -> str:
+    """The results of gates, one after the other."""
+    ink = _Ink(colour)
+    return untrusted.defuse("\n".join(_gate(gate, ink, width) for gate in gates))
+
+
 def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
     """The metrics of a comparison, changed ones first, as `ciplug compare --format` prints them.
 
@@ -99,9 +106,8 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
     name = untrusted.clean(section.model, untrusted.NAME_LIMIT)
     parts = [f"{ink(name, _BOLD)}  {_verdict(section, ink)}\n{_compared(section, width)}"]
-    if crash := text.crash(section.run):
-        words = ": ".join(untrusted.clean(one) for one in (crash.words, crash.error) if one)
-        lines = [ink(words, _RED, _BOLD)]
+    if crash := crash_of(section.run):
+        lines = [ink(": ".join(untrusted.clean(one) for one in (crash.words, crash.more)), _RED, _BOLD)]
         parts.append("\n".join([*lines, *(f"  {untrusted.output_line(line)}" for line in crash.lines)]))
     if section.problem:
         parts.append(ink(_wrap(f"not judged: {untrusted.clean(text.not_judged(section.problem))}", width), _MAGENTA))
@@ -118,8 +124,8 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     if reasons:
         parts.append("\n".join(ink(_wrap(reason, width), _DIM) for reason in reasons))
     parts += [_note(note, ink, width) for note in (section.verdict.notes if section.verdict else ())]
-    if section.verdict and section.verdict.gates:
-        parts.append("\n".join(_gate(gate, ink, width) for gate in model.by_severity(section.verdict)))
+    if gates := model.shown_gates(section):
+        parts.append("\n".join(_gate(gate, ink, width) for gate in gates))
     if comparison.params:
         rows = [
             [untrusted.clean(v, 60) for v in (p.name, text.scalar(p.before), text.scalar(p.after))]
@@ -163,15 +169,17 @@ def _metric_table(section: ModelSection, ink: _Ink, width: int | None) -> str:
     if not comparison.metrics:
         return ink("this run has no metrics", _YELLOW)
     table = _fitted(comparison, [*arranged.gated, *arranged.shown], ink, width)
-    more = [_folded(arranged.folded)] if arranged.folded else []
+    more = [_folded(arranged.folded, compared=comparison.baseline.run is not None)] if arranged.folded else []
     more += [text.hidden(arranged.hidden)] if arranged.hidden else []
     return "\n".join([table, *(ink(_wrap(line, width), _DIM) for line in more)])
 
 
-def _folded(metrics: Sequence[MetricDelta]) -> str:
-    changed = sum(m.trend != "unchanged" for m in metrics)
-    how = f"{changed} changed" if changed else "unchanged"
-    return f"and {counted(len(metrics), 'more metric')}, {how}: ciplug compare --format markdown lists all"
+def _folded(metrics: Sequence[MetricDelta], *, compared: bool) -> str:
+    new = sum(m.trend == "new" for m in metrics)
+    changed = sum(m.trend not in ("unchanged", "new") for m in metrics)
+    counts = ", ".join(f"{count} {word}" for count, word in ((changed, "changed"), (new, "new")) if count)
+    how = f", {counts or 'unchanged'}" if compared else ""
+    return f"and {counted(len(metrics), 'more metric')}{how}: ciplug compare --format markdown lists all"
 
 
 def _fitted(comparison: Comparison, metrics: Sequence[MetricDelta], ink: _Ink, width: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ciplug.errors import counted, listed
 from ciplug.records import moment
@@ -11,7 +11,7 @@ from ciplug.reports import figures
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.records.notice import Notice
-    from ciplug.records.run import Run, Scalar
+    from ciplug.records.run import Scalar
     from ciplug.records.verdict import GateResult, Outcome, Verdict
 
 
@@ -99,27 +99,6 @@ def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str
         return "📊", NO_GATES
     words = OUTCOME_WORDS[outcome] if verdict else "not judged"
     return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
-
-
-class Crash(NamedTuple):
-    """How a training ended that did not finish."""
-
-    words: str
-    """ "The training failed (exit code 1)"."""
-    error: str | None
-    """The exception, where the output shows one."""
-    lines: tuple[str, ...]
-    """The last lines of the output."""
-
-
-def crash(run: Run) -> Crash | None:
-    """What to show first of a run that did not finish; None of one that did."""
-    if run.status not in ("failed", "killed"):
-        return None
-    origin = run.provenance
-    how = origin.signal or (f"exit code {origin.exit_code}" if origin.exit_code else "")
-    words = "The training failed" if run.status == "failed" else "The training was killed"
-    return Crash(f"{words} ({how})" if how else words, origin.error, origin.last_lines)
 
 
 def nothing(side: Side) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import config
+from ciplug.config import DEFAULT_ARTIFACT_LIMIT
 from ciplug.gates.propose import propose
 from ciplug.scaffold import configuration
 from ciplug.scaffold.project import Numbers, Project, parameter_files
 from ciplug.scaffold.training import Training
-from ciplug.steps.session import DEFAULT_ARTIFACT_LIMIT
 from ciplug.stores import is_git
 
 

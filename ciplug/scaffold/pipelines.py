@@ -57,6 +57,8 @@ class Settings:
 
     site: bool = False
     """Whether a job publishes the site as well."""
+    monitor: bool = False
+    """Whether a scheduled job watches the version in production as well."""
 
     @property
     def title(self) -> str:
@@ -101,7 +103,54 @@ def pipeline(host: str, settings: Settings, present: Collection[str], read: Temp
             f"--site: there is no job for the host '{host}'",
             hint="publish the folder that `ciplug site` writes; jobs are for github and gitlab",
         )
-    return HOSTS[host](settings, present, read)
+    if settings.monitor and host not in _WATCHES:
+        raise UsageError(
+            f"--monitor: there is no job for the host '{host}'",
+            hint="call `ciplug monitor` in a scheduled job; jobs are for github, gitlab and jenkins",
+        )
+    made = HOSTS[host](settings, present, read)
+    return _with_watch(made, host, settings, read) if settings.monitor else made
+
+
+_WATCHES: dict[str, tuple[str, str]] = {
+    "github": (".github/workflows/watch.yml", "github/watch.yml"),
+    "gitlab": (".gitlab/ciplug-watch.yml", "watch/template.yml"),
+    "jenkins": ("Jenkinsfile.monitor", "jenkins/Jenkinsfile.monitor"),
+}
+"""Host → the file of the scheduled job, and its template."""
+
+
+def _with_watch(made: Pipeline, host: str, settings: Settings, read: Template) -> Pipeline:
+    """The pipeline with the scheduled job that watches the version in production."""
+    path, name = _WATCHES[host]
+    text = read(name)
+    if host == "gitlab":
+        for line in (f"    {key}:\n" for key in ("fetch", "ciplug-source")):
+            if line not in text:
+                raise _changed(name, f"it has no input {line.strip()}")
+    elif settings.source is not None and host == "github":
+        action = _ACTION_SOURCE.fullmatch(settings.source)
+        text = _replaced(text, name, _SETUP, f"{action[2]}/setup@{action[3]}" if action else settings.source)
+    elif settings.source is not None:
+        source = settings.source
+        text, count = re.subn(rf"(?<='){_PIP_SOURCE}(?=')", lambda match: source, text)
+        if not count:
+            raise _changed(name, "it does not name where ciplug comes from")
+    if host == "jenkins" and settings.forge:
+        text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{settings.forge.upper()}_TOKEN'")
+    if settings.folder is not None:
+        option = f'--config "{settings.folder}/ciplug.yaml"'
+        text, count = re.subn(r"ciplug monitor(?='?$)", f"ciplug monitor {option}", text, flags=re.MULTILINE)
+        if not count:
+            raise _changed(name, "it does not call ciplug monitor")
+    todo = [f"say where predictions and labels are: monitor: in ciplug.yaml; and write fetch-predictions.sh for {path}"]
+    if host == "gitlab":
+        todo.append("make a schedule for the default branch: Build > Pipeline schedules")
+    if host == "jenkins":
+        todo.append(f"create a pipeline of the default branch with {path} as its script path")
+    if settings.source is None and host != "gitlab":
+        todo.append(f"in {path}, name your copy of ciplug, too")
+    return replace(made, files={**made.files, path: text}, todo=(*made.todo, *todo))
 
 
 _SITES = ("github", "gitlab")
@@ -128,7 +177,7 @@ def _github(settings: Settings, present: Collection[str], read: Template) -> Pip
         text = _replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
         site = site and _replaced(site, site_name, _SETUP, f"{action[2]}/setup@{action[3]}")
     if site:
-        todo.append('choose "GitHub Actions" as the source in Settings > Pages, and look who can read the pages')
+        todo.append('choose "GitHub Actions" as the source in Settings > Pages, and check who can read the pages')
     text = _branch(_installs(text, name, settings.install), name, settings.branch)
     return Pipeline(
         {path: _in_folder(text, name, settings, path), **({site_path: site} if site else {})},
@@ -202,6 +251,7 @@ def _gitlab(settings: Settings, present: Collection[str], read: Template) -> Pip
             "      command:",
             *(f"        - {_scalar(line)}" for line in lines),
             *(_GITLAB_SITE if settings.site else []),
+            *(_GITLAB_WATCH if settings.monitor else []),
             *(_GITLAB_RULES if settings.folder and settings.alone else []),
             "",
         ]
@@ -330,6 +380,7 @@ _FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
 """Template → its path filters, only where no required check would wait for a skipped job."""
 _GITLAB_SITE_FILE = ".gitlab/ciplug-site.yml"
 _GITLAB_SITE = (f"  - local: {_GITLAB_SITE_FILE}", "    inputs:", "      ciplug-source: @SOURCE@")
+_GITLAB_WATCH = ("  - local: .gitlab/ciplug-watch.yml", "    inputs:", "      ciplug-source: @SOURCE@")
 _GITLAB_RULES = tuple(
     line
     for job, always in (("@NAME@-train", ""), ("@NAME@", "\n      when: always"))

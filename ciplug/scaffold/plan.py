@@ -82,19 +82,22 @@ def plan_pipeline(
     model: str,
     source: str | None,
     site: bool = False,
+    monitor: bool = False,
 ) -> pipelines.Pipeline:
     """The pipeline files of a host, `none` for no file.
 
     Args:
         source: the address that the pipeline installs ciplug from; None for the default.
         site: publish the site of `ciplug site`, too.
+        monitor: watch the version in production, too.
 
     Raises UsageError for a host without such a job.
     """
-    if host == "none" and not site:
+    if host == "none" and not (site or monitor):
         return pipelines.Pipeline({})
     if host == "none":
-        raise UsageError("--site: no pipeline is written", hint="name the host: --ci github or --ci gitlab")
+        option = "--site" if site else "--monitor"
+        raise UsageError(f"{option}: no pipeline is written", hint="name the host: --ci github or --ci gitlab")
     remote = remote_of(workspace)
     install = requirements(project, whole) or ("-r requirements.txt" if training.imports else None)
     settings = pipelines.Settings(
@@ -107,6 +110,7 @@ def plan_pipeline(
         forge=forge_of(remote, os.environ),
         folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
         site=site,
+        monitor=monitor,
         alone=".." not in (install or "").removeprefix("-r ").split("/"),
     )
     # The existing pipeline may already be the one to write.

@@ -253,7 +253,7 @@ def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[s
     values: dict[str, Scalar] = {}
     for path in list(dict.fromkeys(candidates))[:_READ_MOST]:
         try:
-            params = read_params(project.top / path)
+            params = read_params(project.top / path).values
         except InputError as problem:
             problems.append(problem.message.replace(f"{project.top / path}", path, 1))
             continue

@@ -63,7 +63,7 @@ def search(
         others: the numbers of commits beyond the ends, each with a level of its own: they tell the noise.
         higher_is_better: None: a change in either direction is looked for.
     """
-    suspicion = suspect(values, first, last, others)
+    suspicion = suspect(values, first, last, others, is_searched=True)
     spans = list(_spans(suspicion, first, last, barred))
     likeliest = max(spans, key=lambda span: span.probability)
     ends = [len(values.get(at, ())) for at in (first - 1, last)]

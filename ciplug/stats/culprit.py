@@ -8,6 +8,13 @@ deviation this is a Bayes factor of t-tests (M. Gönen and others, 2005).
 Where no commit has moved anything, the factor is an e-value, whichever commits were measured and whenever one stops
 (A. Hendriksen, R. de Heide and P. Grünwald, 2021): it exceeds 1/alpha with probability alpha at most.
 
+Numbers are often coarse: an accuracy is a share of few examples, so noise may give equal numbers on each side, which
+a normal deviation takes for exact ones. If nothing has changed, each order of the numbers is as likely as any other,
+whatever the noise is. Therefore the factor is at most half the count of these orders (a step up and a step down may
+both look perfect), unless the numbers are equal though the metric has many values between them: noise that reaches from
+one number to another that is k of its smallest steps away gives the same number twice with a probability of about 0.6/k
+at most. So each number that is there already counts as a factor of k/2.
+
 A library for change points of a whole series (ruptures, signal-processing-algorithms) needs numpy and scipy, wants a
 threshold or a number of changes to be given, and knows neither several numbers of one commit nor commits without one.
 """
@@ -15,11 +22,17 @@ threshold or a number of changes to be given, and knows neither several numbers 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 SCALES = (1.0, 3.0, 10.0)
 """Standard deviations of the step's prior, in deviations of one number."""
+MOST_EXAMPLES = 2000
+"""A share of more examples counts as fine; so does a number that is no share, such as a loss."""
+_ONLY_WHOLE = 2.0**53
+"""From here on every float is a whole number."""
 _LARGEST = 700.0
 """The exponential function of more is beyond every float."""
 
@@ -66,7 +79,12 @@ class Suspicion:
 
 
 def suspect(
-    values: Mapping[int, Sequence[float]], first: int, last: int, others: Sequence[Sequence[float]] = ()
+    values: Mapping[int, Sequence[float]],
+    first: int,
+    last: int,
+    others: Sequence[Sequence[float]] = (),
+    *,
+    is_searched: bool = False,
 ) -> Suspicion:
     """Weigh the commits of a history.
 
@@ -75,6 +93,7 @@ def suspect(
         first: the position of the first commit that may have moved the metric.
         last: the position of the last one, `first` or more.
         others: the numbers of other commits, each with a level of its own: they tell the deviation alone.
+        is_searched: the commits between the ends were chosen one after the other, each by the numbers before it.
     """
     numbers = [value for each in values.values() for value in each]
     others = [of for of in others if len(of) > 1]
@@ -102,8 +121,51 @@ def suspect(
     shares = {at: math.exp(one - top) for at, one in logs.items()}
     together = math.fsum(shares.values())
     log_factor = top + math.log(together / len(shares))
+    count_of = Counter(numbers)
+    # Where a search has come to, a first number that is not new fits some commit; another one may contradict it.
+    ordered = [
+        value
+        for at, of in values.items()
+        for number, value in enumerate(of)
+        if number or count_of[value] == 1 or not (is_searched and first <= at < last)
+    ]
+    if log_factor > (chance := max(0.0, _log_orders(ordered) - math.log(2))):
+        log_factor = min(log_factor, max(chance, _log_coincidences(numbers)))
     factor = math.exp(log_factor) if log_factor < _LARGEST else math.inf
     return Suspicion(factor, {at: share / together for at, share in shares.items()})
+
+
+def _log_orders(numbers: Sequence[float]) -> float:
+    """The logarithm of how many orders of these numbers differ: equal ones may change places."""
+    return math.lgamma(len(numbers) + 1) - math.fsum(math.lgamma(same + 1) for same in Counter(numbers).values())
+
+
+def _log_coincidences(numbers: Sequence[float]) -> float:
+    """The logarithm of how improbable it is that noise which spans these numbers made as many of them equal."""
+    distinct = set(numbers)
+    steps = (max(distinct) - min(distinct)) / smallest_step(distinct) / 2
+    return (len(numbers) - len(distinct)) * math.log(steps) if steps > 1 else 0.0
+
+
+def smallest_step(numbers: Collection[float]) -> float:
+    """The coarsest step of a metric that can have these values: 1 over the number of examples, at most MOST_EXAMPLES.
+
+    Numbers with one or two decimals are taken as rounded: a step of 0.01.
+    """
+    if all(abs(value) >= _ONLY_WHOLE or value == round(value) for value in numbers):
+        return 1.0
+    if all(round(value, 2) == value for value in numbers):
+        return 0.01
+    written = [(value, 0.5 * 10.0 ** -_decimals(value)) for value in numbers]
+    for examples in range(2, MOST_EXAMPLES):
+        if all(abs(value - round(value * examples) / examples) <= rounded for value, rounded in written):
+            return 1 / examples
+    return 1 / MOST_EXAMPLES
+
+
+def _decimals(value: float) -> int:
+    """How many decimals a number is written with, at most 12: a share of examples has an error beyond."""
+    return min(max(-int(Decimal(repr(value)).as_tuple().exponent), 0), 12)
 
 
 def _scale(numbers: Sequence[float]) -> tuple[float, float]:

@@ -73,7 +73,7 @@ def numeric(reference: Sample, current: Sample, *, test: DriftTest = "psi", bins
         raise ValueError(f"two bins or more are needed, not {bins}")
     if min(n, m) < MIN_NUMBERS:
         where = "reference" if n < MIN_NUMBERS else "current window"
-        return Undecided(f"the {where} has {min(n, m)} numbers, fewer than {MIN_NUMBERS}: take test: ks")
+        return Undecided(f"the {where} has {min(n, m)} numbers, fewer than {MIN_NUMBERS}: use test: ks")
     edges = _edges(reference, min(n, m), bins)
     return _psi(_binned(reference, edges), _binned(current, edges))
 
@@ -271,7 +271,7 @@ class DataDrift:
     added: tuple[str, ...] = ()
     """Columns that only the current file has."""
     ids: tuple[str, ...] = ()
-    """Columns whose values hardly ever occur twice: they are not compared."""
+    """Columns of which nearly all values are different: they are not compared."""
 
 
 def ks_distance(first: Sample, second: Sample) -> float:

@@ -12,7 +12,8 @@ import math
 import numpy as np
 
 from ciplug.errors import counted
-from ciplug.stats import influence, resampled_scores
+from ciplug.records.examples import Examples
+from ciplug.stats import influence, joined_examples, resampled_scores
 from ciplug.stats.intervals import Interval, Rule, Undecided
 from ciplug.stats.joined_examples import Paired
 from ciplug.stats.score_columns import weights_of
@@ -70,3 +71,14 @@ def is_score(metric: str) -> bool:
         return resampled_scores.sklearn_function(metric) is not None
     except ModuleNotFoundError:
         return False
+
+
+def value_of(examples: Examples, metric: str) -> float | Undecided:
+    """The score of one evaluation, or why there is none."""
+    own = joined_examples.join(examples, examples)
+    if isinstance(own, Undecided):
+        return own
+    new, _, result = beside(own, metric, 0.0, Rule(higher_is_better=True))
+    if math.isfinite(new):
+        return new
+    return result if isinstance(result, Undecided) else Undecided(f"'{metric}' is not defined on these examples")

@@ -1,1 +1,1 @@
-"""The actions of the program, one per file; commands and the Python API call these."""
+"""The actions of the program, which commands and the Python API call, and the readers and rules that they share."""

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ciplug.config import DEFAULT_MODEL
 from ciplug.errors import ConfigError, NotFound, counted, nearest
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.branches import target_branch
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.session import DEFAULT_MODEL, Session
-from ciplug.tracking.hidden import NOT_RANKED
+from ciplug.steps.session import Session
+from ciplug.tracking.hidden import NOT_RANKED, only_trainings
 from ciplug.tracking.query import BRANCH, COMMIT, DIRTY, MODEL, PARENT, STARTED, STATUS, TRUSTED, Comparison, Key
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _branch(session: Session) -> str | None:
 
 def _rows(catalog: Catalog, model: str) -> list[Row]:
     """The runs of a model that may count for their commit, by the time at which they started."""
-    rows = catalog.rows([Comparison(MODEL, "=", model)], hide=NOT_RANKED)
+    rows = catalog.rows([Comparison(MODEL, "=", model), *only_trainings(())], hide=NOT_RANKED)
     status, trusted, dirty, started = (_cells(catalog, key) for key in (STATUS, TRUSTED, DIRTY, STARTED))
     fit = (row for row in rows if status(row) == "finished" and trusted(row) != "false" and dirty(row) != "true")
     return sorted(fit, key=lambda row: (started(row) or "", row))

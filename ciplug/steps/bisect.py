@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
-from ciplug.errors import CiplugError, NotFound, UsageError
+from ciplug.errors import CiplugError, NotFound, UsageError, closest
 from ciplug.git import history
 from ciplug.git.checkout import check_link, checkout
 from ciplug.stats import bisection
@@ -157,6 +157,10 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
     line = list(reversed(history.first_parents(session.need_workspace(), session.need_head(), session.env)))
     if bad not in line:
         line = list(reversed(history.first_parents(session.need_workspace(), bad, session.env)))
+    if good == bad:
+        raise UsageError(
+            f"the good and the bad commit are the same, {good[:12]}", hint="name a good commit before the bad one"
+        )
     if good not in line or line.index(good) >= line.index(bad):
         raise UsageError(
             f"commit {good[:12]} is not one of the first parents of {bad[:12]}",
@@ -165,7 +169,9 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
     names = names_of(session, model)
     metric = names.get(request.metric, request.metric)
     numbers = numbers_of(session, runs, line, model, metric, names)
-    values = {at: list(numbers[commit].values) for at, commit in enumerate(line) if commit in numbers}
+    if not numbers:
+        _check_spelling(runs, line, model, metric)
+    values = {at: list(numbers[commit].repeated) for at, commit in enumerate(line) if commit in numbers}
     start, end = line.index(good), line.index(bad)
     return Bisection(
         metric=metric,
@@ -179,6 +185,14 @@ def prepare(session: Session, runs: Runs, request: BisectRequest) -> Bisection:
         others=[of for at, of in values.items() if not start <= at <= end],
         higher_is_better=direction_of(session, model, metric, names),
     )
+
+
+def _check_spelling(runs: Runs, commits: Sequence[str], model: str, metric: str) -> None:
+    """Raise NotFound where no run has the metric, and some have one with nearly this name: a training may take long."""
+    recorded = [run for of_commit in runs.of_commits(commits).values() for run in of_commit if run.model == model]
+    known = sorted({name for run in recorded for name in run.metrics})
+    if metric not in known and (meant := closest(metric, known)):
+        raise NotFound(f"no run of '{model}' has a metric '{metric}'", hint=f"did you mean '{meant}'?")
 
 
 def _commit_of(session: Session, runs: Runs, name: str | None, model: str) -> str:

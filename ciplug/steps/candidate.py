@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ class Candidate:
     """The judged run, where the candidate is a re-run of it: both are compared with the same baseline."""
     judged_as: str | None = None
     """The registered name by whose gates the candidate is judged, where that is not its model."""
+    shared: dict[tuple[object, ...], dict[str, Facts]] = field(default_factory=dict)
+    """The facts of the runs of a commit, which the re-runs of it that are judged beside the candidate have, too."""
 
     @property
     def model(self) -> str:
@@ -178,8 +180,11 @@ class Candidate:
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
         """Commit → the runs of the model that are recorded on it; of the candidate's commit, also its re-runs."""
         recorded = self.runs.of_commits(dict.fromkeys(commits))
-        for runs in recorded.values():
-            self._facts.update(facts_on(self.session, self.runs, runs, self.gated, self.renames.names))
+        for commit, runs in recorded.items():
+            key = (commit, self.gated, tuple(sorted(self.renames.names.items())))
+            if key not in self.shared:
+                self.shared[key] = facts_on(self.session, self.runs, runs, self.gated, self.renames.names)
+            self._facts.update(self.shared[key])
         beside = {self.model, self.given.model}
         own = {self.given.commit, *(self.same_files if len(beside) > 1 else ())}  # Else it does not matter.
         by_commit = {

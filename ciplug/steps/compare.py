@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.comparison import diff
+from ciplug.comparison import baseline_deltas
 from ciplug.errors import listed
 from ciplug.git.history import History
 from ciplug.records import rerun_notices
@@ -19,7 +19,7 @@ from ciplug.records.selection import REPORTED_REASONS, Reason
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
-from ciplug.steps.looks import looks
+from ciplug.steps.evaluation_reuse import reuse_notices
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
@@ -104,7 +104,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | NamedBase | None = None)
     source = policy.baseline.source if policy else "any"
     before = _before(finder, base)
     sides = (finder.candidate(), before, finder.tip(branch, source), finder.production())
-    return diff.compare(
+    return baseline_deltas.compare(
         finder.run,
         _baseline_run(finder, before, toward.by_commit.values()),
         sides=sides,
@@ -151,7 +151,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from finder.renames.notices
     if otherwise := read_otherwise(finder.session, finder.given.model):
         yield otherwise
-    yield from looks(finder)
+    yield from reuse_notices(finder)
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
@@ -223,7 +223,11 @@ def _left_out(run: Run) -> Iterator[Notice]:
             listed([f"'{one.name}' (logged as {one.found})" for one in twice]),
         )
         yield Notice(kind=Kind.TWO_VALUES, run=run.id, metrics=names[:20], count=len(names), detail=each)
-    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "elsewhere", "logged")]:
+    if params := [one for one in run.left_out if one.why == "param"]:
+        advice = "give parameters printable names of at most 250 characters"
+        yield Notice(kind=Kind.LEFT_OUT, run=run.id, count=len(params), detail=summary(params), advice=advice)
+    aside = ("artifact", "file", "output", "elsewhere", "logged", "param")
+    if numbers := [one for one in run.left_out if one.why not in aside]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
 

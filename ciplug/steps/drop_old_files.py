@@ -138,7 +138,7 @@ def _amendments(store: Store) -> Iterator[Amendment | None]:
                 yield None
 
 
-def drop_files(session: Session, files: FilesToDrop) -> DroppedFiles:
+def drop_files(files: FilesToDrop) -> DroppedFiles:
     """Set the unneeded files aside, and drop those that were set aside long ago."""
     if files.unknown:
         return DroppedFiles()

@@ -40,7 +40,7 @@ def erase(session: Session, runs: Sequence[RunKey], reason: str) -> Erased:
         raise UsageError(
             f"run {held.id[:12]} is named by event {held.event} of '{held.model}' in the registry, which never "
             "changes: it cannot be erased",
-            hint="withdraw it without --erase; change the secret itself, which counts as known",
+            hint="withdraw it without --erase; change the secret itself: treat it as leaked",
         )
     before = set(session.store.notes)
     count = _remove(session, runs, f"{len(runs)} runs erased: {reason}", for_good=True)
@@ -60,7 +60,7 @@ def remove_deleted(session: Session, runs: Sequence[RunKey], models: Collection[
     need_trusted(session, message="a fork's job must not remove runs", hint="remove them from a trusted branch")
     check_unregistered(session, runs, models)
     if files := files_to_drop(session, runs):
-        drop_files(session, files)
+        drop_files(files)
     return _remove(session, runs, f"{len(runs)} deleted runs, experiments or models")
 
 

@@ -13,7 +13,7 @@ from ciplug.records.comparison import Side
 from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
-from ciplug.stats.looks import of_seeds
+from ciplug.stats.alpha_spending import look_of_seeds
 from ciplug.steps.baselines import BaselineFinder
 from ciplug.steps.candidate import same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
@@ -80,7 +80,7 @@ def _left_out(
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
-        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output", "elsewhere")))
+        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output", "elsewhere", "param")))
         noted = [one for one in named if one.name not in run.metrics or one.why in UNSURE]
         lines = [one for one in run.left_out if one.why in ("line", "header")]
         unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
@@ -97,7 +97,7 @@ def _looks(finder: BaselineFinder, others: Iterable[Run]) -> int:
     seeds = finder.policy.seeds if finder.policy else None
     if seeds is None:
         return 1 + len(list(others))
-    looks = of_seeds(len(finder.candidates), seeds.min_runs)
+    looks = look_of_seeds(len(finder.candidates), seeds.min_runs)
     earlier: dict[str | None, list[Run]] = {}
     for run in others:
         if run.commit == finder.run.commit:
@@ -106,7 +106,7 @@ def _looks(finder: BaselineFinder, others: Iterable[Run]) -> int:
             earlier.setdefault(run.commit, []).append(run)
     for runs in earlier.values():
         different = {repeats.seed(run, seeds.key) for run in runs}
-        looks += len(runs) - len(different) + of_seeds(len(different), seeds.min_runs)
+        looks += len(runs) - len(different) + look_of_seeds(len(different), seeds.min_runs)
     return looks
 
 

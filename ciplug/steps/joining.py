@@ -11,11 +11,12 @@ from typing import NamedTuple
 from ciplug.capture.events import Event
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
+from ciplug.config import DEFAULT_MODEL
 from ciplug.console import Note
 from ciplug.errors import UsageError
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import check_model_name
-from ciplug.steps.session import DEFAULT_MODEL, open_session
+from ciplug.steps.session import open_session
 
 
 class Joining(NamedTuple):

@@ -16,7 +16,7 @@ from ciplug.steps.registered import read_if_whole
 from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, SearchResult
 from ciplug.tracking.entries import Entry
-from ciplug.tracking.hidden import NOT_RANKED
+from ciplug.tracking.hidden import NOT_RANKED, only_trainings
 from ciplug.tracking.query import (
     BRANCH,
     DIRTY,
@@ -97,6 +97,7 @@ def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderb
     where += [Comparison(BRANCH, "=", request.branch)] if request.branch else []
     for key in request.columns:
         catalog.need(key)
+    where += only_trainings(where)
     order = Order(ranking.metric, ranking.higher_is_better)
     bars = _Bars(catalog, () if request.all else _reasons(where))
     result = catalog.search(where, [order], request.limit, hide=NOT_RANKED, keep=bars.keep)
@@ -168,7 +169,7 @@ def _model(model: str | None, catalog: Catalog) -> str:
     if model is None and len(recorded) > 1:
         raise UsageError(
             f"the store has runs of {len(recorded)} models, and one is ranked at a time",
-            hint=f"choose by --model: {', '.join(recorded[:_NAMED_MOST])}"
+            hint=f"choose one with --model: {', '.join(recorded[:_NAMED_MOST])}"
             + (", …" if len(recorded) > _NAMED_MOST else ""),
         )
     if model is not None and model not in recorded:

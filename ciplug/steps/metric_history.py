@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
+from ciplug.comparison.repeats import independent
 from ciplug.comparison.run_that_counts import baseline_rules, objection_to, select
+from ciplug.config import DEFAULT_MODEL
 from ciplug.errors import NotFound, UsageError, closest, nearest
 from ciplug.git import history
-from ciplug.git.commits import ref_names
+from ciplug.git.commits import commit_named, is_ancestor, ref_names
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.stats.level_changes import LevelChange, level_changes
 from ciplug.steps.branches import commits_around
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.registered import read_if_whole
 from ciplug.steps.select import facts_on
-from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.records.notice import Notice
@@ -44,7 +46,9 @@ class Point:
     value: float
     """That of the run; NaN and infinite ones are no evidence on a change."""
     values: Sequence[float]
-    """The finite numbers of all runs that may count: what the noise is seen in."""
+    """The finite numbers of all runs that may count, without copies: what the noise is seen in."""
+    runs: int
+    """How many runs may count for the commit."""
     subject: str
     author: str
     date: str
@@ -131,21 +135,43 @@ def metric_history(
 
 def _commits(session: Session, branch: str | None) -> tuple[Sequence[str], Sequence[Notice]]:
     """The first parents, the last commit first."""
+    if branch is not None:
+        return _of_branch(session, branch)
     head = session.need_head()
-    past = commits_around(session, head, branch)
-    if branch is None:
-        parents = history.first_parents(session.need_workspace(), head, session.env)
-        return parents, [past.unseen] if past.unseen else []
-    if past.no_target or not past.target_commits:
+    past = commits_around(session, head, None)
+    parents = history.first_parents(session.need_workspace(), head, session.env)
+    return parents, [past.unseen] if past.unseen else []
+
+
+def metrics_on(session: Session, runs: Runs, model: str, branch: str | None, limit: int) -> list[str]:
+    """The metrics of the runs of a model on a branch, those of the last runs first; see `metric_history`."""
+    commits, _ = _commits(session, branch)
+    recorded = runs.recorded_on(commits)
+    with_runs = [commit for commit in commits if commit in recorded]
+    by_commit = runs.of_commits(with_runs[:limit] if limit else with_runs)
+    names = names_of(session, model)
+    of_model = [run for commit in with_runs for run in by_commit.get(commit, ()) if run.model == model]
+    trainings = [run for run in of_model if run.parent is None] or of_model
+    return list(dict.fromkeys(name for run in trainings for name in renamed(run, names).metrics))
+
+
+def _of_branch(session: Session, branch: str) -> tuple[Sequence[str], Sequence[Notice]]:
+    """The first parents of a branch: of this clone's own, where it has commits that the remote's has not."""
+    name, workspace = branch.removeprefix("refs/heads/"), session.need_workspace()
+    past = commits_around(session, session.need_head(), name)
+    local = commit_named(workspace.top, f"refs/heads/{name}")
+    tip = past.target_commits[0] if past.target_commits and not past.no_target else None
+    is_known = tip is not None and commit_named(workspace.top, tip) is not None
+    if local and (tip is None or (is_known and not is_ancestor(workspace.top, local, tip))):
+        return history.first_parents(workspace, local, session.env), []
+    if tip is None:
         raise _no_branch(session, branch)
     return past.target_commits, past.notices
 
 
 def check_branch(session: Session, branch: str) -> None:
     """Raise NotFound where there is no such branch, with the one that was probably meant."""
-    past = commits_around(session, session.need_head(), branch)
-    if past.no_target or not past.target_commits:
-        raise _no_branch(session, branch)
+    _of_branch(session, branch)
 
 
 def _no_branch(session: Session, branch: str) -> NotFound:
@@ -162,7 +188,7 @@ def _model(session: Session, by_commit: Mapping[str, Sequence[Run]], model: str 
     if name is None and len(recorded) > 1:
         raise UsageError(
             f"these commits have runs of {len(recorded)} models",
-            hint=f"choose by --model: {', '.join(recorded[:_NAMED_MOST])}",
+            hint=f"choose one with --model: {', '.join(recorded[:_NAMED_MOST])}",
         )
     if name is not None and name not in recorded:
         raise NotFound(f"no run of '{name}' is recorded on these commits", hint=nearest(name, recorded))
@@ -192,7 +218,11 @@ class Numbers(NamedTuple):
     """The run that counts."""
     value: float
     values: Sequence[float]
-    """The finite numbers of all runs that may count."""
+    """The finite numbers of all runs that may count, without copies; see `ciplug.comparison.repeats.independent`."""
+    repeated: Sequence[float]
+    """With copies."""
+    runs: int
+    """How many runs may count."""
 
 
 def numbers_of(
@@ -200,7 +230,9 @@ def numbers_of(
 ) -> dict[str, Numbers]:
     """Commit → its numbers; commits without a run that may count, and has the metric, are absent."""
     wanted = frozenset([metric])
-    only = read_policies(session).only_pipelines(model)
+    policies = read_policies(session)
+    only, in_force = policies.only_pipelines(model), policies.find(model)
+    key = in_force.policy.seeds.key if in_force and in_force.policy.seeds else "seed"
     rules = baseline_rules(gated=frozenset(), compared=wanted, aside=frozenset(), pipelines_only=only)
     numbers = {}
     for commit, recorded in runs.of_commits(commits).items():
@@ -210,10 +242,10 @@ def numbers_of(
         }
         chosen = select([facts[run] for run in own], rules).chosen
         if chosen is not None:
-            fit = [run for run in own if objection_to(facts[run], rules) is None]
-            values = [own[run].metrics[metric] for run in fit]
-            finite = [value for value in values if math.isfinite(value)]
-            numbers[commit] = Numbers(chosen, own[chosen].metrics[metric], finite)
+            fit = [one for run, one in own.items() if objection_to(facts[run], rules) is None]
+            finite = [value for one in fit if math.isfinite(value := one.metrics[metric])]
+            values = independent(fit, metric, key)
+            numbers[commit] = Numbers(chosen, own[chosen].metrics[metric], values, finite, len(fit))
     return numbers
 
 
@@ -250,19 +282,20 @@ def _points(session: Session, line: Sequence[str], numbers: Mapping[str, Numbers
     points = []
     for at, commit in enumerate(line):
         if commit in numbers:
-            run, value, values = numbers[commit]
+            known = numbers[commit]
             text = described.get(commit, history.CommitText("", "", ""))
             points.append(
                 Point(
                     at=at,
                     commit=commit,
-                    run=run,
-                    value=value,
-                    values=values,
+                    run=known.run,
+                    value=known.value,
+                    values=known.values,
+                    runs=known.runs,
                     subject=text.subject,
                     author=text.author,
                     date=text.date,
-                    promotions=versions.get(run, ()),
+                    promotions=versions.get(known.run, ()),
                 )
             )
     return points

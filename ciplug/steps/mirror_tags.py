@@ -15,7 +15,7 @@ from ciplug.records.canonical import digest
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.registry_labels import MovedFrom
 from ciplug.registry.model import Model
-from ciplug.registry.state import after
+from ciplug.registry.replay import after
 from ciplug.registry.tags import Tag, can_be_mirrored, tags_of
 from ciplug.steps.session import Session
 from ciplug.stores import DEFAULT_URI

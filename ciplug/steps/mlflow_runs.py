@@ -175,7 +175,7 @@ def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: 
         entry.append({"name": top.name})
     own = _STATUS.get(top.status, status) if status == "finished" else status
     if own != status:
-        words = f"MLflow has the run as {top.status}, and the command ended well: it is recorded as {own}"
+        words = f"the run is {top.status} in MLflow, although the command exited with 0: it is recorded as {own}"
         notes = [*notes, warning(words)]
     return ReadBack(own, (*notes, *left_out, *_children(entry, below.get(top.id, []), below, own)))
 

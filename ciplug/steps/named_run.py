@@ -29,7 +29,7 @@ from ciplug.reports.untrusted import clean
 from ciplug.steps.registered import read_model
 from ciplug.steps.select import NamedBase, NamedCommit, candidates, counting
 from ciplug.steps.session import Session, now, stamp
-from ciplug.tracking.hidden import NOT_RANKED
+from ciplug.tracking.hidden import NOT_RANKED, only_trainings
 from ciplug.tracking.query import COMMIT, MODEL, STARTED, TRUSTED, Comparison
 
 if TYPE_CHECKING:
@@ -138,10 +138,12 @@ def _last(session: Session, runs: Runs, model: str | None) -> RunKey:
     tomorrow = stamp(now() + timedelta(days=1))  # a later start is a wrong clock
     where = [Comparison(TRUSTED, "=", "true"), Comparison(STARTED, "<", tomorrow)]
     where += [Comparison(MODEL, "=", model)] if model else []
-    found = runs.catalog.search(where, limit=1, hide=NOT_RANKED, fold=True).entries
+    found = runs.catalog.search([*where, *only_trainings(where)], limit=1, hide=NOT_RANKED, fold=True).entries
     if not found:
         of = f" of '{model}'" if model else ""
-        raise NotFound(f"no run{of} is recorded in {session.store_name}", hint="record one: ciplug run -- COMMAND")
+        known = sorted(map(str, runs.catalog.values(MODEL)))
+        hint = nearest(model, known) if model and known and model not in known else "record one: ciplug run -- COMMAND"
+        raise NotFound(f"no run{of} is recorded in {session.store_name}", hint=hint)
     return _key_of(found[0])
 
 
@@ -288,6 +290,6 @@ def _of_commit(session: Session, runs: Runs, named: NamedCommit, model: str | No
     if len(of_commit) > 1:
         ids = ", ".join(f"{run.id[:12]} ({clean(run.model, 40)})" for run in of_commit)
         raise UsageError(
-            f"'{named.name}' has runs of {len(of_commit)} models", hint=f"name one by --model, or a run: {ids}"
+            f"'{named.name}' has runs of {len(of_commit)} models", hint=f"choose one with --model, or name a run: {ids}"
         )
     return of_commit[0]

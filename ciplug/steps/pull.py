@@ -14,6 +14,8 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import RunKey, log_of, model_of, parse_entry
 from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
+from ciplug.registry.chain import Fault
+from ciplug.registry.chain_text import words
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
@@ -21,6 +23,7 @@ from ciplug.registry.replayed_rules import model_digest
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
+from ciplug.steps.judged_policy import PolicyUnknown, judges_here, policy_finding
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.known_signers import LockedSigners, check_without_signers, locked_signers, with_known_signers
 from ciplug.steps.placing import check_folder
@@ -28,7 +31,7 @@ from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import yanked
 from ciplug.steps.registered import read_registry
-from ciplug.steps.registry_checks import wrong_verdict
+from ciplug.steps.registry_checks import other_verdict, wrong_verdict
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.stores.base import KeepsEntries
@@ -66,6 +69,14 @@ class Pulled(NamedTuple):
     """Sentences that a person must see."""
 
 
+class ForeignPolicy(StoreError):
+    """A version is in its stage by a policy of another repository. The exit code is that of `ciplug verify`."""
+
+    def __init__(self, fault: Fault, message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = fault.exit_code
+
+
 def pull(
     session: Session,
     name: VersionName,
@@ -97,6 +108,8 @@ def pull(
     notes = list(model.notes)
     if locked:
         version = _locked_version(session, model, _entry(entries, key, lock), lock)
+        if model.by_number[version.number].hidden:
+            notes.append(f"warning: version {version.number} of '{model.name}' was deleted")
         if version.yanked is not None:
             notes.append(
                 f"warning: version {version.number} of '{model.name}' was yanked: {clean(version.yanked, 200)}"
@@ -110,6 +123,7 @@ def pull(
         if version.yanked is not None:
             raise yanked(model.name, version)
         check_standing(session, model, version)
+        notes += _check_policy(session, model, version)
         standing = check_without_signers(session, model, version, ledger.head)
         if standing.refusal:
             raise standing.refusal
@@ -145,7 +159,7 @@ def _check_whole(session: Session, name: VersionName) -> None:
     """
     if lost_models(session, name.model):
         raise BrokenLog(
-            f"the registry of '{name.model}' has lost events, or has others in their place, as the store itself shows",
+            f"events of '{name.model}' in the registry are missing or were replaced, as the store itself shows",
             hint=f"see them: ciplug fsck; {_way_back(session)}; until then, fetch what was deployed before: "
             f"ciplug pull {name.model}@{name.selector} --locked",
             cause=Cause.LOST,
@@ -170,24 +184,58 @@ def check_standing(session: Session, model: Model, version: Version) -> None:
     """Raise PromotionRefused where a version is in its stage without a promotion that passed.
 
     Whoever may write the log can append an event by hand. A stage that no policy judges needs no evidence.
+    Raises StoreError where the verdict of the promotion is missing, was changed, or is of another run.
     """
     if not version.staged:
         return
-    words = None
+    wrong = None
     key = version.passed.get(version.stage)
     if key is None:
         if version.stage in session.config.gated_stages(_section(session, model, version)):
-            words = "was never promoted there"
+            wrong = "was never promoted there"
     else:
-        data = session.store.read([key]).get(key)
-        promotion = payload_of(read.registry_event(data, key)) if data else None
-        words = _wrong_promotion(session, key, version, promotion)
-    if words:
+        wrong = _wrong_promotion(session, key, version, _event_at(session, key))
+    if wrong:
         raise PromotionRefused(
             Refusal.NO_VERDICT,
-            f"version {version.number} of '{model.name}' is in {version.stage}, and {words}",
+            f"version {version.number} of '{model.name}' is in {version.stage}, and {wrong}",
             hint=f"find out who moved it: ciplug registry verify '{model.name}'",
         )
+
+
+def _event_at(session: Session, key: str) -> object:
+    data = session.store.read([key]).get(key)
+    return payload_of(read.registry_event(data, key)) if data else None
+
+
+def _check_policy(session: Session, model: Model, version: Version) -> tuple[str, ...]:
+    """Raise StoreError where a version is in its stage by a policy that this repository never had; returns notes.
+
+    `check_standing` has found the promotion and its verdict to be right.
+    """
+    key = version.passed.get(version.stage)
+    place = parse_entry(key) if key else None
+    promotion = _event_at(session, key) if key else None
+    data = session.runs().object(promotion.verdict) if isinstance(promotion, Promote) and promotion.verdict else None
+    if place is None or data is None or not isinstance(promotion, Promote) or not version.staged:
+        return ()
+    if not judges_here(session, _section(session, model, version), version.stage):
+        return ()
+    verdict = read.verdict(data, promotion.verdict or "")
+    shown = f"version {version.number} of '{model.name}'"
+    name, facts = model_of(place.log), {"event": place.seq, "stage": version.stage}
+    try:
+        finding = policy_finding(session, name, promotion, verdict, facts, fetch=True)
+    except PolicyUnknown as unknown:
+        return (f"warning: the policy that {shown} was promoted by was not compared: {unknown.message}",)
+    if finding.fault:
+        raise ForeignPolicy(
+            finding.fault,
+            f"{shown} is in {version.stage} by a policy that is not this repository's: {clean(words(finding), 300)}",
+            hint=f"find out who promoted it: ciplug registry history '{model.name}' --event {place.seq}; then put "
+            f"back another version: ciplug rollback '{model.name}' --to {version.stage.lower()} --reason TEXT",
+        )
+    return ()
 
 
 def _section(session: Session, model: Model, version: Version) -> str:
@@ -197,19 +245,31 @@ def _section(session: Session, model: Model, version: Version) -> str:
 
 
 def _wrong_promotion(session: Session, key: str, version: Version, promotion: object) -> str | None:
-    """Why a promotion does not put a version into its stage, as a clause; None where it does."""
+    """Why a promotion does not put a version into its stage, as a clause; None where it does.
+
+    Raises StoreError for a verdict that is not the one that the promotion was made with.
+    """
     if not isinstance(promotion, Promote) or (promotion.version, promotion.stage) != (version.number, version.stage):
         return "the event of its promotion is not in the log"
     if promotion.verdict is None:
         return "its promotion names no verdict"
-    data = session.runs().object(promotion.verdict)
-    if data is None:
-        return "the verdict of its promotion is missing"
-    if digest(data) != promotion.verdict_digest:
-        return "somebody has changed the verdict of its promotion"
     # It was promoted under the name that the model had then.
     place = parse_entry(key)
-    wrong = wrong_verdict(data, model_of(place.log) if place else "", promotion)
+    name = model_of(place.log) if place else ""
+    data = session.runs().object(promotion.verdict)
+    if data is None:
+        damage: str | None = "is missing"
+    elif digest(data) != promotion.verdict_digest:
+        damage = "was changed since"
+    else:
+        damage = other_verdict(data, name, promotion)
+    if data is None or damage:
+        raise StoreError(
+            f"version {version.number} of '{name}' is in {version.stage}, and the verdict of its promotion {damage}",
+            hint="see what is damaged: ciplug fsck; and deploy another version until it is put back",
+            cause=Cause.DAMAGED,
+        )
+    wrong = wrong_verdict(data, name, promotion)
     return f"the verdict of its promotion {wrong}" if wrong else None
 
 

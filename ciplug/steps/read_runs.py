@@ -19,7 +19,7 @@ from ciplug.steps.named_run import find_key
 from ciplug.steps.registered import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
-from ciplug.tracking.hidden import hidden_states
+from ciplug.tracking.hidden import hidden_states, only_trainings
 from ciplug.tracking.query import BRANCH, MODEL, PARENT, Comparison, Condition
 from ciplug.tracking.query_language import parse, parse_order
 
@@ -58,6 +58,7 @@ class StoreReader:
         if limit is not None and limit < 0:
             raise UsageError("limit takes a number from 0 up, or None for all")
         hide = () if deleted else hidden_states(conditions)
+        conditions += only_trainings(conditions)
         return self._runs.catalog.search(conditions, [parse_order(one) for one in order_by], limit, hide=hide).entries
 
     def named(self, name: str, model: str | None) -> Entry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +84,7 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
         {**logged.series, **files.series},
         {**files.params, **logged.params},
         files.texts,
-        left_out,
+        (*left_out, *files.param_names),
         tuple(refused.values()),
         examples,
         tuple(notes),
@@ -135,6 +135,9 @@ class _Files:
     params: dict[str, Scalar] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
+    """By name, of metrics."""
+    param_names: list[LeftOut] = field(default_factory=list)
+    """Names that parameters cannot have."""
 
 
 def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
@@ -194,7 +197,8 @@ def _read_files(
         if left:
             notes.append(Note(f"{path}: {summary(tuple(left.values()))}"))
         if read.texts:
-            notes.append(Note(f"{path}: kept as tags, because text is not a metric: {some_names(list(read.texts))}"))
+            names = some_names(list(read.texts))
+            notes.append(Note(f"{path}: kept as tags, because neither text nor a time is a metric: {names}"))
     for name, one in files.left_out.items():
         if one.why == "files":
             files.metrics.pop(name, None)
@@ -204,11 +208,16 @@ def _read_files(
         if path.is_dir() and not without([path / "params.yaml"], inputs.left_out):
             continue
         try:
-            params = read_params(path)
+            params, left_names = read_params(path)
             if twice := next((n for n in params if n in sources and files.params[n] != params[n]), None):
                 raise InputError(f"{path}: the parameter '{twice}' is in {sources[twice]} too, with another value")
             files.params.update(params)
             sources.update(dict.fromkeys(params, str(path)))
+            if left_names:
+                file = shown_path(job.cwd / path, job.top)
+                files.param_names.extend(replace(one, file=file) for one in left_names)
+                notes.append(Note(f"{path}: {summary(left_names)}"))
         except InputError as problem:
             problems.append(problem)
+            refused.setdefault(str(path), refused_file(path, problem))
     return files

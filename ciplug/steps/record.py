@@ -19,6 +19,7 @@ from ciplug.capture.program_end import uncaught
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.capture.written import Stamp, absolute, written_since
+from ciplug.config import DEFAULT_MODEL
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
@@ -26,6 +27,7 @@ from ciplug.git.objects import read_objects
 from ciplug.git.workspace import Workspace
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
+from ciplug.records.last_point import series_to_store
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
 from ciplug.steps.first_job import REPOSITORY
@@ -33,7 +35,7 @@ from ciplug.steps.inputs import Inputs, Surroundings
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.read_artifacts import read_artifacts, read_datasets
 from ciplug.steps.read_values import Values, read_values
-from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
+from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.sign import signed
 from ciplug.tracking.runs import run_objects
 
@@ -385,7 +387,7 @@ def objects_of(
 ) -> dict[str, bytes]:
     """Return the objects of a run. Series or texts that are too long are a problem, but the run is kept."""
     objects = run_objects(run, examples=examples)
-    for beside in ({"series": series}, {"texts": texts}):
+    for beside in ({"series": series_to_store(series, run.last)}, {"texts": texts}):
         try:
             objects.update(run_objects(run, **beside))
         except RecordError as problem:

@@ -7,12 +7,12 @@ import hashlib
 from ciplug._version import __version__
 from ciplug.git.cache import cache_folder
 from ciplug.records.canonical import dumps
-from ciplug.registry import reading, states
+from ciplug.registry import reading, stored_checkpoints
+from ciplug.registry.local_checkpoints import Snapshots
 from ciplug.registry.model import Model
 from ciplug.registry.model_values import FORMAT
 from ciplug.registry.reading import Reading
-from ciplug.registry.snapshots import Snapshots
-from ciplug.registry.state import IsSigned
+from ciplug.registry.replay import IsSigned
 from ciplug.steps.session import Session
 from ciplug.steps.signers import signers_of
 from ciplug.stores.base import Head
@@ -35,7 +35,7 @@ def snapshots_of(session: Session) -> Snapshots:
 def signers_key(session: Session) -> str:
     """A text that changes with the signers of the policy in force."""
     signers = signers_of(session)
-    return states.key_of(signers.keys, signers.repository)
+    return stored_checkpoints.key_of(signers.keys, signers.repository)
 
 
 def read_registry(session: Session, name: str, *, with_times: bool = False) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +12,8 @@ from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
 from ciplug.comparison.run_that_counts import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
 from ciplug.errors import NotFound, counted, nearest
-from ciplug.git import names
-from ciplug.records.keys import RunKey, runs_on
+from ciplug.git import history, names
+from ciplug.records.keys import RunKey, run_key, runs_on
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.steps.branches import read_ahead
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _MODELS_OF_FORKS = 10
 """Models that a report shows of a commit that only forks have recorded runs of."""
+RECORD_THERE = "record one there, or name another commit"
+"""What to do where a commit that was named has no run."""
 _NAMED_MOST = 5
 """Runs that an error names."""
 
@@ -77,6 +80,8 @@ def facts_on(
         names: old name → present name, of metrics that were renamed.
     """
     signers = signers_of(session)
+    recorded = list(recorded)
+    by_signer = signers.of_runs(runs, recorded) if signers else {}
     tomorrow = stamp(now() + timedelta(days=1))
     all_facts = []
     for run in recorded:
@@ -87,7 +92,7 @@ def facts_on(
         )
         # A time that is still to come orders nothing: it is what the writer says.
         started = facts.started if facts.started < tomorrow else ""
-        all_facts.append(replace(facts, started=started, signed=not signers or signers.of_run(runs, run) is not None))
+        all_facts.append(replace(facts, started=started, signed=not signers or by_signer[run_key(run)] is not None))
     return with_parents(all_facts)
 
 
@@ -180,6 +185,29 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     runs_shown = [runs.at(commit, run) for run in shown if run]
     trusted = [run for run in runs_shown if run.provenance.context.trusted]
     return trusted or _bounded(session, runs_shown)
+
+
+def nearest_candidates(session: Session, runs: Runs, named: NamedCommit, model: str | None) -> tuple[int, list[Run]]:
+    """The runs to report on of a commit that a person named, else of its nearest recorded ancestor; and how far it is.
+
+    Raises NotFound where there is none: what is wrong with the runs of the commit itself, if it has any.
+    """
+    try:
+        return 0, candidates(session, runs, named.commit, model)
+    except NotFound as problem:
+        own = problem
+    if session.workspace:
+        parents = history.first_parents(session.workspace, named.commit, session.env)[1:]
+        recorded = runs.recorded_on(parents)
+        for distance, commit in enumerate(parents, 1):
+            if commit in recorded:
+                with suppress(NotFound):
+                    return distance, candidates(session, runs, commit, model)
+    if runs.recorded_on([named.commit]):
+        raise own
+    known = model or session.config.model
+    of = f" of '{known}'" if known else ""
+    raise NotFound(f"no run{of} on {named.name} or its ancestors", hint=RECORD_THERE)
 
 
 def _bounded(session: Session, of_forks: Sequence[Run]) -> list[Run]:

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ciplug import ci, config
 from ciplug.capture.spool import Spool
 from ciplug.ci.job_commit import Identity
-from ciplug.console import Nobody, Note, warning
-from ciplug.errors import ConfigError, GitError, UsageError
+from ciplug.config import DEFAULT_ARTIFACT_LIMIT
+from ciplug.console import Nobody, Note
+from ciplug.errors import ConfigError, UsageError
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context
 from ciplug.steps.config_checks import impossible_values
 from ciplug.steps.job_identity import context_of, identity_of
+from ciplug.steps.pull_request_places import with_places_of
 from ciplug.stores import (
     DEFAULT_URI,
     OWN,
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_MODEL = "default"
-DEFAULT_ARTIFACT_LIMIT = 10_000_000
 NO_ARTIFACTS = "none"
 REPORT_FOLDER = "ciplug-report"
 """The folder that the pipeline archives, unless another one is named."""
@@ -371,7 +371,7 @@ def open_session(
     context = context_of(env, workspace, identity)
     if workspace and context.target_branch and path and options.settings is None:
         given = (store or env.get("CIPLUG_STORE"), artifact_store)
-        settings = _with_places_of(context.target_branch, workspace, env, cwd / path, settings, given, listener)
+        settings = with_places_of(context.target_branch, workspace, env, cwd / path, settings, given, listener)
         uri = store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI
     return Session(
         cwd=cwd,
@@ -390,62 +390,6 @@ def open_session(
         listener=listener or Nobody(),
         policy_error=policy_error,
     )
-
-
-def _with_places_of(
-    branch: str,
-    workspace: Workspace,
-    env: Mapping[str, str],
-    path: Path,
-    own: config.Config,
-    explicit: tuple[str | None, str | None],
-    listener: Listener | None,
-) -> config.Config:
-    """The settings of a pull request, with the stores of its target branch: a change of them counts once it is merged.
-
-    Whoever opens a pull request must not choose where the runs of the project are read from, and its tokens sent to,
-    nor for which repository a job with a key signs.
-
-    Args:
-        asked: the stores that this command names itself.
-    """
-    names = [name for name, given in zip(("store", "artifact_store"), explicit, strict=True) if not given]
-    if env.get("CIPLUG_SIGNING_KEY"):
-        names.append("repository")
-    if not any(getattr(own, name) for name in names):
-        return own
-    from ciplug.git.branch_files import tree_of_branch
-    from ciplug.steps.committed_settings import inside, settings_in
-
-    file = inside(path, workspace.top)
-    if file is None:
-        return own
-    try:
-        tree = tree_of_branch(workspace, branch, env)
-        target_settings = settings_in(tree, file, f"{branch} ({tree.commit[:8]})")
-    except config.PolicyError as wrong:
-        target_settings = (wrong.recording, file.as_posix())
-    except GitError as problem:
-        raise GitError(
-            f"the store of a pull request is that of its target branch '{branch}', whose {file} cannot be read: "
-            f"{problem.message}",
-            hint="let the job read that branch, or name the store in the job itself: CIPLUG_STORE, --artifact-store",
-            kind=problem.kind,
-        ) from None
-    if target_settings is None:
-        return own
-    changed = {
-        name: getattr(target_settings[0], name)
-        for name in names
-        if getattr(target_settings[0], name) != getattr(own, name)
-    }
-    if not changed:
-        return own
-    if listener:
-        words = ", ".join(f"{name}: {redact(value or 'the default')}" for name, value in changed.items())
-        why = f"of {target_settings[1]} in the target branch '{branch}', not the pull request's"
-        listener.tell([warning(f"this job uses {words}, {why}", "merge a change of a store before runs go there")])
-    return replace(own, **changed)
 
 
 def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:

@@ -87,17 +87,32 @@ class Signers:
 
         Of its amendments, only those count that an allowed signer has signed, too.
         """
-        key = run_key(run)
-        later = self.later(runs.object, runs.amendments_listed(key))
+        return self.of_runs(runs, [run])[run_key(run)]
+
+    def of_runs(self, runs: Runs, recorded: Iterable[Run]) -> dict[RunKey, str | None]:
+        """Run → who signed it, by one read of the store: a commit may have hundreds of runs."""
+        keys = [run_key(run) for run in recorded]
+        objects = {key: sorted(runs.objects_of([key])) for key in keys}
+        wanted = {one for key in keys for one in (*objects[key], *runs.amendments_listed(key))}
+        wanted |= set(map(signature_key, wanted))
+        data = runs.objects(sorted(wanted)) if wanted else {}
+        return {
+            key: self._of_run(runs, key, {one: data[one] for one in objects[key] if one in data}, data) for key in keys
+        }
+
+    def _of_run(self, runs: Runs, key: RunKey, objects: Mapping[str, bytes], data: Mapping[str, bytes]) -> str | None:
+        """Who signed a run with these objects, given them and all signatures beside them."""
+        later = self.later(data.get, runs.amendments_listed(key))
         names = []
-        for one, content in runs.digests([run]).items():
-            beside = runs.beside(key) if one == key.key else ()
-            name = self._of(runs.object, {one: content}, beside)
-            if name is None and all(any(b == signed for signed, _ in later) for b in beside):
-                name = later.get((one, content))
-            if name is None:
+        for one, content in objects.items():
+            covered = {one: digest(content)}
+            name, (added,) = self._of(data.get, covered), (later.get(item) for item in covered.items())
+            if one == key.key and (name or added) and (beside := runs.beside(key)):
+                name = self._of(data.get, covered, beside)
+                added = added if all(any(b == signed for signed, _ in later) for b in beside) else None
+            if not (name or added):
                 return None
-            names.append(name)
+            names.append(name or added or "")
         return ", ".join(sorted(set(names))) or None
 
     def of_object(self, read: Read, key: str, later: SignedLater = NOTHING) -> str | None:

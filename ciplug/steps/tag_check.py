@@ -13,10 +13,10 @@ from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.registry import ledger
 from ciplug.registry.chain import Fault, Finding, Link
-from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.chain_text import remedy, words
 from ciplug.registry.model import Model, Version
 from ciplug.registry.reading import origin_in
-from ciplug.registry.state import counting
+from ciplug.registry.replay import counting
 from ciplug.registry.tag_faults import CONTRADICTIONS, DueTag, FoundTag, WrongTag, tag_facts, tag_faults
 from ciplug.registry.tags import is_of, tags_by_event
 from ciplug.reports.untrusted import clean

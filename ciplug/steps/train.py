@@ -81,7 +81,6 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     Raises UsageError for an empty command, FailedStart and what `run_child` raises for one that cannot be started.
     """
     from ciplug.capture.process import run_child
-    from ciplug.capture.token_hiding import hide
 
     if not command:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
@@ -92,7 +91,6 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     tracking = Tracking(entry, session.env, session.cwd)
     env = {**_environment(session, entry, inputs), **tracking.environment}
     moves, began = _head_log(session), time.time()
-    hide({value for name, value in session.env.items() if is_token(name)})
     try:
         child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks, keeps_output=True)
     except CiplugError:

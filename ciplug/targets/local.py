@@ -61,7 +61,7 @@ class Local:
         endpoint = f"http://127.0.0.1:{port}"
         problem = None if self._answers(port) else f"nothing answers at {endpoint}{self._settings.health}"
         if problem is None and self._is_stale(port):
-            problem = f"the server at {endpoint} was started before its files were put right"
+            problem = f"the server at {endpoint} was started before its files were repaired"
         return Live(str(facts.get("release", "")), files, endpoint, problem)
 
     def place(self, release: Release) -> None:
@@ -190,7 +190,7 @@ class Local:
                 raise DeploymentRefused(
                     NotDeployed.UNHEALTHY,
                     f"the server of version {release.version} {how} at {self._settings.health}"
-                    f"{f'; its last words: {said}' if said else ''}; what was served before is served",
+                    f"{f'; its last output: {said}' if said else ''}; the previous version is still served",
                     hint=f"read {place / 'server.log'}, and try the command: {shlex.join(server.command)}",
                 )
             time.sleep(_PAUSE)
@@ -211,9 +211,12 @@ class Local:
     def _command(self, kept: Path, port: int) -> list[str]:
         files = kept / "files"
         values = {"{files}": str(files), "{port}": str(port)}
-        if self._settings.serve is None:
+        command = self._settings.serve or _MLFLOW
+        if "{model}" in command:
             values["{model}"] = str(_mlflow_model(files))
-        words = shlex.split(self._settings.serve or _MLFLOW)
+        if "{version}" in command:
+            values["{version}"] = str(_read_json(kept / "release.json").get("version", ""))
+        words = shlex.split(command)
         for name, value in values.items():
             words = [word.replace(name, value) for word in words]
         return words
@@ -225,8 +228,8 @@ class Local:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 raise DeploymentRefused(
                     NotDeployed.PORT_TAKEN,
-                    f"another program listens on port {port}, which is for the next version; what was served before is "
-                    "served",
+                    f"another program listens on port {port}, which is for the next version; the previous version is "
+                    "still served",
                     hint="end it, or choose other ports: in targets: of ciplug.yaml",
                 )
 
@@ -280,7 +283,7 @@ class Local:
         if problem:
             raise DeploymentRefused(
                 NotDeployed.NOT_SWITCHED,
-                f"{shlex.join(words)}: {problem}; what was served before is served",
+                f"{shlex.join(words)}: {problem}; the previous version is still served",
                 hint=f"try it on this machine: {shlex.join(words)}",
             )
 
@@ -324,7 +327,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as problem:
         raise TargetError(
             f"{problem.filename or folder}: {problem.strerror or problem}",
-            hint="is the disk full, or the folder somebody else's? What was served before is served",
+            hint="is the disk full, or the folder somebody else's? The previous version is still served",
         ) from None
 
 

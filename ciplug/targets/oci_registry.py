@@ -137,7 +137,7 @@ class Repository:
             raise _Trouble(
                 TargetError(
                     f"{self.host} does not answer: {_words(problem)}",
-                    hint="try again: what has arrived is not sent twice",
+                    hint="try again: what was uploaded is not sent again",
                     cause=Cause.NETWORK,
                 )
             ) from None
@@ -151,7 +151,7 @@ class Repository:
             for part in answer.iter_content(1 << 16):
                 body += part
                 if len(body) > MANIFEST_MOST:
-                    raise TargetError(f"{self.host} answers {method} with more than a registry has to say")
+                    raise TargetError(f"the answer of {self.host} to {method} is too long for a registry")
             return _Answer(answer.status_code, answer.headers, bytes(body))
 
     @property

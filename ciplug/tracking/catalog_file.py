@@ -23,7 +23,7 @@ from typing import Any
 from ciplug.records.columns import Columns, Sparse
 from ciplug.tracking.query import Column, Key
 
-_VERSION = 6 * 2 + (sys.byteorder == "big")
+_VERSION = 7 * 2 + (sys.byteorder == "big")
 """The version of the schema, and the byte order of this machine, in which numbers are stored; others are rebuilt."""
 _SCHEMA = (
     "CREATE TABLE segments (name TEXT PRIMARY KEY, runs INTEGER NOT NULL, gone REAL)",

@@ -29,7 +29,7 @@ STARTED, ENDED, RUN_ID, STATUS, LIFECYCLE = (
 )
 MODEL, COMMIT, BRANCH, PARENT = (Key("attribute", name) for name in ("model", "commit", "branch", "parent"))
 HOST, DIRTY, TRUSTED = (Key("attribute", name) for name in ("host", "dirty", "trusted"))
-SET_ASIDE, SEED, READ = (Key("attribute", name) for name in ("set_aside", "seed", "read"))
+SET_ASIDE, SEED, READ, KIND = (Key("attribute", name) for name in ("set_aside", "seed", "read", "kind"))
 
 
 class Comparison(NamedTuple):

@@ -16,6 +16,7 @@ from ciplug.records.run import metric_name
 from ciplug.tracking.query import (
     ENDED,
     HOST,
+    KIND,
     LIFECYCLE,
     SEED,
     STARTED,
@@ -51,6 +52,7 @@ _ATTRIBUTES = {
 _WORDS = {
     STATUS: ("finished", "failed", "killed", "unknown", "running", "scheduled"),
     LIFECYCLE: ("active", "withdrawn", "deleted"),
+    KIND: ("training", "monitor"),
     **{Key("attribute", name): ("true", "false") for name in FLAGS},
 }
 """Values of these attributes, in MLflow's words: any other word is a mistake, not an empty answer."""

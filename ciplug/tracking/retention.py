@@ -43,6 +43,8 @@ class RetainedRun:
     """Whether a CI system started it."""
     measured: bool = True
     """Whether it has a metric to compare: others are never a baseline."""
+    kind: str | None = "training"
+    """A training, or a look at a version in production: neither takes the place of the other."""
     in_windows: frozenset[str] = frozenset()
     """The metrics it has of those that gates compare with several runs."""
 
@@ -86,6 +88,7 @@ def runs_in(
                 id=at["id"][row] or "",
                 model=at["model"][row] or "",
                 commit=at["commit"][row],
+                kind=at["kind"][row],
                 branch=at["branch"][row],
                 status=changed.get(key, NO_CHANGES).status_of(at["status"][row]),
                 started=at["started"][row] or "",
@@ -212,9 +215,9 @@ def _last_of_each(runs: Iterable[RetainedRun]) -> Collection[str]:
 def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None, now: datetime) -> list[RetainedRun]:
     """Return the runs that neither rule keeps. A run whose end is unknown has no age, and `days` keeps it.
 
-    A family is kept or dropped together: `last` counts it once per model, in the position of its newest run, and it is
-    kept as long as one of its runs would be. A withdrawn or deleted run is kept as long as a counting run in the same
-    position, but uses up no place.
+    A family is kept or dropped together: `last` counts it once per model and kind, in the position of its newest run,
+    and it is kept as long as one of its runs would be. A withdrawn or deleted run is kept as long as a counting run in
+    the same position, but uses up no place.
 
     Runs of forks expire first: they use up no place either, and are kept only while both rules keep them, and they are
     among the last `UNTRUSTED_MOST` of all models. Whoever opens a pull request makes as many as they like, and names
@@ -222,7 +225,7 @@ def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None
     """
     if last is None and days is None:
         return []
-    rank: Counter[str] = Counter()
+    rank: Counter[tuple[str, str | None]] = Counter()
     dropped: set[RetainedRun] = set()
     # One by one: a fork's run names any parent that it likes.
     places = min(UNTRUSTED_MOST, last or UNTRUSTED_MOST)
@@ -231,8 +234,8 @@ def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None
         if aged or place > places:
             dropped.add(run)
     for family in reversed(families([run for run in runs if run.trusted])):
-        by_rank = last is not None and any(rank[run.model] < last for run in family)
-        rank.update({run.model for run in family if run.counts})
+        by_rank = last is not None and any(rank[run.model, run.kind] < last for run in family)
+        rank.update({(run.model, run.kind) for run in family if run.counts})
         by_age = days is not None and any(
             run.ended is None or now - run.ended <= timedelta(days=days) for run in family
         )

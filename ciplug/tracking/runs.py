@@ -27,6 +27,7 @@ from ciplug.records.keys import (
     signature_key,
     stem_of,
 )
+from ciplug.records.last_point import as_series
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.records.run_evidence import RunEvidence, evidence_of
@@ -387,7 +388,10 @@ class Runs:
         return runs[0]
 
     def series(self, run: Run) -> dict[str, Series]:
-        """Step series by metric, with what was logged late; empty where the run logged none."""
+        """Step series by metric, with what was logged late; empty where the run logged none.
+
+        A metric of one point, of step 0, has no series: the point is in `run.last`.
+        """
         return self.series_of([run])[0]
 
     def series_of(self, runs: Sequence[Run]) -> list[dict[str, Series]]:
@@ -403,9 +407,17 @@ class Runs:
     def _merged_series(self, key: RunKey, keys: Iterable[str], data: Mapping[str, bytes]) -> dict[str, Series]:
         from ciplug.records.series import decode, merge
 
-        return merge(
-            [decoded for one in keys if one in data and (decoded := self._readable(decode, data[one], one, key))]
-        )
+        read = {one: self._readable(decode, data[one], one, key) or {} for one in keys if one in data}
+        late = [series for one, series in read.items() if one != key.series]
+        first = read.get(key.series, {})
+        if late:
+            alone = self._record(key).last
+            first = {**{name: as_series(alone[name]) for one in late for name in one if name in alone}, **first}
+        return merge([one for one in (first, *late) if one])
+
+    def _record(self, key: RunKey) -> Run:
+        """The record of a run without its amendments."""
+        return self._records.get(key) or read_run(self._read([key.key])[key.key], key.key)
 
     def input_texts(self, run: Run) -> dict[str, str]:
         """Digest → schema or profile of an input, with those of inputs that were named late."""

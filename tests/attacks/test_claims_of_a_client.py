@@ -233,8 +233,29 @@ def test_a_claimed_environment_approves_nothing(team: Team, gitlab_api: GitLabAp
         ("job-of-test", Refusal.OTHER_ENVIRONMENT),
     ):
         assert team.refused(run=run.id, session=gitlab(team, gitlab_api, token, **claims)).reason is reason
+    # Whoever may run a job may deploy to an environment that nobody protects, so that is no approval.
+    for role, reason in (("developer", Refusal.ENVIRONMENT_UNKNOWN), ("maintainer", Refusal.NOT_APPROVED)):
+        gitlab_api.add_token("of-project", "project_bot", role=role)
+        refusal = team.refused(run=run.id, session=gitlab(team, gitlab_api, "job-of-live", **claims))
+        assert refusal.reason is reason and "approvals: {pull_request: promotions.yaml}" in (refusal.hint or "")
+    gitlab_api.protected_environments.add("live")
     team.promote(run=run.id, session=gitlab(team, gitlab_api, "job-of-live", **claims))
-    assert payload_of(last_event(team)).approvals == ("clean tree", "environment live")
+    assert payload_of(last_event(team)).approvals == ("clean tree", "environment live, which GitLab protects")
+    assert (last_event(team).actor, last_event(team).actor_confirmed) == ("bob", True)
+
+
+def test_who_approved_a_deployment_on_gitlab(team: Team, gitlab_api: GitLabApi) -> None:
+    team.policy("stages: {staging: {approvals: {environment: live, not_author: true}}}\n")
+    run = team.judged()
+    gitlab_api.add_token("of-project", "project_bot", role="maintainer")
+    gitlab_api.start_job("job", "octocat", "live")
+    approvals = gitlab_api.deployments[-1].setdefault("approvals", [])
+    approvals += [{"user": {"username": "octocat"}, "status": "approved"}, {"user": {"username": "eve"}, "status": "x"}]
+    session = gitlab(team, gitlab_api, "job")
+    assert team.refused(run=run.id, session=session).reason is Refusal.NOT_APPROVED
+    approvals.append({"user": {"username": "bob"}, "status": "approved"})
+    team.promote(run=run.id, session=session.refreshed())
+    assert payload_of(last_event(team)).approvals == ("clean tree", "environment live, approved by bob")
 
 
 @pytest.mark.slow

@@ -13,13 +13,14 @@ from ciplug import forged_signature, signing
 from ciplug.errors import StoreError
 from ciplug.steps import signers
 from ciplug.steps.session import open_session
-from ciplug.stores.git import files_view, pending, restore, segments, view
+from ciplug.stores.git import files_view, pending, restore, segments, series, view
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import FORMAT
 from tests.attacks.attacker import BRANCH, KEEP, objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.attacks.test_signed import make_key
 
+SERIES = "refs/heads/ciplug-series"
 KEY = "runs/{commit}-{number:032x}.{ending}"
 
 
@@ -55,6 +56,7 @@ def test_an_object_that_is_too_large_is_neither_fetched_nor_folded(scene: Scene,
     assert ref in scene.attacker.refs() and not any(huge in path for path in scene.attacker.fetch(BRANCH))
 
 
+@pytest.mark.slow
 def test_many_large_records_are_bounded_as_a_whole_and_small_ones_come_first(scene: Scene, smaller: None) -> None:
     large = names_of(scene, "json", 8)
     for at, key in enumerate(large):
@@ -121,6 +123,7 @@ def test_signatures_that_are_none_start_few_processes(
     assert len(started) == 6 and told
 
 
+@pytest.mark.slow
 def test_one_large_folder_that_many_writes_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A push of a few kilobytes: each write names the same files, and their number has a bound."""
     monkeypatch.setattr(view, "PENDING_MOST", 2_000)
@@ -216,6 +219,58 @@ def test_a_kept_tip_without_end_is_bounded(near: Scene, monkeypatch: pytest.Monk
     with pytest.raises(StoreError, match="has another format") as refused:
         open_session(cwd=near.project.folder).store.read(genuine)
     assert refused.value.hint and f":{KEEP}" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["folders without end", "many folders of objects"])
+def test_a_branch_without_end_is_not_read(near: Scene, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Where everybody may push the branch. What was kept of it takes its place."""
+    monkeypatch.setattr(view, "KEPT_MOST", 5_000)
+    genuine = objects_of(run_of(near.project.head, 1))
+    near.attacker.write(genuine)
+    before = near.attacker.refs()[BRANCH]
+    bomb = bombs(near)[name]
+    near.attacker.push(bomb, BRANCH)
+    store = open_session(cwd=near.project.folder).store
+    began = time.process_time()
+    assert set(store.read(genuine)) == set(genuine)
+    assert time.process_time() - began < 4
+    assert any("was moved back, replaced or deleted" in note for note in store.notes)
+    assert store.compact() and store.keys("runs/")
+    near.attacker.push(bomb, BRANCH, KEEP)
+    with pytest.raises(StoreError, match="too many files") as refused:
+        open_session(cwd=near.project.folder).store.read(genuine)
+    assert refused.value.hint and f"git push --force REMOTE {before}"[:20] in refused.value.hint
+
+
+def test_a_series_branch_without_end_is_not_read(near: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "FOLDER_MOST", 1_000)
+    attacker, run = near.attacker, objects_of(run_of(near.project.head, 1))
+    tree = attacker.written.tree({"x": ("100644", attacker.written.blob(b"x"))})
+    many = attacker.written.tree({f"{number:02}": ("40000", tree) for number in range(40)})
+    attacker.write(run)
+    attacker.write({key.replace(".json", ".series"): b"x" for key in run})
+    monkeypatch.setattr("ciplug.stores.git.folding.SEGMENT_AT", 1)
+    attacker.push(attacker.written.commit(many, (), "x", 0), SERIES)
+    store = open_session(cwd=near.project.folder).store
+    with pytest.raises(StoreError, match="more folders than any store") as refused:
+        store.compact()
+    assert refused.value.hint and f"git push REMOTE :{SERIES}" in refused.value.hint
+    assert set(store.read(run)) == set(run)
+    attacker.delete(SERIES)
+    assert store.compact() == 2
+
+
+def test_very_many_writes_leave_what_is_signed(near: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "WRITES_MOST", 10)
+    signed = objects_of(run_of(near.project.head, 1))
+    (key,) = signed
+    near.attacker.write({**signed, key.replace(".json", ".sig"): b'{"x": 1}\n'})
+    for number in range(2, 22):
+        near.attacker.write(objects_of(run_of(near.project.head, number)))
+    store = open_session(cwd=near.project.folder).store
+    assert len(store.keys("runs/")) == 10 + 2 and set(store.read(signed)) == set(signed)
+    assert any("pending writes beyond" in note for note in store.notes), store.notes
+    assert store.compact() == 10
 
 
 def test_a_ref_of_files_without_end_is_bounded(near: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -106,6 +106,9 @@ COMMANDS = [
     ["init", START],
     [START],
     ["runs", START],
+    ["monitor", START],
+    ["monitor", "wine@v1", "--predictions", START, "--dry-run"],
+    ["serve-log", START, "--log", START, "--model-version", START],
 ]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from ciplug import loading
 from ciplug.records.canonical import new_id
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import begin, finish
@@ -25,6 +28,11 @@ from tests.project import Project
 from tests.stores import PLACES, Place
 
 ROOT = Path(__file__).resolve().parents[2]
+# A process of its own for each, with ciplug in it from the start: to start Python takes longer than a training.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    [__name__, "ciplug.stores.git.store", "ciplug.stores.git.files", "ciplug.stores.bucket.store"]
+)
 INPUTS = Inputs(model="wine", artifacts=(Path("model.bin"),))
 KILLS = 75
 BETWEEN = 5
@@ -50,24 +58,45 @@ class Trainings:
         Its git goes on half of the times: then the push lands, and nobody hears of it.
         """
         run_id, seed = new_id(), self.chance.randrange(1 << 30)
-        command = [sys.executable, "-m", __name__, str(self.folder), verb, run_id, str(seed)]
-        process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=subprocess.PIPE, start_new_session=True)
-        assert process.stdout is not None
-        # Not while Python starts: nothing of ours is at risk then.
-        said = process.stdout.readline().decode()
-        began = time.monotonic()
-        if within is not None:
-            time.sleep(self.chance.uniform(0, within))
-            if self.chance.random() < 0.5:
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-        said += process.stdout.read().decode()
-        code = process.wait()
+        reading, writing = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=act, args=(writing, self.env, self.folder, verb, run_id, seed))
+        process.start()
+        assert process.pid is not None
+        writing.close()
+        with open(reading.fileno(), "rb", closefd=False) as output:
+            # Not while Python starts: nothing of ours is at risk then.
+            said = output.readline().decode()
+            began = time.monotonic()
+            if within is not None:
+                time.sleep(self.chance.uniform(0, within))
+                if self.chance.random() < 0.5:
+                    process.kill()
+                else:
+                    with contextlib.suppress(ProcessLookupError):  # it has ended
+                        os.killpg(process.pid, signal.SIGKILL)
+            said += output.read().decode()
+        reading.close()
+        process.join()
+        code = process.exitcode
         assert code in ((0, -signal.SIGKILL) if within is not None else (0,)), "a command failed: see above"
         if "begun" in said:
             self.models[run_id], self.done[run_id] = noise(3000, seed), said
         return time.monotonic() - began
+
+
+def act(output: Connection, env: Mapping[str, str], folder: Path, verb: str, run_id: str, seed: int) -> None:
+    """In the process."""
+    os.setsid()
+    os.dup2(output.fileno(), 1)
+    output.close()
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    importlib.reload(loading)
+    if verb == "train":
+        train(folder, run_id, noise(3000, seed))
+    else:
+        next_command(folder)
 
 
 def say(word: str) -> None:
@@ -103,8 +132,9 @@ FOUR = [
 
 
 @pytest.mark.parametrize("new_place", FOUR, indirect=True)
-def test_no_training_is_lost_or_stuck(tmp_path: Path, place: Place) -> None:
+def test_no_training_is_lost_or_stuck(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """75 at each of four places: 300."""
+    monkeypatch.chdir(ROOT)  # where the server of the processes finds this module
     project = Project.create(tmp_path / "work")
     (project.folder / ".gitignore").write_text("model.bin\n")
     project.commit("the model is not of the commit")
@@ -141,11 +171,3 @@ def test_no_training_is_lost_or_stuck(tmp_path: Path, place: Place) -> None:
     place.check()
     with_files = sum(bool(run.artifacts) for run in found.values())
     print(f"{KILLS} killed, {len(found)} recorded, of which {with_files} with files")
-
-
-if __name__ == "__main__":
-    where, verb, name, seed = sys.argv[1:5]
-    if verb == "train":
-        train(Path(where), name, noise(3000, int(seed)))
-    else:
-        next_command(Path(where))

@@ -13,6 +13,9 @@ import pytest
 from ciplug.records.canonical import digest, dumps
 from ciplug.signing import SIGNING_KEY, fingerprint, namespace_for, sign, signer_of
 from ciplug.steps.place_names import place_name
+from ciplug.steps.select import facts_on
+from ciplug.steps.session import open_session
+from ciplug.steps.signers import judged_runs
 from tests.attacks.attacker import BRANCH, KEEP, as_files, entries_of, objects_of, run_of, takeover
 from tests.attacks.conftest import Scene
 from tests.project import Project, git
@@ -123,6 +126,7 @@ def test_events_that_nobody_signed_do_not_count(signed: Scene) -> None:
     assert signed.production(reader) == 1
     assert "have no signature of an allowed signer" in reader.ciplug("registry", "show", "wine").stderr
     assert "v1" in reader.ciplug("registry", "list").stdout
+    assert "have no signature of an allowed signer" in reader.ciplug("registry", "verify", code=3).stderr
 
 
 def test_the_next_promotion_does_not_vouch_for_a_forged_one(signed: Scene, key: Key) -> None:
@@ -133,6 +137,27 @@ def test_the_next_promotion_does_not_vouch_for_a_forged_one(signed: Scene, key: 
     model = reader.json("registry", "show", "wine", "--json")
     assert [v["run"] == f"{666:032x}" for v in model["versions"]].count(True) == 0
     assert signed.production(reader) == 3, "numbers of versions are never used twice"
+
+
+def test_many_runs_of_a_commit_with_signatures_that_do_not_hold_cost_few_reads(
+    signed: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = signed.project
+    junk = objects_of(*(run_of(project.head, number) for number in range(1_000, 1_040)))
+    for key, data in tuple(junk.items()):
+        junk[key.replace(".json", ".sig")] = dumps({"objects": {key: digest(data)}, "signature": "x"})
+    signed.attacker.write(junk)
+    session = open_session(cwd=project.folder)
+    runs = judged_runs(session)
+    recorded = runs.of_commits([project.head])[project.head]
+    reads: list[int] = []
+    read = session.store.read
+    monkeypatch.setattr(session.store, "read", lambda keys: reads.append(1) or read(keys))
+    found = facts_on(session, runs, recorded)
+    assert [run.id for run in recorded if found[run.id].signed] == [
+        run.id for run in recorded if run.provenance.context.actor != "mallory"
+    ]
+    assert len(recorded) == 41 and len(reads) < 10
 
 
 @pytest.mark.parametrize("named", ["by its store", "by the policy"])

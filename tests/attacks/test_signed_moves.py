@@ -69,7 +69,12 @@ def test_every_type_of_event_needs_a_signature(tmp_path: Path) -> None:
     labels.set_tag(team.session.refreshed(), "wine", None, "team", "a")
     team.policy(f"signers: {{ci: {key.public}}}\n")
     with_key = replace(team.session, env={**team.session.env, **key.env})
+    stranger = make_key(tmp_path, "stranger")
+    with pytest.raises(PromotionRefused) as nobody:
+        vouch(replace(team.session, env={**team.session.env, **stranger.env}).refreshed(), "wine")
+    assert nobody.value.reason is Refusal.NO_SIGNING_KEY
     vouch(with_key.refreshed(), "wine")
+    assert not vouch(with_key.refreshed(), "wine"), "every event counts already"
     before = state(team)
     assert before[0] == ("Archived", "Production")
     for forged in FORGED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
 SECRET = "t0ken-of-the-project"
+OTHER_SECRETS = ("CIPLUG_WEBHOOK_SECRET", "CIPLUG_WEBHOOK_URL", "CIPLUG_OCI_PASSWORD", "CIPLUG_MODEL_SIGNING_KEY")
 MERGE_REQUEST = {
     "GITLAB_CI": "true",
     "CI_MERGE_REQUEST_IID": "7",
@@ -166,12 +168,15 @@ def test_a_store_is_refused_while_the_target_cannot_be_read(project: Project, tm
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
 def test_the_training_reads_no_token_from_its_parents(project: Project, tmp_path: Path) -> None:
-    import subprocess
-
     (project.folder / "look.py").write_text(LOOK)
     command = [sys.executable, "-m", "ciplug", "run", "--", sys.executable, "look.py", str(tmp_path / "seen.json")]
     names = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_JENKINS_TOKEN", "INPUT_TOKEN")
-    env = {**os.environ, **dict.fromkeys(names, SECRET), "THE_TEST": str(os.getpid()), "KEPT": "not-a-token"}
+    env = {
+        **os.environ,
+        **dict.fromkeys((*names, *OTHER_SECRETS), SECRET),
+        "THE_TEST": str(os.getpid()),
+        "KEPT": "not-a-token",
+    }
     done = subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     seen = json.loads((tmp_path / "seen.json").read_text())
@@ -217,7 +222,7 @@ def test_no_program_of_a_hostile_checkout_sees_a_token(project: Project, tmp_pat
     (project.folder / ".git/info").mkdir(exist_ok=True)
     (project.folder / ".git/info/attributes").write_text("* filter=steal\n")
     (project.folder / "numbers.json").write_text('{"accuracy": 0.9}')
-    env = {"CIPLUG_PUSH_TOKEN": SECRET, "CIPLUG_GITHUB_TOKEN": SECRET}
+    env = dict.fromkeys(("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", *OTHER_SECRETS), SECRET)
     project.ciplug("run", "--", sys.executable, "train.py", env=env)
     # The caches of ciplug lie in the checkout, too.
     for cache in (project.folder / ".git/ciplug/git").glob("*.git"):
@@ -235,6 +240,21 @@ def test_no_program_of_a_hostile_checkout_sees_a_token(project: Project, tmp_pat
     for token in (SECRET, "0ld"):
         assert token not in shown
         assert base64.b64encode(f"x-access-token:{token}".encode()).decode() not in shown
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+def test_no_program_of_a_checkout_reads_a_token_from_its_parents(tmp_path: Path) -> None:
+    """Also where nothing is trained."""
+    project = Project.with_remote(tmp_path)
+    seen, program = tmp_path / "seen", tmp_path / "program.py"
+    program.write_text(f"#!{sys.executable} -IS\n{LOOK}".replace("sys.argv[1]", repr(str(seen))))
+    program.chmod(0o755)
+    git(project.folder, "remote", "set-url", "origin", "ssh://git@127.0.0.1/wine.git")
+    git(project.folder, "config", "core.sshCommand", str(program))
+    env = {**os.environ, "CIPLUG_GITEA_TOKEN": SECRET, "THE_TEST": str(os.getpid()), "KEPT": "not-a-token"}
+    command = [sys.executable, "-m", "ciplug", "runs", "list"]
+    subprocess.run(command, cwd=project.folder, env=env, capture_output=True, check=False)
+    assert "not-a-token" in seen.read_text() and SECRET not in seen.read_text()
 
 
 def test_an_address_that_the_configuration_rewrites_gets_no_token(

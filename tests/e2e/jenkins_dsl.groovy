@@ -2,13 +2,14 @@
 // `post`, `input`, `withCredentials`, `withEnv`, `junit` and `archiveArtifacts`, checks the sources out for each
 // agent as Jenkins' git plugin does, and refuses every directive, option and step that it does not know.
 //
-//   groovy jenkins_dsl.groovy BUILD.json
+//   groovy jenkins_dsl.groovy BUILD.json…
 //
 // BUILD.json: jenkinsfile, folder (a new one, for workspaces and archive), scm {url, commit, branch, header},
 // env, credentials {id: text}, vars (a shared library's folder), input ("approve" or "abort"), submitter (who
 // answers it), parameters {name: text}.
-// Everything that happens is written to folder/events.json. Exit code: 0 SUCCESS, 1 UNSTABLE, FAILURE or ABORTED,
-// 2 when the Jenkinsfile is wrong.
+// Everything that happens is written to folder/events.json. Builds are separated by "== next build" in what is said,
+// and each has a code: 0 SUCCESS, 1 UNSTABLE, FAILURE or ABORTED, 2 when the Jenkinsfile is wrong. That of the last is
+// the exit code.
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
 import java.nio.file.FileSystems
@@ -440,22 +441,25 @@ abstract class PipelineScript extends Script {
     def methodMissing(String name, args) { throw new Wrong("Jenkinsfile: unknown: ${name}") }
 }
 
-def config = new JsonSlurper().parse(new File(args[0]))
-def build = new Build(config: config, folder: new File(config.folder))
-build.env.putAll(config.env)
 int code
-try {
-    def compiler = new CompilerConfiguration(scriptBaseClass: PipelineScript.name)
-    def shell = new GroovyShell(this.class.classLoader, new Binding([build: build]), compiler)
-    shell.evaluate(new File(config.jenkinsfile))
-    code = build.result == 'SUCCESS' ? 0 : 1
-} catch (Wrong problem) {
-    System.err.println "the Jenkinsfile is wrong: ${problem.message}"
-    build.result = 'WRONG'
-    build.note(wrong: problem.message)
-    code = 2
+args.eachWithIndex { String file, int number ->
+    if (number) { println '== next build' }
+    def config = new JsonSlurper().parse(new File(file))
+    def build = new Build(config: config, folder: new File(config.folder))
+    build.env.putAll(config.env)
+    try {
+        def compiler = new CompilerConfiguration(scriptBaseClass: PipelineScript.name)
+        def shell = new GroovyShell(this.class.classLoader, new Binding([build: build]), compiler)
+        shell.evaluate(new File(config.jenkinsfile))
+        code = build.result == 'SUCCESS' ? 0 : 1
+    } catch (Wrong problem) {
+        System.err.println "the Jenkinsfile is wrong: ${problem.message}"
+        build.result = 'WRONG'
+        build.note(wrong: problem.message)
+        code = 2
+    }
+    println "Finished: ${build.result}"
+    new File(build.folder, 'events.json').text = JsonOutput.toJson(
+        [result: build.result, description: build.currentBuild.description, events: build.events, code: code])
 }
-println "Finished: ${build.result}"
-new File(build.folder, 'events.json').text = JsonOutput.toJson(
-    [result: build.result, description: build.currentBuild.description, events: build.events])
 System.exit(code)

@@ -9,10 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.servers.git_http import GitServer
 
 TOKEN = "push-token"
 MARKER = "<!-- ciplug:report -->"
+
+real_installation = pytest.mark.parametrize("job_path", ["real"], indirect=True)
 
 _TRAIN = """\
 import json, os, pathlib, sys

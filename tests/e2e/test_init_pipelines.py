@@ -27,8 +27,12 @@ _TRAINING = "python -IS train.py"
 
 @pytest.fixture
 def project(git_server: GitServer, tmp_path: Path) -> Project:
+    return unknown(git_server, tmp_path / "project")
+
+
+def unknown(git_server: GitServer, folder: Path, name: str = "acme/demo") -> Project:
     """A project that does not know ciplug yet."""
-    made = Project(git_server, tmp_path / "project")
+    made = Project(git_server, folder, name=name)
     (made.folder / "ciplug.yaml").unlink()
     return made
 
@@ -98,7 +102,7 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
     tool: Callable[[str], str],
     gitlab_api: GitLabApi,
     wheel: Path,
-    user_python: Path,
+    job_path: str,
     pip_settings: dict[str, str],
     tmp_path: Path,
 ) -> None:
@@ -132,7 +136,7 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
             *(f"--variable={name}={value}" for name, value in variables.items()),
         ],
         cwd=project.folder,
-        env={**clean_environment(), "PATH": f"{user_python}:{os.environ['PATH']}", **pip_settings},
+        env={**clean_environment(), "PATH": job_path, **pip_settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -180,19 +184,21 @@ def test_the_jenkinsfile_records_compares_and_passes(
         ("azure", "azure-pipelines.yml", "vendor.azure-pipelines"),
     ],
 )
-@pytest.mark.parametrize("folder", [".", _FOLDER])
 def test_what_is_written_fits_the_schema_of_its_host(
-    folder: str, project: Project, tool: Callable[[str], str], host: str, file: str, schema: str
+    git_server: GitServer, tmp_path: Path, tool: Callable[[str], str], host: str, file: str, schema: str
 ) -> None:
-    check = tool("check-jsonschema")
-    if folder != ".":
-        move(project)
-        file = file.replace("train.yml", "train-wine-model.yml")
-    init(project, "--ci", host, folder=folder)
-    path = str(project.folder / file)
-    commands = [[check, "--regex-variant", "nonunicode", "--disable-formats", "uri", "--builtin-schema", schema, path]]
+    paths = []
+    for number, folder in enumerate((".", _FOLDER)):
+        project = unknown(git_server, tmp_path / f"project-{number}", name=f"acme/demo-{number}")
+        if folder != ".":
+            move(project)
+            file = file.replace("train.yml", "train-wine-model.yml")
+        init(project, "--ci", host, folder=folder)
+        paths.append(str(project.folder / file))
+    check = [tool("check-jsonschema"), "--regex-variant", "nonunicode", "--disable-formats", "uri", "--builtin-schema"]
+    commands = [[*check, schema, *paths]]
     if host == "github":
-        commands.append([tool("actionlint"), path])
+        commands.append([tool("actionlint"), *paths])
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

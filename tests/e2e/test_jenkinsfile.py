@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.jenkins import Build, Jenkins, scm_of
-from tests.e2e.project import MARKER, TOKEN, Project, git
+from tests.e2e.project import MARKER, TOKEN, Project, git, real_installation
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.jenkins_api import JenkinsApi
@@ -43,6 +43,7 @@ def _change(api: GitHubApi, number: int, branch: str) -> dict[str, str]:
     }
 
 
+@real_installation
 def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     jenkins: Jenkins, jenkinsfile: str, project: Project, github_api: GitHubApi
 ) -> None:
@@ -180,6 +181,7 @@ pipeline {
 """
 
 
+@real_installation
 def test_the_shared_step_is_the_whole_walk(
     jenkins: Jenkins, project: Project, github_api: GitHubApi, wheel: Path, tmp_path: Path
 ) -> None:
@@ -232,41 +234,31 @@ def test_without_a_push_builds_are_compared_with_what_builds_have_archived(
     assert "ciplug-report/bundle.ndjson" in third.archive, third.log
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ("source: 'x', metric: 'm.json'", "unknown setting 'metric'"),
-        ("command: 'true'", "'source' is missing"),
-        ("source: 'x', pushToken: 'absent'", "Could not find credentials entry"),
-    ],
-)
-def test_a_wrong_setting_of_the_shared_step_is_named(
-    jenkins: Jenkins, project: Project, settings: str, words: str
-) -> None:
-    text = f"pipeline {{ agent any; stages {{ stage('Train') {{ steps {{ ciplug {settings} }} }} }} }}"
-    build = jenkins.build(text, env={"BRANCH_NAME": "main"}, scm=scm_of(project, project.main, "main"))
-    assert (build.code, build.result) == (1, "FAILURE"), build.log
-    assert words in build.log
+def test_a_wrong_setting_of_the_shared_step_is_named(jenkins: Jenkins, project: Project) -> None:
+    wrong = {
+        "source: 'x', metric: 'm.json'": "unknown setting 'metric'",
+        "command: 'true'": "'source' is missing",
+        "source: 'x', pushToken: 'absent'": "Could not find credentials entry",
+    }
+    texts = [f"pipeline {{ agent any; stages {{ stage('Train') {{ steps {{ ciplug {s} }} }} }} }}" for s in wrong]
+    builds = jenkins.builds(*texts, env={"BRANCH_NAME": "main"}, scm=scm_of(project, project.main, "main"))
+    for build, words in zip(builds, wrong.values(), strict=True):
+        assert (build.code, build.result) == (1, "FAILURE"), build.log
+        assert words in build.log
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("pipeline { agent none; stages { } }", "at least one stage"),
-        ("pipeline { stages { stage('a') { steps { echo 'x' } } } }", "'agent' is required"),
-        ("pipeline { agent none; stage('a') { } }", "pipeline: unknown: stage"),
-        ("pipeline { agent none; stages { stage('a') { step { } } } }", "stage 'a': unknown: step"),
-        ("pipeline { agent none; stages { stage('a') { steps { shell 'x' } } } }", "steps: unknown: shell"),
-        ("pipeline { agent none; options { fast() }; stages { } }", "options: unknown: fast"),
-        ("pipeline { agent none; stages { stage('a') { steps { sh scrpt: 'x' } } } }", "sh: unknown argument: scrpt"),
-        ("pipeline { agent none; stages { stage('a') { when { brnch 'x' }; steps { } } } }", "when: unknown: brnch"),
-        (
-            "pipeline { agent none; stages { stage('a') { steps { echo 'x' }; post { never { } } } } }",
-            "unknown condition",
-        ),
-    ],
-)
-def test_the_stand_in_refuses_what_jenkins_does_not_know(jenkins: Jenkins, text: str, words: str) -> None:
-    build = jenkins.build(text)
-    assert build.code == 2, build.log
-    assert words in build.log
+def test_the_stand_in_refuses_what_jenkins_does_not_know(jenkins: Jenkins) -> None:
+    wrong = {
+        "pipeline { agent none; stages { } }": "at least one stage",
+        "pipeline { stages { stage('a') { steps { echo 'x' } } } }": "'agent' is required",
+        "pipeline { agent none; stage('a') { } }": "pipeline: unknown: stage",
+        "pipeline { agent none; stages { stage('a') { step { } } } }": "stage 'a': unknown: step",
+        "pipeline { agent none; stages { stage('a') { steps { shell 'x' } } } }": "steps: unknown: shell",
+        "pipeline { agent none; options { fast() }; stages { } }": "options: unknown: fast",
+        "pipeline { agent none; stages { stage('a') { steps { sh scrpt: 'x' } } } }": "sh: unknown argument: scrpt",
+        "pipeline { agent none; stages { stage('a') { when { brnch 'x' }; steps { } } } }": "when: unknown: brnch",
+        "pipeline { agent none; stages { stage('a') { steps { echo 'x' }; post { never { } } } } }": "condition: never",
+    }
+    for build, words in zip(jenkins.builds(*wrong), wrong.values(), strict=True):
+        assert build.code == 2, build.log
+        assert words in build.log

@@ -118,6 +118,7 @@ try:
     client.copy_model_version("models:/bought/1", "wine")
 except mlflow.MlflowException as refused:
     print(refused.error_code, "without a run" in str(refused))
+print(client.create_model_version("bought", f"runs:/{made.run_id}/", made.run_id).version)
 """
 
 
@@ -208,7 +209,10 @@ def test_gates_judge_and_the_registry_serves(
         "archive-of-wine 1 None",
         "wine 2 Staging",
         "PERMISSION_DENIED True",
+        "2",
     ]
+    bought, of_run = project.json("registry", "show", "bought", "--json")["versions"]
+    assert "files" not in bought and of_run["files"], "the files that the address names"
     clone = _fresh_clone(project, tmp_path)
     assert _run(program, "load.py", "models:/wine@production", cwd=clone).split() == predicted
     assert _run(program, "-c", LOAD_BY_CIPLUG, cwd=clone).split() == predicted * 2, "by either flavour"

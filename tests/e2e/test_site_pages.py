@@ -120,7 +120,21 @@ def test_search_and_order(chromium: Any, project: SiteProject) -> None:
             (f"commit:{project.runs[2].commit[:9] if project.runs[2].commit else ''}", 1, ""),
             (f"parent:{project.sweep.id[:8]}", 3, ""),
             ("params.depth=7", sum(run.params.get("depth") == 7 for run in listed), ""),
-            ('"no such words"', 0, ""),
+            ('"no such words"', 0, "No run has ‘no such words’."),
+            ("NOT depth=3", 0, "NOT is not supported: write NAME!=VALUE, for example status!=failed."),
+            ("-branch:main", 0, "A condition cannot begin with -: write branch!=main."),
+            ("-failed", 0, "‘-failed’ was looked for as it is written: words cannot be left out, but NAME!=VALUE can."),
+            ("failed or withdrawn", 0, "‘or’ was looked for as a word: did you mean ‘OR’?"),
+            ("(depth=3)", 0, "No metric, parameter or tag is named ‘(depth’: did you mean ‘depth’?"),
+            ("(failed", 0, "‘(failed’ was looked for as it is written: brackets and wildcards are not supported."),
+            ('"', count, 'A quote (") is not closed.'),
+            ('depth="3', sum(run.params.get("depth") == 3 for run in listed), 'A quote (") is not closed.'),
+            ("parent:zzz", 0, "No id of a run begins with ‘zzz’."),
+            (f"parent:{project.runs[2].id}", 0, f"Run ‘{project.runs[2].id}’ has no child runs."),
+            ("run:zzz", 0, "No id of a run begins with ‘zzz’."),
+            ("depth=3)", 0, "No run has depth=3)."),
+            ("branch=mian", 0, "No run has the branch ‘mian’: did you mean ‘main’?"),
+            ("is:deleted", 0, "Found in 1 deleted run: tick ‘deleted ones, too’."),
             ("by:local/ann@example.com", sum(run.provenance.context.actor == "ann@example.com" for run in listed), ""),
             ("acuracy>0.9", 0, "No metric, parameter or tag is named ‘acuracy’: did you mean ‘accuracy’?"),
             ("accuracy>", count, "Behind accuracy> a value is missing."),
@@ -161,6 +175,10 @@ def test_chosen_runs_stand_side_by_side(chromium: Any, project: SiteProject) -> 
         sizes = images.evaluate_all("all => all.map(one => [one.complete, one.naturalWidth])")
         assert sizes == [[True, 120], [True, 120]]
         page.keyboard.press("Tab")
+        for _ in range(6):
+            page.locator("#runs input:not(:checked)").first.click()
+        words = page.locator("#status").inner_text()
+        assert part.locator("h2").inner_text() == "8 runs side by side" and "is no longer chosen" in words
         part.get_by_role("button", name="Clear the choice").press("Enter")
         assert not part.is_visible()
 
@@ -232,6 +250,11 @@ def test_what_pages_say_is_on_the_page(chromium: Any, project: SiteProject, widt
                 assert first.locator("td.value").count() == 3 and first.locator("td.value").first.is_visible()
             if media == "print":
                 assert not page.locator("nav").is_visible() and page.locator(".tools:visible").count() == 0
+                if name == "history":
+                    # A sheet narrower than the window: the chart shrinks, and is whole.
+                    page.evaluate("document.querySelector('main').style.width = '400px'")
+                    box = page.locator("#chart canvas").bounding_box()
+                    assert 300 < box["width"] <= 400 and box["height"] > 100
 
 
 def test_the_history_shows_the_change(chromium: Any, project: SiteProject) -> None:

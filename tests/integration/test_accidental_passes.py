@@ -74,7 +74,8 @@ def test_a_verdict_of_another_run_of_the_same_commit_allows_nothing(project: Pro
 def test_a_run_that_failed_is_not_promoted_though_its_numbers_are_good(project: Project) -> None:
     script = "exec(open('train.py').read()); sys.exit(3)"
     project.ciplug("run", "--", PYTHON, "-c", script, code=3)
-    assert "numbers decide nothing" in project.ciplug("gate", code=1).stdout
+    said = "The training failed (exit code 3): its numbers may be incomplete."
+    assert said in project.ciplug("gate", code=1).stdout
     refused(project, says="is ERROR")
 
 

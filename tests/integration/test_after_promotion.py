@@ -317,7 +317,7 @@ def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, rec
         and "webhook delivered" in said
         and "to live recorded" in said
     )
-    assert "| accuracy | 0.85 |" in github_api.releases["wine@v1"]["body"]
+    assert "| `accuracy` | `0.85` |" in github_api.releases["wine@v1"]["body"]
     assert [one["data"]["event"] for one in receiver.verified(SECRET)] == [2, 3]
     said = project.ciplug("demote", "wine", "--from", "production", "--reason", "it is slow", env=env).stderr
     assert "webhook delivered" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,9 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert "subjects<<" in outputs.read_text() and "out/subjects.sha256" in outputs.read_text()
     statement = json.loads((project.folder / "out" / "provenance.intoto.json").read_text())
     digest = hashlib.sha256(b"abc").hexdigest()
+    card = (project.folder / "out" / "README.md").read_text()
+    # What somebody copies from it is the value itself.
+    assert card.isascii() and f"`sha256:{digest}`" in card and re.search(r"Registered \| `[-\d]+T[:.\d]+Z` \|", card)
     assert statement["subject"] == [{"name": "model.bin", "digest": {"sha256": digest}}]
     only = project.ciplug("attest", "wine@v1", "--output", "bom", "--kind", "bom", env=env)
     assert only.stdout.split() == ["bom/bom.cdx.json"]

@@ -80,7 +80,7 @@ def test_the_stages_of_a_team(project: Project) -> None:
     unknown = project.ciplug("promote", "wine", "--to", "staging", code=2)
     assert "unknown stage 'staging'\n  -> one of: dev, canary, live" in unknown.stderr
     skipped = project.ciplug("promote", "wine", "--to", "canary", code=1)
-    assert "version 1 is in no stage, and canary takes only versions from dev" in skipped.stderr
+    assert f"run {first[:12]} is not a version yet, and canary takes only versions from dev" in skipped.stderr
     for stage in ("dev", "canary", "live"):
         project.ciplug("promote", "wine", "--to", stage)
     # The baseline `production` is what is in the last stage.

@@ -59,6 +59,12 @@ def test_the_error_comes_first_and_no_secret_is_kept(crashed: Project) -> None:
         page.index("<code>ValueError: wrong shape 3</code>") < page.index(">Gates</h2>") < page.index(">Metrics</h2>")
     )
     assert '    raise ValueError(f"wrong shape {rows}")' in markdown
+    # It is told once: neither a note nor a row among the gates repeats it.
+    crashed.ciplug("gate", code=1)
+    plain = crashed.ciplug("report").stdout
+    for text in (plain, *(crashed.ciplug("report", "--format", form).stdout for form in ("markdown", "html"))):
+        assert text.count("(exit code 1)") == 1 and "its numbers" not in text
+        assert "1 in error" in text
     for text in (shown, markdown, page, crashed.ciplug("runs", "show", "HEAD", "--json").stdout):
         assert "hunter2" not in text
         assert "correct-horse" not in text

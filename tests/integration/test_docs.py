@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -172,6 +171,8 @@ def test_installations_run_in_a_clean_clone(
     "block", [b for b in blocks(*PAGES) if b.text.startswith("version: 1\n") and "\nextends:" not in b.text], ids=str
 )
 def test_configurations_are_taken(block: Block) -> None:
+    import jsonschema
+
     config.parse(block.text, block.page)
     data = json.loads(json.dumps(strict_yaml.load(block.text, str(block.page)).data, default=str))
     assert not [error.message for error in jsonschema.Draft202012Validator(schema()).iter_errors(data)]

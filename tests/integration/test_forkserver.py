@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import forkserver
-from tests.project import Project, git
+from tests.project import Project
 
 SURROUNDINGS = """
 import json, os, pathlib, signal, sys
@@ -31,12 +31,16 @@ def started(*args: str, cwd: Path, env: Mapping[str, str]) -> subprocess.Complet
     return subprocess.run([sys.executable, "-m", "ciplug", *args], cwd=cwd, env=env, capture_output=True, text=True)
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    Project.with_remote(folder).train()
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
-    made.train()
-    return made
+def project(template: Path, tmp_path: Path) -> Project:
+    return Project.copy(template, tmp_path)
 
 
 @pytest.mark.parametrize(

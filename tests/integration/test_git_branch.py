@@ -19,8 +19,8 @@ from ciplug.records.canonical import digest
 from ciplug.stores.base import Head
 from ciplug.stores.git import content as content_module
 from ciplug.stores.git import folding, segments
+from ciplug.stores.git import log as log_module
 from ciplug.stores.git import remote as remote_module
-from ciplug.stores.git import store as store_module
 from ciplug.stores.git import view as view_module
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.check import find_problems
@@ -650,7 +650,7 @@ PROTECTED = PushResult({REFS.tip: Failure("protected", frozenset({GitKind.PROTEC
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(store_module.time, "sleep", slept.append)
+    monkeypatch.setattr(log_module.time, "sleep", slept.append)
     return slept
 
 
@@ -658,7 +658,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_an_append_is_tried_again_and_not_for_ever(
     fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, pauses: list[float], result: PushResult
 ) -> None:
-    monkeypatch.setattr(store_module, "_LOG_TRIES", 3)
+    monkeypatch.setattr(log_module, "_LOG_TRIES", 3)
     with monkeypatch.context() as patch:
         pushes = lose(patch, result)
         with pytest.raises(StoreError, match="registry/m: 3 attempts") as error:

@@ -40,7 +40,12 @@ def opener(url: str, folder: Path) -> Open:
     return open_
 
 
-@pytest.fixture(params=["path", "http", "http-no-filter", "http-no-atomic", "http-no-custom-refs"])
+@pytest.fixture(
+    params=[
+        *("path", "http", "http-no-custom-refs"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("http-no-filter", "http-no-atomic")),
+    ]
+)
 def fresh(request: pytest.FixtureRequest, tmp_path: Path, git_server: GitServer) -> Iterator[Open]:
     if request.param == "path":
         git(tmp_path, "init", "-q", "--bare", "remote.git")

@@ -594,7 +594,7 @@ def test_each_project_says_what_the_others_own_jobs_have_decided(
         codes.append(cli.main(["ci", "--no-comment", "--", "python", "train.py"]))
     assert codes == [1, 0]
     err = capfd.readouterr().err
-    assert "kept as tags, because text is not a metric: 'kind'" in err
+    assert "kept as tags, because neither text nor a time is a metric: 'kind'" in err
     assert cli.main(["report", "--format", "markdown"]) == 0
     out = capfd.readouterr().out
     assert "2 models: 1 failed" in out and "0.9 is below 0.95" in out

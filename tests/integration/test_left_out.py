@@ -34,7 +34,7 @@ def test_what_is_left_out_is_said_and_never_passes(
     assert cli.main(["record"]) == 0
     said = capfd.readouterr().err
     assert "metrics.json: 3 names are left out: 'f1' (null), 'classes'" in said
-    assert "metrics.json: kept as tags, because text is not a metric: 'kind'" in said
+    assert "metrics.json: kept as tags, because neither text nor a time is a metric: 'kind'" in said
     assert "more.json: 1 name is left out: 'loss' (another value than in metrics.json)" in said
     assert r"'a\nb' (not a name for a metric)" in said
 
@@ -214,3 +214,19 @@ def test_what_is_not_surely_the_value_never_passes(
         "f1": ("ERROR", f"the run has no metric 'f1', but {header}"),
         "recall": ("PASS", "0.8 is not below 0.5 (one number per run: no uncertainty)"),
     }
+
+
+def test_a_file_of_parameters_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Else a report says that the parameters are gone."""
+    project = Project.create(tmp_path / "work")
+    project.numbers({"accuracy": 0.9})
+    (project.folder / "params.yaml").write_text("depth: 3\n")
+    project.commit("Parameters")
+    record = ("run", "--params", "params.yaml", "--", sys.executable, "train.py")
+    project.ciplug(*record)
+    (project.folder / "params.yaml").write_text("depth: {a: 3}\ndepth/a: 1\n")
+    project.commit("A name that is there twice")
+    project.ciplug(*record, code=2)
+    (left,) = project.json("runs", "show", "HEAD", "--json")["left_out"]
+    assert (left["name"], left["why"], left["line"]) == ("params.yaml", "file", 2)
+    assert "params.yaml" in project.ciplug("report").stdout.partition("changed parameter")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -137,21 +138,37 @@ def test_what_is_not_there_is_named(past: Past) -> None:
         "no run of 'beer' is recorded on these commits"
         in past.ciplug("blame", "accuracy", "--model", "beer", code=2).stderr
     )
+    # A branch of this clone, where it has commits that the remote's has not: the tenth commit on, pushed up to it.
+    git(past.folder, "branch", "-q", "side", past.commits[18])
+    git(past.folder, "push", "-q", "origin", f"{past.commits[10]}:refs/heads/side")
+    git(past.folder, "fetch", "-q")
+    for name in ("side", "refs/heads/side"):
+        shown = past.json("history", "accuracy", "--branch", name, "--format", "json")
+        assert shown["commits"][-1]["commit"] == past.commits[18], name
+    git(past.folder, "branch", "-q", "-f", "side", past.commits[4])
+    shown = past.json("history", "accuracy", "--branch", "side", "--format", "json")
+    assert shown["commits"][-1]["commit"] == past.commits[10], "the remote's is ahead"
     assert "no branch named 'nowhere'" in past.ciplug("history", "accuracy", "--branch", "nowhere", code=2).stderr
     assert "--limit takes a number from 0 up" in past.ciplug("history", "accuracy", "--limit", "-1", code=2).stderr
 
 
-def test_text_of_a_commit_starts_no_script_and_no_command(tmp_path: Path) -> None:
+def test_copies_and_nan_are_no_evidence_and_text_of_a_commit_starts_no_script(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "remote.git")
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
-    commits = [project.commit("<script>alert(1)</script> \x1b[31m ::error::no") for _ in range(6)]
-    recorded(
-        project.folder,
-        [run_of(commit, at, 0.9 if at < 3 else 0.8) for at, commit in enumerate(commits)],
-    )
+    commits = [project.commit("<script>alert(1)</script> \x1b[31m ::error::no") for _ in range(10)]
+    # A copy of a number tells nothing of the noise, and what is not finite is no number.
+    levels = [0.9] * 4 + [0.8] * 4 + [0.79, math.nan]
+    runs = [run_of(commit, at, level) for at, (commit, level) in enumerate(zip(commits, levels, strict=True))]
+    recorded(project.folder, runs + [run_of(commits[8], 20 + number, 0.79) for number in range(12)])
+    known = project.json("history", "accuracy", "--format", "json")
+    assert [change["commit"] for change in known["changes"]] == [commits[4]]
+    assert [len(one["values"]) for one in known["commits"]] == [1] * 9 + [0]
+    rows = project.ciplug("history", "accuracy", "--format", "csv").stdout.splitlines()
+    assert [row.split(",")[2] for row in rows[1:]] == ["1"] * 8 + ["13", "1"]
     assert "<script" not in project.ciplug("history", "accuracy", "--format", "html").stdout
-    for command in ("history", "blame"):
-        shown = project.ciplug(command, "accuracy").stdout
+    history, blame = (project.ciplug(command, "accuracy").stdout for command in ("history", "blame"))
+    assert f"not drawn, because not finite: {commits[9][:8]} nan" in history
+    for shown in (history, blame):
         assert "\x1b" not in shown
         assert not any(line.lstrip().startswith("::") for line in shown.splitlines())
 
@@ -232,10 +249,13 @@ def test_what_changed_before_the_good_commit_is_not_blamed_on_one_after_it(train
     command = ("--", sys.executable, "-c", "print('no training is needed'); exit(1)")
     same = trainable.ciplug("bisect", "accuracy", "--good", commits[9], "--bad", commits[12], *command)
     assert same.stdout == "no commit has moved accuracy: both ends are within its noise (after 0 trainings)\n"
-    assert f"the good commit {commits[9][:8]} (0.6) is as bad as the bad one, {commits[12][:8]} (0.6)" in same.stderr
+    assert (
+        f"the good commit {commits[9][:8]} (0.6) is no better than the bad one, {commits[12][:8]} (0.6)" in same.stderr
+    )
     assert "2 recorded numbers" in same.stderr
     # A good commit that is worse than the bad one.
-    recorded(trainable.folder, [run_of(commits[at], 20 + at, levels[at]) for at in (8, 9)])
+    more = [run_of(commits[at], 20 * times + at, levels[at]) for at in (8, 9) for times in (1, 2, 3)]
+    recorded(trainable.folder, more)
     train = ("--link", "data", "--", sys.executable, "train.py", str(tmp_path / "seen.txt"))
     worse = trainable.ciplug("bisect", "accuracy", "--good", commits[9], "--bad", commits[11], *train, code=2)
     assert f"accuracy is worse at the good commit {commits[9][:8]} (0.6" in worse.stderr
@@ -249,6 +269,11 @@ def test_what_a_search_cannot_begin_with(trainable: Project) -> None:
     assert "no run is recorded on these commits" in no_history
     backwards = trainable.ciplug("bisect", "accuracy", "--good", "HEAD", "--bad", "HEAD~3", *train, code=2).stderr
     assert "is not one of the first parents of" in backwards
+    same = trainable.ciplug("bisect", "accuracy", "--good", "HEAD", "--bad", "HEAD", *train, code=2).stderr
+    assert "the good and the bad commit are the same" in same
+    recorded(trainable.folder, [run_of(trainable.head, 90, 0.9)])
+    misspelled = trainable.ciplug("bisect", "acuracy", "--good", "HEAD~3", *train, code=2).stderr
+    assert "did you mean 'accuracy'?" in misspelled and "training" not in misspelled
     unknown = trainable.ciplug("bisect", "accuracy", "--good", "nothing", *train, code=2).stderr
     assert "no commit, branch or tag named 'nothing'" in unknown
     missing = trainable.ciplug("bisect", "accuracy", "--good", "HEAD~3", "--link", "nothing", *train, code=2).stderr

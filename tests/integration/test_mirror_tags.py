@@ -15,9 +15,10 @@ import pytest
 
 from ciplug.errors import Conflict
 from ciplug.records.registry_event import Promote, Register
+from ciplug.records.registry_labels import DeleteVersion
 from ciplug.records.registry_moves import Demote
 from ciplug.registry.model import Model
-from ciplug.registry.state import after
+from ciplug.registry.replay import after
 from ciplug.registry.tags import can_be_mirrored, tags_by_event, tags_of
 from ciplug.stores.git.store import GitStore
 from ciplug.stores.git.tags import NewTag
@@ -85,6 +86,11 @@ def test_the_tags_of_events() -> None:
         "wine@v3": two, "wine#production!#9": two,
     }  # fmt: skip
     assert not list(tags_by_event("wine", events, set())), "what does not count has no tag"
+    # A deleted version keeps its tags, so the next one of its commit has none of that form, also under a new name.
+    model = after(Model("wine"), events[0])
+    model = after(model, event(2, DeleteVersion(version=1)))
+    model = after(model, event(3, Register(version=2, run="b", commit=one)))
+    assert [tag.name for tag in tags_of(replace(model, by_number={}), model, 4)] == ["wine@v2"]
     assert not list(tags_by_event("größe", [event(1, Register(version=1, run="a", commit=one), "größe")], {1}))
     model = after(Model("wine"), event(1, Register(version=1, run="a")))
     assert not list(tags_of(Model("wine"), model, 1)), "a version without a commit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from ciplug.mlflow import files, state
 from ciplug.mlflow.place import Place
+from ciplug.mlflow.registry_view import RegistryView
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.state import Experiment
 from ciplug.mlflow.view import parse_uri
@@ -239,3 +241,20 @@ def test_what_was_read_is_not_read_again(project: Project, monkeypatch: pytest.M
     found = place.base.logged_models(place.look(0.0))
     assert found["m-" + "1".zfill(32)].tags == {"stage": "trial"} and found["m-" + "0" * 32].tags == {}
     assert (len(made), len(folded)) == (1, 1) and place.base.generation > generation
+
+
+def test_a_version_by_the_address_of_a_run_has_the_artifacts_that_were_recorded(tmp_path: Path) -> None:
+    """A folder that is one artifact of the run is one of the version: promote and pull look for that."""
+    project = Project.with_remote(tmp_path, config="version: 1\nmodel: wine\nartifacts: [net, notes.txt]\n")
+    script = "import os; os.mkdir('net'); open('net/a.bin', 'w').write('a'); open('notes.txt', 'w').write('b')"
+    project.ciplug("run", "--", sys.executable, "-c", script)
+    (run,) = project.json("runs", "list", "--json")
+    view = RegistryView(Place(f"ciplug:{project.folder}"))
+
+    def files_at(path: str) -> list[str]:
+        made = view.registration(f"runs:/{run['id']}/{path}", run["id"])
+        assert made.record and (made.digest is None) == (not made.files)
+        return sorted(made.files)
+
+    assert files_at("") == ["net", "notes.txt"]
+    assert (files_at("net"), files_at("notes.txt"), files_at("net/a.bin")) == (["net"], ["notes.txt"], [])

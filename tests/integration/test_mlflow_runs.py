@@ -201,10 +201,10 @@ def test_a_run_that_mlflow_has_as_failed_is_not_finished(project: Project) -> No
     body += "    meta.write_text(meta.read_text().replace('status: 3', 'status: 4'))"
     said = _run(project, body)
 
-    assert "MLflow has the run as FAILED, and the command ended well: it is recorded as failed" in said
+    assert "the run is FAILED in MLflow, although the command exited with 0: it is recorded as failed" in said
     assert _runs(project)[0]["status"] == "failed"
     (verdict,) = project.json("gate", "--json", code=1)["verdicts"]
-    reason = "the run ended as FAILED in MLflow, though its exit code is 0: its numbers decide nothing"
+    reason = "the run is FAILED in MLflow, although its exit code is 0: its numbers decide nothing"
     assert reason in [gate["reason"] for gate in verdict["gates"]]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from ciplug.errors import Conflict, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import Store
-from ciplug.stores.bucket import folding
+from ciplug.stores.bucket import folding, index, logs, segment_files
 from ciplug.stores.bucket.base import Bucket, Listed
 from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.bucket.store import ObjectStore
@@ -153,6 +155,19 @@ def test_an_entry_of_a_log_is_fetched_once(place: Place) -> None:
     assert store.entries("registry/wine") == [b"0", b"1", b"2"]
     assert store.head("registry/wine") == head
     assert len(bucket.names("get")) == 3
+
+
+def test_a_log_whose_first_writers_are_killed_has_lost_nothing(place: Place) -> None:
+    log = "registry/wine"
+    for left in range(12):
+        bucket = place.watch(left)
+        with contextlib.suppress(Killed):
+            store = place.open(bucket)
+            store.append(log, store.head(log), b"%d" % left)
+        assert place.open().lost_logs() == place.open().lost_logs(log) == []
+    assert len(place.open().entries(log)) > 2
+    place.bucket.delete(f"heads/{log}.json")
+    assert place.open().lost_logs() == place.open().lost_logs(log) == [log]
 
 
 def fill(place: Place, numbers: range, commit: str = COMMITS[0]) -> dict[str, bytes]:
@@ -306,6 +321,7 @@ def test_a_drop_that_is_killed_over_and_over_comes_to_its_end(place: Place) -> N
 
 
 @pytest.mark.usefixtures("_one_by_one")
+@pytest.mark.slow
 def test_two_carry_out_the_same_claim(place: Place) -> None:
     """One stops in the middle, another comes and is done, the first goes on with what it knew."""
     objects = fill(place, range(3))
@@ -378,7 +394,10 @@ def test_junk_stops_nobody_and_is_named(place: Place) -> None:
     junk = {
         "inbox/00000000000000000000000000000000": b"\0\1\2",
         "inbox/newer": number,
+        "inbox/a b": number,
         "index/000000.done": b"{}",
+        "index/999999999999.done": index.encode_done(index.Done()),
+        "index/999999999998.claim": index.encode_claim(index.Claim()),
         "index/notes.txt": b"mine",
         "index/000007.claim": b"[" * 100_000,
         "runs/model=wine/month=2026-01/000099-0-00.parquet": b"PAR1 no",
@@ -397,7 +416,10 @@ def test_junk_stops_nobody_and_is_named(place: Place) -> None:
     assert named >= {
         "inbox/00000000000000000000000000000000",
         "inbox/newer",
+        "inbox/a b",
         "index/000000.done",
+        "index/999999999999.done",
+        "index/999999999998.claim",
         "runs/model=wine/month=2026-01/000099-0-00.parquet",
         "runs/readme.md",
         "objects/..%2f",
@@ -405,6 +427,44 @@ def test_junk_stops_nobody_and_is_named(place: Place) -> None:
     place.open().check(repair=True)
     assert place.open().read(objects | later) == objects | later
     assert all(place.bucket.get(name) == data for name, data in junk.items() if not name.startswith("index/"))
+
+
+def test_a_write_that_is_too_large_is_not_fetched(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = fill(place, range(2))
+    monkeypatch.setattr(bundle, "MAX_BYTES", 10_000)
+    place.bucket.put("inbox/large", b" " * 10_001)
+    watched = Watched(place.bucket)
+    assert place.open(watched).read(objects) == objects
+    assert "inbox/large" not in watched.names("get")
+    assert "10,001 bytes" in str(place.open().check())
+
+
+def test_a_segment_of_too_many_rows_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal rows take no room in the file, and all memory when they are read."""
+    objects = fill(place, range(3))
+    place.open().compact()
+    assert place.open().read(objects) == objects
+    for name in ("_ROWS_MOST", "_BYTES_MOST"):
+        with monkeypatch.context() as smaller:
+            smaller.setattr(segment_files, name, 0)
+            store = place.open()
+            assert not any(key.endswith(".json") for key in store.read(objects))
+            assert "not a segment, or damaged" in store.notes[0]
+
+
+@pytest.mark.parametrize("noted", [b'{"digest":"x","seq":1e400}', b"[" * 100_000, b'{"digest":"x","seq":-1}', b"\xff"])
+def test_a_noted_head_that_cannot_be_read_is_named(place: Place, noted: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = place.open().append("registry/wine", None, b"1")
+    place.bucket.put("heads/registry/wine.json", noted)
+    store = place.open()
+    assert (store.head("registry/wine"), store.entries("registry/wine")) == (head, [b"1"])
+    assert store.lost_logs() == ["registry/wine"]
+    with pytest.raises(StoreError, match="were replaced"):
+        store.append("registry/wine", head, b"2")
+    place.bucket.put("states/registry/wine.lines.z", zlib.compress(b"\0" * 1_000))
+    assert store.state("registry/wine") == b"\0" * 1_000
+    monkeypatch.setattr(logs, "_STATE_MOST", 999)
+    assert store.state("registry/wine") is None
 
 
 def test_a_store_of_a_newer_format_is_not_touched(place: Place) -> None:
@@ -508,13 +568,26 @@ def test_the_end_of_a_fold_is_damaged(place: Place) -> None:
 
 
 def test_marks_that_are_wrong_are_made_anew(place: Place) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     objects = fill(place, range(6))
     place.open().compact()
     done = json.loads(place.bucket.get("index/000001.done") or b"")
     done["files"][0]["marks"] = base64.b64encode(b"????").decode()
     done["files"][1]["rows"] = 7
     place.bucket.put("index/000001.done", json.dumps(done).encode())
-    assert len(place.open().check()) == 2
+    # So are columns that are not what their records say.
+    changed = done["files"][2]["path"]
+    table = pq.read_table(pa.BufferReader(place.bucket.get(changed)))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.rename_columns({"commit": "other"}), sink)
+    place.bucket.put(changed, sink.getvalue().to_pybytes())
+    problems = place.open().check()
+    assert len(problems) == 3
+    assert [one.what for one in problems if one.where == changed] == [
+        "its columns are not what its records say: commit"
+    ]
     assert all(problem.repaired for problem in place.open().check(repair=True))
     holds(place.open(), objects)
     assert len(place.open().keys(f"runs/{COMMITS[0]}-")) == 12

@@ -181,7 +181,7 @@ def test_the_last_of_several_processes_ends_a_run(session: Session) -> None:
     assert recorded()[entry.id].metrics == {"a": 0.0, "b": 0.0, "c": 0.0, "loss": 0.0}
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 4))])
 def test_all_are_killed_at_random_moments_and_nothing_is_lost(session: Session, number: int) -> None:
     draw = random.Random(number)
     entry = begin(session, Inputs(model="wine"))

@@ -10,13 +10,14 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from ciplug.records.run import File
 from ciplug.reports import comment, html
 from ciplug.reports.report import ModelSection, Picture, Report, as_json
-from ciplug.steps.pictures import SIZE_MOST
+from ciplug.steps.pictures import SIZE_MOST, images_of
 from tests import report_samples as samples
 from tests.project import Project, git
 
@@ -83,12 +84,14 @@ def test_images_are_shown_beside_the_baseline_s(tmp_path: Path) -> None:
         ("plots/gone.png, merge base", png(4)),
     ]
     assert "the same as the baseline" in page
-    assert "plots/large.png: " in page
+    assert "plots/large.png: it has more than 2,097,152 bytes" in page
     assert "1 image, beside the baseline" in (project.folder / "out" / "report.md").read_text()
     # Elsewhere, the bytes come from the store.
     git(tmp_path, "clone", "-q", "--branch", "topic", "remote.git", "other")
     other = Project(tmp_path / "other")
-    assert shown(other.ciplug("report", "--format", "html").stdout) == shown(page)
+    elsewhere = other.ciplug("report", "--format", "html").stdout
+    assert shown(elsewhere) == shown(page)
+    assert "plots/large.png: it has more than 2,097,152 bytes" in elsewhere and "recorded, and is" not in elsewhere
 
 
 def test_what_is_shown_of_images_is_safe() -> None:
@@ -105,6 +108,26 @@ def test_what_is_shown_of_images_is_safe() -> None:
     assert "roc.png: its bytes were not kept." in page
     assert as_json(report) == as_json(Report(sections=(section,)))
     assert "image" not in comment.render(report)
+
+
+def test_a_list_of_a_folder_that_cannot_be_read_is_told() -> None:
+    class Session:
+        store_uri = "git:"
+
+        def files_at(self, place: str) -> Session:
+            return self
+
+        def get(self, digests: list[str], folder: Path, *_: object) -> None:
+            for digest in digests:
+                (folder / digest.removeprefix("sha256:")).write_bytes(b"no list")
+
+    folder = File(path="plots", digest=f"sha256:{'0' * 64}", size=7, store="git:", kind="folder")
+    image = File(path="a.png", digest=f"sha256:{'1' * 64}", size=7, store="git:")
+    far = replace(folder, path="model", store="s3://elsewhere/models")
+    images, unknown = images_of(cast(Any, Session()), [folder, image, far])
+    assert images == [image]
+    assert unknown["model"] == "not looked for in s3://elsewhere/models"
+    assert unknown["plots"].startswith("the list of its files cannot be read: ")
 
 
 def test_each_image_is_linked_where_the_report_is_a_page() -> None:

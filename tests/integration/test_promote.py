@@ -6,12 +6,13 @@ import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ciplug.errors import Cause, Conflict, NotFound, PromotionRefused, Refusal, StoreError, UsageError
+from ciplug.errors import Cause, ConfigError, Conflict, NotFound, PromotionRefused, Refusal, StoreError, UsageError
 from ciplug.records.canonical import digest
 from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context
@@ -23,7 +24,8 @@ from ciplug.registry.reading import read_model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion import writing
-from ciplug.steps.promotion.promote import Promotion, PromotionRequest
+from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
+from ciplug.steps.session import now, stamp
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.team import MODEL, STAMP, Team, team_in
@@ -122,6 +124,10 @@ def test_names_that_mean_nothing(team: Team) -> None:
         team.promote(version=1)
     with pytest.raises(NotFound, match="no run of 'wine'"):
         team.promote()
+    # No step on the way to production would help.
+    run = team.run(model="beer")
+    with pytest.raises(ConfigError, match="its gates are for the model 'wine'"):
+        promote(team.session.refreshed(), PromotionRequest("beer", "production", run=run.id))
 
 
 # Who asks
@@ -193,7 +199,7 @@ def test_an_amendment_that_names_another_model_changes_nothing(team: Team) -> No
 def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
     run = team.judged()
     refusal = team.refused("production", run=run.id)
-    assert refusal.reason is Refusal.NOT_ADJACENT and "version 1 is in no stage" in refusal.message
+    assert refusal.reason is Refusal.NOT_ADJACENT and "is not a version yet" in refusal.message
     team.promote(run=run.id)
     assert team.refused(run=run.id).reason is Refusal.SAME_STAGE
     team.promote("production", run=run.id)
@@ -286,8 +292,9 @@ def test_the_last_verdict_counts_and_not_the_first(team: Team) -> None:
     for run, outcomes in ((passed_first, ("PASS", "FAIL")), (failed_first, ("FAIL", "PASS"))):
         for number, outcome in enumerate(outcomes):
             last = team.verdict(run, outcome=outcome, created=f"2026-11-2{number}T00:00:00.000Z")
-    # A time that is still to come is what a writer says: a failure of that time would stand for ever.
-    team.verdict(failed_first, outcome="FAIL", created="9999-01-01T00:00:00.000Z")
+    # A time that is still to come is what a writer says: a failure of that time would stand until then.
+    for soon in ("9999-01-01T00:00:00.000Z", stamp(now() + timedelta(hours=1))):
+        team.verdict(failed_first, outcome="FAIL", created=soon)
     assert team.refused(run=passed_first.id).reason is Refusal.NOT_PASSED
     team.promote(run=failed_first.id)
     event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
@@ -542,6 +549,13 @@ def test_an_environment_that_only_the_author_has_approved(team: Team, github_api
     team.promote(run=run.id, session=replace(session))
     event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
     assert event.approvals == ("clean tree", "environment live, approved by bob")
+    last = ledger.read(team.session.refreshed().log, "wine").events[-1]
+    assert (last.actor, last.actor_confirmed) == ("octocat", False), "GitHub knows no such workflow run"
+    github_api.start_run(42, "cyd")
+    again = team.judged()
+    team.promote(run=again.id, session=replace(session))
+    last = ledger.read(team.session.refreshed().log, "wine").events[-1]
+    assert (last.actor, last.actor_source, last.actor_confirmed) == ("cyd", "GitHub", True)
 
 
 # Races
@@ -589,7 +603,8 @@ def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPat
         team.promote(run=run.id)
     # Not the exit code of a gate that failed.
     assert (caught.value.exit_code, caught.value.cause) == (3, Cause.CONFLICT)
-    assert {v.stage for v in read_model(team.session.refreshed().log, "wine").versions} == {"None"}
+    versions = read_model(team.session.refreshed().log, "wine").versions
+    assert {v.stage for v in versions} == {"None"} and run.id not in {v.run for v in versions}
 
 
 def test_who_loses_a_race_for_the_stage_is_judged_beside_the_new_holder(

@@ -14,6 +14,7 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote
 from ciplug.registry import ledger
+from ciplug.registry.chain import Fault
 from ciplug.registry.events import wrap
 from ciplug.steps.promotion import labels, moves
 from ciplug.steps.promotion.rollback import roll_back
@@ -137,11 +138,13 @@ def test_a_promotion_whose_verdict_is_of_another_run_or_changed(team: Team, tmp_
     other = team.run(accuracy=0.1)
     key = team.verdict(other)
     append_by_hand(team, verdict=key, verdict_digest=digest(session.store.read([key])[key]))
-    refused(team, PromotionRefused, "the verdict of its promotion is on run", "wine@production", tmp_path / "a")
+    # Damage, as for `ciplug verify`: no refusal by a gate.
+    refused(team, StoreError, "the verdict of its promotion is on run", "wine@production", tmp_path / "a")
     append_by_hand(team, verdict=key, verdict_digest="sha256:0")
-    refused(team, PromotionRefused, "changed the verdict", "wine@production", tmp_path / "b")
+    refused(team, StoreError, "the verdict of its promotion was changed", "wine@production", tmp_path / "b")
     append_by_hand(team, verdict="verdicts/none", verdict_digest="sha256:0")
-    refused(team, PromotionRefused, "the verdict of its promotion is missing", "wine@production", tmp_path / "c")
+    gone = refused(team, StoreError, "the verdict of its promotion is missing", "wine@production", tmp_path / "c")
+    assert gone.exit_code == Fault.VERDICT_MISSING.exit_code == 3
 
 
 def test_a_log_that_was_changed(team: Team, tmp_path: Path) -> None:

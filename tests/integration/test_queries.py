@@ -174,7 +174,7 @@ def test_models_and_failed_runs_are_not_mixed_in(tmp_path: Path) -> None:
     project.ciplug("record", "--model", "beer")
     said = project.ciplug(*best, code=2)
     assert "runs of 2 models" in said.stderr
-    assert "choose by --model: beer, wine" in said.stderr
+    assert "choose one with --model: beer, wine" in said.stderr
     assert project.json(*best, "--model", "wine", "--format", "json")["runs"][0]["run"] == good
 
 

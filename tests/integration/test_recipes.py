@@ -163,7 +163,7 @@ pathlib.Path("rows.csv").write_text("id,label,prediction\\n" + "".join(lines))
 def test_a_statistical_test_example_by_example(copy: Copy, project: Project) -> None:
     copy.add("stats/identity.py", IDENTITY)
     copy.insert("config/gate.py", '"identity", ', before='"newcombe", "mcnemar"')
-    copy.insert("stats/paired_tests.py", '"identity", ', before='"mcnemar", "newcombe", "tango", "t"')
+    copy.insert("stats/paired_questions.py", '"identity", ', before='"mcnemar", "newcombe", "tango", "t"')
     copy.insert("stats/paired_tests.py", PAIRED, before='        if test == "newcombe":\n')
     rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
     config = f"version: 1\nmetrics: metrics.json\nsamples: rows.csv\ngates:\n  {rule}\n"

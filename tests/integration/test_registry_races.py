@@ -134,7 +134,7 @@ class SmallModel:
             return self.holder(refused.rpartition(" ")[2]) is None
         if moved := re.match(r"version (\d+) of '?wine'? ", refused) or re.match(r"version (\d+) ", refused):
             # It was promoted by its number, and somebody had moved it meanwhile.
-            return self.stage[int(moved[1])] != "Staging"
+            return self.stage.get(int(moved[1]), "Staging") != "Staging"
         assert "held Production before" in refused or "comes back to Production" in refused, refused
         return not [version for version in self.held if self.stage[version] != "Production"]
 

@@ -15,7 +15,7 @@ from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import log_of
 from ciplug.records.read import registry_event
 from ciplug.records.registry_labels import Tag
-from ciplug.registry import ledger, states
+from ciplug.registry import ledger, stored_checkpoints
 from ciplug.registry.events import wrap
 from ciplug.registry.reading import read
 from ciplug.steps.fsck import accept_registry
@@ -31,10 +31,10 @@ from tests.team import STAMP, Team, team_in
 LOG = log_of("wine")
 
 
-@pytest.fixture(params=["folder", "git"])
+@pytest.fixture(params=["folder", pytest.param("git", marks=pytest.mark.slow)])
 def team(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
     """A model with nine events, and a state after each fourth."""
-    monkeypatch.setattr(states, "EVERY", 4)
+    monkeypatch.setattr(stored_checkpoints, "EVERY", 4)
     team = team_in(tmp_path)
     if request.param == "git":
         git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
@@ -93,7 +93,7 @@ def forge(team: Team, change: Callable[[bytes], bytes]) -> bytes:
     found = ledger.read(log, "wine")
     assert found.head
     model = read(log, "wine").model
-    data = change(states.encode(model, found.head, states.key_of({})))
+    data = change(stored_checkpoints.encode(model, found.head, stored_checkpoints.key_of({})))
     event = wrap(Tag(version=1, key="harmless", value="yes"), model="wine", created=STAMP)
     ledger.append(log, found, replace(event, state=digest(data)))
     log.put_state(LOG, data)
@@ -148,8 +148,8 @@ def test_a_clone_that_has_read_nothing_knows_the_head(
     before = last_of(tmp_path).read_bytes()
     change(last_of(tmp_path))
     session = stranger(bucket, tmp_path)
-    assert any("lost events" in problem.what for problem in check_model(session, "wine").problems)
-    with pytest.raises(BrokenLog, match="lost events") as refused:
+    assert any("missing or were replaced" in problem.what for problem in check_model(session, "wine").problems)
+    with pytest.raises(BrokenLog, match="missing or were replaced") as refused:
         pull(session.refreshed(), version_name("wine@v1"), tmp_path / "got", lock=tmp_path / "ciplug.lock")
     assert "ciplug fsck --accept-registry" in (refused.value.hint or "")
     with pytest.raises(StoreError, match="notes another head"):
@@ -157,7 +157,9 @@ def test_a_clone_that_has_read_nothing_knows_the_head(
     # Somebody looks, and takes it as it is.
     (words,) = accept_registry(session.refreshed())
     assert "registry/wine" in words
-    assert not any("lost events" in problem.what for problem in check_model(session.refreshed(), "wine").problems)
+    assert not any(
+        "missing or were replaced" in problem.what for problem in check_model(session.refreshed(), "wine").problems
+    )
     assert registry_event(before, "key").type == "promote"
 
 
@@ -168,7 +170,7 @@ def test_a_lock_file_still_fetches_from_a_log_that_lost_its_end(bucket: Team, tm
     labels.set_alias(bucket.session.refreshed(), "wine", "champion", 1)
     last_of(tmp_path).unlink()
     session = stranger(bucket, tmp_path)
-    with pytest.raises(BrokenLog, match="lost events"):
+    with pytest.raises(BrokenLog, match="missing or were replaced"):
         pull(session.refreshed(), name, tmp_path / "after", lock=lock)
     pull(session.refreshed(), name, tmp_path / "after", lock=lock, locked=True)
     assert {p.name for p in (tmp_path / "after").iterdir()} == {p.name for p in (tmp_path / "before").iterdir()}
@@ -184,7 +186,7 @@ def test_a_log_that_is_gone_is_missed(bucket: Team, tmp_path: Path) -> None:
     folder = tmp_path / "fresh"
     git(tmp_path, "clone", "-q", str(bucket.project.folder), str(folder))
     verified = Project(folder).ciplug("registry", "verify", "--store", bucket.session.store_uri, code=3)
-    assert "lost events" in verified.stderr
+    assert "missing or were replaced" in verified.stderr
 
 
 def test_a_writer_that_was_killed_before_its_note_loses_nothing(bucket: Team, tmp_path: Path) -> None:
@@ -196,3 +198,18 @@ def test_a_writer_that_was_killed_before_its_note_loses_nothing(bucket: Team, tm
     assert check_model(session, "wine").problems == []
     labels.set_alias(session.refreshed(), "wine", "other", 1)
     assert json.loads(note.read_bytes())["seq"] == 4
+
+
+def test_a_note_that_is_gone_is_missed(bucket: Team, tmp_path: Path) -> None:
+    """Who takes away events, and the note of the last one with them."""
+    labels.set_alias(bucket.session.refreshed(), "wine", "champion", 1)
+    last_of(tmp_path).unlink()
+    next((tmp_path / "store" / "heads").rglob("*.json")).unlink()
+    session = stranger(bucket, tmp_path)
+    assert any("missing or were replaced" in problem.what for problem in check_model(session, "wine").problems)
+    with pytest.raises(BrokenLog, match="missing or were replaced"):
+        pull(session.refreshed(), version_name("wine@v1"), tmp_path / "got", lock=tmp_path / "ciplug.lock")
+    with pytest.raises(StoreError, match="or is gone"):
+        labels.set_alias(session.refreshed(), "wine", "champion", 1)
+    assert accept_registry(session.refreshed()) == ["registry/wine is not as its last writer has noted it"]
+    assert check_model(session.refreshed(), "wine").problems == []

@@ -137,22 +137,25 @@ def test_a_point_before_the_recorded_one_changes_no_value(origin: Path, monkeypa
     with ciplug.start_run(model="wine") as active:
         ciplug.log_metric("loss", 0.5, step=9, timestamp=1_700_000_000_123)
         ciplug.log_metric("accuracy", 0.9)
+        ciplug.log_metric("once", 3.0, step=0, timestamp=1_700_000_000_123)
     last = shown(active.id).last
     assert last["loss"] == LastPoint(step=9, value=0.5, time=1_700_000_000_123)
     assert (last["accuracy"].step, last["accuracy"].value) == (0, 0.9)
     with ciplug.start_run(run_id=active.id):
         ciplug.log_metric("loss", 0.7, step=4)
         ciplug.log_metric("late", 1.0, step=2)
+        ciplug.log_metric("once", 4.0, step=1)
     (made,) = amendments()
-    assert made.metrics == {"late": 1.0} and {name: point.step for name, point in made.last.items()} == {
-        "late": 2,
-        "loss": 4,
-    }
+    assert made.metrics == {"late": 1.0, "once": 4.0}
+    assert {name: point.step for name, point in made.last.items()} == {"late": 2, "loss": 4, "once": 1}
     runs = open_session().runs()
     found = runs.get(active.id)
-    assert found.metrics == {"accuracy": 0.9, "late": 1.0, "loss": 0.5}
-    assert {name: point.step for name, point in found.last.items()} == {"accuracy": 0, "late": 2, "loss": 9}
-    assert runs.series(found)["loss"].steps == (4, 9) and not runs.evidence(found).changed
+    assert found.metrics == {"accuracy": 0.9, "late": 1.0, "loss": 0.5, "once": 4.0}
+    assert {name: point.step for name, point in found.last.items()} == {"accuracy": 0, "late": 2, "loss": 9, "once": 1}
+    series = runs.series(found)
+    assert series["loss"].steps == (4, 9) and set(runs.evidence(found).changed) == {"once"}
+    # Its first point is in the record alone.
+    assert (series["once"].steps, series["once"].values) == ((0, 1), (3.0, 4.0))
     assert "loss: 0.5 (step 9)" in details(found, runs.changes(found))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import Project, measured
+from tests.project import Project, git, measured
 
 
 @pytest.mark.slow
@@ -51,3 +51,13 @@ def test_every_command_takes_every_name(tmp_path: Path) -> None:
     assert {run["id"]: run.get("lifecycle", "active") for run in red} == {best: "active", last: "withdrawn"}
     pulled = project.ciplug("pull", "best:accuracy", "--to", "out", env=env).stdout
     assert pulled.split() == ["out/model.txt"]
+
+    # A commit without a run stands for its nearest ancestor with one, on either side.
+    project.commit("Not trained")
+    assert (ids("HEAD", first), ids(first, "HEAD")) == ([best, first], [first, best])
+    said = project.ciplug("compare", first, "HEAD", env=env).stderr
+    assert "the nearest recorded ancestor, 1 commit before it" in said
+    alone = git(project.folder, "commit-tree", "HEAD^{tree}", "-m", "Without a parent")
+    for one, words in (("HEAD~1", "would be compared with itself"), (alone, f"no run of 'wine' on {alone}")):
+        for names in (("HEAD", one), (one, "HEAD")):
+            assert words in project.ciplug("compare", *names, env=env, code=2).stderr, names

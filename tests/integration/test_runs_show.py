@@ -59,18 +59,21 @@ def test_a_run_is_shown_by_its_commit(project: Project) -> None:
         assert json.loads(project.ciplug("runs", "show", name, "--json").stdout)["id"] == run["id"], name
     assert "no run 'nothing'" in project.ciplug("runs", "show", "nothing", code=2).stderr
     assert "wine" in project.ciplug("runs", "show", run["id"], "--model", "other", code=2).stderr
+    assert "did you mean 'wine'?" in project.ciplug("runs", "show", "last", "--model", "wnie", code=2).stderr
 
 
 def test_a_run_is_shown_with_its_verdict_its_series_and_its_images(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(
-        CONFIG + "gates: {accuracy: {min: 0.5}}\nartifacts: [curve.png, m.bin]\n"
+        CONFIG + "gates: {accuracy: {min: 0.5}}\nartifacts: [curve.png, m.bin, plots, none.bin]\n"
     )
     with (project.folder / "train.py").open("a") as file:
         file.write("for name in ('curve.png', 'm.bin'): pathlib.Path(name).write_bytes(b'abc')\n")
+        file.write("pathlib.Path('plots').mkdir()\npathlib.Path('plots/a b.png').write_bytes(b'abc')\n")
     with (project.folder / ".gitignore").open("a") as file:
-        file.write("curve.png\nm.bin\n")
+        file.write("curve.png\nm.bin\nnone.bin\nplots/\n")
     project.commit("an image")
-    project.ciplug("run", "--", sys.executable, "train.py")
+    (project.folder / "none.bin").write_bytes(b"old")
+    project.ciplug("run", "--", sys.executable, "train.py", code=2)
     project.ciplug("gate", "--dry-run")
     project.ciplug("gate")
     shown = project.ciplug("runs", "show", "last").stdout
@@ -82,7 +85,9 @@ def test_a_run_is_shown_with_its_verdict_its_series_and_its_images(project: Proj
         re.M,
     )
     assert "  val: █▁ 2 steps, last 0.5, 0.5 to 0.7\n" in shown.partition("series:\n")[2]
-    assert f"images:\n  - curve.png (3 B): ciplug pull {run['id'][:12]} curve.png\n" in shown
+    pull = f"ciplug pull {run['id'][:12]}"
+    assert f"images:\n  - curve.png (3 B): {pull} curve.png\n  - plots/a b.png: {pull} 'plots/a b.png'\n" in shown
+    assert "\n  - none.bin: the command did not write it\n" in shown
     assert "  - m.bin sha256:" in shown
     assert [(one["outcome"], one["dry_run"], one["gates"]) for one in run["verdicts"]] == [
         ("PASS", False, {"accuracy": "PASS"}),

@@ -80,6 +80,15 @@ def test_a_list_shows_gated_metrics_first_and_fits_the_terminal(project: Project
         assert "finished, +4 children" in rows[0], "marks are not cut"
 
 
+def test_other_tables_fit_the_terminal_and_name_what_has_no_room(project: Project) -> None:
+    for metric, *words in (("zeal", "runs", "sweep", "HEAD"), ("accuracy", "leaderboard", "--metric", "accuracy")):
+        terminal = Terminal.ciplug(*words, cwd=project.folder, env={"COLUMNS": "60"})
+        assert terminal.end() == 0
+        table, _, rest = terminal.shown.replace("\r", "").partition("(too narrow for: ")
+        assert rest and max(map(len, table.splitlines())) <= 60, terminal.shown
+        assert metric in table and "run" in table.split()
+
+
 def test_a_list_of_one_branch_and_of_alternatives(project: Project) -> None:
     assert len(project.json("runs", "list", "--branch", "main", "--json")) == 5
     assert project.json("runs", "list", "--branch", "other", "--json") == []

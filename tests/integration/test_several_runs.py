@@ -110,7 +110,7 @@ def test_a_run_that_is_withdrawn_stays_a_look(project: Project) -> None:
     project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
     result = gate(project)["gates"][0]
     assert any(
-        note.startswith("2 runs of this commit were looked at: this one is judged at α = ") for note in result["notes"]
+        note.startswith("2 runs of this commit were compared: this one is judged at α = ") for note in result["notes"]
     )
 
 
@@ -129,7 +129,7 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     assert (result["outcome"], result["method"]) == ("INCONCLUSIVE", "noise between 2 runs of the commit")
     assert result["notes"][0] == "the interval is about the mean of the 2 runs of this commit, 0.8875"
     assert any(
-        note.startswith("2 runs of this commit were looked at: this one is judged at α = ") for note in result["notes"]
+        note.startswith("2 runs of this commit were compared: this one is judged at α = ") for note in result["notes"]
     )
     # Withdrawn, its number decides nothing; that somebody has seen it, it does.
     project.ciplug("runs", "withdraw", bad, "--reason", "bad luck")
@@ -149,7 +149,10 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     git(project.folder, "checkout", "-q", "other")
     (result,) = gate(project)["gates"]
     assert (result["outcome"], result["baseline"]) == ("WARN", 0.885)
-    assert "the baseline's commit has 2 runs, whose mean is 0.8925, and beside that the loss is not" in result["reason"]
+    assert (
+        "the baseline's commit has 2 runs, whose mean is 0.8925, and compared with their mean the loss is too large"
+        in result["reason"]
+    )
 
 
 def test_the_same_files_in_another_commit_are_no_new_try(project: Project) -> None:

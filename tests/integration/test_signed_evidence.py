@@ -160,11 +160,25 @@ def test_model_files_are_signed_by_openssf_model_signing(team: Team, tmp_path: P
     model_signing = ["-m", "model_signing", "verify", "key", str(served), "--signature", str(signature)]
     subprocess.run([sys.executable, *model_signing, "--public_key", str(tmp_path / "model.pub.pem")], check=True)
 
-    def verified(key: str, code: int, signature: Path = signature) -> str:
-        by = ("--model-signature", str(signature), "--public-key", str(tmp_path / f"{key}.pub.pem"))
+    def verified(key: str, code: int, signature: Path = signature, *more: str) -> str:
+        by = ("--model-signature", str(signature), "--public-key", str(tmp_path / f"{key}.pub.pem"), *more)
         return project.ciplug("verify", "wine", "--files", str(served), *by, env=env, code=code).stdout
 
-    (served / "README.md").write_text("a file beside the model")
+    # As the library itself: what lies beside the signed files could be loaded with them.
+    (served / "evil.py").write_text("a file beside the model")
+    assert "evil.py in" in (beside := verified("model", 3)) and beside.startswith("BROKEN  bytes")
+    assert "not of the version: evil.py" in verified("model", 0, signature, "--extra-files")
+    (served / "evil.py").unlink()
+    # A signature of other files than those of the version, by the same key.
+    for name, words in (("more", "with extra.bin"), ("other", "without model.txt and with renamed.txt")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / ("model.txt" if name == "more" else "renamed.txt")).write_bytes((served / "model.txt").read_bytes())
+        if name == "more":
+            (folder / "extra.bin").write_bytes(b"x")
+        sign = ["-m", "model_signing", "sign", "key", str(folder), "--signature", str(tmp_path / f"{name}.sig")]
+        subprocess.run([sys.executable, *sign, "--private_key", str(tmp_path / "model.pem")], check=True)
+        assert f"is a signature of other files: {words}" in verified("model", 3, tmp_path / f"{name}.sig")
     assert verified("model", 0).startswith("ok      bytes")
     assert "is not a signature of these files by other.pub.pem" in verified("other", 3)
     bundle = json.loads(signature.read_text())

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ciplug.records.columns import of as columns_of
 from ciplug.reports.site import scripts
 from ciplug.steps.session import open_session
 from ciplug.tracking.runs import run_objects
-from tests.project import Project
+from tests.project import Project, git
 from tests.site_samples import HOSTILE, SiteProject, run_of, site_project
 
 
@@ -96,11 +97,49 @@ def test_what_a_folder_has_of_others_stays(project: SiteProject) -> None:
     done = project.ciplug("site", "--output", "docs", code=2)
     assert "other files" in done.stderr
     assert files_of(other) == {"data/mine.csv": b"1"}
+    assert "not of the site" not in project.ciplug("site", "--output", "out").stderr
+    (project.folder / "out" / "mine.txt").write_text("1")
+    assert "not of the site, and left in out: mine.txt" in project.ciplug("site", "--output", "out").stderr
+    (project.folder / "out" / "mine.txt").unlink()
     absent = project.ciplug("site", "--output", "new", "--branch", "mian", code=2)
     assert "no branch named 'mian'" in absent.stderr and "did you mean 'main'?" in absent.stderr
     assert not (project.folder / "new").exists()
     listed = project.ciplug("log", "--branch", "mian")
     assert "no run was recorded on a branch named 'mian': did you mean 'main'?" in listed.stderr
+
+
+def test_a_history_is_of_the_metrics_that_the_branch_has(project: SiteProject) -> None:
+    """A later run on another branch, with many metrics of other names, takes none of the places."""
+    names = [f"class {number:02}/recall" for number in range(18)]
+    alone = git(project.folder, "commit-tree", "HEAD^{tree}", "-m", "Elsewhere")
+    other = run_of(300, alone, metrics=dict.fromkeys(names, 0.5))
+    open_session(cwd=project.folder, env=dict(os.environ)).store.add(run_objects(other))
+    project.ciplug("site", "--output", "out")
+    histories = {model: metrics for model, _, metrics in record(project.folder / "out", "data/site.js")["histories"]}
+    assert histories["wine"] == ["accuracy", "latency_ms", "loss"]
+    git(project.folder, "branch", "elsewhere", alone)
+    project.ciplug("site", "--output", "out", "--branch", "elsewhere")
+    histories = {model: metrics for model, _, metrics in record(project.folder / "out", "data/site.js")["histories"]}
+    assert histories["wine"] == names[:12]
+    assert "6 more metrics of wine have no history here" in (project.folder / "out" / "history.html").read_text()
+    assert "is not a port" in project.ciplug("ui", "--static", "--port", "99999", code=2).stderr
+
+
+def test_the_site_of_another_store_stays(project: SiteProject, tmp_path: Path) -> None:
+    """The store is the same however it is reached."""
+    project.ciplug("site", "--output", "out")
+    before = files_of(project.folder / "out")
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "other.git")], check=True)
+    other = f"git+{(tmp_path / 'other.git').as_uri()}"
+    done = project.ciplug("site", "--store", other, "--output", "out", code=2)
+    assert "has the site of another store, 'remote'" in done.stderr and "other.git" in done.stderr
+    assert "name another folder: --output DIR" in done.stderr
+    assert files_of(project.folder / "out") == before
+    remote = (tmp_path / "remote.git").as_uri()
+    subprocess.run(["git", "remote", "set-url", "origin", remote], cwd=project.folder, check=True)
+    project.ciplug("site", "--output", "out")
+    elsewhere = project.ciplug("site", "--store", "git:?branch=else", "--output", "out", code=2)
+    assert "has the site of another store" in elsewhere.stderr
 
 
 def test_a_name_is_never_a_key_or_markup(project: SiteProject) -> None:
@@ -166,6 +205,40 @@ def test_the_server_answers_this_machine_alone(project: SiteProject) -> None:
             assert [get(path).status for path in outside] == [404] * len(outside)
         finally:
             server.terminate()
+
+
+@pytest.mark.slow
+def test_the_job_of_the_site_publishes_all_projects_of_a_repository(tmp_path: Path) -> None:
+    """`init --site` in two folders writes one workflow. Its line runs in a fresh clone, and shows both models."""
+    project = Project.with_remote(tmp_path)
+    git(project.folder, "rm", "-q", "ciplug.yaml")
+    for model in ("wine", "beer model"):
+        folder = project.folder / "services" / model
+        folder.mkdir(parents=True)
+        (folder / "train.py").write_text("open('metrics.json', 'w').write('{\"accuracy\": 0.9}')")
+        (folder / ".gitignore").write_text("metrics.json\n")
+        words = ("init", "--yes", "--run", "--ci", "github", "--site", "--source", "acme/ciplug@v1")
+        said = project.ciplug(*words, "--command", "python train.py", cwd=folder).stdout
+        assert ("site.yml unchanged" in said) == (model == "beer model")
+    project.commit("Two projects")
+    project.push()
+    for model in ("wine", "beer model"):
+        train = ("--metrics", "metrics.json", "--", sys.executable, "train.py")
+        project.ciplug("run", *train, cwd=project.folder / "services" / model)
+    git(tmp_path, "clone", "-q", "remote.git", "runner")
+    job = yaml.safe_load((tmp_path / "runner/.github/workflows/site.yml").read_text())["jobs"]["build"]
+    (line,) = [step["run"] for step in job["steps"] if "run" in step]
+    (upload,) = [step["with"]["path"] for step in job["steps"] if "upload-pages" in step.get("uses", "")]
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ciplug").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ciplug "$@"\n')
+    (programs / "ciplug").chmod(0o755)
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", line], cwd=tmp_path / "runner", env=env, check=True)
+    site = tmp_path / "runner" / upload
+    assert {model for model, _, _ in record(site, "data/site.js")["histories"]} == {"wine", "beer model"}
+    index = (site / "index.html").read_text()
+    assert ">wine</a>" in index and ">beer model</a>" in index
 
 
 @pytest.mark.slow

@@ -87,10 +87,7 @@ def duration(worker: subprocess.Popen[bytes]) -> float:
 
 
 # Over 200 points in all: of four processes, at nine places.
-POINTS = at_places("points", first=[2, slow(20)], others=[4])
-
-
-@POINTS
+@at_places("points", first=[slow(22)], others=[4])
 @pytest.mark.parametrize("verb", ["add", "compact", "append"])
 def test_killed_at_any_moment(place: Place, verb: str, points: int) -> None:
     """The next process, with the cache that the killed one left, finishes the work; a compactor's, another's work."""
@@ -122,7 +119,7 @@ def test_killed_at_any_moment(place: Place, verb: str, points: int) -> None:
     check(place, runs, events)
 
 
-@POINTS
+@at_places("points", first=[2, slow(20)], others=[4])
 def test_recording_is_killed_at_any_moment(tmp_path: Path, place: Place, points: int) -> None:
     """A run that was on disk is recorded, once, whoever sends it; one that was not has said nothing."""
     project = Project.create(tmp_path / "work")

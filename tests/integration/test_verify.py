@@ -16,15 +16,18 @@ from typing import Any
 import pytest
 
 from ciplug.attestation.documents import PROVENANCE
-from ciplug.errors import BrokenLog, NotFound
+from ciplug.errors import BrokenLog, NotFound, PromotionRefused, Refusal
 from ciplug.records.canonical import plain
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote, Register
+from ciplug.records.registry_moves import MoveFreely, Rollback
 from ciplug.registry import ledger
 from ciplug.registry.chain import Chain, Fault, Link
-from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.chain_text import remedy, words
 from ciplug.registry.events import payload_of, wrap
+from ciplug.steps.evidence.attest import BrokenChain, attest
 from ciplug.steps.evidence.verify import Request, verify
+from ciplug.steps.pull import pull, version_name
 from tests.project import Project, git
 from tests.team import STAMP, Team, team_in
 
@@ -152,9 +155,56 @@ def skipped_stage(team: Team) -> None:
     )
 
 
+def brought_without_evidence(team: Team) -> None:
+    """As MLflow's client does from a repository without gates."""
+    append(team, MoveFreely(version=1, stage="Production", from_stage="Staging"))
+
+
+def rolled_back_to_where_it_never_was(team: Team) -> None:
+    was = promoted(team)
+    append(
+        team,
+        Rollback(
+            version=1, run=was.run, commit=was.commit, stage="Production", from_stage="Staging", reason="x", passed="x"
+        ),
+    )
+
+
+@pytest.mark.parametrize("move", [brought_without_evidence, rolled_back_to_where_it_never_was])
+def test_a_stage_that_no_promotion_brought_it_to(team: Team, move: Callable[[Team], None]) -> None:
+    """`verify`, `attest` and `pull` refuse it alike, and in other letters, too."""
+    move(team)
+    finding = chain_of(team, "wine@production").broken
+    assert finding and (finding.fault, finding.link) == (Fault.NEVER_THERE, Link.VERSION)
+    assert "no promotion brought it there: event 3" in words(finding)
+    with pytest.raises(BrokenChain) as caught:
+        attest(team.session.refreshed(), "wine@production")
+    assert caught.value.exit_code == 1
+    append(team, MoveFreely(version=1, stage="PRODUCTION", from_stage="Production"))
+    finding = chain_of(team, "wine@v1").broken
+    assert finding and finding.fault is Fault.NEVER_THERE
+
+
+def test_a_version_without_a_run_or_without_its_files(team: Team, tmp_path: Path) -> None:
+    """As MLflow's client registers it by an address: nothing is damaged, and nothing allows it."""
+    run = promoted(team).run
+    append(team, Register(version=2, source="/tmp/dir"))
+    append(team, Register(version=3, run=run, commit=team.project.head, source="/tmp/dir"))
+    for name, fault in (("wine@v2", Fault.WITHOUT_RUN), ("wine@v3", Fault.NO_FILES)):
+        finding = chain_of(team, name).broken
+        assert finding and (finding.link, finding.fault, fault.exit_code) == (Link.RUN, fault, 1)
+        with pytest.raises(PromotionRefused):
+            pull(team.session.refreshed(), version_name(name), tmp_path / "to", lock=tmp_path / "lock")
+    assert team.refused("production", version=3).reason is Refusal.NO_FILE
+
+
 def promoted_of(team: Team) -> Promote:
     events = ledger.read(team.session.refreshed().log, "wine").events
     return next(payload for event in events if isinstance(payload := payload_of(event), Promote))
+
+
+def other_outcome(team: Team) -> None:
+    append(team, replace(promoted(team), stage="Production", from_stage="Staging", outcome="WARN"))
 
 
 def other_commit(team: Team) -> None:
@@ -206,6 +256,7 @@ def test_what_somebody_changed_is_the_broken_link(
     ("forge", "fault"),
     [
         (forged_promotion, Fault.NOT_PASSED),
+        (other_outcome, Fault.OTHER_OUTCOME),
         (other_policy, Fault.OTHER_POLICY),
         (skipped_stage, Fault.BROKEN_RULE),
         (other_commit, Fault.BROKEN_RULE),
@@ -382,6 +433,10 @@ def test_a_model_that_was_renamed_rolled_back_and_yanked(project: Project) -> No
     project.ciplug("registry", "yank", "vino", "1", "--reason", "label leak")
     said = project.ciplug("verify", "vino@v1", "--fetch", code=1)
     assert "it was yanked: label leak" in said.stdout
+    assert "registry history 'wine'" in project.ciplug("registry", "history", "vino", "--event", "9", code=2).stderr
+    assert "'vino' has no event 0" in project.ciplug("registry", "history", "vino", "--event", "0", code=2).stderr
+    at = project.ciplug("registry", "at", "2030-01-01", "nope", code=2).stderr
+    assert "the registry has no model 'nope'" in at and "it has: vino\n" in at
 
 
 def test_a_broken_chain_on_the_command_line(project: Project) -> None:

@@ -23,6 +23,8 @@ from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.named_run import find_run
+from ciplug.steps.promotion.merge_approval import Wanted
+from ciplug.steps.promotion.proposed import Proposal
 from ciplug.steps.promotion.required_verdict import gather_evidence
 from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates, counting
@@ -362,8 +364,9 @@ def promotion_of(session: Session, at: dict[str, list[Facts]]) -> tuple[Run, Ref
         return run, no_gate_matches.message
     assert judged.verdict is not None
     key, data = verdict_object(judged.verdict)
+    wanted = Wanted(Proposal("wine", "staging", None, run.id))
     try:
-        gather_evidence(session, Runs(session.store, {**objects, key: data}), run, "staging")
+        gather_evidence(session, Runs(session.store, {**objects, key: data}), run, "staging", wanted)
     except PromotionRefused as refused:
         return run, refused.reason
     return run, None

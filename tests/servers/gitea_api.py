@@ -52,6 +52,7 @@ class GiteaApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By number of the pull request, oldest first."""
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.issues: dict[int, dict[str, Any]] = {}
         self.collaborators: set[str] = set()
         self.members: set[str] = set()
         """Logins of the organization that owns the repository."""
@@ -231,6 +232,46 @@ class GiteaApi(JsonApi):
         number, comment = self._own_comment(call, repository, ident)
         self.comments[number].remove(comment)
         return Answer(204)
+
+    # -- issues
+
+    def add_issue(self, *, body: str, login: str = "visitor", title: str = "An issue") -> dict[str, Any]:
+        return self._issue(Token(login, sum(login.encode()), None, False), {"title": title, "body": body})
+
+    def _issue(self, author: Token, content: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            number = len(self.issues) + 101
+            issue = {
+                "id": self.new_id(),
+                "number": number,
+                "title": content["title"],
+                "body": content["body"],
+                "state": "open",
+                "user": author.author,
+                "pull_request": None,
+                "html_url": f"{self.url}/{self.repository}/issues/{number}",
+            }
+            self.issues[number] = issue
+            return issue
+
+    @route("GET", "/repos/([^/]+/[^/]+)/issues")
+    def _list_issues(self, call: Call, repository: str) -> Answer:
+        self._enter(call, "issue", repository)
+        wanted = call.query.get("state", "open")
+        return self._page(call, [one for one in self.issues.values() if one["state"] == wanted][::-1])
+
+    @route("POST", "/repos/([^/]+/[^/]+)/issues")
+    def _create_issue(self, call: Call, repository: str) -> Answer:
+        return Answer(201, dict(self._issue(self._enter(call, "issue", repository), call.body)))
+
+    @route("PATCH", r"/repos/([^/]+/[^/]+)/issues/(\d+)")
+    def _edit_issue(self, call: Call, repository: str, number: str) -> Answer:
+        author = self._enter(call, "issue", repository)
+        issue = self.issues[int(number)]
+        if issue["user"]["id"] != author.id and not author.writer:
+            return Answer(403, {"message": "user should be the author or have write access"})
+        issue |= {name: call.body[name] for name in ("title", "body", "state") if name in call.body}
+        return Answer(201, dict(issue))
 
     # -- releases
 

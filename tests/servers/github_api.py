@@ -78,6 +78,7 @@ class GitHubApi(JsonApi):
         self.own_only: set[str] = set()
         """Tokens that may edit no comments but their own."""
         self.labels: dict[int, list[str]] = defaultdict(list)
+        self.issues: dict[int, dict[str, Any]] = {}
         """By number of the pull request."""
         self.deployments: dict[int, dict[str, Any]] = {}
         """By id, each with its `statuses`."""
@@ -91,6 +92,20 @@ class GitHubApi(JsonApi):
         """Commit → login of its author."""
         self.reviews: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
         """Workflow run → (login, approved or rejected, environment), oldest first."""
+        self.pull_reviews: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        """Of pull requests by number, oldest first."""
+        self.names: dict[str, str] = {}
+        """Login → the full name."""
+        self.writers: set[str] = set()
+        """Logins that may write, of those who review."""
+        self.pushes: list[tuple[str, str, str, str]] = []
+        """Branch, the commit afterwards, login, and type of each activity, oldest first."""
+        self.parents: dict[str, str] = {}
+        """Commit → its first parent."""
+        self.starts: dict[str, str] = {}
+        """Commit → where it left its base, if that is not the base that is asked about."""
+        self.timelines: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        self.tells_pushes = True
         self.runs: dict[int, dict[str, Any]] = {}
         """Workflow runs by id."""
         self.artifacts: dict[int, tuple[int, dict[str, Any], bytes]] = {}
@@ -130,6 +145,7 @@ class GitHubApi(JsonApi):
             "id": self.new_id(),
             "state": state,
             "title": f"Pull request {number}",
+            "created_at": "2026-11-23T10:00:00Z",
             "url": f"{url}/pulls/{number}",
             "issue_url": f"{url}/issues/{number}",
             "comments_url": f"{url}/issues/{number}/comments",
@@ -144,6 +160,32 @@ class GitHubApi(JsonApi):
         }
         self.pulls[number] = pull
         return pull
+
+    def merge_pull(self, number: int, commit: str, *, start: str, by: str = "octocat") -> None:
+        """Merge a pull request of the topic's owner: `start` is where it left its base."""
+        pull = self.pulls[number]
+        self.parents[commit] = start
+        pull |= {
+            "state": "closed",
+            "user": pull.get("user") or {"login": "octocat", "type": "User"},
+            "merged_at": "2026-11-23T12:00:00Z",
+            "merged_by": {"login": by, "type": "User"},
+            "merge_commit_sha": commit,
+        }
+
+    def review(
+        self, number: int, login: str, commit: str, *, state: str = "APPROVED", at: str = "11:00", kind: str = "User"
+    ) -> None:
+        """A review of the commit that a pull request has come to."""
+        self.pull_reviews[number].append(
+            {
+                "id": self.new_id(),
+                "user": {"login": login, "type": kind},
+                "state": state,
+                "commit_id": commit,
+                "submitted_at": f"2026-11-23T{at}:00Z",
+            }
+        )
 
     def add_comments(
         self,
@@ -272,6 +314,10 @@ class GitHubApi(JsonApi):
             raise self.not_found()
 
     # -- users and the repository
+
+    @route("GET", "/users/([^/]+)")
+    def _get_person(self, call: Call, login: str) -> Answer:
+        return Answer(200, {"login": login, "name": self.names.get(login), "email": None})
 
     @route("GET", "/user")
     def _user(self, call: Call) -> Answer:
@@ -415,6 +461,42 @@ class GitHubApi(JsonApi):
         thread.remove(comment)
         return Answer(204)
 
+    # -- issues
+
+    @route("GET", "/repos/([^/]+/[^/]+)/issues")
+    def _list_issues(self, call: Call, name: str) -> Answer:
+        """A pull request is an issue, too."""
+        self._check_repository(name)
+        self._allow(call, "read", "issues")
+        wanted = call.query.get("state", "open")
+        pulls = [{**pull, "pull_request": {"url": pull["url"]}} for pull in self.pulls.values()]
+        return self.page(call, [one for one in [*pulls, *self.issues.values()] if one["state"] == wanted])
+
+    @route("POST", "/repos/([^/]+/[^/]+)/issues")
+    def _create_issue(self, call: Call, name: str) -> Answer:
+        self._check_repository(name)
+        author = self._allow(call, "write", "issues")
+        with self.lock:
+            number = len(self.issues) + 501
+            self.issues[number] = {
+                "id": self.new_id(),
+                "number": number,
+                "title": call.body["title"],
+                "body": call.body["body"],
+                "state": "open",
+                "user": author.author,
+                "author_association": self._association(author),
+                "html_url": f"{self.origin}/{self.repository}/issues/{number}",
+            }
+            return Answer(201, dict(self.issues[number]))
+
+    @route("PATCH", r"/repos/([^/]+/[^/]+)/issues/(\d+)")
+    def _edit_issue(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "issues")
+        self.issues[int(number)] |= call.body
+        return Answer(200, dict(self.issues[int(number)]))
+
     # -- labels
 
     def _labelled(self, number: str) -> list[str]:
@@ -534,10 +616,62 @@ class GitHubApi(JsonApi):
 
     @route("GET", "/repos/([^/]+/[^/]+)/commits/([^/]+)/pulls")
     def _pulls_of_commit(self, call: Call, name: str, commit: str) -> Answer:
-        """The pull requests with this head; those of forks are not found this way, as on GitHub."""
+        """The pull requests with this head, those of forks excepted, as on GitHub; and those merged as this commit."""
         self._check_repository(name)
         self._allow(call, "read", "pull_requests")
-        found = [p for p in self.pulls.values() if p["head"]["sha"] == commit and not p["head"]["repo"]["fork"]]
+        found = [
+            {"merged_at": None, **p}
+            for p in self.pulls.values()
+            if (p["head"]["sha"] == commit and not p["head"]["repo"]["fork"]) or p.get("merge_commit_sha") == commit
+        ]
+        return self.page(call, found)
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/pulls/(\d+)/reviews")
+    def _list_reviews(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "pull_requests")
+        return self.page(call, self.pull_reviews[int(number)])
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/issues/(\d+)/timeline")
+    def _timeline(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "issues", "pull_requests")
+        return self.page(call, self.timelines[int(number)])
+
+    @route("GET", "/repos/([^/]+/[^/]+)/git/commits/([0-9a-f]+)")
+    def _get_git_commit(self, call: Call, name: str, commit: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "contents")
+        return Answer(200, {"sha": commit, "parents": [{"sha": self.parents.get(commit, "b" * 40)}]})
+
+    @route("GET", "/repos/([^/]+/[^/]+)/collaborators/([^/]+)/permission")
+    def _permission(self, call: Call, name: str, login: str) -> Answer:
+        self._check_repository(name)
+        return Answer(200, {"permission": "write" if unquote(login) in self.writers else "read"})
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/compare/([0-9a-f]+)\.\.\.([0-9a-f]+)")
+    def _compare(self, call: Call, name: str, base: str, head: str) -> Answer:
+        """The base is where the head left it, as long as nothing else was merged."""
+        self._check_repository(name)
+        return Answer(200, {"merge_base_commit": {"sha": self.starts.get(head, base)}})
+
+    @route("GET", "/repos/([^/]+/[^/]+)/activity")
+    def _activity(self, call: Call, name: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "contents")
+        if not self.tells_pushes:
+            return self.not_found()
+        found = [
+            {
+                "ref": f"refs/heads/{branch}",
+                "after": after,
+                "actor": {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"},
+                "activity_type": kind,
+                "timestamp": "2026-11-23T09:00:00Z",
+            }
+            for branch, after, login, kind in self.pushes[::-1]
+            if call.query.get("ref") in (None, f"refs/heads/{branch}")
+        ]
         return self.page(call, found)
 
     # -- statuses

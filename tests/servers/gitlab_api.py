@@ -55,6 +55,9 @@ class GitLabApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """Notes by iid of the merge request, oldest first."""
         self.merge_requests: dict[int, dict[str, Any]] = {}
+        self.approved_by: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        """Those who approve merge requests, by iid."""
+        self.protected_environments: set[str] = set()
         self.deployments: list[dict[str, Any]] = []
         self.releases: dict[str, dict[str, Any]] = {}
         """By tag."""
@@ -331,6 +334,18 @@ class GitLabApi(JsonApi):
         self._enter(call, project)
         return self.page(call, [m for m in self.merge_requests.values() if m["sha"] == commit])
 
+    @route("GET", r"/projects/([^/]+)/merge_requests/(\d+)/approvals")
+    def _approvals(self, call: Call, project: str, iid: str) -> Answer:
+        self._enter(call, project)
+        return Answer(200, {"iid": int(iid), "approved_by": [{"user": user} for user in self.approved_by[int(iid)]]})
+
+    @route("GET", r"/users/(\d+)")
+    def _user_by_id(self, call: Call, user: str) -> Answer:
+        found = next((t for t in self.tokens.values() if t.id == int(user)), None)
+        if found is None:
+            return Answer(404, {"message": "404 User Not Found"})
+        return Answer(200, {**found.author, "bot": "_bot" in found.login})
+
     @route("PUT", r"/projects/([^/]+)/merge_requests/(\d+)")
     def _edit_merge_request(self, call: Call, project: str, iid: str) -> Answer:
         """Its labels only: `add_labels` and `remove_labels`, with commas between them."""
@@ -370,6 +385,18 @@ class GitLabApi(JsonApi):
         self._enter(call, project, "reporter")
         wanted = call.query.get("environment")
         return self.page(call, [d for d in self.deployments[::-1] if wanted in (None, d["environment"])])
+
+    @route("GET", r"/projects/([^/]+)/deployments/(\d+)")
+    def _get_deployment(self, call: Call, project: str, ident: str) -> Answer:
+        self._enter(call, project, "reporter")
+        return Answer(200, next(d for d in self.deployments if d["id"] == int(ident)))
+
+    @route("GET", "/projects/([^/]+)/protected_environments/([^/]+)")
+    def _protected_environment(self, call: Call, project: str, name: str) -> Answer:
+        self._enter(call, project, "maintainer")
+        if unquote(name) not in self.protected_environments:
+            return Answer(404, {"message": "404 Not found"})
+        return Answer(200, {"name": unquote(name), "deploy_access_levels": [{"access_level": 40}]})
 
     @route("POST", "/projects/([^/]+)/deployments")
     def _create_deployment(self, call: Call, project: str) -> Answer:

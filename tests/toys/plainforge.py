@@ -6,21 +6,11 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ciplug.errors import ForgeError
+from ciplug.forges.account import Account
 from ciplug.forges.address import Job, address_in, below, token_in
-from ciplug.forges.base import (
-    Account,
-    Forge,
-    Lack,
-    NoForge,
-    OpenPullRequest,
-    Place,
-    Right,
-    State,
-    StoredFile,
-    Token,
-    preferred,
-)
+from ciplug.forges.base import Forge, Lack, NoForge, OpenPullRequest, Place, Right, State, StoredFile, Token, preferred
 from ciplug.forges.json_api import JsonApi
+from ciplug.forges.merged import MergedPullRequest
 from ciplug.forges.sticky import Comment, check_body, upsert
 from ciplug.records.forge_pages import Pages
 
@@ -70,6 +60,9 @@ class Plainforge:
         with self._api.errors(f"comment on pull request #{number}", _HINT):
             return upsert(_Comments(self._api, f"{self._path}/pulls/{number}/comments"), marker, body)
 
+    def keep_issue(self, marker: str, title: str, body: str, *, is_open: bool) -> str | None:
+        raise ForgeError("Plainforge has no issues that a job can keep")
+
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
             self._api.send("PUT", f"{self._path}/revisions/{commit}/status", {"state": state, "text": description})
@@ -89,10 +82,19 @@ class Plainforge:
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         return None
 
+    def merges_of(self, commit: str) -> list[int] | None:
+        return None
+
+    def merged_pull_request(self, number: int) -> MergedPullRequest | None:
+        return None
+
     def protects(self, branch: str) -> bool | None:
         return None
 
     def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def guards(self, environment: str) -> bool | None:
         return None
 
     def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:

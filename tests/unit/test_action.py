@@ -237,6 +237,15 @@ def test_what_a_project_installs_runs_where_nothing_may_be_written(name: str) ->
         assert trains == ("needs" not in job)
 
 
+def test_on_every_host_ciplug_is_in_an_environment_of_its_own() -> None:
+    """What the training installs cannot replace it, nor a package that it needs."""
+    lines = [
+        line for file in (ROOT / "templates").rglob("*") if file.is_file() for line in file.read_text().splitlines()
+    ]
+    lines = [line for line in lines if re.search(r"install --quiet .*ciplug", line, re.IGNORECASE)]
+    assert len(lines) > 8 and all(re.search(r"""ciplug(_venv)?"?/bin/p""", line) for line in lines)
+
+
 class TestComponent:
     own = frozenset({"working-directory", "ciplug-source", "image", "stage", "job-name"})
     between = frozenset({"hand-over", "collect", "bundle"})

@@ -268,6 +268,10 @@ def changed(**fields: Any) -> dict[str, bytes]:
         (changed(started="yesterday"), "not a point in time"),
         (changed(ended="2026-11-23T19:24:00"), "not a point in time"),
         (changed(params={"a": [1]}), "params"),
+        (
+            changed(monitor={"version": 1, "stage": "P", "since": "", "until": "", "outcome": "FAIL"}),
+            "no bundle brings",
+        ),
         ({f"runs/{COMMIT}-r1.json": canonical.dumps(replace(RUN, id="r1"))}, "not the id of a run"),
         (
             {"runs/--upload-pack-x.json": canonical.dumps(replace(RUN, commit="--upload-pack", id="x"))},

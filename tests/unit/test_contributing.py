@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.unit.test_imports import MAY_IMPORT, MODULES, PACKAGE
+from tests.unit.test_imports import MAY_IMPORT, PACKAGE, modules
 
 ROOT = PACKAGE.parent
 PAGE = ROOT / "CONTRIBUTING.md"
@@ -21,7 +21,7 @@ def name_of(part: str) -> str:
 
 def sentence(part: str) -> str:
     """The first sentence of the part's docstring."""
-    paragraph = (ast.get_docstring(MODULES[part]) or "").partition("\n\n")[0]
+    paragraph = (ast.get_docstring(modules()[part]) or "").partition("\n\n")[0]
     return re.split(r"(?<=\.) ", " ".join(paragraph.split()))[0].rstrip(".")
 
 
@@ -61,10 +61,10 @@ def test_every_module_that_contributing_names_exists() -> None:
 
 def exists(dotted: str) -> bool:
     module, _, name = dotted.rpartition(".")
-    if dotted in MODULES or (PACKAGE / dotted).exists():
+    if dotted in modules() or (PACKAGE / dotted).exists():
         return True
-    top = {n.id for n in ast.walk(MODULES[module]) if isinstance(n, ast.Name)} if module in MODULES else set()
-    named = {getattr(n, "name", "") for n in MODULES[module].body} if module in MODULES else set()
+    top = {n.id for n in ast.walk(modules()[module]) if isinstance(n, ast.Name)} if module in modules() else set()
+    named = {getattr(n, "name", "") for n in modules()[module].body} if module in modules() else set()
     return name in top | named
 
 
@@ -74,5 +74,7 @@ if __name__ == "__main__":
 
 def test_the_row_on_refusals_names_each_module_that_refuses() -> None:
     [row] = [line for line in PAGE.read_text().splitlines() if line.startswith("| a refusal of a promotion |")]
-    modules = [path for path in (PACKAGE / "steps/promotion").glob("*.py") if "Refusal." in path.read_text()]
-    assert sorted(path.name for path in modules if f"`{path.name}`" not in row) == []
+    refusing = [
+        path for path in PACKAGE.rglob("*.py") if re.search(r"(raise|return) PromotionRefused\(", path.read_text())
+    ]
+    assert sorted(path.name for path in refusing if f"{path.name}`" not in row) == []

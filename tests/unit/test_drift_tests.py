@@ -113,7 +113,7 @@ def test_an_empty_side_is_named(test: str) -> None:
 
 def test_few_numbers_are_for_the_test_of_kolmogorov_and_smirnov() -> None:
     few = of_numbers([1.0] * 50, [2.0] * 9)
-    assert few == Undecided("the current window has 9 numbers, fewer than 10: take test: ks")
+    assert few == Undecided("the current window has 9 numbers, fewer than 10: use test: ks")
     assert drift(of_numbers([1.0] * 50, [2.0] * 9, test="ks")).p < 0.001
     assert drift(of_numbers([1.0] * 50, [2.0] * 10)).p < 0.001
 

@@ -79,6 +79,8 @@ def test_few_runs_tell_little() -> None:
         assert (found.noise, found.sees, found.proposed) == (None, None, None)
     assert audited(Past()).rate is None and audited(Past()).rate_low is None
     assert audited(Past(branch=[0.9] * 20)).proposed == 0
+    rising = audited(Past(branch=[0.1 * number for number in range(12)]))
+    assert (rising.noise, rising.proposed) == (0, None), "what is left of it is the rounding of floats"
 
 
 def test_the_worst_gate_comes_first() -> None:

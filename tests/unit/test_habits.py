@@ -32,6 +32,7 @@ def test_what_was_probably_meant(capsys: pytest.CaptureFixture[str]) -> None:
     for words, usage, hint in (
         (["show"], "", "did you mean 'ciplug runs show'?"),
         (["status"], "", "did you mean 'ciplug runs list'?"),
+        (["lst"], "", "did you mean 'ciplug runs list'?"),
         (["gate", "last"], "usage: ciplug gate ", "to name a run: ciplug gate --run last"),
         (["report", "last"], "usage: ciplug report ", "to name a run: ciplug report --run last"),
         (["log", "--brnch", "main"], "usage: ciplug runs list ", "did you mean '--branch'?"),
@@ -65,6 +66,8 @@ def test_log_lists_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["runs", "s"], {"show", "sweep", "sign"}),
         (["runs", "diff", "--al"], {"--all"}),
         (["help", "promo"], {"promote"}),
+        (["help", "runs", "sw"], {"sweep"}),
+        (["log", "--wh"], {"--where"}),
     ],
 )
 def test_bash_completes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,16 +66,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("capture", "config", "console", "loading", "registry", "steps", "stores", "tracking"),
     },
     # Import from other systems, and export to them.
-    "interop": {*RECORDS, "capture", "console", "git", "mlflow", "registry", "steps", "stores", "tracking"},
+    "interop": {*RECORDS, "capture", "config", "console", "git", "mlflow", "registry", "steps", "stores", "tracking"},
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
-        *("reports", "stats", "steps", "health", "scaffold", "attestation", "interop"),
+        *("reports", "stats", "steps", "health", "scaffold", "attestation", "interop", "serve_log"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.
     "action": {"errors", "console", "cli"},
     "install": set(),
+    # What a server of models imports.
+    "serve_log": set(),
     "__init__": {"api", "_version", "loading"},
     "__main__": {"cli"},
 }
@@ -120,6 +123,7 @@ HEAVY_ALLOWED = {
     ("stats.influence", "numpy"): "arrays in; imported with per-example scores only",
     ("stats.paired_proportions", "numpy"): "sums over tables of counts; imported with per-example scores only",
     ("stats.paired_tests", "numpy"): "as resampling, which it stands on",
+    ("stats.unknown_answers", "numpy"): "as resampling, which it stands on",
     ("stats.max_t", "numpy"): "as resampling, which it stands on",
 }
 
@@ -145,15 +149,14 @@ class Import(NamedTuple):
         return (rest.partition(".")[0] or "__init__") if top == "ciplug" else None
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
+    """Parsed by the first test that asks: it takes seconds, and every process of the tests collects this file."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         found[name.removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"), str(path))
     return found
-
-
-MODULES = modules()
 
 
 def imports_of(module: str, tree: ast.AST, *, eager: bool = True, typing_only: bool = False) -> Iterator[Import]:
@@ -166,23 +169,25 @@ def imports_of(module: str, tree: ast.AST, *, eager: bool = True, typing_only: b
             base = node.module or ""
             for alias in node.names:
                 full = f"{base}.{alias.name}"
-                known = base == "ciplug" or full.removeprefix("ciplug.") in MODULES
+                known = base == "ciplug" or full.removeprefix("ciplug.") in modules()
                 yield Import(module, full if known else base, node.lineno, eager, typing_only)
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for inner in node.body:
                 yield from imports_of(module, ast.Module([inner], []), eager=False, typing_only=True)
             for inner in node.orelse:
                 yield from imports_of(module, ast.Module([inner], []), eager=eager, typing_only=typing_only)
-        else:
-            lazy = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        elif not isinstance(node, ast.expr):  # it holds no statement, and most of the nodes
+            lazy = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
             yield from imports_of(module, node, eager=eager and not lazy, typing_only=typing_only)
 
 
-IMPORTS = [found for name, tree in MODULES.items() for found in imports_of(name, tree)]
+@cache
+def imports() -> list[Import]:
+    return [found for name, tree in modules().items() for found in imports_of(name, tree)]
 
 
 def test_every_part_has_its_place() -> None:
-    parts = {name.partition(".")[0] for name in MODULES}
+    parts = {name.partition(".")[0] for name in modules()}
     assert parts <= set(MAY_IMPORT), "a new part: say here, and in the architecture, whom it may import"
     assert all(targets <= set(MAY_IMPORT) for targets in MAY_IMPORT.values())
 
@@ -190,41 +195,41 @@ def test_every_part_has_its_place() -> None:
 def test_the_arrows() -> None:
     broken = [
         f"{i.module}:{i.line} imports {i.target}"
-        for i in IMPORTS
+        for i in imports()
         if i.target_part is not None and i.target_part not in (i.part, *MAY_IMPORT.get(i.part, ()))
     ]
     assert not broken, "\n".join(broken)
 
 
 def test_every_exception_is_still_needed() -> None:
-    assert set(HEAVY_ALLOWED) <= {(i.module, i.target) for i in IMPORTS}
+    assert set(HEAVY_ALLOWED) <= {(i.module, i.target) for i in imports()}
 
 
 def test_nobody_imports_the_commands() -> None:
     """The command line names them in a table, and loads the one that is called."""
-    assert not [i for i in IMPORTS if i.target_part == "commands" and i.part != "commands"]
+    assert not [i for i in imports() if i.target_part == "commands" and i.part != "commands"]
     from ciplug.cli import COMMANDS, module_of
 
-    modules = {name for name in MODULES if name.startswith("commands")}
-    assert modules - COMMAND_HELPERS == {f"commands.{module_of(c)}" for c in COMMANDS}
+    commands = {name for name in modules() if name.startswith("commands")}
+    assert commands - COMMAND_HELPERS == {f"commands.{module_of(c)}" for c in COMMANDS}
 
 
 def test_no_command_imports_a_command() -> None:
     """What two commands share is a step, beside the helpers that are named above."""
-    commands = [i for i in IMPORTS if i.part == i.target_part == "commands"]
+    commands = [i for i in imports() if i.part == i.target_part == "commands"]
     assert not [i for i in commands if i.target.removeprefix("ciplug.") not in COMMAND_HELPERS]
 
 
 def test_the_package_itself_is_imported_by_users_only() -> None:
     """ciplug/__init__.py is the door; the modules behind it take the version from its own leaf."""
-    assert not [f"{i.module}:{i.line}" for i in IMPORTS if i.target_part == "__init__"]
+    assert not [f"{i.module}:{i.line}" for i in imports() if i.target_part == "__init__"]
 
 
 def test_no_module_is_imported_by_a_name_that_this_test_cannot_see() -> None:
     """`import_module("ciplug.x")` would be an arrow that nobody draws: the command line alone loads what it lists."""
     hidden = {
         name
-        for name, tree in MODULES.items()
+        for name, tree in modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).endswith(("import_module", "__import__"))
@@ -234,7 +239,7 @@ def test_no_module_is_imported_by_a_name_that_this_test_cannot_see() -> None:
 
 
 def test_no_private_name_crosses_a_module() -> None:
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ciplug"):
                 private = [a.name for a in node.names if a.name.startswith("_") and a.name != "__version__"]
@@ -245,7 +250,7 @@ def test_no_private_name_crosses_a_module() -> None:
 def test_no_cycle(level: str) -> None:
     """By any import: at module level, in a function, for type checking only."""
     edges: dict[str, set[str]] = {}
-    for i in IMPORTS:
+    for i in imports():
         if i.target_part is not None:
             by_module = level == "modules"
             start = i.module if by_module else i.part
@@ -268,7 +273,7 @@ def test_no_cycle(level: str) -> None:
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     found = [
         f"{i.module}:{i.line} imports {i.target}"
-        for i in IMPORTS
+        for i in imports()
         if i.eager and i.target.partition(".")[0] in HEAVY and (i.module, i.target) not in HEAVY_ALLOWED
         # MLflow has loaded itself before it loads its plugins, and nothing else imports them.
         if (i.part, i.target.partition(".")[0]) != ("mlflow", "mlflow")
@@ -278,13 +283,13 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
 
 def test_what_imports_something_heavy_at_once_is_itself_imported_late() -> None:
     late = {module for module, _ in HEAVY_ALLOWED}
-    eager = [i for i in IMPORTS if i.eager and i.target.removeprefix("ciplug.") in late]
+    eager = [i for i in imports() if i.eager and i.target.removeprefix("ciplug.") in late]
     assert not [f"{i.module}:{i.line}" for i in eager if i.module not in late]
 
 
 def test_only_the_git_folder_runs_git() -> None:
     """The demo types what a user would; the others ask or start programs that are none of git."""
-    runs = {i.module for i in IMPORTS if i.target.partition(".")[0] == "subprocess"}
+    runs = {i.module for i in imports() if i.target.partition(".")[0] == "subprocess"}
     git = {"git.run", "git.blobs"}
     assert runs <= git | {"capture.environment", "capture.process", "commands.demo", "install", "signing"} | {
         "targets.local",
@@ -292,12 +297,12 @@ def test_only_the_git_folder_runs_git() -> None:
         "targets.supervisors",
     }
     for name in runs - git:
-        words = {n.value for n in ast.walk(MODULES[name]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        words = {n.value for n in ast.walk(modules()[name]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         assert "git" not in words, f"{name} runs git by itself"
 
 
 def test_every_module_puts_its_annotations_off_and_says_what_it_is_for() -> None:
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         if not tree.body:
             continue
         assert ast.get_docstring(tree), f"{name} has no docstring"
@@ -311,7 +316,7 @@ PRINTERS = {"commands", "console", "cli", "action", "install", "api", "mlflow"}
 def test_only_commands_and_what_programs_log_with_print() -> None:
     """Others tell a listener: a caller decides who hears it. Of the console they know the types."""
     types = {"Note", "Nobody", "Listener", "warning", "problem_note"}
-    quiet = {name: tree for name, tree in MODULES.items() if name.partition(".")[0] not in PRINTERS}
+    quiet = {name: tree for name, tree in modules().items() if name.partition(".")[0] not in PRINTERS}
     console = {
         (module, alias.name)
         for module, tree in quiet.items()

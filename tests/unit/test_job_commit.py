@@ -730,7 +730,7 @@ def test_the_words_name_both_commits(tmp_path: Path) -> None:
     assert told["tag, main is checked out"] == (
         "HEAD of main; github_actions names 11111111 with tag v1, which is not checked out"
     )
-    assert told["Jenkins, no GIT_COMMIT"] == "HEAD, the tip of what jenkins names"
+    assert told["Jenkins, no GIT_COMMIT"] == "HEAD, the tip of the ref that jenkins names"
     assert told["Jenkins, no GIT_COMMIT, and develop's tip is checked out"] == (
         "HEAD of develop; jenkins names main, which is not checked out"
     )

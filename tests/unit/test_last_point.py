@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from ciplug.records.canonical import dumps
-from ciplug.records.last_point import LastPoint, last_of, latest, milliseconds, not_earlier, parse_point
+from ciplug.records.last_point import (
+    LastPoint,
+    as_series,
+    last_of,
+    latest,
+    milliseconds,
+    not_earlier,
+    parse_point,
+    series_to_store,
+)
 from ciplug.records.read import run as read_run
 from ciplug.records.run import Run
 from ciplug.records.series import Series
@@ -88,3 +97,18 @@ def test_what_is_not_a_point_is_refused(value: Any) -> None:
 def test_unknown_fields_of_a_point_are_skipped() -> None:
     assert parse_point({"step": 1, "value": 2, "new": []}) == LastPoint(step=1, value=2.0)
     assert math.isnan(parse_point({"step": 1, "value": "NaN"}).value)
+
+
+def test_a_series_is_stored_unless_the_record_has_its_only_point() -> None:
+    last = {name: LastPoint(step=0, value=0.5, time=1_700_000_000_123) for name in "ab"}
+    last |= {"nan": LastPoint(step=0, value=math.nan, time=5), "late": LastPoint(step=3, value=1.0, time=5)}
+    series = {name: as_series(point) for name, point in last.items()}
+    others = {
+        "a": Series((0,), (0.5,), (1_700_000_000.1234,)),  # finer than the milliseconds of the record
+        "b": Series((0,), (-0.5,), series["b"].times),
+        "nan": Series((0, 0), (math.nan, math.nan), (0.0, 0.005)),
+        "unknown": Series((0,), (1.0,), None),
+    }
+
+    assert set(series_to_store(series, last)) == {"late"}
+    assert series_to_store(others, last) == others

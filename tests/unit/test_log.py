@@ -129,6 +129,12 @@ def test_of_several_values_of_a_metric_one_counts(lines: tuple[str, ...], value:
         assert repr(total(list(order)).metrics["m"]) == repr(float(value))
 
 
+def test_a_value_without_a_step_is_in_the_series_at_step_0() -> None:
+    logged = total([metric(0.9), metric(0.5, step=3, time=2.0), metric(0.7, time=3.0)])
+    assert logged.series["m"] == Series((0, 0, 3), (0.9, 0.7, 0.5), (1.0, 3.0, 2.0))
+    assert "m" not in total([metric(1), metric(2, time=2.0)]).series, "no value has a step"
+
+
 def test_exact_duplicates_are_dropped_from_a_series() -> None:
     logged = total([metric(1, step=1), metric(1, step=1), metric(1, step=1, time=2.0), metric(math.nan, step=3)] * 2)
     assert repr(logged.series["m"]) == repr(Series((1, 1, 3), (1.0, 1.0, math.nan), (1.0, 2.0, 1.0)))

@@ -47,6 +47,9 @@ def test_names_of_secrets(name: str) -> None:
  ("authors", "ann"), ("checkpoint", "runs/2026-11-23/model-000123.pt"),
         ("commit", "0123456789abcdef0123456789abcdef01234567"), ("dataset", "s3://bucket/path/to/data-0001.parquet"),
         ("model", "sk-learn"), ("name", "hf_model"), ("url", "https://user@example.com/x"),
+        ("use_auth_token", "True"), ("hub_token", "None"), ("password", "false"), ("token", 50256), ("id_token", "5"),
+        ("passwords", 14344391), ("secrets", 0), ("max_tokens", 100), ("pass", 1), ("secret_size", 12),
+        ("model", "sk-learn-gradient-boosting-classifier-v2"), ("task", "Basic classification"),
     ],
 )  # fmt: skip
 def test_names_that_only_look_like_it(name: str, value: object) -> None:
@@ -73,6 +76,21 @@ def test_a_token_by_its_value() -> None:
         ("sk-ant-" + "aB3d" * 9, MASK),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P", MASK),
         ("postgres://ann:hunter2@db/x", f"postgres://{MASK}@db/x"),
+        ("password = hunter2", f"password = {MASK}"),
+        ("'password' => 'hunter2'", f"'password' => '{MASK}'"),
+        ("cfg['password'] = 'hunter2'", f"cfg['password'] = '{MASK}'"),
+        ("{b'password': b'hunter2'}", f"{{b'password': b'{MASK}'}}"),
+        (r'{"a": "{\"password\": \"hunter2"}', rf'{{"a": "{{\"password\": \"{MASK}"}}'),
+        ("<password>hunter2</password>", f"<password>{MASK}</password>"),
+        ("machine h login ann password hunter2", f"machine h login ann password {MASK}"),
+        ("tool -password hunter2", f"tool -password {MASK}"),
+        ("<password>two words</password> <secret>", f"<password>{MASK}</password> <secret>"),
+        ("<x><password>cut-off", f"<x><password>{MASK}"),
+        ("token = Q4h7Kd92mXw", f"token = {MASK}"),
+        ("Authorization: Basic YW5uOmh1bnRlcg==", f"Authorization: Basic {MASK}"),
+        ("sk-0123456789abcdef0123456789abcdef", MASK),
+        ("sk-lf-0f8fad5b-d9cb-469f-a165-70867728950e", MASK),
+        ("https://h/#access_token=hunter2", f"https://h/#access_token={MASK}"),
         ("Authorization: Bearer abcdefgh1234", f"Authorization: Bearer {MASK}"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", MASK),
         ("https://a.blob.core.windows.net/c?sv=1&sig=abcdEFGH1234%2Bxyz%3D", f"https://a.blob.core.windows.net/c?sv=1&sig={MASK}"),
@@ -172,6 +190,7 @@ def test_long_texts_take_no_time() -> None:
     for text in (
         "a=" * 30_000,
         "-----BEGIN PRIVATE KEY-----" * 2_000,
+        "sk-a-" * 12_000,
         "://" * 20_000,
         "a" * 90_000,
         "eyJ" * 30_000,
@@ -277,3 +296,56 @@ def test_no_secret_of_a_known_service_is_kept(kind: str) -> None:
 )  # fmt: skip
 def test_words_about_tokens_stay(text: str) -> None:
     assert Masks().text(text, "it") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = getpass()", 'api_key = os.environ["API_KEY"]', "the predicted token = the", "token = 50256",
+        "hub_token=<HUB_TOKEN>, token=None", "Namespace(use_auth_token=False)", "<token> is missing", "secrets = 0",
+        "password_length=12", "password_length = 12", "max_tokens = 100", "pass = 1", "use_auth_token = True",
+    ],
+)  # fmt: skip
+def test_code_and_numbers_stay(text: str) -> None:
+    assert Masks().text(text, "it") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "failed with p%2Fss%2BX9%2Fw", 'json: "p/ss+X9/w\\""', "cC9zcytYOS93", "killed in the middle of p/ss+X9",
+        "the password is in-the-url-7", "-> line-of-the-key-0001", "a=&lt;p/ss+X9/w&gt;",
+    ],
+)  # fmt: skip
+def test_a_value_of_the_job_is_found_in_other_forms(text: str) -> None:
+    """In an address, in JSON, in Base64, in HTML, and in a text that ends within it."""
+    masks = Masks.of(
+        {
+            "DB_PASSWORD": "p/ss+X9/w",
+            "QUOTED_PASSWORD": 'p/ss+X9/w"',
+            "HTML_PASSWORD": "<p/ss+X9/w>",
+            "DATABASE_URL": "postgres://ann:in-the-url-7@db/x",
+            "SIGNING_SECRET": "first\nline-of-the-key-0001\nlast",
+        }
+    )
+    masked = masks.text(text, "it")
+    assert MASK in masked and not any(part in masked for part in ("ss+X9", "2BX9", "cC9z", "in-the-url", "line-of"))
+
+
+@pytest.mark.parametrize(
+    "text", ["true", "main", "production", "1", "postgres", "/home/runner/work/wine/wine", "/home/", "a=ghp_abcdef"]
+)
+def test_words_that_variables_of_a_job_hold_stay(text: str) -> None:
+    """Among them the folder of the job, where the file with the credentials of a cloud is."""
+    masks = Masks.of(
+        {
+            "USE_TOKEN": "true",
+            "DEPLOY_SECRET": "main",
+            "VAULT_SECRET": "production",
+            "SECRET_ID_TOKEN": "1",
+            "DATABASE_URL": "postgres://postgres:postgres@db/x",
+            "GOOGLE_APPLICATION_CREDENTIALS": "/home/runner/work/wine/wine/gha-creds-0a1b2c.json",
+            "GITHUB_TOKEN": "ghp_abcdef0123456789abcdef0123456789abcd",
+        }
+    )
+    assert masks.text(text, "it") == text

@@ -19,7 +19,8 @@ from ciplug.stats.distributions import normal_sf
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval
 from ciplug.stats.max_t import influence_of, step_down
-from ciplug.stats.paired_tests import Question, answer
+from ciplug.stats.paired_questions import Question
+from ciplug.stats.paired_tests import answer
 from tests.unit.test_paired_tests import UP, classified
 
 ONE = "0123456789abcdef" * 4

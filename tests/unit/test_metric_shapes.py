@@ -228,7 +228,7 @@ def test_what_windows_powershell_writes(tmp_path: Path, name: str, content: str,
     (tmp_path / name).write_bytes(("\ufeff" + content).encode(encoding))
     assert read_metrics(tmp_path / name).values == {"größe": 0.5, "loss": 1.0}
     if name != "m.jsonl":
-        assert read_params(tmp_path / name) == {"größe": 0.5, "loss": 1}
+        assert read_params(tmp_path / name).values == {"größe": 0.5, "loss": 1}
 
 
 CLOCKS = {

@@ -17,7 +17,8 @@ from ciplug.stats import resampling
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 from ciplug.stats.joined_examples import Paired, join, slices, take, vanished
-from ciplug.stats.paired_tests import Answer, Question, Test, answer
+from ciplug.stats.paired_questions import Answer, Question, Test
+from ciplug.stats.paired_tests import answer
 
 UP = Rule(higher_is_better=True)
 

@@ -79,6 +79,35 @@ def test_the_job_of_the_site_is_written_where_a_host_has_pages(host: str) -> Non
 
 
 @pytest.mark.parametrize("host", HOSTS)
+def test_the_scheduled_job_that_watches_production(host: str) -> None:
+    if host not in ("github", "gitlab", "jenkins"):
+        with pytest.raises(UsageError, match="--monitor: there is no job for the host"):
+            made(host, monitor=True)
+        return
+    paths = {"github": ".github/workflows/watch.yml", "gitlab": ".gitlab/ciplug-watch.yml"}
+    path = paths.get(host, "Jenkinsfile.monitor")
+    plain, plan = made(host), made(host, monitor=True)
+    assert plan.files.keys() - plain.files.keys() == {path} and plan.files[path].count("ciplug monitor") == 1
+    assert any("fetch-predictions.sh" in step for step in plan.todo)
+    whole = "".join(plan.files.values())
+    assert "0" * 40 not in whole.replace("`your-org/ciplug`", "")
+    if host == "gitlab":
+        first, second = yaml.safe_load(plan.files[".gitlab-ci.yml"])["include"]
+        assert second == {"local": path, "inputs": {"ciplug-source": first["inputs"]["ciplug-source"]}}
+        assert list(yaml.safe_load_all(plan.files[path]))[1]["watch"]["rules"][0]["if"].startswith(
+            "$CI_PIPELINE_SOURCE"
+        )
+    elif host == "github":
+        (job,) = yaml.safe_load(plan.files[path])["jobs"].values()
+        assert job["permissions"] == {"contents": "write", "issues": "write"}
+        assert [step["with"] for step in job["steps"] if "checkout" in step.get("uses", "")] == [
+            {"persist-credentials": False}
+        ]
+    in_folder = made(host, monitor=True, folder="services/wine").files[path]
+    assert 'ciplug monitor --config "services/wine/ciplug.yaml"' in in_folder
+
+
+@pytest.mark.parametrize("host", HOSTS)
 def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None:
     plan = made(host, folder="services/a b", model="a wine")
     path, text = list(plan.files.items())[-1]

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from ciplug import config, strict_yaml
@@ -330,7 +330,7 @@ def test_baselines(text: str, due: Baseline) -> None:
         (
             "samples: {file: s, weight: w}\ngates:\n  a: {higher_is_better: true, max_regression: 0, test: mcnemar}",
             "ciplug.yaml:3: gates.a.test: the test 'mcnemar' takes no weights of examples, and 'samples' has a weight",
-            "take test: t, sign-flip or auto",
+            "use test: t, sign-flip or auto",
         ),
         (
             "gates: {a: {min: 1}}\nstages:\n  staging: {gates: [b]}",
@@ -403,7 +403,10 @@ def test_a_stage_narrows_what_counts() -> None:
 # --- the schema
 
 
-def validator() -> jsonschema.Draft202012Validator:
+@cache
+def validator() -> Any:
+    import jsonschema
+
     return jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
 
 
@@ -503,7 +506,7 @@ def test_explained() -> None:
     assert "whoever promotes has neither written the commit nor trained the run" in words
     assert "has not drifted from train.parquet" in words
     watched = "In production, accuracy, drift are to be watched; after 3 failures in a row: open issue."
-    assert f"{watched} Nothing acts on this yet." in words
+    assert watched in words
 
 
 @pytest.mark.parametrize(

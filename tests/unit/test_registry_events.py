@@ -19,8 +19,8 @@ from ciplug.registry import ledger
 from ciplug.registry.events import wrap
 from ciplug.registry.model import Model
 from ciplug.registry.reading import read_model
+from ciplug.registry.replay import Renaming, fold
 from ciplug.registry.replayed_rules import broken_rules
-from ciplug.registry.state import Renaming, fold
 from ciplug.registry.tags import tags_of
 from ciplug.stores.base import Head
 from tests.registry_samples import STAMP, event
@@ -168,7 +168,7 @@ def test_an_event_that_a_ciplug_writes_breaks_no_rule(payload: Payload) -> None:
 
 BAD: list[tuple[Payload, str]] = [
     (replace(BACK_TO_2, replaces=1), "replaces version 1 in Production, and version 3 holds it"),
-    (replace(BACK_TO_2, passed="registry/wine/000003.json"), "stands on registry/wine/000003.json, and"),
+    (replace(BACK_TO_2, passed="registry/wine/000003.json"), "names registry/wine/000003.json as its evidence, but"),
     (replace(BACK_TO_2, reason=" "), "without a reason"),
     (replace(BACK_TO_2, run="run-1"), "brings back another run"),
     (replace(BACK_TO_2, from_stage="None"), "moves version 2 from None, and it is in Archived"),

@@ -10,8 +10,8 @@ from ciplug.records.registry_labels import SetAlias
 from ciplug.records.registry_moves import Yank
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model
+from ciplug.registry.replay import fold
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
-from ciplug.registry.state import fold
 from tests.registry_samples import EVENTS, event
 
 LADDER = Ladder(("Staging", "Production"))

@@ -15,7 +15,7 @@ from ciplug.registry import events as table
 from ciplug.registry.events import EVENT_TYPES, EventType, skipped
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, SkippedEvent, Version
-from ciplug.registry.state import fold
+from ciplug.registry.replay import fold
 from tests.registry_samples import EVENTS, STAMP, event
 
 LADDER = Ladder(("Staging", "Production"))

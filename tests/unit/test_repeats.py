@@ -146,3 +146,12 @@ def test_facts_are_metrics_where_a_gate_names_them() -> None:
     # What the training says of itself does not hide what was measured.
     assert with_facts(found, ["run.wall_seconds"]).metrics == {"run.wall_seconds": 60.0, "accuracy": 0.9}
     assert with_facts(found, ["accuracy", "run.cpu_seconds"]) is found
+
+
+def test_a_copy_of_a_number_is_no_further_evidence() -> None:
+    def evidence(*of: tuple[int | None, float]) -> list[float]:
+        runs = [run(at, seed, value) for at, (seed, value) in enumerate(of)]
+        return repeats.independent(runs, "accuracy", "seed")
+
+    assert evidence((1, 0.9), (1, 0.9), (2, 0.9), (1, 0.8)) == [0.9, 0.9, 0.8]
+    assert evidence((None, 0.9), (None, 0.9), (3, 0.9), (None, 0.7), (None, math.nan)) == [0.9, 0.7]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import random
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from ciplug.errors import RecordError
 from ciplug.records.canonical import dumps
-from ciplug.stores.bucket.segment_files import NO_MONTH, Row, decode, encode, place
+from ciplug.stores.bucket.segment_files import NO_MONTH, Row, decode, encode, place, wrong_columns
 
 pq = pytest.importorskip("pyarrow.parquet")
 COMMIT = "a" * 40
@@ -161,3 +163,43 @@ def test_a_segment_of_something_else_is_named() -> None:
     data = encode("runs", [Row(*(run()[0], run()[1].decode()))])
     with pytest.raises(RecordError, match="a row without a record"):
         decode(data, "verdicts/x.parquet")
+
+
+def test_columns_that_are_not_what_the_records_say_are_named() -> None:
+    import pyarrow as pa
+
+    name = "runs/model=wine/month=2026-11/000001-x-00.parquet"
+    written = [Row(key, data.decode()) for n in range(3) for key, data in [run(n, metrics={"a": n / 8, "b": "NaN"})]]
+    data = encode("runs", written)
+    table = pq.read_table(pa.BufferReader(data))
+
+    def as_file(table: pa.Table, **options: Any) -> bytes:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, **options)
+        return bytes(sink.getvalue().to_pybytes())
+
+    def wrong(data: bytes) -> list[str]:
+        return wrong_columns(data, name, decode(data, name).values())
+
+    # Bytes of another library, and what a newer ciplug has added, are as good.
+    assert wrong(data) == wrong(as_file(table.append_column("new", pa.array([1, 2, 3])), compression="gzip")) == []
+    assert wrong(as_file(table.drop_columns(["status"]))) == [], "an older ciplug has written fewer of them"
+    metrics = pa.array([[("a", 0.9), ("b", math.nan)]] * 3, pa.map_(pa.string(), pa.float64()))
+    at = table.column_names.index("metrics")
+    assert wrong(as_file(table.set_column(at, "metrics", metrics))) == ["metrics"]
+    assert wrong(as_file(table.rename_columns({"status": "stabus"}))) == ["status"]
+    # Whatever one flipped bit changes of what a query reads is found.
+    draw = random.Random(7)
+    harmful = 0
+    for at in draw.sample(range(4, len(data) - 8), 150):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << draw.randrange(8)
+        try:
+            harmless = repr(pq.read_table(pa.BufferReader(bytes(flipped))).to_pylist()) == repr(table.to_pylist())
+        except (pa.ArrowException, OSError, ValueError):
+            harmless = False
+        if not harmless:
+            harmful += 1
+            with contextlib.suppress(RecordError):
+                assert wrong(bytes(flipped)), at
+    assert harmful > 20

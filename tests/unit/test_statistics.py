@@ -14,11 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ciplug.stats import power
+from ciplug.stats.alpha_spending import alpha_spent, look_of_seeds
 from ciplug.stats.distributions import binomial_sf
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
-from ciplug.stats.looks import of_seeds as look_at_seeds
-from ciplug.stats.looks import spent
 from ciplug.stats.means import noise, of_run, of_seeds, successive, welch
 from ciplug.stats.proportions import clopper_pearson, mcnemar, newcombe, newcombe_paired, share, wilson
 
@@ -213,7 +212,7 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
 def test_the_power_of_seeds_in_the_docs(seeds: int, power: float) -> None:
     """Standard deviation 0.8 points, a true loss of 1 point beyond the allowance, the first look at a commit."""
     draw = random.Random(seeds)
-    rule = Rule(higher_is_better=True, alpha=spent(0.05, 1))
+    rule = Rule(higher_is_better=True, alpha=alpha_spent(0.05, 1))
     fails = 0
     for _ in range(1000):
         sides = [[draw.gauss(mean, 0.8) for _ in range(seeds)] for mean in (-1, 0)]
@@ -443,13 +442,13 @@ def test_so_many_more_seeds_decide_at_the_error_rate_of_their_look() -> None:
     draw, decided = np.random.default_rng(4), []
 
     def result(new: list[float], old: list[float]) -> Interval:
-        alpha = spent(0.05, look_at_seeds(len(new), 3))
+        alpha = alpha_spent(0.05, look_of_seeds(len(new), 3))
         return interval(welch(new, old, Rule(higher_is_better=True, allowed=0.01, alpha=alpha)))
 
     for _ in range(200):
         new, old = (draw.normal(0.9, 0.008, 3).tolist() for _ in range(2))
         first = result(new, old)
-        more = power.more_needed(first, lambda n: spent(0.05, look_at_seeds(n, 3)))
+        more = power.more_needed(first, lambda n: alpha_spent(0.05, look_of_seeds(n, 3)))
         if decide(first) == "INCONCLUSIVE" and more:
             assert more > (power.more_needed(first) or 0)
             new += draw.normal(0.9 + first.estimate, 0.008, more).tolist()

@@ -21,7 +21,8 @@ from ciplug.stats.crossed import crossed
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 from ciplug.stats.joined_examples import Paired, join, take
 from ciplug.stats.mean_tests import effective_size, skewed_mean
-from ciplug.stats.paired_tests import Question, Test, answer
+from ciplug.stats.paired_questions import Question, Test
+from ciplug.stats.paired_tests import answer
 from tests.unit.test_gates_with_evidence import UP, judge, one, side
 from tests.unit.test_paired_tests import ask, classified, interval, pair, reason
 

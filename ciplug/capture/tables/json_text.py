@@ -125,11 +125,6 @@ def lines_with_text(source: Source) -> Iterator[tuple[int, str]]:
         raise source.empty()
 
 
-def parsed_lines(source: Source) -> Iterator[tuple[int, Any]]:
-    """Line number and value of each line that is not blank. Raises InputError naming file and line."""
-    return ((line, _parse(source, text, line)) for line, text in lines_with_text(source))
-
-
 def readable_part(source: Source) -> dict[str, Any]:
     """What an object holds before the place at which it is not JSON: its whole members, as a lenient parser has them.
 

@@ -38,6 +38,7 @@ class ModelRow:
     metrics: Sequence[tuple[str, str]]
     """The metrics of that run, those with gates first."""
     versions: str
+    has_history: bool = False
     """The versions in stages, in one clause."""
 
 

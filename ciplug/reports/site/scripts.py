@@ -18,12 +18,12 @@ from ciplug.records.columns import Columns, Sparse
 from ciplug.records.keys import misplaced
 from ciplug.reports import untrusted
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the pages read another form of data: all pieces are then written again."""
 TEXT_LIMIT = 200
 ATTRIBUTES = (
     *("id", "model", "status", "commit", "name", "started", "branch", "actor", "host", "parent", "seed"),
-    *("dirty", "trusted", "set_aside"),
+    *("dirty", "trusted", "set_aside", "kind"),
 )
 """Attributes of runs that the pages show, or search in."""
 _SPECIAL = str.maketrans({"<": "\\u003c", ">": "\\u003e", "\u2028": "\\u2028", "\u2029": "\\u2029"})

@@ -21,7 +21,7 @@ from ciplug.errors import DeploymentRefused, NotDeployed, PromotionRefused, Refu
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED, Deploy
 from ciplug.records.run import Run
 from ciplug.registry.chain import Chain, Fault
-from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.chain_text import remedy, words
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Deployed, Model, Version
 from ciplug.registry.replayed_rules import model_digest

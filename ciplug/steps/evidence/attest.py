@@ -1,4 +1,4 @@
-"""Make the attestations of a version: its chain is verified first, and nothing is attested of a broken one."""
+"""Make the attestations of a version, whose chain is verified first: with a broken one it cannot be attested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ciplug.tracking.runs import Runs
 
 
 class BrokenChain(StoreError):
-    """A version is not what the registry says: nothing is attested of it. The exit code is that of its first fault."""
+    """A version is not what the registry says, so it cannot be attested. The exit code is that of its first fault."""
 
     def __init__(self, chain: Chain, message: str, hint: str | None) -> None:
         super().__init__(message, hint=hint)
@@ -49,14 +49,14 @@ def attest(session: Session, name: str, *, task: str = TASK) -> Attestation:
 
     Raises NotFound for a name of nothing, or a version without a run, BrokenChain for one that does not verify.
     """
-    from ciplug.registry.chain_words import remedy, words
+    from ciplug.registry.chain_text import remedy, words
 
     chain = verify(session, Request(name, with_files=False, fetch=True, to_use=True))
     session.tell(*notes_on(chain))
     if broken := chain.broken:
         raise BrokenChain(
             chain,
-            f"nothing is attested of {clean(chain.model, 120)} version {chain.version}, whose chain is broken at its "
+            f"{clean(chain.model, 120)} version {chain.version} cannot be attested, as its chain is broken at its "
             f"{broken.link.value}: {clean(words(broken), 300)}",
             remedy(broken),
         )
@@ -76,7 +76,7 @@ def facts_of(session: Session, runs: Runs, promoted: Promoted) -> VersionFacts:
     """Return what is attested of a version. Raises NotFound for one without a run, or without a file."""
     version, promotion = promoted.version, promoted.promotion
     if not version.run:
-        raise NotFound(f"version {version.number} of '{promoted.model.name}' has no run, so nothing is known of it")
+        raise NotFound(f"version {version.number} of '{promoted.model.name}' has no run, so it cannot be attested")
     run = runs.evidence(runs.at(version.commit, version.run)).run
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
     if not files:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ciplug.console import Note, warning
 from ciplug.registry.chain import Chain
-from ciplug.registry.chain_words import remedy, words
+from ciplug.registry.chain_text import remedy, words
 from ciplug.reports.untrusted import clean
 
 

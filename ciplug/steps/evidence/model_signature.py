@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ciplug.errors import Cause, ConfigError, InputError, StoreError
+from ciplug.errors import Cause, ConfigError, InputError, StoreError, listed
+from ciplug.registry.chain import Fault
 from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
 from ciplug.steps.evidence.version_files import wrong_in_folder
@@ -44,18 +47,62 @@ def sign_files(folder: Path, files: Mapping[str, str], target: Path, env: Mappin
             ) from None
 
 
-def signature_problem(folder: Path, files: Mapping[str, str], signature: Path, public_key: Path) -> str | None:
-    """Why a signature of the files of a version does not hold; None where it does. Raises StoreError."""
+class SignatureProblem(NamedTuple):
+    """Why a signature of the files of a version does not hold."""
+
+    fault: Fault
+    words: str
+
+
+def signature_problem(
+    folder: Path, files: Mapping[str, str], signature: Path, public_key: Path
+) -> SignatureProblem | None:
+    """Why a signature is not one of the files of a version and of nothing else; None where it is.
+
+    Raises InputError for a file that is no public key, StoreError without the library.
+    """
     library = _library("verifying")
+    _check_key(public_key)
+    words = ""
     with _only(folder, files) as alone:
         try:
             library.Config().use_elliptic_key_verifier(public_key=public_key).verify(alone, signature)
         except Exception as problem:
             # A damaged signature is an error of any kind in the libraries below.
-            return f"{signature.name} is not a signature of these files by {public_key.name}: " + (
-                clean(str(problem), 150) or type(problem).__name__
-            )
-    return None
+            words = clean(str(problem), 150) or type(problem).__name__
+    if not words:
+        return None
+    if other := _other_files(signature, files):
+        return SignatureProblem(Fault.NOT_COVERED, f"{signature.name} is a signature of other files: {other}")
+    return SignatureProblem(
+        Fault.BAD_SIGNATURE, f"{signature.name} is not a signature of these files by {public_key.name}: {words}"
+    )
+
+
+def _check_key(public_key: Path) -> None:
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        load_pem_public_key(public_key.read_bytes())
+    except (ValueError, TypeError, OSError):
+        raise InputError(
+            f"{public_key} is not a public key in PEM",
+            hint="write it: openssl ec -in model.pem -pubout -out model.pub.pem",
+        ) from None
+
+
+def _other_files(signature: Path, files: Mapping[str, str]) -> str | None:
+    """How the names in a signature differ from those of a version; None where they do not, or cannot be read."""
+    try:
+        envelope = json.loads(signature.read_bytes())["dsseEnvelope"]
+        predicate = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+        signed = {str(one["name"]) for one in predicate["resources"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    own = {"/".join(placing.parts(placing.own_place(path))) for path in files}
+    lacking, more = sorted(own - signed), sorted(signed - own)
+    parts = [f"without {listed(lacking)}" if lacking else "", f"with {listed(more)}" if more else ""]
+    return clean(" and ".join(filter(None, parts)), 200) or None
 
 
 def _library(part: str) -> Any:

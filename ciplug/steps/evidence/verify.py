@@ -11,8 +11,7 @@ from typing import Any
 
 from ciplug.attestation.documents import PROVENANCE, STATEMENTS
 from ciplug.config.stages import Stage
-from ciplug.errors import BrokenLog, Cause, CiplugError, NotFound, RecordError, RemoteError, StoreError
-from ciplug.git.branch_files import Tree
+from ciplug.errors import BrokenLog, Cause, CiplugError, NotFound, RecordError, RemoteError, StoreError, listed
 from ciplug.git.objects import read_objects
 from ciplug.git.run import run_git
 from ciplug.records import read
@@ -31,15 +30,16 @@ from ciplug.registry.chain import (
 )
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.tag_faults import CONTRADICTIONS
-from ciplug.steps.committed_settings import settings_in
+from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.document_signatures import signer_of_document
 from ciplug.steps.evidence.model_signature import signature_problem
 from ciplug.steps.evidence.offline import not_here, offline
 from ciplug.steps.evidence.version import Promoted, find_promoted
-from ciplug.steps.evidence.version_files import WrongFile, single_files, wrong_in_folder, wrong_in_store
+from ciplug.steps.evidence.version_files import WrongFile, extra_files, single_files, wrong_in_folder, wrong_in_store
+from ciplug.steps.judged_policy import JudgedPolicy, judged_policy, policy_finding
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.mirror_tags import is_mirrored
-from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.session import Session
 from ciplug.steps.signers import Signers, judged_runs, signers_of
 from ciplug.steps.tag_check import check_tags
@@ -63,6 +63,8 @@ class Request:
     """A signature of OpenSSF model signing over `files`."""
     public_key: Path | None = None
     """The key of that signature."""
+    extra_files: bool = False
+    """Whether `files` may have files that are not the version's, and that the signature does not cover."""
     attestations: Path | None = None
     """A folder with the documents of `ciplug attest`."""
     fetch: bool = False
@@ -193,12 +195,17 @@ def _bytes(walk: _Walk, request: Request) -> Finding:
     else:
         wrong = next(wrong_in_store(walk.session, files, artifacts), None)
     if wrong is None and request.files and request.signature and request.public_key:
-        detail = signature_problem(request.files, files, request.signature, request.public_key)
-        if detail:
-            return _finding(walk, Link.BYTES, iter([Fault.BAD_SIGNATURE]), detail=detail)
+        problem = signature_problem(request.files, files, request.signature, request.public_key)
+        if problem:
+            return _finding(walk, Link.BYTES, iter([problem.fault]), detail=problem.words)
+    extra = listed(extra_files(request.files, files, but=request.signature)) if request.files else ""
     where = str(request.files) if request.files else "in the store"
-    facts = {"files": len(files), "where": where, **(_of_file(wrong) if wrong else {})}
-    return _finding(walk, Link.BYTES, iter([wrong.fault] if wrong else []), **facts)
+    beside = f"; beside them, not of the version: {extra}" if extra else ""
+    facts = {"files": len(files), "where": where, "beside": beside, "extra": extra or None}
+    if wrong:
+        return _finding(walk, Link.BYTES, iter([wrong.fault]), **{**facts, **_of_file(wrong)})
+    unsigned = bool(extra) and request.signature is not None and not request.extra_files
+    return _finding(walk, Link.BYTES, iter([Fault.EXTRA_FILE] if unsigned else []), **facts)
 
 
 def _of_file(wrong: WrongFile) -> dict[str, str | None]:
@@ -207,16 +214,27 @@ def _of_file(wrong: WrongFile) -> dict[str, str | None]:
 
 def _version(walk: _Walk) -> Finding:
     promoted, session = walk.promoted, walk.session
-    facts = {"events": promoted.events, "event": promoted.last_event}
+    of_log = f" of '{clean(promoted.log, 80)}'" if promoted.log != promoted.model.name else ""
+    facts = {"events": promoted.events, "event": promoted.last_event, "of_log": of_log}
     if lost_models(session, promoted.model.name):
         return _finding(walk, Link.VERSION, iter([Fault.LOST_EVENTS]), **facts)
     ladder = Ladder(session.config.ladder_of(promoted.model.name))
+    version = promoted.version
+    if version.staged and version.stage not in version.passed and version.stage.casefold() in _gated(walk):
+        return _finding(walk, Link.VERSION, iter([Fault.NEVER_THERE]), **facts)
     for seq, words in broken_moves(promoted.version, promoted.own, ladder):
         return _finding(walk, Link.VERSION, iter([Fault.BROKEN_RULE]), **{**facts, "event": seq, "detail": words})
     yanked = promoted.version.yanked
     if yanked is not None:
         return _finding(walk, Link.VERSION, iter([Fault.YANKED]), **facts, reason=yanked or "no reason given")
     return _finding(walk, Link.VERSION, iter(()), **facts)
+
+
+def _gated(walk: _Walk) -> set[str]:
+    """The stages that versions of the model reach by a promotion alone, in lower case."""
+    settings, run = walk.session.config, walk.run
+    section = judging_section(walk.session, settings, walk.promoted.model, run.model if run else None)
+    return {stage.casefold() for stage in settings.gated_stages(section)}
 
 
 def _run(walk: _Walk) -> Finding:
@@ -306,68 +324,22 @@ def _verdict_in(data: bytes | None, key: str) -> Verdict | None:
         return None
 
 
-@dataclass(frozen=True)
-class _Policy:
-    file: str
-    commit: str
-    digest: str
-    rules: Stage | None
-
-
-def _policy_of(walk: _Walk, verdict: Verdict) -> _Policy | None:
-    """The policy of the verdict in a commit that it names; if none has it, the one that stands there instead.
-
-    None where this clone does not have it.
-    """
-    # Without a branch it was read in a checkout, whose commit may never have been pushed: the run's may have it, too.
-    commits = [verdict.policy_commit, None if verdict.policy_branch else verdict.commit]
-    found = [policy for commit in dict.fromkeys(filter(None, commits)) if (policy := _policy_in(walk, verdict, commit))]
-    return next((policy for policy in found if policy.digest == verdict.policy_digest), found[0] if found else None)
-
-
-def _policy_in(walk: _Walk, verdict: Verdict, commit: str) -> _Policy | None:
-    session = walk.session
-    if session.workspace is None:
-        return None
-    tree = Tree(session.workspace, session.workspace.top, commit, session.env)
-    try:
-        settings = settings_in(tree, Path(verdict.policy_file), commit[:8])
-        policies = read_policies(session)
-        if settings is None:
-            return None
-        name = event.model if (event := walk.promoted.event) else verdict.model
-        own = settings[0].names(name) and settings[0].gated_stages(name)
-        in_force = policies.in_force(settings[0], verdict.policy_source, name if own else verdict.model)
-    except CiplugError:
-        return None
-    if in_force is None:
-        return None
+def _policy_of(walk: _Walk, verdict: Verdict) -> JudgedPolicy | None:
     promotion = walk.promoted.promotion
-    stage = promotion.stage.lower() if promotion else ""
-    return _Policy(verdict.policy_file, commit, in_force.digest, in_force.policy.stages.get(stage))
+    return judged_policy(walk.session, verdict, _name_then(walk, verdict), promotion.stage if promotion else "")
+
+
+def _name_then(walk: _Walk, verdict: Verdict) -> str:
+    """The name that the model had when it was promoted."""
+    event = walk.promoted.event
+    return event.model if event else verdict.model
 
 
 def _policy(walk: _Walk) -> Finding:
     verdict, promotion = walk.verdict, walk.promoted.promotion
     if verdict is None or promotion is None:
         return Finding(link=Link.POLICY, after_break=True)
-    policy = _policy_of(walk, verdict)
-
-    def faults() -> Iterator[Fault]:
-        if verdict.policy_digest != promotion.policy_digest:
-            yield Fault.OTHER_POLICY
-        if not verdict.policy_as_committed:
-            yield Fault.POLICY_NOT_COMMITTED
-        if policy is None:
-            yield Fault.POLICY_NOT_HERE
-        elif policy.digest != verdict.policy_digest:
-            yield Fault.POLICY_CHANGED
-
-    commit = (policy.commit if policy else verdict.policy_commit or verdict.commit or "")[:12]
-    return _finding(
-        walk, Link.POLICY, faults(), policy=verdict.policy_digest, file=verdict.policy_file, commit=commit,
-        verdict=promotion.verdict,
-    )  # fmt: skip
+    return policy_finding(walk.session, _name_then(walk, verdict), promotion, verdict, walk.facts)
 
 
 def _approvals(walk: _Walk) -> Finding:
@@ -381,10 +353,13 @@ def _approvals(walk: _Walk) -> Finding:
         if rules is None or approvals is None:
             return
         # Each requirement that was met is one of the event's approvals.
-        required = len(rules.requirements) + (1 if approvals.environment or approvals.not_author else 0)
-        if given < required:
+        by_others = bool(approvals.environment or approvals.pull_request)
+        required = [approvals.environment, approvals.pull_request, approvals.not_author and not by_others]
+        if given < len(rules.requirements) + sum(map(bool, required)):
             yield Fault.NOT_APPROVED
-        if approvals.not_author and not approvals.environment and not event.actor_confirmed:
+        if approvals.pull_request and not promotion.pull_request:
+            yield Fault.NOT_APPROVED
+        if approvals.not_author and not by_others and not event.actor_confirmed:
             yield Fault.NOT_CONFIRMED
         if "signature" in rules.requirements and not _git_verifies(walk.session, promotion.commit or ""):
             yield Fault.COMMIT_UNSIGNED

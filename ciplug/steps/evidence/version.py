@@ -29,18 +29,20 @@ class Promoted(NamedTuple):
     model: Model
     version: Version
     events: int
-    """How many events the log of the model has."""
+    """How many events the log has that moved the version last: that of the model, or of a name that it had before."""
     own: Sequence[tuple[int, Any]]
     """Number and payload of the events that registered or moved the version, and count, first to last."""
     event: RegistryEvent | None
     """The last promotion to the stage that the version is in, else its last one; None: it was never promoted."""
     promotion: Promote | None
     """The content of that event."""
+    log: str = ""
+    """The model whose log that is."""
 
     @property
     def last_event(self) -> int:
         """The number of the last event that moved the version."""
-        return max((seq for seq, _ in self.own), default=0)
+        return self.own[-1][0] if self.own else 0
 
 
 def find_promoted(session: Session, name: str) -> Promoted:
@@ -55,13 +57,15 @@ def find_promoted(session: Session, name: str) -> Promoted:
     logs = list(_logs(session, model_name, skipped=model.unsigned))
     ladder = Ladder(session.config.ladder_of(model_name))
     version = find_version(model, parsed.selector, ladder) if parsed else _highest(model, ladder)
-    events = [event for log in logs for event in _own_events(model, version.number, log)]
+    by_log = [(log, list(_own_events(model, version.number, log))) for log in logs]
+    events = [event for _, own in by_log for event in own]
+    last = next((log for log, own in reversed(by_log) if own), logs[-1])
     own = [(event.seq, payload_of(event)) for event in events]
     promotions = [(event, one[1]) for event, one in zip(events, own, strict=True) if isinstance(one[1], Promote)]
     if not promotions:
-        return Promoted(model, version, len(logs[-1].entries), own, None, None)
+        return Promoted(model, version, len(last.entries), own, None, None, last.model)
     of_stage = [one for one in promotions if one[1].stage == version.stage]
-    return Promoted(model, version, len(logs[-1].entries), own, *(of_stage or promotions)[-1])
+    return Promoted(model, version, len(last.entries), own, *(of_stage or promotions)[-1], last.model)
 
 
 class _VerifiedLog(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,6 +64,18 @@ def wrong_in_folder(folder: Path, files: Mapping[str, str]) -> Iterator[WrongFil
             yield WrongFile(Fault.FILE_MISSING, path, expected)
         elif actual != expected:
             yield WrongFile(Fault.OTHER_BYTES, path, expected, actual)
+
+
+def extra_files(folder: Path, files: Mapping[str, str], *, but: Path | None = None) -> list[str]:
+    """The files of a folder that are not of a version, by their paths in it.
+
+    Args:
+        but: a file that may lie there, such as the signature.
+    """
+    own = {folder.resolve().joinpath(*placing.parts(placing.own_place(path))) for path in files}
+    allowed = {but.resolve()} if but else set()
+    found = (Path(top) / name for top, _, names in os.walk(folder.resolve()) for name in names)
+    return sorted(str(one.relative_to(folder.resolve())) for one in found if one not in own | allowed)
 
 
 def wrong_in_store(session: Session, files: Mapping[str, str], artifacts: Mapping[str, File]) -> Iterator[WrongFile]:

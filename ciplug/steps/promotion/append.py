@@ -9,7 +9,7 @@ from ciplug.errors import StoreError
 from ciplug.records.canonical import digest
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import RegistryEvent
-from ciplug.registry import ledger, states
+from ciplug.registry import ledger, stored_checkpoints
 from ciplug.registry.ledger import Ledger
 from ciplug.registry.model import Model
 from ciplug.steps.registered import signers_key
@@ -27,8 +27,8 @@ def append(session: Session, model: Model, log: Ledger, event: RegistryEvent) ->
         model: the state that the log makes.
     """
     kept: bytes | None = None
-    if log.head and states.is_due(model, log.head):
-        kept = states.encode(model, log.head, signers_key(session))
+    if log.head and stored_checkpoints.is_due(model, log.head):
+        kept = stored_checkpoints.encode(model, log.head, signers_key(session))
         event = replace(event, state=digest(kept))
     appended = ledger.append(session.log, log, event, sign_event(session))
     if kept and isinstance(session.log, KeepsStates):

@@ -82,7 +82,7 @@ def _recorded_model(session: Session, model: Model, version: Version) -> str | N
         raise PromotionRefused(
             Refusal.GATED_STAGE,
             f"run {version.run[:12]} of version {version.number} of '{clean(model.name, 80)}' is not recorded, so "
-            "nobody knows whose gates judge it",
+            "it is not known which gates apply",
             hint="end the run, and ask again once it is sent",
         )
     return run_model

@@ -9,7 +9,9 @@ from ciplug.records.registry_labels import DeleteAlias, Describe, SetAlias, Tag,
 from ciplug.registry.lookalikes import lookalike
 from ciplug.registry.model import Model, Version
 from ciplug.reports.untrusted import clean
-from ciplug.steps.promotion.judging_section import gated_stage
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.judging_section import gated_stage, judging_section
+from ciplug.steps.promotion.own_policy import check_own_policy
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.writing import Written, need_model, write, yanked
@@ -90,6 +92,8 @@ def set_alias(
         _check_alike(protected, model, alias)
         # The policy may have changed between two attempts.
         _check_not_stage(protected, model, alias, chosen)
+        if alias.casefold() in {stage.casefold() for one in model.versions for stage in one.passed}:
+            check_own_policy(protected, model, judging_section(protected, read_policies(protected), model))
         before = model.aliases.get(alias)
         return None if before == version else SetAlias(alias=alias, version=version, replaces=before)
 

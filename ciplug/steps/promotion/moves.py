@@ -6,7 +6,9 @@ from ciplug.errors import NotFound, PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_moves import Archive, Demote, MoveFreely, Yank
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.steps.promotion.judging_section import gated_stage, ladder_of
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.judging_section import gated_stage, judging_section, ladder_of
+from ciplug.steps.promotion.own_policy import check_own_policy
 from ciplug.steps.promotion.writing import Written, need_model, write
 from ciplug.steps.session import Session
 
@@ -86,7 +88,7 @@ def _target(model: Model, version: Version, ladder: Ladder, to: str | None) -> s
 
 
 def archive(session: Session, name: str, version: int, reason: str | None = None) -> Written[Archive]:
-    """Set a version aside that nobody uses. Raises PromotionRefused while it is in a stage, or has an alias."""
+    """Archive a version that nobody uses. Raises PromotionRefused while it is in a stage, or has an alias."""
 
     def make(protected: Session, model: Model) -> Archive | None:
         need_model(model)
@@ -133,6 +135,7 @@ def move_freely(
                     f"the policy judges version {version} of '{name}', so it enters and leaves {one} on evidence alone",
                     hint=f"ciplug promote '{name}' --to {one.lower()} --version {version}; or ciplug demote",
                 )
+        check_own_policy(protected, model, judging_section(protected, read_policies(protected), model))
         return MoveFreely(version=version, stage=target, from_stage=chosen.stage, archive=archive_others)
 
     return write(session, name, make)

@@ -11,17 +11,21 @@ from ciplug.records.keys import RunKey, run_key
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import Run
 from ciplug.registry import ledger
+from ciplug.registry.files import has_files
 from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import after
+from ciplug.registry.replay import after
 from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.named_run import find_key
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.append import append
 from ciplug.steps.promotion.judging_section import check_section, judging_section
+from ciplug.steps.promotion.merge_approval import Wanted
+from ciplug.steps.promotion.own_policy import check_own_policy, note_other_commit
+from ciplug.steps.promotion.proposed import Proposal
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.promotion.registration import has_files, registration_of
+from ciplug.steps.promotion.registration import registration_of
 from ciplug.steps.promotion.required_verdict import PromotionEvidence, decisions, gather_evidence
 from ciplug.steps.promotion.run_checks import check_standing
 from ciplug.steps.promotion.writing import (
@@ -54,6 +58,8 @@ class PromotionRequest:
     """A version that is registered already."""
     reason: str | None = None
     """For the audit trail."""
+    pull_request: int | None = None
+    """The merged pull request that approved it; None: the one that the commit of this job merged."""
     registration: Register | None = None
     """The new version to register and promote, in place of one of the run alone: a copy of another model's version."""
 
@@ -105,12 +111,15 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         run = _run_of(session, runs, model, request.version, named)
         section = judging_section(session, policies, model, run.model)
         check_section(section, model, run)
+        check_own_policy(session, model, section)
         ladder = Ladder(policies.ladder(section))
         stage = ladder.stage(request.stage)
         check_standing(session, runs, run, section)
         _check_registered(runs, model, run, request)
+        # Without a gate there is no way into any stage.
+        policies.of(section)
         _check_stage(ladder, model, run, stage, request)
-        evidence = gather_evidence(session, runs, run, stage, section)
+        evidence = gather_evidence(session, runs, run, stage, _wanted(model, run, stage, request), section)
         try:
             done = _append(session, model, log, run, stage, evidence, request, section, ladder)
         except Conflict:
@@ -118,6 +127,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
                 raise gave_up(model.name, lost_races + 1, _left(session, model.name, run)) from None
             pause(lost_races)
             continue
+        note_other_commit(session, model, run)
         return replace(done, lost_races=lost_races)
     raise AssertionError
 
@@ -164,6 +174,15 @@ def _version_of(model: Model, run: Run, request: PromotionRequest) -> Version | 
     return next((one for one in model.versions if (one.run, one.source) == own and one.moved is None), None)
 
 
+def _wanted(model: Model, run: Run, stage: str, request: PromotionRequest) -> Wanted:
+    version = _version_of(model, run, request)
+    proposal = Proposal(model.name, stage.lower(), version.number if version else None, run.id)
+    # A copy of another model's version is a new version, of a run that may have been there before.
+    same = [one for one in model.by_number.values() if one.run == run.id]
+    earlier = tuple(one.passed[stage] for one in same if stage in one.passed)
+    return Wanted(proposal, request.pull_request, earlier)
+
+
 def _check_registered(runs: Runs, model: Model, run: Run, request: PromotionRequest) -> None:
     """Raise PromotionRefused where the run is registered as a version of another record or other files than it has."""
     version = _version_of(model, run, request)
@@ -175,6 +194,12 @@ def _check_registered(runs: Runs, model: Model, run: Run, request: PromotionRequ
             f"the record of run {run.id[:12]} is not the one that was registered as version {version.number} of "
             f"'{model.name}': somebody has changed it",
             hint="find out who: ciplug fsck; and promote another run",
+        )
+    if version is not None and not version.files:
+        raise PromotionRefused(
+            Refusal.NO_FILE,
+            f"version {version.number} of '{model.name}' was registered with no file, so there is nothing to promote",
+            hint=f"promote the run itself: ciplug promote '{model.name}' --to STAGE --run {run.id[:12]}",
         )
     if version is not None and not has_files(run, version):
         raise PromotionRefused(
@@ -231,6 +256,7 @@ def _append(
         gates=decisions(evidence.verdict),
         baseline_run=evidence.verdict.baseline_run,
         approvals=evidence.approvals,
+        pull_request=evidence.pull_request,
         exemptions=evidence.exemptions,
         waived=evidence.verdict.waived,
         reruns=evidence.reruns,

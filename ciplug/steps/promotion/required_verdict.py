@@ -18,6 +18,7 @@ from ciplug.signing import SIGNING_KEY
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.promotion.file_requirements import check_files
+from ciplug.steps.promotion.merge_approval import Wanted
 from ciplug.steps.promotion.stage_requirements import check_approvals, check_run
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
@@ -26,7 +27,7 @@ from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement
-    from ciplug.forges.base import Account
+    from ciplug.forges.account import Account
 
 _NAMED_MOST = 5
 """Gates that a refusal names."""
@@ -47,11 +48,13 @@ class PromotionEvidence(NamedTuple):
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided today, one sentence each."""
     actor: Account | None = None
-    """Who promotes, where the stage asks for it and a forge confirms it."""
+    """Who promotes, where the stage asks for approvals and a forge confirms it."""
+    pull_request: str | None = None
+    """The address of the merged pull request that approved it."""
 
 
 def gather_evidence(
-    session: Session, runs: Runs, run: Run, stage: str, section: str | None = None
+    session: Session, runs: Runs, run: Run, stage: str, wanted: Wanted, section: str | None = None
 ) -> PromotionEvidence:
     """Return the evidence for a promotion: the run's last verdict by the policy in force, confirmed today.
 
@@ -59,6 +62,7 @@ def gather_evidence(
     is where the section of another name than the run's model judges: no job has judged the run by that one.
 
     Args:
+        wanted: what a pull request must have approved, where the stage requires one.
         section: the model whose section of ciplug.yaml judges; None: that of the run.
 
     Raises PromotionRefused, with the reason, where the promotion is not allowed.
@@ -85,11 +89,13 @@ def gather_evidence(
         key, verdict, verdict_digest = last
         return PromotionEvidence(key, verdict_digest, verdict, met, reruns=reruns)
     rules = rules or Stage()
-    approved = check_approvals(session, name, rules, run)
+    approved = check_approvals(session, name, rules, run, wanted)
     approvals = (*met, *approved.sentences)
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns, approved.actor)
+    return PromotionEvidence(
+        key, digest(data), today, approvals, rules.exemptions, reruns, approved.actor, approved.pull_request
+    )
 
 
 def _recorded(
@@ -156,18 +162,22 @@ def _last_verdict(runs: Runs, run: Run, in_force: PolicyInForce, signers: Signer
     judged = {k: v for k, v in by_policy.items() if not v[0].dry_run}
     if not judged:
         raise PromotionRefused(Refusal.DRY_RUN, f"run {run.id[:12]} was judged in dry runs only", hint=judge)
-    return last_verdict(judged, stamp(now() + timedelta(days=1)))
+    return last_verdict(judged, stamp(now()), stamp(now() + timedelta(days=1)), signed=bool(signers))
 
 
-def last_verdict(verdicts: Mapping[str, tuple[Verdict, str]], tomorrow: str) -> tuple[str, Verdict, str]:
+def last_verdict(
+    verdicts: Mapping[str, tuple[Verdict, str]], today: str, tomorrow: str, *, signed: bool
+) -> tuple[str, Verdict, str]:
     """Key, verdict and digest of the last one; of several in the same millisecond, one that did not pass.
 
-    A time that is still to come orders nothing: whoever may push could otherwise have a failure stand for ever.
+    A time that is still to come orders nothing: whoever may push could otherwise have a failure stand until then. As
+    clocks differ, up to a day counts of what is signed, and of what passed: a promotion judges that again.
     """
 
     def rank(key: str) -> tuple[str, bool, str]:
         verdict = verdicts[key][0]
-        return verdict.created if verdict.created < tomorrow else "", not verdict.passed, key
+        is_past = verdict.created < (tomorrow if signed or verdict.passed else today)
+        return verdict.created if is_past else "", not verdict.passed, key
 
     key = max(verdicts, key=rank)
     return key, *verdicts[key]

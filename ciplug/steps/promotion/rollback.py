@@ -8,9 +8,10 @@ from ciplug.errors import PromotionRefused, Refusal, UsageError, listed
 from ciplug.records import read
 from ciplug.records.registry_moves import Rollback
 from ciplug.registry.events import payload_of
-from ciplug.registry.ladder import Ladder
+from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.steps.promotion.judging_section import ladder_of
+from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.promotion.verified_files import verify_files
 from ciplug.steps.promotion.writing import Written, need_model, write, yanked
 from ciplug.steps.session import Session
@@ -25,8 +26,37 @@ class RolledBack(NamedTuple):
     """Sentences that a person must see."""
 
 
-def roll_back(session: Session, name: str, stage_name: str, reason: str, version: int | None = None) -> RolledBack:
+def change_of(name: str, done: RolledBack) -> StageChange | None:
+    """What other systems are told of a rollback; None where nothing was written."""
+    payload = done.written.payload
+    if payload is None:
+        return None
+    return StageChange(
+        kind="rolled_back",
+        model=name,
+        version=payload.version,
+        stage=payload.stage,
+        event=done.written.event,
+        run=payload.run,
+        commit=payload.commit,
+        replaced=payload.replaces,
+        from_stage=payload.from_stage,
+    )
+
+
+def roll_back(
+    session: Session,
+    name: str,
+    stage_name: str,
+    reason: str,
+    version: int | None = None,
+    *,
+    expected: int | None = None,
+) -> RolledBack:
     """Bring back the version that held a stage before, or the given one; who holds it now is archived.
+
+    Args:
+        expected: the version that is to leave the stage; where another one holds it by then, nothing is written.
 
     Raises PromotionRefused for a version that was never promoted to this stage, is yanked, or does not verify.
     """
@@ -35,10 +65,13 @@ def roll_back(session: Session, name: str, stage_name: str, reason: str, version
     verified: dict[int, tuple[str, str | None, int]] = {}
     notes: list[str] = []
 
-    def make(protected: Session, model: Model) -> Rollback:
+    def make(protected: Session, model: Model) -> Rollback | None:
         need_model(model)
         ladder = ladder_of(protected, model)
         stage = ladder.stage(stage_name)
+        present = model.holder(stage)
+        if expected is not None and (present is None or present.number != expected):
+            return None
         chosen = model.version(version) if version is not None else _before(model, ladder, stage)
         passed = _check(model, chosen, ladder, stage)
         if chosen.number not in verified:
@@ -105,7 +138,7 @@ def _check(model: Model, version: Version, ladder: Ladder, stage: str) -> str:
         raise PromotionRefused(
             Refusal.NEVER_PASSED,
             f"version {version.number} of '{model.name}' was never promoted to {stage}",
-            hint=f"promote it: ciplug promote '{model.name}' --to {stage.lower()} --version {version.number}",
+            hint=_way_to(model, version, ladder, stage),
         )
     if version.stage in ladder.above(stage):
         # Whoever repairs a lower stage must not empty a higher one on the way.
@@ -115,6 +148,15 @@ def _check(model: Model, version: Version, ladder: Ladder, stage: str) -> str:
             hint=f"take it down: ciplug demote '{model.name}' --from {version.stage.lower()} --to {stage.lower()}",
         )
     return passed
+
+
+def _way_to(model: Model, version: Version, ladder: Ladder, stage: str) -> str:
+    """The next promotion on the way of a version into a stage."""
+    below = ladder.below(stage)
+    steps = [one for one in (below, stage) if one != NO_STAGE and one != version.stage]
+    return "promote it: " + "; then ".join(
+        f"ciplug promote '{model.name}' --to {one.lower()} --version {version.number}" for one in steps
+    )
 
 
 def _outcome(session: Session, key: str) -> str | None:

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.run_that_counts import LOCAL
-from ciplug.errors import PromotionRefused, Refusal, listed
+from ciplug.errors import ForgeError, PromotionRefused, Refusal, listed
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
 from ciplug.records.run import Run
 from ciplug.steps.job_forge import forge_of
+from ciplug.steps.promotion.merge_approval import Wanted, check_merge
 from ciplug.steps.select import set_aside
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement, Stage
-    from ciplug.forges.base import Account, Forge
+    from ciplug.forges.account import Account
+    from ciplug.forges.base import Forge
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
@@ -54,8 +56,8 @@ def _check_clean_tree(session: Session, name: str, run: Run, section: str) -> st
             Refusal.DIRTY_TREE,
             f"{name} requires a clean tree, and run {run.id[:12]} was made with uncommitted changes"
             + (f": {files}" if files else ""),
-            hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
-            "ciplug.yaml; then train again. `clean_tree: false` takes any tree, and the registry records that",
+            hint="commit them, or ignore files that a pipeline rewrites with `clean: {ignore: [FILE]}` in "
+            "ciplug.yaml; then train again. `clean_tree: false` accepts any tree, and the registry records that",
         )
     if counted := set_aside(session, run, section):
         raise PromotionRefused(
@@ -92,24 +94,40 @@ class Approved(NamedTuple):
 
     sentences: tuple[str, ...] = ()
     actor: Account | None = None
-    """Who promotes, where the stage asks for it and a forge confirms it."""
+    """Who promotes, where the stage asks for approvals and a forge confirms it."""
+    pull_request: str | None = None
+    """The address of the merged pull request that approved it."""
 
 
-def check_approvals(session: Session, name: str, stage: Stage, run: Run) -> Approved:
+def check_approvals(session: Session, name: str, stage: Stage, run: Run, wanted: Wanted) -> Approved:
     """Return the approvals that the stage `name` requires. Raises PromotionRefused without one of them."""
     approvals = stage.approvals
     authors = _authors(session, name, run) if approvals.not_author else set()
     sentences: list[str] = []
+    approved_by_others = False
+    pull_request: str | None = None
     if approvals.environment:
         sentence, approved_by_others = _check_environment(session, name, approvals.environment, authors)
         sentences.append(sentence)
-        if approved_by_others:
-            # Whoever approved the job has decided, not whoever started it.
-            return Approved(tuple(sentences))
-    if not approvals.not_author:
-        return Approved(tuple(sentences))
-    actor = _check_actor(session, name, authors)
-    return Approved((*sentences, f"{actor.login} is not the author, by {actor.by}'s account"), actor)
+    if approvals.pull_request:
+        merge = check_merge(session, _forge(session), approvals, wanted, authors)
+        sentences.append(merge.sentence)
+        pull_request = merge.url
+    # Whoever approved has decided, not whoever started the job.
+    if approvals.not_author and not approved_by_others and not pull_request:
+        actor = _check_actor(session, name, authors)
+        sentences.append(f"{actor.login} is not the author, by {actor.by}'s account")
+        return Approved(tuple(sentences), actor)
+    return Approved(tuple(sentences), _actor(session) if sentences else None, pull_request)
+
+
+def _actor(session: Session) -> Account | None:
+    """Who promotes, where a forge confirms it: where nothing depends on it, a token that may not ask is no obstacle."""
+    forge = _forge(session)
+    try:
+        return forge.actor(session.context.run_url, in_job=session.context.host != LOCAL) if forge else None
+    except ForgeError:
+        return None
 
 
 def _check_actor(session: Session, name: str, authors: set[str]) -> Account:
@@ -132,7 +150,7 @@ def _check_actor(session: Session, name: str, authors: set[str]) -> Account:
     if not claimed:
         raise PromotionRefused(Refusal.ACTOR_UNKNOWN, f"{required}: who promotes is unknown", hint=hint)
     raise PromotionRefused(
-        Refusal.ACTOR_CLAIMED, f"{required}: that {claimed} promotes is a claim, and no forge confirms it", hint=hint
+        Refusal.ACTOR_CLAIMED, f"{required}: no forge confirms that it is {claimed} who promotes", hint=hint
     )
 
 
@@ -152,7 +170,7 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
     forge = _forge(session)
     if forge and (runs_in := forge.runs_in(environment)) is not None:
         if runs_in:
-            return f"environment {environment}", False
+            return _approved_deployment(session, name, forge, environment, authors)
         raise PromotionRefused(
             Refusal.OTHER_ENVIRONMENT,
             f"{name} requires the environment '{environment}', and the forge knows no deployment to it by this job",
@@ -176,6 +194,34 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
             hint="name the environment in the job, and give it required reviewers",
         )
     return f"environment {environment}, approved by {', '.join(others)}", True
+
+
+def _approved_deployment(
+    session: Session, name: str, forge: Forge, environment: str, authors: set[str]
+) -> tuple[str, bool]:
+    """As `_check_environment`, of a job that deploys to the environment: somebody approved it, or not everybody may."""
+    approvers = forge.approvers(session.context.run_url, environment) or set()
+    others = sorted(login for login in approvers if login.casefold() not in authors)
+    if others:
+        return f"environment {environment}, approved by {', '.join(others)}", True
+    guarded = forge.guards(environment)
+    if guarded:
+        return f"environment {environment}, which GitLab protects", False
+    other_way = "or require a pull request in its place: `approvals: {pull_request: promotions.yaml}`"
+    if guarded is None:
+        raise PromotionRefused(
+            Refusal.ENVIRONMENT_UNKNOWN,
+            f"{name} requires the environment '{environment}': nobody has approved this deployment, and GitLab "
+            "does not tell this token whether the environment is protected",
+            hint=f"give CIPLUG_GITLAB_TOKEN the role Maintainer; or let somebody approve the deployment; {other_way}",
+        )
+    raise PromotionRefused(
+        Refusal.NOT_APPROVED,
+        f"{name} requires the environment '{environment}': nobody has approved this deployment, and everybody who may "
+        f"run a job may deploy to it, as GitLab does not protect it",
+        hint="protect it, with approval rules if several people must agree: Settings > CI/CD > Protected environments; "
+        + other_way,
+    )
 
 
 def _forge(session: Session) -> Forge | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from ciplug.errors import CiplugError, PromotionRefused, Refusal, StoreError
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
+from ciplug.registry.files import has_files
 from ciplug.registry.model import Version
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import fetch
-from ciplug.steps.promotion.registration import has_files
 from ciplug.steps.session import Session
 from ciplug.tracking.runs import Runs
 
@@ -28,6 +28,13 @@ def run_of(runs: Runs, model: str, version: Version) -> Run:
             hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
         )
     run = runs.at(version.commit, version.run)
+    if not version.files:
+        raise PromotionRefused(
+            Refusal.NO_FILE,
+            f"version {version.number} of '{clean(model, 80)}' was registered from an address, and with no file of its "
+            f"run: {clean(version.source or 'none', 200)}",
+            hint=f"promote the run itself, which makes a version of its files: --run {run.id[:12]}",
+        )
     if not has_files(run, version):
         raise StoreError(
             f"run {run.id} does not name the artifacts that version {version.number} of '{clean(model, 80)}' was "

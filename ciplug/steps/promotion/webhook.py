@@ -1,4 +1,6 @@
-"""Tell a server of a promotion: a POST in the form of https://www.standardwebhooks.com, signed with a shared secret.
+"""Tell a server of a promotion, or of a failure in production: a signed POST.
+
+Its form is that of https://www.standardwebhooks.com, with a shared secret.
 
 Address and secret come from the environment alone, so no file of the repository decides where something is sent, and
 the secret is for this address only. A redirect is not followed: it could lead to another host.
@@ -53,7 +55,7 @@ def webhook_of(env: Mapping[str, str]) -> Webhook | None:
         return None
     parts = _parts(address)
     if parts.username or parts.password:
-        raise ConfigError(f"{ADDRESS} has a credential in it", hint=f"the secret belongs into {SECRET}")
+        raise ConfigError(f"{ADDRESS} has a credential in it", hint=f"put the secret into {SECRET}")
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
         raise ConfigError(
             f"{ADDRESS} is not an address with https://", hint="like https://deploy.example.com/hooks/ciplug"
@@ -117,13 +119,26 @@ def send(session: Session, webhook: Webhook, change: StageChange) -> None:
 
     The same event has the same `webhook-id`, so a receiver knows a message that comes twice.
     """
+    _post(session, webhook, f"{change.model}\n{change.event}", message_of(session, change))
+
+
+def send_message(session: Session, webhook: Webhook, kind: str, data: Mapping[str, Any], identity: str) -> None:
+    """Send a message of another type. Raises NotDelivered.
+
+    Args:
+        identity: what the message is about: the same in each message that a receiver need not hear twice.
+    """
+    message = {"type": kind, "timestamp": stamp(now()), "data": dict(data)}
+    _post(session, webhook, identity, json.dumps(message, sort_keys=True).encode())
+
+
+def _post(session: Session, webhook: Webhook, about: str, body: bytes) -> None:
     import requests
 
     from ciplug.forges.retries import TIMEOUT, Waiting, allowed_wait, mount
 
-    place = f"{session.store.address}\n{change.model}\n{change.event}"
+    place = f"{session.store.address}\n{about}"
     identity = f"msg_{digest(place.encode())[7:39]}"
-    body = message_of(session, change)
     host = clean(redact(f"{_parts(webhook.address).scheme}://{_parts(webhook.address).netloc}"), 200)
     waiting = Waiting(f"the webhook at {host}", allowed_wait(session.env), lambda words: session.tell(Note(words)))
     try:
@@ -146,7 +161,8 @@ def send(session: Session, webhook: Webhook, change: StageChange) -> None:
         raise NotDelivered(problem.message, hint=problem.hint) from None
     if answer.is_redirect or 300 <= answer.status_code < 400:
         raise NotDelivered(
-            f"the webhook at {host} redirects, which is not followed", hint=f"set {ADDRESS} to where it leads"
+            f"the webhook at {host} redirects, which is not followed",
+            hint=f"set {ADDRESS} to the address that it redirects to",
         )
     if not answer.ok:
         raise NotDelivered(f"the webhook at {host} answered {answer.status_code}")

@@ -15,7 +15,7 @@ from ciplug.records.registry_event import Payload, RegistryEvent
 from ciplug.registry import events, ledger
 from ciplug.registry.lookalikes import lookalike
 from ciplug.registry.model import Model, Version
-from ciplug.registry.state import after
+from ciplug.registry.replay import after
 from ciplug.reports.untrusted import clean
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.mirror_tags import mirror_next
@@ -28,7 +28,7 @@ from ciplug.steps.signers import signers_of, signs
 from ciplug.stores.base import NoLog
 
 if TYPE_CHECKING:
-    from ciplug.forges.base import Account
+    from ciplug.forges.account import Account
 
 PATIENCE = 120.0
 """Seconds in which whoever loses race after race tries again."""
@@ -114,7 +114,7 @@ def check_key(session: Session) -> None:
         raise PromotionRefused(
             Refusal.NO_SIGNING_KEY,
             "the policy names signers, and this job has no key of one of them, so its events would not count",
-            hint=f"promote in a job that has the key: {SIGNING_KEY}",
+            hint=f"run it in a job that has the key: {SIGNING_KEY}",
         )
 
 

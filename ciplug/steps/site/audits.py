@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ciplug.config import DEFAULT_MODEL
 from ciplug.errors import CiplugError
-from ciplug.gates.audit_words import HEADERS, row_of
+from ciplug.gates.audit_text import HEADERS, row_of
 from ciplug.reports.site.pages import AuditTable
 from ciplug.steps.audit import audit_gates
-from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.tracking.catalog import Catalog

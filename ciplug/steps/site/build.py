@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ class Built:
     bytes: int
     """The size of those."""
     notes: list[str]
+    others: list[str]
+    """What the folder has beside the site."""
 
 
 def build_site(
@@ -63,13 +65,15 @@ def build_site(
         details: how many of the last runs have their steps and images; runs of registered versions always have.
         limit: how many commits with a run a history has; 0: all of the last 1,000 commits.
 
-    Raises UsageError for a folder with other files, NotFound for a branch that is not there.
+    Raises UsageError for a folder with other files or another site, NotFound for a branch that is not there.
     """
     if branch and session.workspace and session.head:
         check_branch(session, branch)
     catalog = runs.catalog
     folder = SiteFolder(output)
-    folder.open()
+    title = session.context.repository or repository_name(session.remote_url) or session.top.name
+    branch_of_store = session.store.address.partition("#")[2]
+    folder.open(f"{session.place_of_store}#{branch_of_store}", title, session.store_name)
     for name, content in pages.static_files():
         folder.put(name, content)
     written, new = _write_pieces(catalog, folder)
@@ -78,7 +82,6 @@ def build_site(
     detailed = write_details(session, runs, _detailed(catalog, models, details), folder)
     names = [row.name for row in overview if row.runs]
     histories, notes = write_histories(session, runs, names, branch, limit, folder)
-    title = session.context.repository or repository_name(session.remote_url) or session.top.name
     record = {
         "kind": "site",
         "format": scripts.FORMAT,
@@ -92,10 +95,11 @@ def build_site(
         "histories": histories,
     }
     folder.put(f"{DATA}/site.js", scripts.script(record))
+    drawn = {model for model, _, _ in histories}
     shown = pages.Site(
         title=title,
         runs=record["runs"],
-        models=overview,
+        models=[replace(row, has_history=row.shown in drawn) for row in overview],
         branches=branch_rows(catalog),
         registry=registry_models(session, models),
         audits=audit_tables(session, catalog, branch),
@@ -104,7 +108,7 @@ def build_site(
     )
     for name, content in pages.render(shown):
         folder.put(name, content)
-    folder.close()
+    others = folder.close()
     return Built(
         folder=output,
         runs=record["runs"],
@@ -113,6 +117,7 @@ def build_site(
         written=folder.written,
         bytes=folder.size,
         notes=notes,
+        others=others,
     )
 
 

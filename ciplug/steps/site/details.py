@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import RunKey, parse_runs, run_key
-from ciplug.reports import figures, text, untrusted
+from ciplug.reports import figures, untrusted
 from ciplug.reports.charts import thin
+from ciplug.reports.crash import crash_of
 from ciplug.reports.images import data_address
 from ciplug.reports.run_facts import facts_of
 from ciplug.reports.site import scripts
@@ -51,10 +52,13 @@ def write_details(session: Session, runs: Runs, keys: Sequence[str], folder: Sit
         shelf = ImageShelf(session, Path(place), ROOM)
         for start in range(0, len(new), AT_ONCE):
             loaded = runs.load(new[start : start + AT_ONCE])
-            images = _images(shelf, loaded)
+            images = {run.id: dict(sorted(shelf.images(run.artifacts).items())) for run in loaded}
+            first = {run: dict(list(of_run.items())[:IMAGES_MOST]) for run, of_run in images.items()}
+            shelf.bring([file for of_run in first.values() for file in of_run.values()])
             for run, series in zip(loaded, runs.series_of(loaded), strict=True):
-                shown = list(_written(shelf, images[run.id], folder))
-                folder.put(names[run_key(run)], scripts.script(_record(run, series, shown)))
+                shown = list(_written(shelf, first[run.id], folder))
+                left = len(images[run.id]) - len(shown)
+                folder.put(names[run_key(run)], scripts.script(_record(run, series, shown, left)))
     for name in list(_images_named(folder, names.values())):
         folder.has(name)
     return {run.id: name for run, name in names.items() if folder.has(name)}
@@ -64,13 +68,6 @@ def _version(runs: Runs, run: RunKey) -> str:
     """A name that changes with what is shown of a run."""
     parts = [scripts.FORMAT, *runs.objects_of([run]), *runs.beside_amendments(run)]
     return hashlib.sha256(dumps(parts)).hexdigest()[:24]
-
-
-def _images(shelf: ImageShelf, loaded: Sequence[Run]) -> dict[str, dict[str, File]]:
-    """Run → path → image, of those that are shown; they are fetched together."""
-    images = {run.id: dict(sorted(shelf.images(run.artifacts).items())[:IMAGES_MOST]) for run in loaded}
-    shelf.bring([file for of_run in images.values() for file in of_run.values()])
-    return images
 
 
 def _written(shelf: ImageShelf, images: Mapping[str, File], folder: SiteFolder) -> Iterator[Image]:
@@ -96,11 +93,11 @@ def _images_named(folder: SiteFolder, details: Iterable[str]) -> Iterator[str]:
         yield from (image for _, image, _ in scripts.parse(content)["images"] if image)
 
 
-def _record(run: Run, series: Mapping[str, Series], images: Iterable[Image]) -> dict[str, Any]:
+def _record(run: Run, series: Mapping[str, Series], images: Iterable[Image], images_left: int) -> dict[str, Any]:
     curves = [
         [scripts.shown(name), *_curve(one)] for name, one in sorted(series.items())[:SERIES_MOST] if len(one.steps) > 1
     ]
-    crash = text.crash(run)
+    crash = crash_of(run)
     return {
         "kind": "run",
         "run": run.id,
@@ -110,6 +107,7 @@ def _record(run: Run, series: Mapping[str, Series], images: Iterable[Image]) -> 
         "series": curves,
         "series_left": max(0, len(series) - SERIES_MOST),
         "images": [[scripts.shown(path), name, problem and scripts.shown(problem)] for path, name, problem in images],
+        "images_left": images_left,
         "files": [
             [scripts.shown(file.path), figures.size(file.size), file.digest.removeprefix("sha256:")[:12]]
             for file in run.artifacts[:FILES_MOST]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import CiplugError, NotFound, counted
 from ciplug.reports.site import scripts
 from ciplug.steps.branches import target_branch
-from ciplug.steps.change_words import history_page
+from ciplug.steps.change_text import history_page
 from ciplug.steps.gated_first import gated_metrics, gated_order
-from ciplug.steps.metric_history import metric_history
+from ciplug.steps.metric_history import metric_history, metrics_on
 from ciplug.steps.site.folder import DATA, SiteFolder
-from ciplug.tracking.query import MODEL, Comparison
 
 if TYPE_CHECKING:
     from ciplug.reports.history_page import HistoryPage
@@ -38,12 +37,15 @@ def write_histories(
     files: list[list[Any]] = []
     notes: list[str] = []
     for model in models[:MODELS_MOST]:
-        metrics, problem = _of_model(session, runs, model, branch, limit)
+        metrics, left, problem = _of_model(session, runs, model, branch, limit)
         if metrics:
             name = f"{DATA}/history/{hashlib.sha256(model.encode(errors='replace')).hexdigest()[:24]}.js"
             record = {"kind": "history", "model": scripts.model_name(model), "branch": scripts.shown(branch or "HEAD")}
             folder.put(name, scripts.script({**record, "metrics": [_record(one) for one in metrics]}))
             files.append([scripts.model_name(model), name, [scripts.shown(one.metric) for one in metrics]])
+            if left:
+                more = f"{counted(left, 'more metric')} of {model} {'has' if left == 1 else 'have'} no history here"
+                notes.append(scripts.shown(f"{more}: ciplug history METRIC"))
         elif problem:
             notes.append(scripts.shown(f"no history of {model}: {problem}"))
     if len(models) > MODELS_MOST:
@@ -53,26 +55,23 @@ def write_histories(
 
 def _of_model(
     session: Session, runs: Runs, model: str, branch: str | None, limit: int
-) -> tuple[list[HistoryPage], str | None]:
+) -> tuple[list[HistoryPage], int, str | None]:
+    """The histories of the metrics of a model on the branch, how many more metrics there are, and why there is none."""
     pages: list[HistoryPage] = []
     problem = None
-    for metric in _metrics(session, runs, model):
-        try:
-            known = metric_history(session, runs, metric, model=model, branch=branch, limit=limit)
-        except NotFound as absent:
-            problem = absent.message
-        except CiplugError as error:
-            return pages, error.message
-        else:
-            pages.append(history_page(session, known))
-    return pages, problem
-
-
-def _metrics(session: Session, runs: Runs, model: str) -> Iterable[str]:
-    """The metrics of the last runs of a model."""
-    last = runs.catalog.search([Comparison(MODEL, "=", model)], limit=10).entries
-    names = {name for entry in last for name in entry.metrics}
-    return gated_order(names, gated_metrics(session, model))[:METRICS_MOST]
+    try:
+        names = gated_order(metrics_on(session, runs, model, branch, limit), gated_metrics(session, model))
+        problem = None if names else f"no run of '{model}' on the commits of {branch or 'HEAD'} has a metric"
+        for metric in names[:METRICS_MOST]:
+            try:
+                known = metric_history(session, runs, metric, model=model, branch=branch, limit=limit)
+            except NotFound as absent:
+                problem = absent.message
+            else:
+                pages.append(history_page(session, known))
+    except CiplugError as error:
+        return pages, 0, error.message
+    return pages, max(0, len(names) - METRICS_MOST), problem
 
 
 def _record(page: HistoryPage) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from ciplug.registry import ledger
 from ciplug.reports import figures
 from ciplug.reports.site import scripts
 from ciplug.reports.site.pages import BranchRow, ModelRow, RegistryModel
-from ciplug.steps.event_words import EVENT_HEADERS, event_row, listed_names, minute
+from ciplug.steps.event_text import EVENT_HEADERS, event_row, listed_names, minute
 from ciplug.steps.gated_first import gated_metrics, gated_order
 from ciplug.steps.history import history
 from ciplug.steps.registered import read_if_whole
 from ciplug.steps.select import first_counting
-from ciplug.tracking.hidden import hidden_states
+from ciplug.tracking.hidden import hidden_states, only_trainings
 from ciplug.tracking.query import BRANCH, MODEL, STARTED, Comparison, Key
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def model_rows(session: Session, runs: Runs, models: Sequence[Model]) -> list[Mo
     rows = []
     recorded = _newest(catalog, MODEL)
     for name, (count, last) in list(recorded.items())[:MODELS_MOST]:
-        found = catalog.search([Comparison(MODEL, "=", name)], limit=LOOKED_AT, hide=hidden_states(()), fold=True)
+        where = [Comparison(MODEL, "=", name), *only_trainings(())]
+        found = catalog.search(where, limit=LOOKED_AT, hide=hidden_states(()), fold=True)
         entries = found.entries
         counting = _counting(session, runs, name, entries)
         metrics = counting.metrics if counting else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -96,6 +96,9 @@ def inspect(
             if len(rows) != file.rows or index.marks_of(rows) != file.marks:
                 inspection.repairable.append(Problem(path, "the index does not say what this segment holds"))
                 inspection.rewrite.append(path)
+            elif words := _wrong_columns(data[path], path, rows.values()):
+                inspection.repairable.append(Problem(path, words))
+                inspection.rewrite.append(path)
             visit({key: row.record.encode() for key, row in rows.items()})
             for key, row in rows.items():
                 if key in records:
@@ -121,6 +124,15 @@ def inspect(
         contents = {**pending[write], **contents}
     _strays(bucket, listed, state, {*records}, names, waiting, inspection)
     return inspection
+
+
+def _wrong_columns(data: bytes, path: str, rows: Iterable[segments.Row]) -> str | None:
+    """Why the columns of a segment are not what its records make, as a clause."""
+    try:
+        wrong = segments.wrong_columns(data, path, rows)
+    except RecordError as problem:
+        return problem.message
+    return f"its columns are not what its records say: {', '.join(wrong)}" if wrong else None
 
 
 def _strays(

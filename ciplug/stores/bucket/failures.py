@@ -74,6 +74,8 @@ def errors(access: Access, where: str) -> Iterator[None]:
 
 def library_error(where: str, problem: BaseException, hint: str | None) -> StoreError:
     """The error for what a library raised."""
+    if "object with invalid path" in _text(problem):
+        hint = "ciplug writes no object with such a name: find out who did, and delete it"
     return StoreError(f"{where}: {_words(problem)}", hint=hint, cause=_cause_of(problem))
 
 

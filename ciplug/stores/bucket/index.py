@@ -22,6 +22,8 @@ from ciplug.stores.bucket.segment_files import PATH
 VERSION = 1
 _NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
 _MARK = 4
+_GAP = 10_000
+"""Numbers that may be missing between two folds: behind one at the end of all numbers, nobody could fold any more."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class State:
     last: int = 0
     bad: dict[str, str] = field(default_factory=dict)
     """Name of an unreadable object of the index → the reason."""
+    beyond: dict[str, str] = field(default_factory=dict)
+    """Name of an object of the index whose number follows from no other → the reason."""
 
     def take(self, done: Done) -> None:
         for path in done.gone:
@@ -151,6 +155,17 @@ def parse_name(name: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
+def following(numbers: Iterable[int]) -> set[int]:
+    """Those of the numbers of folds that can follow from the ones before."""
+    sound, last = set(), 0
+    for number in sorted(numbers):
+        if number - last > _GAP:
+            break
+        sound.add(number)
+        last = number
+    return sound
+
+
 def encode_claim(claim: Claim) -> bytes:
     return dumps(claim)
 
@@ -210,7 +225,7 @@ def decode_done(data: bytes, name: str) -> Done:
             reason=value.get("reason"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise RecordError(f"{name}: not what a fold leaves, or damaged: {problem}") from None
+        raise RecordError(f"{name}: not the result of a fold, or damaged: {problem}") from None
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:

@@ -20,6 +20,12 @@ _NOT_NOTED_MOST = 16
 """Entries after the noted head: a writer that is killed leaves one."""
 
 
+_STATE_MOST = 256 * 1024 * 1024
+"""Bytes of a state: anyone who may write may put one that takes all memory."""
+_NOTED_FROM = 2
+"""The entry from which on a log has a noted head: its writer notes the first one if nobody has."""
+
+
 class BucketLog:
     """A Log, and the keys of its entries."""
 
@@ -43,12 +49,15 @@ class BucketLog:
                 raise Conflict(f"{log} has moved on", head=now)
         if self.lost_logs(log):
             raise StoreError(
-                f"{log} has lost entries, or has others in their place: {_head_name(log)} notes another head, and "
-                "nothing is added before somebody has decided",
+                f"entries of {log} are missing or were replaced: {_head_name(log)} notes another head, or is "
+                "gone, and nothing is added until you decide which entries are right",
                 hint="compare with another clone: ciplug registry history MODEL; if it is right as it is "
                 "now: ciplug fsck --accept-registry",
                 cause=Cause.LOST,
             )
+        if now is not None and now.seq < _NOTED_FROM and self._bucket.get(_head_name(log)) is None:
+            # The writer of the first entry was killed, or is about to note it.
+            self._note(log, now)
         new = Head(1 if now is None else now.seq + 1, digest(entry))
         name = _entry_name(log, new.seq)
         # After a lost answer the entry may stand.
@@ -59,7 +68,7 @@ class BucketLog:
                 self._logs.setdefault(log, {})[new.seq] = name
             # The entry stands, whatever comes of this.
             with contextlib.suppress(StoreError):
-                self._bucket.put(_head_name(log), dumps({"seq": new.seq, "digest": new.digest}))
+                self._note(log, new)
             return new
         self.forget()
         raise Conflict(f"{log} has moved on", head=self.head(log))
@@ -112,31 +121,40 @@ class BucketLog:
         try:
             noted = json.loads(data or b"")
             return Head(int(noted["seq"]), str(noted["digest"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
+
+    def _note(self, log: str, head: Head) -> None:
+        self._bucket.put(_head_name(log), dumps({"seq": head.seq, "digest": head.digest}))
 
     def lost_logs(self, *logs: str) -> list[str]:
         folder = "heads/"
-        listed = logs or [one.name[len(folder) : -len(_HEAD)] for one in self._bucket.list(folder.rstrip("/"))]
+        noted = [] if logs else [one.name[len(folder) : -len(_HEAD)] for one in self._bucket.list(folder.rstrip("/"))]
+        listed = logs or {*noted, *self._all_logs()}
         return sorted(log for log in listed if self._has_lost(log))
 
     def _has_lost(self, log: str) -> bool:
         if self._bucket.get(_head_name(log)) is None:
-            return False
+            # Who was killed after the first entry has noted none; after a second one somebody has removed it.
+            return self._digest_at(log, _NOTED_FROM) is not None
         head = self._noted(log)
         return head is None or self._digest_at(log, head.seq) != head.digest
 
     def note_heads(self, *logs: str) -> None:
         for log in logs:
             if head := self.head(log):
-                self._bucket.put(_head_name(log), dumps({"seq": head.seq, "digest": head.digest}))
+                self._note(log, head)
             else:
                 self._bucket.delete(_head_name(log))
 
     def state(self, log: str) -> bytes | None:
         data = self._bucket.get(_state_name(log))
         try:
-            return data and zlib.decompress(data)
+            if not data:
+                return data
+            unpacking = zlib.decompressobj()
+            state = unpacking.decompress(data, _STATE_MOST)
+            return None if unpacking.unconsumed_tail else state
         except zlib.error:
             return data
 

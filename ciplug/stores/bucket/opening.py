@@ -68,7 +68,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
     with errors(_access(scheme), named):
         if scheme == "file":
             return folder.open_folder(prefix)
-        return _deferred(PROVIDERS[scheme], parts, prefix, named, env)
+        return _deferred(PROVIDERS[scheme], parts, prefix, env)
 
 
 def check_address(uri: str) -> None:
@@ -100,7 +100,7 @@ def _parts(uri: str) -> tuple[str, SplitResult, str]:
     return named, parts, prefix
 
 
-def _deferred(provider: Provider, parts: SplitResult, prefix: str, named: str, env: Mapping[str, str]) -> Bucket:
+def _deferred(provider: Provider, parts: SplitResult, prefix: str, env: Mapping[str, str]) -> Bucket:
     _check_endpoint(provider, env)
     import_module(provider.LIBRARY)
     server = _server(provider, env)

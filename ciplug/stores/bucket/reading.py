@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from ciplug.stores.bucket.segment_files import Row
 
 T = TypeVar("T")
 SEE_FSCK = "see `ciplug fsck`, and `ciplug fsck --repair`"
+_INBOX = re.compile(r"inbox/[\w-]{1,64}", re.ASCII)
+_BEYOND = "no fold has this number: ciplug did not write this: delete it"
 _TRIES = 10
 _KEPT = 64
 """Segments whose rows stay in memory."""
@@ -83,7 +86,7 @@ class Reader:
             return []
         first = next(iter(self.wrong))
         others = f" (and {len(self.wrong) - 1} others)" if len(self.wrong) > 1 else ""
-        return [f"{first}{others} in the store cannot be read, and is passed over: {self.wrong[first]}; {SEE_FSCK}"]
+        return [f"{first}{others} in the store cannot be read, and is skipped: {self.wrong[first]}; {SEE_FSCK}"]
 
     def forget(self) -> None:
         """Let the next question see the bucket as it is then."""
@@ -111,12 +114,14 @@ class Reader:
         """List the inbox first, and the index after it: what a fold takes out of the one is then in the other."""
         self.wrong, self.current = {}, None
         for _ in range(_TRIES):
-            listed = [entry for entry in self.bucket.list("inbox") if entry.name.count("/") == 1]
+            all_listed = [entry for entry in self.bucket.list("inbox") if entry.name.count("/") == 1]
+            listed = [entry for entry in all_listed if not _why_not(entry)]
             state = self._state()
             new = get_many(self.bucket, [e.name for e in listed if (e.name, e.tag) not in self._writes])
             writes = {e: self._writes.get((e.name, e.tag), new.get(e.name)) for e in listed}
             self._writes = {(e.name, e.tag): data for e, data in writes.items() if data is not None}
             if len(self._writes) == len(listed):
+                self.wrong = {entry.name: why for entry in all_listed if (why := _why_not(entry))}
                 return self._view_of({entry.name: data for entry, data in writes.items() if data is not None}, state)
         raise StoreError(f"{self.address}: the inbox changes faster than it can be read", cause=Cause.CONFLICT)
 
@@ -129,7 +134,7 @@ class Reader:
             except RecordError as problem:
                 self._report(name, problem.message)
         lost = {path: "it is missing" for path in state.files if path in self._lost}
-        for name, why in {**state.bad, **lost}.items():
+        for name, why in {**state.bad, **state.beyond, **lost}.items():
             self._report(name, why)
         revived = {}
         for name, objects in pending.items() if state.erased else ():
@@ -146,9 +151,11 @@ class Reader:
         for entry in self.bucket.list("index"):
             if parsed := index.parse_name(entry.name):
                 listed.setdefault(parsed[0], {})[parsed[1]] = entry
+        beyond = listed.keys() - index.following(listed)
+        strays = {entry.name: _BEYOND for number in sorted(beyond) for entry in listed.pop(number).values()}
         done = {number: kinds["done"] for number, kinds in listed.items() if "done" in kinds}
         data = self._cached(done.values())
-        state = State(open=sorted(set(listed) - set(done)), last=max(listed, default=0))
+        state = State(open=sorted(set(listed) - set(done)), last=max(listed, default=0), beyond=strays)
         for number in sorted(done):
             name = done[number].name
             try:
@@ -213,3 +220,10 @@ class Reader:
         for _, rows in self.read_segments(view, view.state.files_of(keys)):
             present.update(key for row in rows.values() for key in (row.key, *row.siblings) if key in keys)
         return present
+
+
+def _why_not(entry: Listed) -> str:
+    """Why an object in the inbox is no write of ours, if its name or size says so: whoever may write may put any."""
+    if not _INBOX.fullmatch(entry.name):
+        return "ciplug did not write this: delete it"
+    return f"{entry.size:,} bytes; a write has at most {bundle.MAX_BYTES:,}" if entry.size > bundle.MAX_BYTES else ""

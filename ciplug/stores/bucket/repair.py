@@ -20,14 +20,15 @@ def check(reader: Reader, folding: Folding, *, repair: bool, visit: Visit) -> li
     view = reader.see()
     inspection = inspect(reader.bucket, listed, view.state, view.pending, visit)
     problems += [
-        Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in reader.wrong.items()
+        Problem(name, why, repairable=index.parse_name(name) is not None and name not in view.state.beyond)
+        for name, why in reader.wrong.items()
     ]
     problems += [
         Problem(f"inbox/{name}", "it holds objects of an erased run, which nobody reads: `ciplug compact` deletes it")
         for name in view.revived
     ]
     problems += [
-        Problem(index.claim_name(number), "what this fold has begun to take is missing", repairable=True)
+        Problem(index.claim_name(number), "objects of this unfinished fold are missing", repairable=True)
         for number in view.state.open
         if folding.is_stuck(number)
     ]

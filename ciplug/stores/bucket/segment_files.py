@@ -36,6 +36,10 @@ PATH = re.compile(rf"(?:{'|'.join(KINDS)})/model=[^/]+/month=[^/]+/[\w-]+\.parqu
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
 """Hive's value for NULL."""
 _RECORD_MOST = 1024 * 1024
+_ROWS_MOST, _ROWS_AT_ONCE = 10_000, 100
+"""Rows of a segment, five times what a fold writes: anyone who may write may put a file of millions of equal rows."""
+_BYTES_MOST = 4 * 1024**3
+"""Bytes of its rows: twice those of the rows of a fold that are as long as they may be."""
 _MODEL_MOST = 150
 _SPECIAL = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]""")
 
@@ -138,6 +142,14 @@ def encode(kind: str, rows: Iterable[Row]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    sink = pa.BufferOutputStream()
+    pq.write_table(_table(kind, rows), sink, compression="zstd", use_dictionary=_REPEATING)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _table(kind: str, rows: Iterable[Row]) -> pa.Table:
+    import pyarrow as pa
+
     ordered = sorted(rows, key=lambda row: row.key)
     typed = {RUNS: _runs, AMENDMENTS: _amendments, VERDICTS: _verdicts}[kind](ordered)
     arrays = {
@@ -147,9 +159,7 @@ def encode(kind: str, rows: Iterable[Row]) -> bytes:
         # Last, beside the index at the end of the file: a query reads both at once.
         **typed,
     }
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(arrays), sink, compression="zstd", use_dictionary=_REPEATING)
-    return bytes(sink.getvalue().to_pybytes())
+    return pa.table(arrays)
 
 
 _REPEATING = ["status", "name", "branch", "actor", "host", "outcome", "metrics.key_value.key", "also.list.element"]
@@ -296,11 +306,71 @@ def decode(data: bytes, name: str) -> dict[str, Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=["key", "also", "record"])
-        rows = [Row(row["key"], row["record"], tuple(row["also"] or ())) for row in table.to_pylist()]
+        file, rows, size = pq.ParquetFile(pa.BufferReader(data)), list[Row](), 0
+        if file.metadata.num_rows > _ROWS_MOST:
+            raise ValueError(f"{file.metadata.num_rows:,} rows; a segment has at most {_ROWS_MOST:,}")
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["key", "also", "record"]):
+            size += batch.nbytes
+            if size > _BYTES_MOST:
+                raise ValueError(f"more than {_BYTES_MOST:,} bytes")
+            rows += (Row(row["key"], row["record"], tuple(row["also"] or ())) for row in batch.to_pylist())
         kind = name.partition("/")[0]
         if not all(is_key(row.key) and row.key.startswith(f"{kind}/") and row.record is not None for row in rows):
             raise ValueError("a row without a record")
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as problem:
         raise RecordError(f"{name}: not a segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
     return {row.key: row for row in rows}
+
+
+def wrong_columns(data: bytes, name: str, rows: Iterable[Row]) -> list[str]:
+    """The columns of a segment that cannot be read, have another name, or are not what its records make.
+
+    Also those whose least and greatest value the file states wrongly: a query leaves such rows out unread. An older
+    ciplug has written fewer columns, and a newer one more.
+    """
+    made = encode(name.partition("/")[0], rows)
+    return [] if made == data else _differing(data, made, name)
+
+
+def _differing(data: bytes, made: bytes, name: str) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    right = pq.ParquetFile(pa.BufferReader(made))
+    expected = right.read()
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        bounds, present = _bounds(file), file.schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as problem:
+        raise RecordError(f"{name}: not a segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
+    wrong = {path.partition(".")[0] for path, bound in _bounds(right).items() if bounds.get(path, bound) != bound}
+    is_older = set(present) < set(expected.column_names)
+    for column in expected.column_names:
+        if is_older and column not in present:
+            continue
+        try:
+            found = file.read(columns=[column])
+            # A column that is there twice, or not at all, is not this one. NaN is not itself, but is written alike.
+            same = found.column_names == [column] and (
+                found.column(0).equals(expected.column(column))
+                or repr(found.column(0).to_pylist()) == repr(expected.column(column).to_pylist())
+            )
+        except (pa.ArrowException, OSError, ValueError, OverflowError):
+            same = False
+        if not same:
+            wrong.add(column)
+    return sorted(wrong)
+
+
+def _bounds(file: Any) -> dict[str, list[Any]]:
+    """Column → the least and the greatest value and the number of NULLs that the file states, of each of its parts."""
+    bounds: dict[str, list[Any]] = {}
+    for group in range(file.metadata.num_row_groups):
+        part = file.metadata.row_group(group)
+        for column in (part.column(at) for at in range(part.num_columns)):
+            stated = column.statistics
+            known = stated is not None and stated.has_min_max
+            bounds.setdefault(column.path_in_schema, []).append(
+                (repr(stated.min), repr(stated.max), stated.null_count) if known else None
+            )
+    return bounds

@@ -45,8 +45,7 @@ def find_problems(remote: CachedRemote, refs: Refs, snapshot: Snapshot, visit: V
     findings = Findings()
     findings.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
     findings.problems += [
-        Problem(ref, "it is not a write of ciplug: it is left alone, and unread", repairable=True)
-        for ref in sorted(view.unsound)
+        Problem(ref, "it is not a write of ciplug, which ignores it", repairable=True) for ref in sorted(view.unsound)
     ]
     findings.problems += [
         Problem(ref, f"all pending writes have too many files, so it is not read; delete it: git push REMOTE :{ref}")

@@ -19,8 +19,10 @@ DEEPEST, WRITE_MOST = 8, 20_000
 """Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 PENDING_MOST = 500_000
 """Files of all pending writes that one reader looks at: a thousand writes may name one large folder."""
+WRITES_MOST = 20_000
+"""Pending writes that one reader takes, those with a signature first: anyone may push any number of them."""
 KEPT_MOST = 500_000
-"""Files and folders of what was kept of a branch, which anyone may push, too: a branch of a million runs has fewer."""
+"""Files and folders of a branch, and of what was kept of it: that of a million runs has fewer."""
 FOLDER_MOST = 8 * 1024 * 1024
 """Bytes of a folder of a write: one of WRITE_MOST files has less."""
 

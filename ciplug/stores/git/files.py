@@ -118,7 +118,7 @@ class GitFiles:
             raise self._remote.refused(
                 result,
                 f"allow pushes to {self._refs.pending('*')[0]} for the account that this job runs as; "
-                "a host also has a size of its own that a file must not exceed: "
+                "the host may also limit the size of a file: "
                 "--artifact-store s3://… keeps files elsewhere, and none keeps digests only",
             )
         tell(total)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ciplug.errors import GitKind
+from ciplug.errors import Cause, GitKind, StoreError
 from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import FOLDER_MOST
 from ciplug.stores.git.objects import TREE, LooseObjects
 from ciplug.stores.git.refs import OUR_SERIES, Refs
 
@@ -32,6 +33,12 @@ def next_series_tip(
     if failure and GitKind.NO_REF not in failure.kinds:
         raise remote.unreadable("the series of the store", failure)
     tip = None if failure else remote.refs(OUR_SERIES).get(OUR_SERIES)
+    if tip and remote.tree_sizes([f"{tip}^{{tree}}"]).get(f"{tip}^{{tree}}", 0) > FOLDER_MOST:
+        raise StoreError(
+            f"{refs.series} has more folders than any store: somebody has pushed it",
+            hint=f"push the commit before it, or delete it: git push REMOTE :{refs.series}",
+            cause=Cause.FORMAT,
+        )
     root = dict(remote.trees([f"{tip}^{{tree}}"]).get(f"{tip}^{{tree}}", {})) if tip else {}
     if removed := [root.pop(name)[1] for name in list(remove) if name in root]:
         # With their names here git knows that the remote has what they hold, and does not ask us for it.

@@ -15,37 +15,29 @@ Writers do not wait for each other, so any number may record at once; only logs 
 
 from __future__ import annotations
 
-import contextlib
-import random
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug.errors import Cause, Conflict, GitKind, StoreError, counted
+from ciplug.errors import Cause, GitKind, StoreError
 from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
-from ciplug.records.canonical import digest
-from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, Visit
+from ciplug.stores.base import Head, Problem, Trial, Visit
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.content import entry_path, is_readable
+from ciplug.stores.git.content import is_readable
+from ciplug.stores.git.log import GitLog
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.pending import most_of, too_large
+from ciplug.stores.git.reader import GitReader, restorable, revived_note
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.remote import in_the_way
 
 # What only readers and folds need is imported when they run: a job that records does neither.
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
-    from ciplug.stores.git.snapshot import Snapshot
     from ciplug.stores.git.tags import Mirror, NewTag
     from ciplug.stores.git.view import View
-
-_LOG_TRIES, _STATE_TRIES = 30, 3
-_NAMED_MOST = 5
 
 
 class GitStore:
@@ -90,19 +82,17 @@ class GitStore:
             offline=offline,
         )
         self.address = f"{self._remote.address}#{branch}"
-        self._standing_notes = tuple(notes)
-        self.notes = list(self._standing_notes)
         self._refs = Refs(branch)
-        self._may_fold = may_fold and not refusal and not offline
-        self._fold_tried = False
-        self._seen: Snapshot | None = None
-        self.mirror: Mirror | None = None
-        """Who knows the tags that go with the next entry of a log; None: it has none."""
+        may_fold = may_fold and not refusal and not offline
+        self._reader = GitReader(self._remote, self._refs, may_fold=may_fold, notes=notes)
+        self._log = GitLog(self._remote, self._refs, self._reader)
+
+    @property
+    def notes(self) -> list[str]:
+        return self._reader.notes
 
     def refresh(self) -> None:
-        self._seen = None
-        self._fold_tried = False
-        self.notes = list(self._standing_notes)
+        self._reader.refresh()
 
     # Writing
 
@@ -130,7 +120,7 @@ class GitStore:
             # A fixed date: the same objects are the same commit, whenever they are sent.
             commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
             result = self._remote.create(side, commit, *self._refs.inbox(commit))
-        self._seen = None
+        self._reader.seen = None
         if result.ok:
             return
         refs = self._refs.inbox(commit)
@@ -141,125 +131,13 @@ class GitStore:
             raise in_the_way([ref for ref in refs if result.refuses(ref, *GitKind)] or [refs[0]])
         raise self._remote.refused(result, self._refs.push_hint)
 
-    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        sent: Head | None = None
-        for attempt in range(_LOG_TRIES):
-            with self._remote.locked():
-                # What the last question saw is enough: if it is out of date, the push is refused.
-                seen = None if attempt else self._seen
-                snapshot = seen or self._fetch()
-                # After a lost answer the entry may be in the log.
-                if sent and snapshot.holds(log, sent):
-                    return sent
-                if snapshot.head(log) != expected and seen:
-                    seen, snapshot = None, self._fetch()
-                if snapshot.view.kept_logs.of(log):
-                    raise self._has_lost(log)
-                if (head := snapshot.head(log)) != expected:
-                    raise Conflict(f"{log} has moved on", head=head)
-                sent = Head(1 if head is None else head.seq + 1, digest(entry))
-                result, view = self._push_entry(snapshot, entry_path(log, sent.seq), entry)
-                self._seen = snapshot.with_entry(view) if result.ok else None
-            if result.ok:
-                self.mirror = None
-                return sent
-            if not (seen or result.lost_race or result.network):
-                raise self._remote.refused(result, self._refs.push_hint)
-            if attempt == 1 and result.lost_race:
-                self._remote.check_way(*self._refs.written)
-            time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
-        raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first", cause=Cause.CONFLICT)
-
-    def _has_lost(self, log: str) -> StoreError:
-        return StoreError(
-            f"the branch '{self._refs.branch}' has lost entries of {log}, or somebody has pushed others to "
-            f"{self._refs.keep[0]}: nothing is added to it before somebody has decided",
-            hint="look at them: ciplug fsck; put them back: ciplug fsck --restore-registry; or throw them away: "
-            f"git push REMOTE :{self._refs.keep[0]}",
-            cause=Cause.LOST,
-        )
-
-    def kept_entries(self) -> dict[str, bytes]:
-        with self._snapshot() as snapshot:
-            kept = snapshot.view.kept_logs.entries
-            blobs = self._remote.blobs(kept.values())
-            return {path: blobs[oid] for path, oid in sorted(kept.items())}
-
-    def lost_logs(self, *logs: str) -> list[str]:
-        with self._snapshot() as snapshot:
-            return [log for log in snapshot.view.kept_logs.logs if not logs or log in logs]
-
-    def restore_entries(self, entries: Mapping[str, bytes]) -> None:
-        from ciplug.stores.git.tip import Change, push_tip
-
-        with self._remote.locked():
-            snapshot = self._fetch()
-            kept = snapshot.view.kept_logs.entries
-            written = LooseObjects(self._remote.repository, self._remote.format)
-            content = snapshot.view.content.copy()
-            blobs = {path: written.blob(data) for path, data in entries.items()}
-            if not blobs.items() <= kept.items():
-                raise Conflict("the store was written meanwhile", hint="look again: ciplug fsck")
-            content.logs.update(blobs)
-            change = Change(content, f"ciplug: restore {len(blobs)} entries")
-            result, _ = push_tip(self._remote, self._refs, snapshot, written, change)
-            self._seen = None
-        if not result.ok:
-            raise self._remote.refused(result, self._refs.push_hint)
-
-    def _push_entry(self, snapshot: Snapshot, path: str, entry: bytes) -> tuple[PushResult, View]:
-        from ciplug.stores.git.log_entries import close_blocks
-        from ciplug.stores.git.tags import borrowed, refusal_of, write_tags
-        from ciplug.stores.git.tip import Change, push_tip
-
-        written = LooseObjects(self._remote.repository, self._remote.format)
-        content = snapshot.view.content.copy()
-        content.logs[path] = written.blob(entry)
-        for block, data in close_blocks(self._remote, content, path.rpartition("/")[0]).items():
-            content.blocks[block.path] = written.blob(data)
-        change = Change(content, f"ciplug: {path}")
-        mirror = self.mirror
-        if mirror is None or not (tags := write_tags(written, mirror.tags(entry))):
-            return push_tip(self._remote, self._refs, snapshot, written, change)
-        with borrowed(self._remote.env, self._remote.repository, mirror) as env, self._remote.with_env(env):
-            pushed = push_tip(self._remote, self._refs, snapshot, written, replace(change, tags=tags))
-        if why := refusal_of(pushed[0], tags):
-            pushed = push_tip(self._remote, self._refs, snapshot, written, change)
-            # Who has lost a race finds the tags of the winner in the way. The event is made anew then, with other tags.
-            if pushed[0].ok:
-                mirror.refused([ref.removeprefix("refs/tags/") for ref in tags], why)
-        return pushed
-
-    def state(self, log: str) -> bytes | None:
-        with self._snapshot() as snapshot:
-            oid = snapshot.view.content.states.get(log)
-            return self._remote.sound_blobs([oid]).get(oid) if oid else None
-
-    def put_state(self, log: str, data: bytes) -> None:
-        from ciplug.stores.git.tip import Change, push_tip
-
-        for attempt in range(_STATE_TRIES):
-            with self._remote.locked():
-                snapshot = (None if attempt else self._seen) or self._fetch()
-                written = LooseObjects(self._remote.repository, self._remote.format)
-                content = snapshot.view.content.copy()
-                content.states[log] = written.blob(data)
-                result, view = push_tip(
-                    self._remote, self._refs, snapshot, written, Change(content, f"ciplug: state of {log}")
-                )
-                self._seen = snapshot.with_entry(view) if result.ok else None
-            if result.ok or not (result.lost_race or result.network):
-                break
-        if not result.ok:
-            raise self._remote.refused(result, self._refs.push_hint)
-
     def restore_tags(self, mirror: Mirror, tags: Sequence[NewTag], found: Mapping[str, str]) -> PushResult:
         """Put tags where they belong; those of `found`, ref → object, are moved if they are still there."""
         from ciplug.stores.git.moves import move_refs
         from ciplug.stores.git.tags import borrowed, write_tags
 
         with self._remote.locked():
-            self._fetch()
+            self._reader.fetch()
             written = LooseObjects(self._remote.repository, self._remote.format)
             moves = {ref: (found.get(ref), oid) for ref, oid in write_tags(written, tags).items()}
             with borrowed(self._remote.env, self._remote.repository, mirror) as env, self._remote.with_env(env):
@@ -281,7 +159,7 @@ class GitStore:
         from ciplug.stores.git import folding
 
         with self._remote.locked():
-            snapshot = self._fetch()
+            snapshot = self._reader.fetch()
             folded = folding.fold(self._remote, self._refs, snapshot)
             if not folded and snapshot.view.pending:
                 self._remote.check_way(*self._refs.written)
@@ -289,10 +167,11 @@ class GitStore:
             if snapshot.view.gone:
                 self._remote.remember(None)
             lost = snapshot.view.lost
-            self.notes = [note for note in self.notes if note not in map(_restorable, lost)]
-            self.notes += [f"{sentence}: restored" for sentence in lost]
+            notes = [note for note in self.notes if note not in map(restorable, lost)]
+            notes += [f"{sentence}: restored" for sentence in lost]
             if folded and snapshot.view.revived:
-                self.notes.remove(_revived(snapshot.view))
+                notes.remove(revived_note(snapshot.view))
+            self._reader.notes = notes
         return folded
 
     def drop(self, keys: Collection[str], reason: str) -> int:
@@ -304,7 +183,7 @@ class GitStore:
     def erased_among(self, keys: Iterable[str]) -> set[str]:
         from ciplug.stores.git.erasing import without_erased
 
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             named = dict.fromkeys(keys)
             return named.keys() - without_erased(named, snapshot.view.erased).keys()
 
@@ -313,122 +192,80 @@ class GitStore:
         from ciplug.stores.git.dropping import drop
 
         with self._remote.locked():
-            snapshot = self._fetch()
+            snapshot = self._reader.fetch()
             while snapshot.view.pending and folding.fold(self._remote, self._refs, snapshot):
-                snapshot = self._fetch()
+                snapshot = self._reader.fetch()
             dropped = drop(self._remote, self._refs, snapshot, keys, reason, erase=erase)
             if dropped.in_history:
                 self.notes.append(
-                    "the host refuses that the branch begins a new history: what was dropped can still be found in the "
-                    "old one"
+                    "the host refuses to replace the history of the branch: what was dropped can still be found in it"
                 )
             return dropped.objects
 
     # Reading
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             return snapshot.read(keys)
 
     def keys(self, *prefixes: str) -> list[str]:
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             return sorted(snapshot.keys(prefixes))
 
-    def head(self, log: str) -> Head | None:
-        with self._snapshot() as snapshot:
-            return snapshot.head(log)
-
-    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
-        with self._snapshot() as snapshot:
-            return snapshot.entries(log, after, until)
-
-    def logs(self, prefix: str) -> list[str]:
-        with self._snapshot() as snapshot:
-            return snapshot.logs(prefix)
-
     def segments(self) -> list[str]:
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             return sorted(snapshot.view.content.segments)
 
     def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             return snapshot.columns(segments)
 
     def loose(self) -> list[str]:
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             return sorted(snapshot.loose)
 
     @property
     def pending(self) -> int:
         """Writes that no fold has taken yet."""
-        with self._snapshot() as snapshot:
+        with self._reader.snapshot() as snapshot:
             return len(snapshot.view.pending)
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[Snapshot]:
-        """The snapshot that this process has, else a new one; the cache is locked meanwhile.
+    # Logs
 
-        A reader that finds much pending folds it, if it may; what it saw before is still true, as a fold changes no
-        fact.
-        """
-        with self._remote.locked():
-            if self._seen is None:
-                snapshot = self._fetch()
-                self._fold_if_many(snapshot)
-                self._seen = snapshot
-            yield self._seen
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        return self._log.append(log, expected, entry)
 
-    def _fold_if_many(self, snapshot: Snapshot) -> None:
-        from ciplug.stores.git import folding
+    def head(self, log: str) -> Head | None:
+        return self._log.head(log)
 
-        waiting = len(snapshot.view.pending)
-        if waiting >= folding.FOLD_AT and self._may_fold and not self._fold_tried:
-            self._fold_tried = True
-            with contextlib.suppress(StoreError):
-                waiting -= folding.fold(self._remote, self._refs, snapshot)
-        if waiting >= PENDING_ALARM:
-            self._note(
-                f"{waiting} writes wait to be folded into the branch '{self._refs.branch}', which makes every "
-                "reader slower: run `ciplug compact`, and allow pushes to that branch"
-            )
+    def entries(self, log: str, after: int = 0, until: int | None = None) -> list[bytes]:
+        return self._log.entries(log, after, until)
 
-    def _fetch(self) -> Snapshot:
-        """Fetch, and read every name."""
-        from ciplug.stores.git.restore import lost_entries
-        from ciplug.stores.git.snapshot import Snapshot
-        from ciplug.stores.git.view import fetch_view
+    def logs(self, prefix: str) -> list[str]:
+        return self._log.logs(prefix)
 
-        self._seen = None
-        view = self._remote.with_cache(lambda: fetch_view(self._remote, self._refs))
-        for sentence in view.lost:
-            self._note(_restorable(sentence))
-        for sentence in lost_entries(self._refs.branch, view.kept_logs):
-            self._note(f"{sentence}; see `ciplug fsck`")
-        for key in list(view.contested)[:_NAMED_MOST]:
-            self._note(f"{key} is not read: pending writes claim it with different bytes; see `ciplug fsck`")
-        if len(view.contested) > _NAMED_MOST:
-            self._note(f"{len(view.contested) - _NAMED_MOST} more keys are claimed with different bytes")
-        if view.gone:
-            self._note(self._what_is_gone(view.gone))
-        if view.revived:
-            self._note(_revived(view))
-        if view.postponed:
-            self._note(
-                f"{counted(len(view.postponed), 'pending write')} with very many files, {view.postponed[0]} first, are "
-                "not read: look at them, and delete their refs, or run `ciplug compact`"
-            )
-        return Snapshot(self._remote, view, self._note)
+    def kept_entries(self) -> dict[str, bytes]:
+        return self._log.kept_entries()
 
-    def _what_is_gone(self, tip: str) -> str:
-        return (
-            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; someone "
-            f"with a full clone restores it with: git push REMOTE {tip}:{self._refs.tip}; if this was intended, "
-            "`ciplug compact` starts a new one"
-        )
+    def lost_logs(self, *logs: str) -> list[str]:
+        return self._log.lost_logs(*logs)
 
-    def _note(self, sentence: str) -> None:
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+    def restore_entries(self, entries: Mapping[str, bytes]) -> None:
+        self._log.restore_entries(entries)
+
+    def state(self, log: str) -> bytes | None:
+        return self._log.state(log)
+
+    def put_state(self, log: str, data: bytes) -> None:
+        self._log.put_state(log, data)
+
+    @property
+    def mirror(self) -> Mirror | None:
+        return self._log.mirror
+
+    @mirror.setter
+    def mirror(self, mirror: Mirror | None) -> None:
+        self._log.mirror = mirror
 
     # Checking
 
@@ -438,22 +275,22 @@ class GitStore:
         from ciplug.stores.git.tip import Change, push_tip
 
         with self._remote.locked():
-            snapshot = self._remote.renewed(self._fetch)
+            snapshot = self._remote.renewed(self._reader.fetch)
             view = snapshot.view
             findings = find_problems(self._remote, self._refs, snapshot, visit or (lambda _: None))
             problems = list(findings.problems)
             if view.gone:
-                problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
+                problems.append(Problem(self._refs.tip, self._reader.what_is_gone(view.gone)))
             problems += self._in_the_way()
             if not repair:
-                self._seen = snapshot
+                self._reader.seen = snapshot
                 return problems
             problems = self._set_aside(view, problems)
             if not (findings.index or findings.columns or view.lost):
                 return problems
             if view.lost:
                 folding.fold(self._remote, self._refs, snapshot)
-                snapshot = self._fetch()
+                snapshot = self._reader.fetch()
                 view = snapshot.view
             if not (findings.index or findings.columns):
                 return list(map(_repaired, problems))
@@ -462,7 +299,7 @@ class GitStore:
             content.columns.update({name: written.blob(data) for name, data in findings.columns.items()})
             change = Change(content, "ciplug: repair", index=findings.index or None)
             result, _ = push_tip(self._remote, self._refs, snapshot, written, change)
-            self._seen = None
+            self._reader.seen = None
         if not result.ok:
             raise self._remote.refused(result, self._refs.push_hint)
         return list(map(_repaired, problems))
@@ -482,7 +319,7 @@ class GitStore:
             specs = [f"{oid}:{self._refs.aside(ref)}", f":{ref}"]
             if self._remote.push(self._remote.repository, specs, [f"--force-with-lease={ref}:{oid}"]).ok:
                 done.add(ref)
-        self._seen = None
+        self._reader.seen = None
         return [
             problem._replace(repaired=problem.where in done, repairable=problem.where in done)
             if problem.where in view.unsound
@@ -494,17 +331,8 @@ class GitStore:
         from ciplug.stores.git.trial import try_writes
 
         with self._remote.locked():
-            return try_writes(self._remote, self._refs, self._fetch().view)
+            return try_writes(self._remote, self._refs, self._reader.fetch().view)
 
 
 def _repaired(problem: Problem) -> Problem:
     return problem._replace(repaired=True) if problem.repairable else problem
-
-
-def _revived(view: View) -> str:
-    count = counted(len(view.revived), "write")
-    return f"{count} with objects of erased runs came again, and are not read: `ciplug compact` deletes them"
-
-
-def _restorable(sentence: str) -> str:
-    return f"{sentence}; `ciplug compact` restores them"

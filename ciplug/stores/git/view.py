@@ -12,6 +12,7 @@ from functools import cached_property
 
 from ciplug.errors import Cause, GitKind, StoreError, counted
 from ciplug.git.failures import Failure
+from ciplug.records.keys import signature_key
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
 from ciplug.stores.git.content import (
     DEEPEST,
@@ -20,6 +21,7 @@ from ciplug.stores.git.content import (
     NEW,
     PENDING_MOST,
     WRITE_MOST,
+    WRITES_MOST,
     Content,
     Files,
     has_our_format,
@@ -59,6 +61,8 @@ class View:
     """The marks of erased runs: everything about them is left out of this view."""
     postponed: tuple[str, ...] = ()
     """The refs of pending writes that are left out, since all of them together have too many files."""
+    beyond: tuple[str, ...] = ()
+    """The refs of pending writes that are left out, since there are too many."""
     revived: tuple[str, ...] = ()
     """The refs of pending writes that hold objects of erased runs."""
 
@@ -134,6 +138,8 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         for ref in sorted(files)
         if ref.startswith(OUR_INBOX) and ref not in unsound
     }
+    beyond = tuple(sorted(pending, key=lambda ref: (not _names_a_signature(pending[ref][1]), ref))[WRITES_MOST:])
+    pending = {ref: write for ref, write in pending.items() if ref not in set(beyond)} if beyond else pending
     content = read_content(remote, files[OUR_TIP], refs.branch) if OUR_TIP in files else None
     if kept in files and not has_our_format(remote, files[kept]):
         if content is None:
@@ -148,9 +154,11 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
     if keep[1] in remote.parents(tip):
         before = None
     if tip and content is None and before is None:
+        seen = remote.remembered()
+        again = f"; or, if somebody has replaced it: git push --force REMOTE {seen}:{refs.tip}" if seen else ""
         raise StoreError(
-            f"the branch '{refs.branch}' is not a store of ciplug: it has no file FORMAT",
-            hint="is it a branch of yours? Name another for the store: git:?branch=NAME",
+            f"the branch '{refs.branch}' is not a store of ciplug: it has no file FORMAT, or too many files",
+            hint=f"is it a branch of yours? Name another for the store: git:?branch=NAME{again}",
             cause=Cause.FORMAT,
         )
     lost: tuple[str, ...] = ()
@@ -185,6 +193,7 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         lost=lost,
         kept_logs=logs,
         postponed=tuple(sorted(map(refs.remote, postponed))),
+        beyond=beyond,
         erased=erased,
         revived=revived,
     )
@@ -198,6 +207,10 @@ def _of_another_format(ref: str) -> StoreError:
     )
 
 
+def _names_a_signature(keys: Mapping[str, str]) -> bool:
+    return any(signature_key(key) in keys for key in keys)
+
+
 def _is_named(ref: str, commit: str) -> bool:
     """Whether the name of a write's ref is the id of its commit, as its writer has chosen it."""
     return ref.rpartition("/")[2] == commit
@@ -208,8 +221,8 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
     that are one too many: the largest.
     """
     whose = {ref: f"{oid}^{{tree}}" for ref, oid in refs.items()}
-    large = _too_large(remote, (name for ref, name in whose.items() if ref != OUR_TIP))
-    roots = remote.trees(name for ref, name in whose.items() if ref == OUR_TIP or name not in large)
+    large = _too_large(remote, whose.values())
+    roots = remote.trees(name for name in whose.values() if name not in large)
     sound = {ref for ref, name in whose.items() if name in roots}
     postponed: set[str] = set()
     total = 0
@@ -224,10 +237,10 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
             if total > PENDING_MOST and not _is_branch(ref):
                 postponed.add(ref)
                 continue
-            if ref != OUR_TIP and (
+            if (
                 size[ref] > (KEPT_MOST if _is_branch(ref) else WRITE_MOST)
                 or path.count("/") > DEEPEST
-                or not all(_is_sound(ref, path, name, mode) for name, (mode, _) in entries.items())
+                or not (ref == OUR_TIP or all(_is_sound(ref, path, name, mode) for name, (mode, _) in entries.items()))
             ):
                 sound.discard(ref)
             if path == "" and _is_branch(ref) and "FORMAT" not in entries:
@@ -239,10 +252,10 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
                     files[ref][path + name] = (mode, oid)
         read_on = sound - postponed
         inner = [entry for entry in inner if entry[0] in read_on]
-        large = _too_large(remote, (oid for ref, _, oid in inner if ref != OUR_TIP))
-        sound -= {ref for ref, _, oid in inner if oid in large and ref != OUR_TIP}
+        large = _too_large(remote, (oid for _, _, oid in inner))
+        sound -= {ref for ref, _, oid in inner if oid in large}
         inner = [entry for entry in inner if entry[0] in sound]
-        trees = remote.trees(oid for _, _, oid in inner)
+        trees = remote.trees({oid for _, _, oid in inner})
         level = [(ref, path, trees[oid]) for ref, path, oid in inner]
     unsound = {ref: oid for ref, oid in refs.items() if ref not in sound}
     return {ref: files[ref] for ref in sound - postponed}, unsound, postponed & sound

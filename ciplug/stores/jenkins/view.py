@@ -76,7 +76,7 @@ class Jobs:
         if view.problems:
             where, what, *_ = view.problems[0]
             more = f" (and {len(view.problems) - 1} more: ciplug fsck)" if len(view.problems) > 1 else ""
-            view.notes.append(f"passed over: {where}: {what}{more}")
+            view.notes.append(f"skipped: {where}: {what}{more}")
         return view
 
     def _jobs(self, client: Any, view: View) -> Iterator[tuple[str, bool, list[dict[str, Any]]]]:

@@ -28,6 +28,11 @@ found = client.search_runs([sweep.info.experiment_id], "metrics.accuracy >= 0.81
 assert [run.info.run_name for run in found] == ["depth 1"], found
 assert [point.value for point in client.get_metric_history(sweep.info.run_id, "loss")] == [1.0, 1 / 2, 1 / 3]
 assert [one.path for one in client.list_artifacts(sweep.info.run_id)] == ["notes"]
+# A first point that only the record has stands beside what is logged later, open and recorded.
+with mlflow.start_run(run_id=child.info.run_id):
+    mlflow.log_metric("accuracy", 0.9, step=1)
+    assert [point.value for point in client.get_metric_history(child.info.run_id, "accuracy")] == [0.81, 0.9]
+assert [point.value for point in client.get_metric_history(child.info.run_id, "accuracy")] == [0.81, 0.9]
 # A logged model by its own address, and by that of the folder above its files.
 top = client.get_logged_model(model.model_id).artifact_location
 for address, name in ((top, "MLmodel"), (top.removesuffix("/artifacts"), "artifacts/MLmodel"), (f"{top}/MLmodel", "")):

@@ -7,14 +7,18 @@
   const HEIGHT = 240;
   const DASHES = [[], [7, 4], [2, 3]];
 
+  // Steps and commits are whole numbers.
+  const WHOLE = [...Array(10).keys()].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+
   const lineColour = (at) => colour(`--line${(at % 8) + 1}`);
   const lineDash = (at) => DASHES[Math.floor(at / 8) % DASHES.length];
 
   function axes(x) {
     const one = { stroke: colour("--soft"), grid: { stroke: colour("--faint"), width: 1 }, ticks: { stroke: colour("--edge"), width: 1 }, font: "11px system-ui, sans-serif" };
+    const values = (plot, ticks) => ticks.map((tick) => number(Number(tick.toPrecision(12))));
     return [
-      { ...one, ...x },
-      { ...one, size: 62, values: (plot, ticks) => ticks.map((tick) => number(Number(tick.toPrecision(12)))) },
+      { ...one, space: 80, values, ...x },
+      { ...one, size: 62, values },
     ];
   }
 
@@ -51,6 +55,13 @@
     }
   }
 
+  // A value of a line in the legend: of the nearest step that the line has, which is named where it is another one.
+  function atItsStep(plot, value, series, at) {
+    if (value === null || value === undefined) return "–";
+    const step = plot.data[0][at];
+    return at === plot.legend.idxs[0] || step === undefined ? number(value) : `${number(value)} (step ${number(step)})`;
+  }
+
   // Lines over x: `lines` are {label, x, y, at (its colour)}.
   function lines(target, title, those) {
     keep(target, title, () => {
@@ -62,11 +73,11 @@
         width: 1.8,
         spanGaps: false,
         points: { show: one.x.length < 13, size: 5 },
-        value: (plot, value) => number(value === null ? undefined : value),
+        value: atItsStep,
       }));
       return {
         data: tables.length === 1 ? tables[0] : window.uPlot.join(tables),
-        options: { scales: { x: { time: false } }, axes: axes({}), series: [{ label: "step", value: (plot, value) => number(value === null ? undefined : value) }, ...series] },
+        options: { scales: { x: { time: false } }, axes: axes({ incrs: WHOLE }), series: [{ label: "step", value: (plot, value) => number(value === null ? undefined : value) }, ...series] },
       };
     });
   }
@@ -134,10 +145,11 @@
     return [low - room, high + room];
   }
 
-  // Times of an axis, as the rest of the page has them: a day, or the hour within it.
+  // Times of an axis, as the rest of the page has them: a day, the minute within it, or the second.
   const moments = (plot, ticks, axis, space, step) => ticks.map((tick) => {
     const text = new Date(tick * 1000).toISOString();
-    return step >= 86400 ? text.slice(0, 10) : text.slice(5, 16).replace("T", " ");
+    if (step >= 86400) return text.slice(0, 10);
+    return step >= 60 ? text.slice(5, 16).replace("T", " ") : text.slice(11, step >= 1 ? 19 : 23);
   });
 
   // A metric over commits: `known` has rows [{at, value, commit}], bounds [[y, word]] and marks [{at, word, kind}].
@@ -154,7 +166,7 @@
             x: { time: false },
             y: { range: (plot, low, high) => window.uPlot.rangeNum(Math.min(low ?? Infinity, ...reach), Math.max(high ?? -Infinity, ...reach), 0.1, true) },
           },
-          axes: axes({ incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500], values: (plot, ticks) => ticks.map((tick) => commits.has(tick) ? commits.get(tick).slice(0, 8) : ""), space: 70 }),
+          axes: axes({ incrs: WHOLE, values: (plot, ticks) => ticks.map((tick) => commits.has(tick) ? commits.get(tick).slice(0, 8) : ""), space: 70 }),
           series: [
             { label: "commit", value: (plot, value) => value === null || !commits.has(value) ? "–" : commits.get(value) },
             { label: known.metric, stroke: lineColour(0), width: 1.8, points: { show: known.rows.length < 120, size: 5 }, spanGaps: true, value: (plot, value) => number(value === null ? undefined : value) },

@@ -13,11 +13,17 @@
       ciplug.drawing("line", { x1: 0, x2: 18, y1: 4, y2: 4, stroke: lineColour(at), "stroke-width": 2.5, "stroke-dasharray": lineDash(at).join(" ") }));
   }
 
-  const nameOf = (runs, handle) => runs.attribute(handle, "name") || runs.attribute(handle, "id").slice(0, 12);
+  const NAME_MOST = 48;
+
+  // Its middle is left out where it is long: many names differ at their ends only.
+  function nameOf(runs, handle) {
+    const name = runs.attribute(handle, "name") || runs.attribute(handle, "id").slice(0, 12);
+    return name.length > NAME_MOST ? `${name.slice(0, NAME_MOST / 2)}…${name.slice(1 - NAME_MOST / 2)}` : name;
+  }
 
   function row(name, cells, isCode) {
     return element("tr", null, element("th", { scope: "row", class: "name" }, isCode ? element("code", null, name) : name),
-      ...cells.map((cell) => element("td", { class: cells.some((one) => typeof one === "number") ? "number" : "" }, typeof cell === "number" ? number(cell) : cell ?? "–")));
+      ...cells.map((cell) => element("td", null, typeof cell === "number" ? number(cell) : cell ?? "–")));
   }
 
   // The rows that are shown when somebody asks for them.
@@ -34,7 +40,7 @@
   }
 
   function table(runs, handles, gated) {
-    const heads = handles.map((handle, at) => element("th", { scope: "col" }, swatch(at), " ", nameOf(runs, handle)));
+    const heads = handles.map((handle, at) => element("th", { scope: "col", class: "run-name", title: runs.attribute(handle, "name") || null }, swatch(at), " ", nameOf(runs, handle)));
     const short = { commit: (value) => value.slice(0, 12), started: (value) => value.slice(0, 16).replace("T", " ") };
     const fact = (handle, name) => {
       const value = runs.attribute(handle, name);
@@ -96,6 +102,9 @@
     const paths = [...new Set(details.flatMap((detail) => ((detail && detail.images) || []).map(([path]) => path)))].sort(byName);
     if (!paths.length) return;
     target.append(element("h3", { class: "part" }, "Images"));
+    details.forEach((detail, at) => {
+      if (detail && detail.images_left) target.append(element("p", { class: "soft" }, `${words(detail.images_left, "more image")} of ${nameOf(runs, handles[at])}: ciplug runs show ${runs.attribute(handles[at], "id").slice(0, 12)}`));
+    });
     for (const path of paths) {
       const shelf = element("div", { class: "pictures" });
       target.append(shelf);

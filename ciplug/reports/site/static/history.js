@@ -17,7 +17,10 @@
   async function show() {
     const known = files.get(page.model.value);
     if (!known) {
-      page.status.textContent = "No metric has a history.";
+      page.status.textContent = page.model.value ? `No metric of ${page.model.value} has a history here.` : "No metric has a history.";
+      ciplug.forget(page.chart);
+      for (const part of [page.notes, page.chart, page.changes, page.commits.tHead, page.commits.tBodies[0]]) part.replaceChildren();
+      document.documentElement.dataset.ready = "yes";
       return;
     }
     let record;
@@ -55,8 +58,9 @@
     document.documentElement.dataset.ready = "yes";
   }
 
-  page.model.replaceChildren(...[...files.keys()].map((name) => element("option", { value: name }, name)));
-  if (files.has(asked.get("model"))) page.model.value = asked.get("model");
+  const names = [...new Set([...files.keys(), ...(asked.get("model") ? [asked.get("model")] : [])])];
+  page.model.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+  if (asked.get("model")) page.model.value = asked.get("model");
   fillMetrics(asked.get("metric"));
   page.model.addEventListener("change", () => { fillMetrics(); show(); });
   page.metric.addEventListener("change", show);

@@ -23,7 +23,7 @@
   const gated = new Map(site.gated);
   const directions = new Map(site.directions);
   const counting = new Map(site.counting);
-  const state = { sweep: null, filter: "", folded: 0, advice: [], key: { kind: "attribute", name: "started" }, descending: true, order: [], found: [], rows: ROWS, columns: [], asked: false, chosen: [], loaded: 0, failed: 0 };
+  const state = { said: "", sweep: null, filter: "", folded: 0, advice: [], key: { kind: "attribute", name: "started" }, descending: true, order: [], found: [], rows: ROWS, columns: [], asked: false, chosen: [], loaded: 0, failed: 0 };
 
   const sameKey = (one, other) => one.kind === other.kind && one.name === other.name;
 
@@ -89,7 +89,10 @@
   function choose(handle, isChosen, fromChart) {
     const id = runs.attribute(handle, "id");
     state.chosen = state.chosen.filter((one) => one !== id);
-    if (isChosen) state.chosen = [...state.chosen, id].slice(-CHOSEN_MOST);
+    if (isChosen) state.chosen.push(id);
+    const dropped = state.chosen.splice(0, Math.max(0, state.chosen.length - CHOSEN_MOST));
+    state.said = dropped.map((one) => ` ${CHOSEN_MOST} runs stand side by side at most: ${one.slice(0, 12)} is no longer chosen.`).join("");
+    tell();
     showChosen();
     drawTable();
     const box = page.runs.querySelector(`input[data-run="${CSS.escape(id)}"]`);
@@ -205,7 +208,9 @@
     const failed = state.failed ? ` ${words(state.failed, "part")} of the data cannot be loaded.` : "";
     const found = page.search.value || page.model.value ? `${words(state.found.length, "run")} found` : words(state.found.length, "run");
     const folded = state.folded ? `, and ${words(state.folded, "child run")} of them` : "";
-    page.status.textContent = `${found}${folded}.${loading}${failed}`;
+    const unknown = loading ? [] : state.chosen.filter((id) => runs.find(id) === undefined);
+    const absent = unknown.length ? ` Not in this site: ${unknown.map((id) => id.slice(0, 12)).join(", ")}.` : "";
+    page.status.textContent = `${found}${folded}.${loading}${failed}${absent}${state.said}`;
     page.advice.hidden = !state.advice.length;
     page.advice.replaceChildren(...state.advice.map((text) => element("span", null, `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith("?") ? "" : "."} `)));
   }

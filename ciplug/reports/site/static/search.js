@@ -64,6 +64,7 @@
       if (this.get("attribute", "set_aside", at) === "true") found.push("files set aside");
       if (this.get("attribute", "trusted", at) === "false") found.push("fork");
       if (this.get("attribute", "parent", at)) found.push("child");
+      if (this.get("attribute", "kind", at) === "monitor") found.push("monitor");
       return found;
     }
 
@@ -191,21 +192,33 @@
     search(order, query, { model, deleted, children }) {
       const { alternatives, wrong, why } = compile(query, this);
       const folds = !children && alternatives.every((tests) => tests.length === 0);
+      // A look at a version in production is no training: it is listed where it is asked for.
+      const monitors = /(^|\s)is:\s*"?monitor"?(\s|$)/i.test(query);
       const passes = (piece, at) => alternatives.some((tests) => tests.every((test) => test(piece, at)));
       const found = [];
-      let folded = 0;
+      let folded = 0, hidden = 0, others = 0;
       for (const handle of order) {
         const { piece, at } = handle;
         const standing = piece.standing[at];
-        if (standing === "wrong" || (standing === "deleted" && !deleted)) continue;
-        if (model && piece.columns.attribute.get("model")[at] !== model) continue;
-        if (!passes(piece, at)) continue;
+        if (standing === "wrong" || !passes(piece, at)) continue;
+        if (!monitors && piece.get("attribute", "kind", at) === "monitor") continue;
+        if (standing === "deleted" && !deleted) {
+          hidden += 1;
+          continue;
+        }
+        if (model && piece.columns.attribute.get("model")[at] !== model) {
+          others += 1;
+          continue;
+        }
         // A child run is counted beside its parent.
         if (folds && this.find(piece.get("attribute", "parent", at))) folded += 1;
         else found.push(handle);
       }
-      const advice = found.length || folded || !this.isWhole ? wrong : [...wrong, ...why.map((one) => one()).filter(Boolean)];
-      return { found, folded, advice };
+      if (found.length || folded || !this.isWhole) return { found, folded, advice: wrong };
+      const { words } = window.ciplug;
+      const elsewhere = [others ? `found in ${words(others, "run")} of other models` : "", hidden ? `found in ${words(hidden, "deleted run")}: tick ‘deleted ones, too’` : ""].filter(Boolean);
+      const reasons = elsewhere.length ? elsewhere : why.map((one) => one()).filter(Boolean);
+      return { found, folded, advice: [...new Set([...wrong, ...reasons])] };
     }
 
     // How many child runs a run has.
@@ -219,6 +232,11 @@
       return this.pieces.some((piece) => piece && piece.columns[kind].has(name));
     }
 
+    // Whether any run has a word.
+    hasWord(word) {
+      return this.pieces.some((piece) => piece && piece.text.includes(word));
+    }
+
     starter(handle) {
       return starter(handle.piece, handle.at);
     }
@@ -227,7 +245,7 @@
   const plain = (text) => text.replaceAll('"', "");
   const COLUMNS = { model: "model", branch: "branch", commit: "commit", status: "status", run: "id", name: "name", by: "actor", parent: "parent", is: null };
   const BEGINNINGS = ["commit", "id", "parent"];
-  const MARKS = ["withdrawn", "deleted", "amendment unreadable", "dirty", "files set aside", "fork", "child", "finished", "failed", "killed", "unknown"];
+  const MARKS = ["withdrawn", "deleted", "amendment unreadable", "dirty", "files set aside", "fork", "child", "monitor", "finished", "failed", "killed", "unknown"];
   const KINDS = { metrics: ["metric"], params: ["param"], tags: ["tag"] };
 
   // A query: alternatives of tests that must all hold, what is wrong with it, and what may explain that it finds nothing.
@@ -236,11 +254,14 @@
     const isSign = (token) => token !== undefined && /^[<>=!]+$/.test(token);
     const found = { alternatives: [[]], wrong: [], why: [] };
     const never = () => false;
+    if (query.split('"').length % 2 === 0) found.wrong.push('a quote (") is not closed');
     for (let at = 0; at < tokens.length; at += 1) {
       const token = tokens[at], tests = found.alternatives.at(-1);
       if (token === "OR") {
         if (at === 0 || at === tokens.length - 1) found.wrong.push("OR stands between two conditions");
         else found.alternatives.push([]);
+      } else if (token === "AND") {
+        if (at === 0 || at === tokens.length - 1) found.wrong.push("AND stands between two conditions");
       } else if (isSign(token)) {
         found.wrong.push(`before ${token} a name is missing`);
       } else if (isSign(tokens[at + 1])) {
@@ -254,35 +275,43 @@
           at += 1;
           tests.push(compared(plain(token), sign, plain(value), runs, found) || never);
         }
-      } else if (token !== "AND") {
-        tests.push(single(token, runs, found) || never);
+      } else {
+        const test = single(token, runs, found);
+        if (test !== null) tests.push(test || never);
       }
     }
     return found;
   }
 
-  // A word, or a column and its value; undefined: nothing can have it.
+  // A word, or a column and its value; undefined: nothing can have it; null: it is no condition.
   function single(token, runs, found) {
+    if (token === "NOT") {
+      found.wrong.push("NOT is not supported: write NAME!=VALUE, for example status!=failed");
+      return undefined;
+    }
+    const left = /^[-!]([a-z]+):(.+)$/i.exec(token);
+    if (left && left[1].toLowerCase() in COLUMNS) {
+      found.wrong.push(`a condition cannot begin with ${token[0]}: write ${left[1].toLowerCase()}!=${left[2]}`);
+      return undefined;
+    }
     const pair = /^([a-z]+):(.*)$/i.exec(token);
     const name = pair ? pair[1].toLowerCase() : "";
+    const word = plain(token).toLowerCase();
     if (pair && name in COLUMNS) {
       const wanted = plain(pair[2]).toLowerCase();
-      if (!wanted) {
-        found.wrong.push(`behind ${name}: a value is missing`);
-        return undefined;
-      }
-      if (name === "is") {
-        if (!MARKS.includes(wanted)) found.wrong.push(`no run is marked ‘${wanted}’${meant(wanted, MARKS)}`);
-      } else if (!BEGINNINGS.includes(COLUMNS[name])) {
-        found.why.push(() => {
-          const known = [...runs.values(COLUMNS[name])];
-          return known.some((one) => one.toLowerCase() === wanted) ? null : `no run has the ${name} ‘${wanted}’${meant(wanted, known)}`;
-        });
-      }
-      return oneColumn(name, wanted);
+      if (wanted) return oneColumn(name, wanted, runs, found);
+      found.wrong.push(`behind ${name}: a value is missing`);
+      return undefined;
     }
-    const word = plain(token).toLowerCase();
+    if (!word) {
+      if (token === '""') found.wrong.push("between the quotes is nothing");
+      return null;
+    }
     if (pair && !pair[2].startsWith("//")) found.why.push(() => `‘${name}:’ is no column, so ‘${word}’ was looked for as a word${meant(`${name}:`, Object.keys(COLUMNS).map((one) => `${one}:`))}`);
+    else if (["or", "and", "not"].includes(token)) found.why.push(() => `‘${token}’ was looked for as a word${token === "not" ? "" : `: did you mean ‘${token.toUpperCase()}’?`}`);
+    else if (/^[-!]./.test(token)) found.why.push(() => `‘${word}’ was looked for as it is written: words cannot be left out, but NAME!=VALUE can`);
+    else if (/^\(|\)$|[*%]/.test(token)) found.why.push(() => runs.hasWord(word) ? null : `‘${word}’ was looked for as it is written: brackets and wildcards are not supported`);
+    else found.why.push(() => runs.hasWord(word) ? null : `no run has ‘${word}’`);
     return once((piece) => piece.having(word));
   }
 
@@ -295,7 +324,7 @@
     const own = kinds === every ? name : name.slice(dot + 1);
     if (!known(kinds, own)) {
       if (own.toLowerCase() in COLUMNS && (sign === "=" || sign === "!=")) {
-        const test = oneColumn(own.toLowerCase(), text.toLowerCase());
+        const test = oneColumn(own.toLowerCase(), text.toLowerCase(), runs, found);
         return sign === "=" ? test : (piece, at) => !test(piece, at);
       }
       if (runs.isWhole) found.wrong.push(`no metric, parameter or tag is named ‘${own}’${meant(own, every.flatMap((kind) => [...runs.names(kind).keys()]))}`);
@@ -305,7 +334,9 @@
       found.wrong.push(`${sign} compares numbers, and ‘${text}’ is none`);
       return undefined;
     }
-    return comparison(own, sign, text, kinds);
+    const test = comparison(own, sign, text, kinds);
+    found.why.push(() => runs.handles.some(({ piece, at }) => test(piece, at)) ? null : `no run has ${own}${sign}${text}`);
+    return test;
   }
 
   // The nearest of some words, as a question; empty where none is near.
@@ -363,9 +394,20 @@
     return hits;
   }
 
-  function oneColumn(name, wanted) {
-    if (name === "is") return (piece, at) => piece.marks(at).includes(wanted);
+  // A column and its value; a value that no run has is explained where nothing is found.
+  function oneColumn(name, wanted, runs, found) {
+    if (name === "is") {
+      if (!MARKS.includes(wanted)) found.wrong.push(`no run is marked ‘${wanted}’${meant(wanted, MARKS)}`);
+      return (piece, at) => piece.marks(at).includes(wanted);
+    }
     const column = COLUMNS[name];
+    found.why.push(() => {
+      const known = [...runs.values(column)];
+      if (!BEGINNINGS.includes(column)) return known.some((one) => one.toLowerCase() === wanted) ? null : `no run ${name === "by" ? "was started by" : `has the ${name}`} ‘${wanted}’${meant(wanted, known)}`;
+      if (known.some((one) => one.toLowerCase().startsWith(wanted))) return null;
+      const isRun = column === "parent" && [...runs.values("id")].some((one) => one.startsWith(wanted));
+      return isRun ? `run ‘${wanted}’ has no child runs` : `no ${column === "commit" ? "commit" : "id"} of a run begins with ‘${wanted}’`;
+    });
     // Who started a run is shown as host/person.
     if (column === "actor" && wanted.includes("/")) return (piece, at) => starter(piece, at).toLowerCase() === wanted;
     const passes = BEGINNINGS.includes(column) ? (value) => value.toLowerCase().startsWith(wanted) : (value) => value.toLowerCase() === wanted;

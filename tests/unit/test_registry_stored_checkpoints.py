@@ -15,16 +15,16 @@ from ciplug.records.read import registry_event
 from ciplug.records.registry_deployment import Deploy
 from ciplug.records.registry_event import Promote, Register, Vouch
 from ciplug.records.registry_moves import Archive, Demote, MoveFreely, Rollback, Yank
-from ciplug.registry import ledger, states
+from ciplug.registry import ledger, stored_checkpoints
 from ciplug.registry.events import wrap
 from ciplug.registry.model_values import FORMAT
 from ciplug.registry.reading import read
-from ciplug.registry.state import fold
+from ciplug.registry.replay import fold
 from ciplug.stores.base import Head
 from tests.registry_samples import STAMP, event
-from tests.unit.test_registry_snapshots import Growing
+from tests.unit.test_registry_local_checkpoints import Growing
 
-NOBODY = states.key_of({})
+NOBODY = stored_checkpoints.key_of({})
 
 
 class Stating(Growing):
@@ -44,7 +44,7 @@ class Stating(Growing):
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(states, "EVERY", 8)
+    monkeypatch.setattr(stored_checkpoints, "EVERY", 8)
 
 
 def whole(log: Growing) -> object:
@@ -82,7 +82,7 @@ def with_value(name: str, value: object) -> Callable[[bytes], bytes]:
         with_value("format", FORMAT + 1),
         with_value("head", [3, "sha256:0"]),
         with_value("head", [0, ""]),
-        with_value("signers", states.key_of({"ci": "a key"})),
+        with_value("signers", stored_checkpoints.key_of({"ci": "a key"})),
     ],
 )
 def test_a_state_that_no_event_names_is_not_read(change: Callable[[bytes], bytes]) -> None:
@@ -157,7 +157,7 @@ def test_the_format_changes_with_what_a_state_says() -> None:
         Deploy(version=1, target="prod", kind="oci", state="deploying", stage="Production", digest="sha256:2"),
     ]
     made = [event(seq, payload) for seq, payload in enumerate(payloads, 1)]
-    found = states.encode(fold("wine", made, lambda one: one.seq != 20), Head(24, "sha256:0"), NOBODY)
+    found = stored_checkpoints.encode(fold("wine", made, lambda one: one.seq != 20), Head(24, "sha256:0"), NOBODY)
     assert (FORMAT, digest(found)) == (4, "sha256:df3f850eca9e4240e83e39712c1d81db04b802b635c5c9315d6b73dd5c62b250"), (
         found.decode()
     )

@@ -17,14 +17,14 @@ FIRST = 0.9
 """The share of α of the first look: most commits have no other."""
 
 
-def spent(alpha: float, look: int) -> float:
+def alpha_spent(alpha: float, look: int) -> float:
     """The error rate of a look, counted from 1. Raises ValueError for less."""
     if look < 1:
         raise ValueError(f"looks are counted from 1, not {look}")
     return FIRST * alpha if look == 1 else (1 - FIRST) * alpha * 6 / math.pi**2 / (look - 1) ** 2
 
 
-def of_seeds(runs: int, least: int) -> int:
+def look_of_seeds(runs: int, least: int) -> int:
     """The look at so many seeds, where the first one is at `least`: a new one whenever their number has doubled.
 
     Seeds that are added change a mean that all earlier ones are part of, so the looks between are nearly the same.

@@ -1,4 +1,4 @@
-"""How often the evaluation set of a run has been looked at, and what choosing the best of so many runs costs."""
+"""How many runs were measured on the same evaluation set, and what choosing the best of so many costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANY = 10
 """Runs on one evaluation set from which on a report says so."""
 
 
-def looks(finder: BaselineFinder) -> Iterator[Notice]:
+def reuse_notices(finder: BaselineFinder) -> Iterator[Notice]:
     """A notice on each dataset that metrics are measured on, of whose content the model has many runs."""
     paths = finder.in_force.evaluation if finder.in_force else ()
     digests = {file.path: short(file.digest) for file in finder.run.datasets if file.path in paths}

@@ -1,4 +1,4 @@
-"""States of models that this clone has folded from verified events: reading a long log begins at the last of them.
+"""Checkpoints of this clone, states folded from verified events: reading a long log begins at the last of them.
 
 They are a cache of this clone, made of nothing but what it has verified itself, so no store can give it a wrong one.
 Each is bound to the digest of the event that it ends with; a log that has another event there is read from its start.

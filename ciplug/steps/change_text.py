@@ -59,7 +59,7 @@ def history_page(session: Session, known: MetricHistory) -> HistoryPage:
                 commit=point.commit,
                 run=point.run,
                 value=point.value,
-                runs=len(point.values),
+                runs=point.runs,
                 date=point.date,
                 author=point.author,
                 subject=point.subject,

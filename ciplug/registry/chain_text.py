@@ -14,14 +14,31 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     Fault.FILE_MISSING: ("{path} is not in {where}", "ciplug pull fetches the files of a version"),
     Fault.OTHER_BYTES: ("{path} has {found}, and was registered with {expected}", "do not use it"),
     Fault.BAD_SIGNATURE: ("{detail}", "do not use it"),
+    Fault.NOT_COVERED: ("{detail}", "do not use it; or sign the files of the version: ciplug attest --sign-files DIR"),
+    Fault.EXTRA_FILE: (
+        "{extra} in {where}: no file of the version, and the signature does not cover it",
+        "fetch the version into an empty folder: ciplug pull; or accept what lies beside it: --extra-files",
+    ),
     Fault.BROKEN_LOG: ("{detail}", "compare the registry with another clone: ciplug registry history"),
     Fault.LOST_EVENTS: (
-        "the log has lost events, or has others in their place, as the store itself shows",
+        "events of the log are missing or were replaced, as the store itself shows",
         "see them: ciplug fsck",
     ),
     Fault.BROKEN_RULE: ("event {event} {detail}", "find out who wrote it: ciplug registry history"),
+    Fault.NEVER_THERE: (
+        "it is in {stage}, and no promotion brought it there: event {event}",
+        "find out who moved it: ciplug registry history {model}; then promote it, or ciplug demote",
+    ),
     Fault.YANKED: ("it was yanked: {reason}", "use another version"),
     Fault.NO_RUN: ("the record of run {run} cannot be read", "see: ciplug fsck"),
+    Fault.WITHOUT_RUN: (
+        "it was registered without a run, so nothing has judged it",
+        "record a run that makes it: ciplug run -- COMMAND; and promote that run",
+    ),
+    Fault.NO_FILES: (
+        "it was registered with no file of run {run}",
+        "promote the run itself: ciplug promote {model} --to STAGE --run {run}",
+    ),
     Fault.OTHER_RECORD: ("the record of run {run} has changed since it was registered", "see: ciplug fsck"),
     Fault.OTHER_FILES: ("run {run} names other files than the version was registered with", "see: ciplug fsck"),
     Fault.FORK_RUN: ("run {run} was recorded by a fork's job", "train it in a pipeline of this repository"),
@@ -31,14 +48,21 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     Fault.OTHER_COMMIT: ("the registry and run {run} name different commits", "see: ciplug fsck"),
     Fault.COMMIT_NOT_HERE: ("commit {commit} is not in this clone", "fetch it: git fetch origin {commit}"),
     Fault.DAMAGED_COMMIT: ("commit {commit} is damaged in this clone", "see: git fsck"),
-    Fault.DIRTY: ("run {run} was not made from the commit as it is", "train the commit in a clean checkout"),
+    Fault.DIRTY: (
+        "run {run} was made from changed files, not from the commit as it is",
+        "train the commit in a clean checkout",
+    ),
     Fault.NOT_PROMOTED: ("version {version} was never promoted, so nothing allowed it", "ciplug promote"),
     Fault.NO_VERDICT: ("event {event} names no verdict", "find out who wrote it: ciplug registry history"),
     Fault.VERDICT_MISSING: ("{verdict} is not in the store", "see: ciplug fsck"),
-    Fault.OTHER_VERDICT: ("{verdict} has other content than event {event} was made with", "see: ciplug fsck"),
+    Fault.OTHER_VERDICT: ("{verdict} differs from what event {event} recorded", "see: ciplug fsck"),
     Fault.VERDICT_OF_OTHER_RUN: ("{verdict} is of another run", "see: ciplug fsck"),
+    Fault.OTHER_OUTCOME: (
+        "event {event} names another outcome than {verdict}, which is {outcome}",
+        "find out who wrote it: ciplug registry history",
+    ),
     Fault.NOT_PASSED: ("{verdict} is {outcome}", "find out who promoted it: ciplug registry history"),
-    Fault.OTHER_NUMBERS: ("run {run} has other numbers than {verdict} was made from", "see: ciplug fsck"),
+    Fault.OTHER_NUMBERS: ("the numbers of run {run} are not those that {verdict} was made from", "see: ciplug fsck"),
     Fault.OTHER_POLICY: ("event {event} and {verdict} name different policies", "ciplug registry history"),
     Fault.POLICY_NOT_HERE: (
         "no commit in this clone has the policy {policy} of the verdict: it was {file} of {commit}",
@@ -52,7 +76,7 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
         "{stage} requires a signed commit, and git does not verify {commit}",
         "git decides which keys count: gpg.ssh.allowedSignersFile",
     ),
-    Fault.DOCUMENT_MISSING: ("{path} is not there, or no statement", "write it: ciplug attest"),
+    Fault.DOCUMENT_MISSING: ("{path} does not exist, or is not a statement", "write it: ciplug attest"),
     Fault.DOCUMENT_UNSIGNED: ("no allowed signer has signed {path} as it is", "see docs/evidence.md"),
     Fault.NO_SIGNERS: (
         "the policy names no signers, so no signature of {path} counts",
@@ -84,8 +108,8 @@ _FAULTS: Mapping[Fault, tuple[str, str]] = {
     ),
 }
 _SOUND: Mapping[Link, str] = {
-    Link.BYTES: "files: {files}, {where}",
-    Link.VERSION: "{version} in {stage}, event {event} of {events}",
+    Link.BYTES: "files: {files}, {where}{beside}",
+    Link.VERSION: "{version} in {stage}, event {event} of {events}{of_log}",
     Link.RUN: "{run}, its record as registered",
     Link.COMMIT: "{commit}",
     Link.VERDICT: "{outcome}, gates: {gates}, {verdict}",

@@ -1,4 +1,4 @@
-"""The state of a model: the fold of its events, by sequence."""
+"""Replay: the events of a log, folded by sequence into the state of a model."""
 
 from __future__ import annotations
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciplug.comparison.diff import compare
+from ciplug.comparison.baseline_deltas import compare
 from ciplug.records.comparison import Comparison, MetricDelta, Role, Side
+from ciplug.records.left_out import LeftOut, Why
 from ciplug.records.run import File, Run
 
 NAN, INF = math.nan, math.inf
@@ -114,6 +116,11 @@ def test_params_that_differ() -> None:
     found = [(p.name, p.before, p.after) for p in diff(new, old).params]
     assert found == [("came", None, 2.5), ("depth", 6, 7), ("gone", "x", None)]
     assert diff(new, None).params == ()
+    # What is absent because a file could not be read may be there; a name that is left out hides no other.
+    cases: list[tuple[Why, list[str]]] = [("file", ["came", "depth"]), ("param", ["came", "depth", "gone", "one"])]
+    for why, expected in cases:
+        left = replace(new, params={"came": 2.5, "depth": 7, "same": 1}, left_out=(LeftOut(name="p.yaml", why=why),))
+        assert [p.name for p in diff(left, old).params] == expected
 
 
 def test_datasets_that_differ() -> None:

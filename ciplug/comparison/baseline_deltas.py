@@ -1,4 +1,4 @@
-"""The differences between two runs. Pure."""
+"""The differences of a candidate from its baseline: metrics, parameters and datasets. Pure."""
 
 from __future__ import annotations
 
@@ -90,11 +90,13 @@ def _trend(new: float | None, old: float | None, direction: bool | None, atol: f
 
 
 def _params(candidate: Run, baseline: Run) -> tuple[ParamDelta, ...]:
+    """What differs. A parameter that is absent where a file could not be read may have stood there."""
     names = sorted(set(candidate.params) | set(baseline.params), key=natural)
+    unread = [run.params for run in (candidate, baseline) if any(one.why == "file" for one in run.left_out)]
     return tuple(
         ParamDelta(name=name, before=baseline.params.get(name), after=candidate.params.get(name))
         for name in names
-        if candidate.params.get(name) != baseline.params.get(name)
+        if candidate.params.get(name) != baseline.params.get(name) and not any(name not in params for params in unread)
     )
 
 

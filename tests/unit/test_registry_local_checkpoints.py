@@ -13,11 +13,11 @@ from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import log_of
 from ciplug.records.read import registry_event
 from ciplug.records.registry_event import RegistryEvent, Vouch
-from ciplug.registry import ledger, reading, snapshots
+from ciplug.registry import ledger, local_checkpoints, reading
 from ciplug.registry.events import wrap
+from ciplug.registry.local_checkpoints import Snapshots
 from ciplug.registry.reading import read, read_at
-from ciplug.registry.snapshots import Snapshots
-from ciplug.registry.state import fold
+from ciplug.registry.replay import fold
 from ciplug.stores.base import Head
 from tests.registry_samples import STAMP
 
@@ -49,7 +49,7 @@ class Growing:
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshots:
-    for module in (reading, snapshots):
+    for module in (reading, local_checkpoints):
         monkeypatch.setattr(module, "EVERY", 8)
     monkeypatch.setattr(reading, "STALE", 3)
     return Snapshots(tmp_path / "not" / "there" / "yet", "key")

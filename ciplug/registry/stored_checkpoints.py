@@ -1,4 +1,4 @@
-"""States of models in the store: whoever reads a long log for the first time begins at the last of them.
+"""Checkpoints in the store, states of models: whoever reads a long log for the first time begins at the last of them.
 
 A state is bound to the log on both sides: it names the event that it ends with, and the event after that one names the
 digest of the state. So a state is as good as that event: who may append an event may state, and nobody else. Where
@@ -21,7 +21,7 @@ from ciplug.registry import ledger
 from ciplug.registry.ledger import Ledger
 from ciplug.registry.model import Model
 from ciplug.registry.model_values import FORMAT, model_from, model_value
-from ciplug.registry.state import IsSigned
+from ciplug.registry.replay import IsSigned
 from ciplug.stores.base import Head, KeepsStates, Log
 
 EVERY = 128

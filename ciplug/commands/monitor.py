@@ -1,0 +1,83 @@
+"""Watch a version in production: judge its predictions of a window, record that, and act on failures in a row."""
+
+from __future__ import annotations
+
+import argparse
+
+from ciplug import console
+from ciplug.commands import options
+from ciplug.errors import counted
+from ciplug.steps.judge import exit_code
+from ciplug.steps.monitoring.monitor import Looked, look
+from ciplug.steps.monitoring.watched import Request
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "version",
+        metavar="VERSION",
+        nargs="?",
+        help="MODEL, MODEL@STAGE, MODEL@vN or a models:/ URI (default: the model of ciplug.yaml, in its last stage)",
+    )
+    for name, what in (
+        ("predictions", "a file of predictions: JSON lines, CSV or Parquet"),
+        ("labels", "a file of labels, joined by the id"),
+        ("results", "a result of Evidently or NannyML, as JSON"),
+    ):
+        parser.add_argument(
+            f"--{name}", metavar="FILE", action="append", default=[], help=f"{what}; a pattern; may be repeated"
+        )
+    parser.add_argument("--reference", metavar="FILE", help="the table that columns are compared with")
+    parser.add_argument("--window", metavar="TIME", help="the time of the predictions to look at, such as 24h or 7d")
+    parser.add_argument("--until", metavar="TIME", help="the end of the window (default: now)")
+    parser.add_argument("--fail-on", choices=("fail", "warn", "never"), default="fail", help="what ends with 1")
+    parser.add_argument("--dry-run", action="store_true", help="judge, and neither record nor tell anybody")
+    parser.add_argument("--json", action="store_true", help="the run and the verdict as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    request = Request(
+        name=args.version,
+        predictions=args.predictions,
+        labels=args.labels,
+        results=args.results,
+        reference=args.reference,
+        window=args.window,
+        until=args.until,
+    )
+    looked = look(session, request, dry_run=args.dry_run)
+    if args.json:
+        from ciplug.records.canonical import dumps, plain
+
+        console.out(dumps({"schema": 1, "run": plain(looked.run), "verdict": plain(looked.verdict)}))
+    else:
+        _show(looked)
+    return exit_code([looked.verdict], args.fail_on)
+
+
+def _show(looked: Looked) -> None:
+    from ciplug.reports import terminal, untrusted
+
+    seen = looked.seen
+    console.out(
+        f"{untrusted.clean(looked.watched.model, 80)} version {seen.version} in {untrusted.clean(seen.stage, 80)}: "
+        f"{looked.verdict.outcome}"
+    )
+    window = f"{counted(seen.rows, 'prediction')} from {seen.since[:16]} to {seen.until[:16]} UTC"
+    if looked.watched.settings.labels:
+        share = f" ({seen.labelled / seen.due:.0%})" if seen.due else ""
+        window += f"; {seen.labelled:,} of {seen.due:,} have a label{share}"
+    console.out(window)
+    for clause in looked.left_out:
+        console.say(f"left out: {untrusted.clean(clause)}")
+    for note in looked.verdict.notes:
+        console.say(untrusted.clean(note))
+    console.out("")
+    console.out(
+        terminal.render_gates(looked.verdict.gates, colour=console.use_colour(), width=console.width()).rstrip("\n")
+    )
+    if looked.streak and looked.streak.failures:
+        needed = looked.watched.settings.consecutive
+        count = len(looked.streak.failures)
+        console.say(f"{counted(count, 'window')} in a row failed; after {needed} this is confirmed")

@@ -1,0 +1,86 @@
+"""How often a version in production has failed in a row, by its monitor runs. Pure.
+
+A window that was looked at twice counts once, by the last look. One that could not be decided is passed over: it is
+neither a failure nor a recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ciplug.records import moment
+from ciplug.records.monitored import Monitored
+from ciplug.records.run import Run
+
+FAILED = ("FAIL", "ERROR")
+UNDECIDED = "INCONCLUSIVE"
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Streak:
+    """The looks at a version, the last first, one for each window."""
+
+    windows: Sequence[Run]
+    """All of them, those that were not decided among them."""
+    failures: Sequence[Run]
+    """The failures since the last window that passed."""
+    passes: int = 0
+    """Windows in a row that passed, up to the last that was decided."""
+    before: Sequence[Run] = ()
+    """The failures in a row before these."""
+
+
+def streak(runs: Iterable[Run], outcome: Callable[[Monitored], str | None]) -> Streak:
+    """The failures in a row.
+
+    Args:
+        runs: of one version in one stage.
+        outcome: the outcome that counts; None: the window has none.
+    """
+    windows = _windows(runs)
+    decided = [run for run in windows if (word := _of(run, outcome)) is not None and word != UNDECIDED]
+    failed = [_of(run, outcome) in FAILED for run in decided]
+    first_pass = failed.index(False) if False in failed else len(failed)
+    if first_pass:
+        return Streak(windows, decided[:first_pass])
+    passes = failed.index(True) if True in failed else len(failed)
+    rest = failed[passes:]
+    before = rest.index(False) if False in rest else len(rest)
+    return Streak(windows, (), passes, decided[passes : passes + before])
+
+
+def _of(run: Run, outcome: Callable[[Monitored], str | None]) -> str | None:
+    return None if run.monitor is None else outcome(run.monitor)
+
+
+def _windows(runs: Iterable[Run]) -> list[Run]:
+    """One run for each window, the last first.
+
+    A job that is started again looks at nearly the same window: one that ends within half a window, or half a day, of
+    the one after it is the same.
+    """
+    looks = sorted(
+        (run for run in runs if run.monitor is not None), key=lambda run: (_end(run), run.ended, run.id), reverse=True
+    )
+    windows: list[Run] = []
+    for run in looks:
+        if not windows or _end(windows[-1]) - _end(run) >= min(_length(windows[-1]), _DAY) / 2:
+            windows.append(run)
+    return windows
+
+
+def _seconds(text: str) -> float:
+    try:
+        return moment.parse(text).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _end(run: Run) -> float:
+    return _seconds(run.monitor.until) if run.monitor else 0.0
+
+
+def _length(run: Run) -> float:
+    return _end(run) - _seconds(run.monitor.since) if run.monitor else 0.0

@@ -1,0 +1,130 @@
+"""Bring back the version before, after failures on labels in a row: only where the policy of the default branch asks.
+
+It is the transition of `ciplug rollback`, with the same evidence and the same log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ciplug.comparison.failures_in_a_row import streak
+from ciplug.config.monitor import seconds
+from ciplug.console import Note
+from ciplug.errors import CiplugError, RecordError
+from ciplug.gates.digest import digest_of
+from ciplug.records import moment, read
+from ciplug.records.run import Run
+from ciplug.registry.model import Version
+from ciplug.reports.untrusted import clean
+from ciplug.steps.monitoring.recorded import looks_at
+from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.after import follow_up, followers_of
+from ciplug.steps.promotion.protected_policy import by_protected_policy
+from ciplug.steps.promotion.rollback import change_of, roll_back
+from ciplug.steps.registered import read_model
+from ciplug.steps.session import Session, now
+
+
+class Decision(NamedTuple):
+    """Whether a version is to be rolled back, and why not."""
+
+    failures: tuple[Run, ...] = ()
+    """The looks that failed on labels, the last first; empty: it is not."""
+    why_not: str | None = None
+    """A sentence, where a person would expect a rollback."""
+
+
+def roll_back_if_due(watched: Watched) -> str | None:
+    """Roll back where everything asks for it; returns what was done, as a sentence. The session hears why not."""
+    session = watched.session.refreshed()
+    try:
+        decision = decide(session, watched)
+        if not decision.failures:
+            if decision.why_not:
+                session.tell(Note(f"not rolled back: {decision.why_not}", is_urgent=True))
+            return None
+        return _roll_back(session, watched, decision.failures)
+    except CiplugError as problem:
+        session.tell(Note(f"not rolled back: {problem.message}", problem.hint, is_urgent=True))
+        return None
+
+
+def decide(session: Session, watched: Watched) -> Decision:
+    """Whether the watched version is to be rolled back now, by the policy of the default branch."""
+    protected = by_protected_policy(session)
+    section = read_policies(protected).own.section_of(watched.model)
+    settings = section.policy.monitor if section else None
+    if section is None or settings is None or settings.on_fail != "rollback":
+        return Decision(why_not="the policy of the default branch does not say 'on_fail: rollback'")
+    if not watched.in_stage:
+        return Decision(why_not=f"'{clean(watched.stage, 80)}' is no stage")
+    model = read_model(protected, watched.model)
+    holder = model.holder(watched.stage)
+    if holder is None or holder.number != watched.version.number:
+        return Decision(why_not=f"version {watched.version.number} does not hold {watched.stage} any more")
+    moved = _moved(protected, holder)
+    digest = digest_of(section.policy)
+    looks = [
+        run
+        for run in looks_at(protected, watched.model, holder.number, watched.stage)
+        if run.monitor and run.monitor.policy == digest and moment.parse(run.started) >= moved
+    ]
+    failures = streak(looks, lambda seen: seen.performance).failures
+    if len(failures) < settings.consecutive:
+        return Decision()
+    waits = moved + timedelta(seconds=seconds(settings.cool_down)) - now()
+    if waits > timedelta():
+        hours = waits.total_seconds() / 3600
+        why = f"the stage changed at {moved.isoformat()[:16]} UTC, and cool_down asks to wait {hours:.1f} hours more"
+        return Decision(why_not=why)
+    return Decision(tuple(failures[: max(settings.consecutive, 1)]))
+
+
+def _moved(session: Session, holder: Version) -> datetime:
+    """When a version came into its stage. Raises RecordError where the log does not say so."""
+    data = session.store.read([holder.moved]).get(holder.moved) if holder.moved else None
+    created = read.registry_event(data, holder.moved or "").created if data else ""
+    try:
+        return moment.parse(created)
+    except ValueError:
+        raise RecordError(f"the log does not say when version {holder.number} came into its stage") from None
+
+
+def _roll_back(session: Session, watched: Watched, failures: tuple[Run, ...]) -> str | None:
+    gates = dict.fromkeys(gate for run in failures if run.monitor for gate in run.monitor.failed_on_labels)
+    runs = ", ".join(run.id[:12] for run in failures)
+    reason = (
+        f"ciplug monitor: version {watched.version.number} failed on labels in {len(failures)} windows in a row "
+        f"({', '.join(gates)}); runs {runs}"
+    )
+    followers = followers_of(session)
+    done = roll_back(session, watched.model, watched.stage, reason, expected=watched.version.number)
+    payload = done.written.payload
+    if payload is None:
+        return None
+    for note in done.notes:
+        session.tell(Note(f"warning: {note}", is_urgent=True))
+    change = change_of(watched.model, done)
+    if change is not None:
+        follow_up(session, change, followers)
+    words = f"Version {payload.version} was brought back to {payload.stage}: {reason}."
+    session.tell(Note(words, is_urgent=True))
+    settings = watched.settings
+    if settings.redeploy:
+        words += _redeploy(session, watched.model, payload.stage)
+    return words
+
+
+def _redeploy(session: Session, model: str, stage: str) -> str:
+    from ciplug.steps.deployment.redeploy import redeploy
+
+    words = ""
+    for done in redeploy(session.refreshed(), model, stage):
+        if isinstance(done, CiplugError):
+            session.tell(Note(done.message, done.hint, is_urgent=True))
+            words += f" A deployment failed: {done.message}."
+        else:
+            words += f" The target {done.target} serves version {done.version}."
+    return words
