@@ -66,7 +66,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("capture", "config", "console", "loading", "registry", "steps", "stores", "tracking"),
     },
     # Import from other systems, and export to them.
-    "interop": {*RECORDS, "capture", "config", "console", "git", "mlflow", "registry", "steps", "stores", "tracking"},
+    "interop": {
+        *RECORDS,
+        *("attestation", "capture", "config", "console", "forges", "git", "mlflow", "registry", "reports", "steps"),
+        *("stores", "tracking"),
+    },
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
