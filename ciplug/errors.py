@@ -353,6 +353,8 @@ class NotDeployed(Enum):
     NOT_PROMOTED = "not_promoted"
     """The version is in its stage without a promotion that passed."""
     YANKED = "yanked"
+    NO_MODEL = "no_model"
+    """The version does not have the files that the target serves."""
     OTHER_MODEL = "other_model"
     """The target serves another model, or something that is not of ciplug."""
     SUPERSEDED = "superseded"

@@ -20,8 +20,8 @@ class Deploy:
     kind: str
     """The kind of the target: oci, local, …"""
     state: str
-    """deploying: it is about to change the target. deployed: the target serves it. failed: the target serves what it
-    served before."""
+    """deploying: it is about to change the target. deployed: the target serves it. failed: it has ended, and the
+    target did not come to serve it."""
     stage: str | None = None
     """The stage that the version was in."""
     digest: str | None = None

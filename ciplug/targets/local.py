@@ -65,7 +65,7 @@ class Local:
         return Live(str(facts.get("release", "")), files, endpoint, problem)
 
     def place(self, release: Release) -> None:
-        self._check_model(release)
+        self._check_model(release.model)
         kept = self._release_folder(release)
         coming = kept.with_name(f".{kept.name}.part")
         with self._alone():
@@ -89,7 +89,7 @@ class Local:
 
     def switch(self, release: Release) -> None:
         with self._alone():
-            self._check_model(release)
+            self._check_model(release.model)
             self._check_order(release)
             before = self._served_port()
             kept = self._release_folder(release)
@@ -108,6 +108,14 @@ class Local:
                 raise
             self._stop_all_but(port)
             self._remove_old(kept)
+
+    def remove(self, model: str, stage: str) -> None:
+        if not self._folder.is_dir():
+            return
+        self._check_model(model)
+        with self._alone():
+            self._current.unlink(missing_ok=True)
+            self._stop_all_but(0)
 
     # --- who serves
 
@@ -132,15 +140,15 @@ class Local:
         placed = [_read_json(file).get("placed") for file in (place / "server.json", place / "release/release.json")]
         return placed[0] != placed[1]
 
-    def _check_model(self, release: Release) -> None:
+    def _check_model(self, model: str) -> None:
         """Raise DeploymentRefused where the folder is another model's, or something else is in it."""
         names = set(self._folder.glob("[!.]*"))
         owner = _read_json(self._folder / "target.json").get("model")
-        if owner == release.model or not names:
+        if owner == model or not names:
             with _writing(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 if owner is None:
-                    write_atomically(self._folder / "target.json", _json({"model": release.model}))
+                    write_atomically(self._folder / "target.json", _json({"model": model}))
                 for name in ("releases", "servers"):
                     (self._folder / name).mkdir(exist_ok=True)
             return

@@ -53,6 +53,13 @@ class Oci:
         if served is None or served.digest != packed.manifest.digest:
             self._repository.put_manifest(packed.manifest, stage)
 
+    def remove(self, model: str, stage: str) -> None:
+        manifest = self._repository.manifest(stage.lower())
+        if manifest is None:
+            return
+        self._check_model(model, manifest, stage.lower())
+        self._repository.delete_tag(stage.lower())
+
     def _packed(self, release: Release) -> Pack:
         sizes = {path: (release.folder / path).stat().st_size for path in release.files}
         packed = model_pack.pack(release, sizes)
@@ -70,12 +77,7 @@ class Oci:
         manifest = self._repository.manifest(tag)
         if manifest is None:
             return None
-        if model_pack.model_in(manifest.data) != release.model:
-            raise DeploymentRefused(
-                NotDeployed.OTHER_MODEL,
-                f"{self._settings.repository}:{tag} is not of the model '{release.model}'",
-                hint="give each model a repository of its own, in targets: of ciplug.yaml",
-            )
+        self._check_model(release.model, manifest, tag)
         if tag == f"v{release.version}" and model_pack.files_in(manifest.data) != dict(release.files):
             raise DeploymentRefused(
                 NotDeployed.OTHER_CONTENT,
@@ -84,6 +86,14 @@ class Oci:
                 hint=f"find out who pushed it, and remove that tag; see: ciplug deployments status '{release.model}'",
             )
         return manifest
+
+    def _check_model(self, model: str, manifest: Blob, tag: str) -> None:
+        if model_pack.model_in(manifest.data) != model:
+            raise DeploymentRefused(
+                NotDeployed.OTHER_MODEL,
+                f"{self._settings.repository}:{tag} is not of the model '{model}'",
+                hint="give each model a repository of its own, in targets: of ciplug.yaml",
+            )
 
     def _put(self, packed: Pack) -> bool:
         import io

@@ -94,7 +94,7 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         "  ciplug.yaml:2: targets.a.repository: this key is missing",
         "  ciplug.yaml:3: targets.b.folder: an absolute folder is expected, like /srv/models/wine, not 'x'",
         f"  ciplug.yaml:3: targets.b.ports: {ports}, not [1, 1]",
-        "  ciplug.yaml:4: targets.c.kind: 'oci' or 'local' is expected, not 'moon'",
+        "  ciplug.yaml:4: targets.c.kind: 'oci' or 'local' or 'sagemaker' is expected, not 'moon'",
         "  ciplug.yaml:5: targets.d.kind: this key is missing (kind: 'oci' or 'local')",
         "  ciplug.yaml:6: targets.E: write the name of a target in lower case, with letters, digits, '-' and '_'",
         f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
