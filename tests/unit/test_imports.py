@@ -100,10 +100,10 @@ COMMAND_HELPERS = {
             "registry_tables",
             "run_details",
             "run_diff",
-            "smoke_test_output",
             "run_list",
             "run_sweep",
             "run_tables",
+            "smoke_test_output",
         )
     ),
 }
