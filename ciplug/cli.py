@@ -41,6 +41,7 @@ COMMANDS = {
     "demote": "take a model version out of its stage",
     "rollback": "bring back the version that held a stage before",
     "deploy": "verify a promoted version, and deploy it to a target",
+    "undeploy": "end what a target serves",
     "deployments": "what was deployed where, and what the targets serve",
     "monitor": "watch a version in production by the same gates: drift, late labels, failures in a row",
     "serve-log": "serve an MLflow model, and log its predictions for `ciplug monitor`",
