@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 BEGUN, DEPLOYED, FAILED = "deploying", "deployed", "failed"
+ENDING, ENDED = "ending", "ended"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deploy:
-    """Deploy a version to a target. It is served from the event with the state `deployed` on."""
+    """Deploy a version to a target, or end that. It is served from the event `deployed` to the event `ended`."""
 
     type: ClassVar[str] = "deploy"
 
@@ -21,7 +22,7 @@ class Deploy:
     """The kind of the target: oci, local, …"""
     state: str
     """deploying: it is about to change the target. deployed: the target serves it. failed: the target serves what it
-    served before."""
+    served before. ending: it is about to serve nothing. ended: it serves nothing."""
     stage: str | None = None
     """The stage that the version was in."""
     digest: str | None = None
@@ -31,7 +32,7 @@ class Deploy:
     endpoint: str | None = None
     """Where the version is reached, such as `http://127.0.0.1:5001`."""
     began: int | None = None
-    """The number of the event with the state `deploying` that this one ends."""
+    """The number of the event with the state `deploying` or `ending` that this one ends."""
     reason: str | None = None
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ciplug.records import registry_labels as labels
 from ciplug.records import registry_moves as moves
 from ciplug.records.keys import EntryKey, log_of
-from ciplug.records.registry_deployment import DEPLOYED, Deploy
+from ciplug.records.registry_deployment import DEPLOYED, ENDED, Deploy
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 from ciplug.registry.model import Deployed, DeployEvent, Model, Version
@@ -107,7 +107,7 @@ def deploy(model: Model, event: RegistryEvent, payload: Deploy) -> Model:
         payload.reason,
     )
     before = model.deployed.get(payload.target)
-    serves = last if payload.state == DEPLOYED else before and before.serves
+    serves = {DEPLOYED: last, ENDED: None}.get(payload.state, before and before.serves)
     return replace(model, deployed={**model.deployed, payload.target: Deployed(last, serves)})
 
 

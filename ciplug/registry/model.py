@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ciplug.errors import NotFound
 from ciplug.records.notice import Kind, Notice
-from ciplug.records.registry_deployment import BEGUN
+from ciplug.records.registry_deployment import BEGUN, ENDED, ENDING
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
@@ -83,12 +83,17 @@ class Deployed(NamedTuple):
     last: DeployEvent
     """The last event on it."""
     serves: DeployEvent | None = None
-    """The last one by which it serves a version; None: none ever did."""
+    """The last one by which it serves a version; None: it serves none."""
 
     @property
     def is_open(self) -> bool:
-        """Whether a deployment was begun, and nobody knows how it ended."""
-        return self.last.state == BEGUN
+        """Whether a deployment, or its end, was begun, and nobody knows how that went."""
+        return self.last.state in (BEGUN, ENDING)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether somebody wants it to serve nothing."""
+        return self.last.state in (ENDING, ENDED)
 
 
 @dataclass(frozen=True)

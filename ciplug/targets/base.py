@@ -55,3 +55,12 @@ class Target(Protocol):
 
         Raises DeploymentRefused where the target serves what it served before.
         """
+
+    def end(self, model: str, stage: str, event: int) -> None:
+        """Serve nothing: then `live` is None. What was placed may stay. Can be called again.
+
+        Raises DeploymentRefused where another model is served, or a deployment that is later than `event`.
+
+        Args:
+            event: the number of the event that began this end.
+        """
