@@ -54,7 +54,7 @@ COMMANDS = {
     "fsck": "check the store, and repair what can be repaired without losing data",
     "doctor": "check whether ciplug can work here, and print the line that fixes each problem",
     "ui": "show the runs and the registry in MLflow's web pages, or in those of `ciplug site`",
-    "import": "copy the runs of an MLflow store into this one",
+    "import": "copy the runs of MLflow, DVC and other systems into this store",
     "export": "copy the runs of this store to MLflow",
     "demo": "try every step on real data, in a scratch repository",
 }
