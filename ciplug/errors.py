@@ -367,6 +367,10 @@ class NotDeployed(Enum):
     """Another program listens where the new version would."""
     OTHER_CONTENT = "other_content"
     """The target has other bytes than were sent to it."""
+    NO_SAMPLE = "no_sample"
+    """A smoke test is asked for, and there is no recorded sample for it."""
+    NOT_SERVED = "not_served"
+    """A smoke test of a version that the target does not serve, by the log."""
 
 
 class DeploymentRefused(CiplugError):

@@ -64,6 +64,34 @@ _PORTS_FORM = {
 }
 
 
+_ADDRESS = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeTest:
+    """What a served version is asked, and what it must answer."""
+
+    sample: str = required(kinds.TEXT)
+    """A table that was recorded with the run of the version, relative to ciplug.yaml: an artifact, or a dataset."""
+    rows: int = key(kinds.integer_from(1), 100)
+    """This many rows are asked for, the first ones."""
+    tolerance: float = key(kinds.AMOUNT, 1e-6)
+    """How far numbers may be apart, as a share of the larger one and at least of 1. Labels are equal, or are not."""
+    inputs: tuple[str, ...] | None = key(kinds.NAMES)
+    """The columns to send. Default: those in the column `inputs`, else all but id, label and prediction."""
+    id: str = key(kinds.TEXT, "id")
+    label: str = key(kinds.TEXT, "label")
+    prediction: str = key(kinds.TEXT, "prediction")
+    format: str = key(kinds.one_of("dataframe_split", "dataframe_records", "instances", "inputs"), "dataframe_split")
+    """The form of the request, as MLflow and TensorFlow Serving name them."""
+    url: str | None = key(_matching(_ADDRESS, "an address is expected, like https://wine.example.com"))
+    """Where the model is served. Default: the endpoint of the target."""
+    path: str = key(_matching(_PATH, "a path is expected, like /invocations"), "/invocations")
+    """The path that answers with predictions."""
+    patience: float = key(kinds.POSITIVE, 60.0)
+    """Seconds in which the server must answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """Where versions are deployed to."""
@@ -71,6 +99,8 @@ class Target:
     kind: str = ""
     stage: str | None = key(kinds.Scalar(values.stage_name, {"type": "string", **values.STAGE_NAME_FORM}))
     """The stage whose versions are deployed here. Default: the highest one."""
+    smoke_test: SmokeTest | None = key(Table(SmokeTest, "{sample: sample.jsonl}"))
+    """What a version that is served here is asked, to compare its answers with the recorded predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)

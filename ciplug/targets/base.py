@@ -71,8 +71,11 @@ class Target(Protocol):
         Raises DeploymentRefused where the target serves what it served before.
         """
 
-    def remove(self, model: str, stage: str) -> None:
-        """Serve nothing of a model any more. What was placed stays. Can be called again.
+    def end(self, model: str, stage: str, event: int) -> None:
+        """Serve nothing: then `live` is None. What was placed may stay. Can be called again.
 
-        Raises DeploymentRefused where what is served is not of this model, TargetError where the target cannot stop.
+        Raises DeploymentRefused where another model is served, or a deployment that is later than `event`.
+
+        Args:
+            event: the number of the event that began this end.
         """

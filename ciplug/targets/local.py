@@ -90,7 +90,7 @@ class Local:
     def switch(self, release: Release) -> None:
         with self._alone():
             self._check_model(release.model)
-            self._check_order(release)
+            self._check_order(release.model, release.event)
             before = self._served_port()
             kept = self._release_folder(release)
             serves = before is not None and self._is_server_of(before, kept) and not self._is_stale(before)
@@ -109,13 +109,16 @@ class Local:
             self._stop_all_but(port)
             self._remove_old(kept)
 
-    def remove(self, model: str, stage: str) -> None:
+    def end(self, model: str, stage: str, event: int) -> None:
         if not self._folder.is_dir():
             return
-        self._check_model(model)
         with self._alone():
+            self._check_model(model)
+            self._check_order(model, event)
+            write_atomically(self._folder / "target.json", _json({"model": model, "ended": event}))
             self._current.unlink(missing_ok=True)
-            self._stop_all_but(0)
+            sync_folder(self._folder)
+            self._stop_all_but(None)
 
     # --- who serves
 
@@ -159,15 +162,17 @@ class Local:
             hint="give each model a folder of its own, in targets: of ciplug.yaml",
         )
 
-    def _check_order(self, release: Release) -> None:
-        """Raise DeploymentRefused where a later deployment is served: this job was held up for long."""
+    def _check_order(self, model: str, event: int) -> None:
+        """Raise DeploymentRefused where a later event has changed what is served: this job was held up for long."""
         port = self._served_port()
-        served = _read_json(self._place_of(port) / "server.json").get("event", 0) if port is not None else 0
-        if isinstance(served, int) and served > release.event:
+        said = [_read_json(self._folder / "target.json").get("ended")]
+        said += [_read_json(self._place_of(port) / "server.json").get("event")] if port is not None else []
+        last = max((one for one in said if isinstance(one, int)), default=0)
+        if last > event:
             raise DeploymentRefused(
                 NotDeployed.SUPERSEDED,
-                f"{self._folder} serves a later deployment (event {served}) than this one (event {release.event})",
-                hint=f"see what is served: ciplug deployments status '{release.model}'",
+                f"{self._folder} has what a later event put there (event {last}) than this one (event {event})",
+                hint=f"see what is served: ciplug deployments status '{model}'",
             )
 
     # --- the switch
@@ -303,7 +308,7 @@ class Local:
         file = self._place_of(port) / "server.json"
         write_atomically(file, _json({**_read_json(file), "event": release.event}))
 
-    def _stop_all_but(self, port: int) -> None:
+    def _stop_all_but(self, port: int | None) -> None:
         for place in (self._folder / "servers").iterdir():
             if place.name.isdigit() and int(place.name) != port:
                 self._stop(int(place.name))

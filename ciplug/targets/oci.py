@@ -26,7 +26,7 @@ class Oci:
 
     def live(self, stage: str) -> Live | None:
         manifest = self._repository.manifest(stage.lower())
-        if manifest is None:
+        if manifest is None or model_pack.is_nothing(manifest.data):
             return None
         files = model_pack.files_in(manifest.data)
         missing = next((path for path, digest in files.items() if not self._repository.has_blob(digest)), None)
@@ -53,12 +53,14 @@ class Oci:
         if served is None or served.digest != packed.manifest.digest:
             self._repository.put_manifest(packed.manifest, stage)
 
-    def remove(self, model: str, stage: str) -> None:
-        manifest = self._repository.manifest(stage.lower())
-        if manifest is None:
+    def end(self, model: str, stage: str, event: int) -> None:
+        served = self._repository.manifest(stage.lower())
+        if served is None or model_pack.is_nothing(served.data):
             return
-        self._check_model(model, manifest, stage.lower())
-        self._repository.delete_tag(stage.lower())
+        self._check_model(served, model, stage.lower())
+        nothing = model_pack.nothing(model)
+        self._put(nothing)
+        self._repository.put_manifest(nothing.manifest, stage.lower())
 
     def _packed(self, release: Release) -> Pack:
         sizes = {path: (release.folder / path).stat().st_size for path in release.files}
@@ -77,7 +79,7 @@ class Oci:
         manifest = self._repository.manifest(tag)
         if manifest is None:
             return None
-        self._check_model(release.model, manifest, tag)
+        self._check_model(manifest, release.model, tag)
         if tag == f"v{release.version}" and model_pack.files_in(manifest.data) != dict(release.files):
             raise DeploymentRefused(
                 NotDeployed.OTHER_CONTENT,
@@ -87,7 +89,7 @@ class Oci:
             )
         return manifest
 
-    def _check_model(self, model: str, manifest: Blob, tag: str) -> None:
+    def _check_model(self, manifest: Blob, model: str, tag: str) -> None:
         if model_pack.model_in(manifest.data) != model:
             raise DeploymentRefused(
                 NotDeployed.OTHER_MODEL,

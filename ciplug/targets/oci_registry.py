@@ -82,16 +82,6 @@ class Repository:
         put = self._ask("PUT", f"/manifests/{tag or manifest.digest}", data=manifest.data, headers=headers)
         return "OCI-Subject" in put.headers
 
-    def delete_tag(self, tag: str) -> None:
-        """Remove a tag. Its manifest stays. Raises TargetError where the registry does not support it."""
-        done = self._ask("DELETE", f"/manifests/{tag}", allowed=(400, 404, 405))
-        if done.status in (400, 405):
-            raise TargetError(
-                f"{self.host} does not remove tags",
-                hint=f"remove the tag {tag} of {self.name} by the means of the registry",
-                cause=Cause.UNSUPPORTED,
-            )
-
     # --- requests
 
     def _again(self, attempt: Callable[[], Any]) -> Any:

@@ -95,7 +95,7 @@ class Sagemaker:
             self._wait_until_gone()
             served = None
         if served and self._serves(served, release):
-            self._check_order(release, served)
+            self._check_order(release.model, release.event, served)
             self._note(served, release)
             return
         name = self._prepare(release)
@@ -104,15 +104,16 @@ class Sagemaker:
             self._call("create_endpoint", EndpointName=self._settings.endpoint, EndpointConfigName=name, Tags=tags)
         else:
             self._check_model(release.model, served)
-            self._check_order(release, served)
+            self._check_order(release.model, release.event, served)
             self._note(served, release)
             self._call("update_endpoint", EndpointName=self._settings.endpoint, EndpointConfigName=name)
         self._check_result(release, name, self._settled())
 
-    def remove(self, model: str, stage: str) -> None:
+    def end(self, model: str, stage: str, event: int) -> None:
         served = self._settled()
         if served is not None:
             self._check_model(model, served)
+            self._check_order(model, event, served)
             self._call("delete_endpoint", EndpointName=self._settings.endpoint)
             self._wait_until_gone()
 
@@ -186,14 +187,14 @@ class Sagemaker:
                 hint="give each model an endpoint of its own, in targets: of ciplug.yaml",
             )
 
-    def _check_order(self, release: Release, served: _Served) -> None:
+    def _check_order(self, model: str, event: int, served: _Served) -> None:
         """Raise DeploymentRefused where a later deployment has changed the endpoint: this job was held up for long."""
-        if served.event > release.event:
+        if served.event > event:
             raise DeploymentRefused(
                 NotDeployed.SUPERSEDED,
                 f"the endpoint {self._settings.endpoint} is of a later deployment (event {served.event}) than this one "
-                f"(event {release.event})",
-                hint=f"see what is served: ciplug deployments status '{release.model}'",
+                f"(event {event})",
+                hint=f"see what is served: ciplug deployments status '{model}'",
             )
 
     def _check_result(self, release: Release, name: str, served: _Served | None) -> None:
@@ -201,7 +202,7 @@ class Sagemaker:
         if served and served.config == name and served.status == "InService":
             return
         if served:
-            self._check_order(release, served)
+            self._check_order(release.model, release.event, served)
         reason = self._mask(served.reason) if served else "it is gone"
         said = "".join(c for c in reason if c.isprintable())[:_WORDS_MOST]
         raise DeploymentRefused(

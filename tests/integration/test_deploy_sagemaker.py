@@ -132,9 +132,9 @@ def test_the_files_go_to_s3_as_they_are_and_the_endpoint_changes_over(team: Team
     assert events(team) == [(state, version) for version in (1, 2, 1) for state in (BEGUN, DEPLOYED)]
     at = open_target(team.session.config.targets["prod"], {}, str)
     with pytest.raises(DeploymentRefused, match="not of the model 'beer'"):
-        at.remove("beer", "Production")
+        at.end("beer", "Production", 99)
     for _ in range(2):
-        at.remove("wine", "Production")
+        at.end("wine", "Production", 99)
         assert served(amazon) is None and at.live("Production") is None
     assert status(team).state is State.OTHER
 
