@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from ciplug.errors import GitError
 from ciplug.git.run import run_git, start_git
 
 _PIPE_HOLDS = 4096
 """Bytes that every system's pipe takes at once."""
+_KINDS = ("blob", "tree", "commit", "tag")
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 
 
@@ -39,6 +40,31 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
         run_git("cat-file", "--batch", cwd=repository, input=("\n".join(ordered) + "\n").encode())
         raise GitError("git cat-file failed")
     return objects
+
+
+class ObjectReader:
+    """Reads objects one by one, by one process of git that stays until `close`."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._process = start_git("cat-file", "--batch", cwd=repository)
+
+    def read(self, name: str) -> tuple[str, bytes] | None:
+        """Return type and content; None for an object that does not exist. Raises GitError."""
+        process = self._process
+        if "\n" in name or process.stdin is None or process.stdout is None:
+            return None
+        try:
+            return dict(_answers(process.stdin, process.stdout, [name])).get(name)
+        except (EOFError, OSError):
+            raise GitError(f"git cat-file ended before {name}") from None
+
+    def close(self) -> None:
+        """End the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                stream.close()
+        self._process.wait()
 
 
 def _answers(asked: IO[bytes], answers: IO[bytes], names: list[str]) -> Iterator[tuple[str, tuple[str, bytes]]]:
@@ -90,3 +116,26 @@ def present(repository: Path, names: Iterable[str]) -> set[str]:
     stdin = ("\n".join(ordered) + "\n").encode()
     out = run_git("cat-file", "--batch-check=%(objectname)", cwd=repository, input=stdin).stdout.decode()
     return {name for name, line in zip(ordered, out.splitlines(), strict=True) if not line.endswith(" missing")}
+
+
+class Named(NamedTuple):
+    """What a name refers to in a repository."""
+
+    kind: str
+    """blob, tree, commit or tag."""
+    oid: str
+
+
+def find_objects(repository: Path, names: Iterable[str]) -> dict[str, Named]:
+    """Return name → what it refers to, of those that exist; a name is like `<commit>:<path>`, without a line break."""
+    ordered = list(dict.fromkeys(names))
+    if not ordered:
+        return {}
+    stdin = ("\n".join(ordered) + "\n").encode(errors="surrogateescape")
+    done = run_git("cat-file", "--batch-check=%(objecttype) %(objectname)", cwd=repository, input=stdin)
+    found: dict[str, Named] = {}
+    for name, line in zip(ordered, done.stdout.decode(errors="surrogateescape").splitlines(), strict=True):
+        kind, _, oid = line.partition(" ")
+        if kind in _KINDS and is_commit_id(oid):
+            found[name] = Named(kind, oid)
+    return found

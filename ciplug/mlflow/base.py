@@ -21,7 +21,7 @@ from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.steps.record import begun_run
 from ciplug.tracking.amended import NO_CHANGES
-from ciplug.tracking.query import ENDED, STARTED, STATUS, Key
+from ciplug.tracking.query import ENDED, KIND, STARTED, STATUS, Key
 
 if TYPE_CHECKING:
     from ciplug.steps.session import Session
@@ -148,6 +148,8 @@ class Base:
             for row, value in zip(*self.catalog.column(Key("dataset", name)), strict=True):
                 found.setdefault(row, []).append(value)
             return found
+        if kind == "tag" and name == state.KIND:
+            return {row: value for row, value in column(KIND).items() if value == "monitor"}
         if kind == "tag" and name != state.RUN_NAME:
             return {} if name.startswith(state.HIDDEN) else column(Key("tag", name))
         if name == "run_id":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.mlflow import state
 from ciplug.records.keys import RunKey
-from ciplug.tracking.query import COMMIT, MODEL, RUN_ID, STARTED, Key, comparable_time
+from ciplug.tracking.query import COMMIT, KIND, MODEL, RUN_ID, STARTED, Key, comparable_time
 
 if TYPE_CHECKING:
     from ciplug.tracking.catalog import Catalog
@@ -70,13 +70,13 @@ def read_rows(catalog: Catalog) -> Rows:
             values[row] = value
         return values
 
-    stated = list(zip(cells(MODEL), *(cells(Key("tag", name)) for name in _EXPERIMENT_TAGS), strict=True))
+    stated = list(zip(cells(MODEL), cells(KIND), *(cells(Key("tag", name)) for name in _EXPERIMENT_TAGS), strict=True))
     experiment_of = {}
     names: dict[str, str] = {}
     for one in dict.fromkeys(stated):
-        model, *values = one
+        model, kind, *values = one
         tags = {name: value for name, value in zip(_EXPERIMENT_TAGS, values, strict=True) if value is not None}
-        experiment_of[one], name = state.experiment_of(tags, model)
+        experiment_of[one], name = state.experiment_of(tags, model, kind)
         names.setdefault(experiment_of[one], name)
     return Rows(
         ids=[id_ or "" for id_ in cells(RUN_ID)],

@@ -20,6 +20,7 @@ from ciplug.records.changes import Changes
 from ciplug.records.inputs import DatasetInput, ModelOutput, merged_datasets, merged_ids, merged_models
 from ciplug.records.keys import RunKey
 from ciplug.records.last_point import LastPoint, latest
+from ciplug.records.monitored import Kind
 from ciplug.records.run import File, Run
 from ciplug.steps.record import tags_of
 
@@ -38,6 +39,8 @@ METRIC = "ciplug.metric:"
 OLD_EXPERIMENT = "mlflow.experiment"
 """The tag of a run that was read back from another store of MLflow."""
 HIDDEN = "ciplug."
+KIND = "ciplug.kind"
+"""The tag of a look at production, which MLflow shows although it begins like those that it does not."""
 RUN_NAME, PARENT, OWN_USER, CONTEXT = "mlflow.runName", "mlflow.parentRunId", "mlflow.user", "mlflow.data.context"
 DEFAULT_EXPERIMENT, DEFAULT_ID = "Default", "0"
 DESCRIBED = "mlflow"
@@ -148,10 +151,16 @@ def model_id(key: RunKey) -> str:
 # Runs
 
 
-def experiment_of(tags: Mapping[str, str], model: str | None) -> tuple[str, str]:
-    """Return the id and the name of the experiment that a run is in. Every run is in one: else in that of its model."""
+def experiment_of(tags: Mapping[str, str], model: str | None, kind: Kind | None = None) -> tuple[str, str]:
+    """Return the id and the name of the experiment that a run is in. Every run is in one: else in that of its model.
+
+    Looks at production are in one of their own: no search for the best training finds the numbers of production.
+    """
     if EXPERIMENT_ID in tags:
         return tags[EXPERIMENT_ID], tags.get(EXPERIMENT) or tags[EXPERIMENT_ID]
+    if kind == "monitor":
+        name = f"{model}/monitor"
+        return experiment_id(name), name
     name = tags.get(OLD_EXPERIMENT) or (DEFAULT_EXPERIMENT if model in (None, "default") else str(model))
     return experiment_id(name), name
 
@@ -164,8 +173,10 @@ def recorded_run(run: Run, changes: Changes, sessions: Sequence[Logged] = ()) ->
         sessions: what was logged since, and is not sealed yet.
     """
     tags = dict(run.tags)
-    id_, experiment = experiment_of(tags, run.model)
+    id_, experiment = experiment_of(tags, run.model, run.kind)
     state = _from_tags(tags, run.name, run.id)
+    if run.kind == "monitor":
+        state["tags"] = {**state["tags"], KIND: run.kind}
     ended = milliseconds(run.ended)
     metrics = {
         name: run.last.get(name) or LastPoint(step=0, value=value, time=ended) for name, value in run.metrics.items()
@@ -230,7 +241,7 @@ def _with_session(state: RunState, logged: Logged) -> RunState:
     tags = {**{name: value for name, value in state.tags.items() if name not in logged.untagged}, **logged.tags}
     name = logged.name or state.name
     is_named = (RUN_NAME in state.tags or UNNAMED in logged.untagged) and UNNAMED not in logged.tags
-    tags = {key: value for key, value in tags.items() if not key.startswith(HIDDEN)}
+    tags = {key: value for key, value in tags.items() if not key.startswith(HIDDEN) or key == KIND}
     goes_on = logged.status in _UNENDED
     return replace(
         state,

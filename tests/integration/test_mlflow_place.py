@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from ciplug.mlflow.registry_view import RegistryView
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.state import Experiment
 from ciplug.mlflow.view import parse_uri
+from ciplug.records.canonical import new_id
+from ciplug.records.monitored import Monitored
+from ciplug.records.run import Run
+from ciplug.steps.send import store_objects
+from ciplug.steps.session import open_session
 from ciplug.tracking import amended
+from ciplug.tracking.runs import run_objects
 from tests.project import Project, git
 
 EXPERIMENT = Experiment(id=state.experiment_id("wine"), name="wine")
@@ -201,6 +208,30 @@ def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int
     assert found(Condition("attribute", "run_id", "IN", (ids[1], ids[4]))) == [4, 1]
     running = [number for number in range(5, -1, -1) if number >= recorded]
     assert found(Condition("attribute", "status", "=", "RUNNING")) == running
+
+
+def test_looks_at_production_are_in_an_experiment_of_their_own(project: Project) -> None:
+    """Whoever searches an experiment for its best run finds trainings, in the catalog and in the spool."""
+    began = "2026-01-01T00:00:00Z"
+    seen = Monitored(version=1, stage="production", since=began, until=began, outcome="PASS")
+    training = Run(id=new_id(), model="wine", status="finished", started=began, ended=began, metrics={"accuracy": 0.9})
+    looked = replace(training, id=new_id(), metrics={"accuracy": 0.99}, monitor=seen)
+    store_objects(open_session(cwd=project.folder, for_recording=True), run_objects(training) | run_objects(looked))
+    place = Place("ciplug:")
+
+    def found(experiment: str, *conditions: Condition) -> list[str]:
+        table = Table(place.base, place.look(0.0))
+        page = table.search([state.experiment_id(experiment)], (), {"active"}, conditions, (), 0, None)
+        return [run.id for run in page.runs]
+
+    is_monitor = Condition("tag", "ciplug.kind", "=", "monitor")
+    for _ in range(2):
+        assert found("wine") == [training.id] and found("wine/monitor") == [looked.id]
+        assert found("wine", is_monitor) == [] and found("wine/monitor", is_monitor) == [looked.id]
+        run = place.run(looked.id)
+        assert run is not None and run.tags["ciplug.kind"] == "monitor" and run.experiment_name == "wine/monitor"
+        assert {one.name for one in place.experiments().values()} == {"Default", "wine", "wine/monitor"}
+        place.sessions.log(looked.id, {"tag": "seen", "value": "yes"})
 
 
 def test_the_plus_of_an_address_may_be_encoded_or_not() -> None:

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ci": RECORDS,
     "forges": RECORDS,
     # Where versions are deployed to.
-    "targets": {*RECORDS, "config", "locking"},
+    "targets": {*RECORDS, "config", "locking", "serve_log"},
     "bundles": RECORDS,
     "stores": {*RECORDS, "_version", "bundles", "git", "locking"},
     "tracking": {*RECORDS, "stores"},
@@ -107,6 +107,7 @@ COMMAND_HELPERS = {
             "run_list",
             "run_sweep",
             "run_tables",
+            "smoke_test_output",
         )
     ),
 }
