@@ -10,7 +10,7 @@ from typing import Any
 
 from ciplug.capture.metric_shapes import Entry
 from ciplug.capture.tables.source import Source
-from ciplug.capture.written import files_of, is_pattern, without
+from ciplug.capture.written_files import files_of, is_pattern, without
 from ciplug.errors import InputError
 
 _MARK = ".tfevents."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ciplug.config import kinds, values
-from ciplug.config.clean import Clean
+from ciplug.config.clean_patterns import Clean
 from ciplug.config.kinds import Mistake, Named, Table, inline, key
 from ciplug.config.metrics import METRICS, Metrics
 from ciplug.config.policy import Policy, Samples

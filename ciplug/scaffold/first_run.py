@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import config
-from ciplug.capture.written import is_pattern, newest
+from ciplug.capture.written_files import is_pattern, newest
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.workspace import Workspace

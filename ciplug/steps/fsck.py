@@ -14,8 +14,8 @@ from ciplug.steps.kept_files import KeptFile, read_folders
 from ciplug.steps.object_checks import ObjectChecks
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
-from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
+from ciplug.steps.unreadable_objects import set_aside, unreadable
 from ciplug.stores import Problem, Store
 from ciplug.stores.base import NotesHeads
 from ciplug.stores.files import OWN, ChecksItself, Files

@@ -16,7 +16,7 @@ from ciplug.registry.model import Model, Version
 from ciplug.registry.resolve import find_version
 from ciplug.steps.fetch import fetch
 from ciplug.steps.named_run import find_key
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.tracking.hidden import hidden_states, only_trainings

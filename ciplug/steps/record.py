@@ -18,9 +18,9 @@ from ciplug.capture.notebooks import SUFFIX, has_other_code
 from ciplug.capture.program_end import uncaught
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.capture.written import Stamp, absolute, written_since
+from ciplug.capture.written_files import Stamp, absolute, written_since
 from ciplug.config import DEFAULT_MODEL
-from ciplug.config.clean import line_to_add
+from ciplug.config.clean_patterns import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
 from ciplug.git.objects import read_objects

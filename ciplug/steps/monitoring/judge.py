@@ -19,7 +19,7 @@ from ciplug.records.verdict import GateResult, Verdict, worst
 from ciplug.steps.monitoring.drift import judge_drift
 from ciplug.steps.monitoring.performance import judge_performance
 from ciplug.steps.monitoring.reference import default_reference
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.monitoring.window import COVERAGE, LABELLED, ROWS, Window, evaluated, policy_of, undecided_result
 from ciplug.steps.session import now, stamp
 

@@ -14,7 +14,7 @@ from ciplug.gates import checks, rule_text
 from ciplug.records.examples import means
 from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import Undecided
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.monitoring.window import LABELLED, Window, evaluated, label_of, policy_of, undecided_result
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ciplug.records.verdict import Verdict
 from ciplug.reports import monitor_issue
 from ciplug.reports.monitor_issue import IssueFacts
 from ciplug.steps.job_forge import forge_of
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.promotion.webhook import send_message, webhook_of
 
 FAILING, RECOVERED = "monitor.failing", "monitor.recovered"
