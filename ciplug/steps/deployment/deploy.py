@@ -16,7 +16,7 @@ from ciplug.attestation.documents import PROVENANCE, VERDICT
 from ciplug.attestation.provenance import provenance
 from ciplug.attestation.statement import to_json
 from ciplug.attestation.test_result import test_result
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.errors import DeploymentRefused, NotDeployed, PromotionRefused, Refusal, StoreError, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED, Deploy
 from ciplug.records.run import Run

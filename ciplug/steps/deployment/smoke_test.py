@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ciplug.comparison.served_answers import differences
-from ciplug.config.targets import SmokeTest as Settings
-from ciplug.config.targets import Target as TargetSettings
+from ciplug.config.target_base import SmokeTest as Settings
+from ciplug.config.target_base import Target as TargetSettings
 from ciplug.errors import ConfigError, DeploymentRefused, NotDeployed
 from ciplug.records.registry_deployment import DEPLOYED, Outcome, SmokeTested
 from ciplug.registry.model import DeployEvent, Model, Version
