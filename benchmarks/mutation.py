@@ -36,7 +36,8 @@ ROOT = Path(__file__).parents[1]
 TESTS = {
     "gates": """
         test_gates*.py test_waivers.py test_outcomes.py test_reason_text.py test_reruns.py test_verdict.py
-        test_repeats.py test_propose.py test_policy.py test_paired_tests.py test_trend_gates.py test_trade_off.py test_weights.py
+        test_repeats.py
+        test_propose.py test_policy.py test_paired_tests.py test_trend_gates.py test_trade_off.py test_weights.py
         test_many_gates.py test_gate_audit.py test_alpha_spending.py test_policy_cases.py test_extend.py test_max_t.py
         integration/test_config_commands.py integration/test_accidental_passes.py
     """,
