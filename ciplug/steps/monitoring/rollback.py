@@ -59,7 +59,7 @@ def decide(session: Session, watched: Watched) -> Decision:
     if section is None or settings is None or settings.on_fail != "rollback":
         return Decision(why_not="the policy of the default branch does not say 'on_fail: rollback'")
     if not watched.in_stage:
-        return Decision(why_not=f"'{clean(watched.stage, 80)}' is no stage")
+        return Decision(why_not=f"no stage is named '{clean(watched.stage, 80)}'")
     model = read_model(protected, watched.model)
     holder = model.holder(watched.stage)
     if holder is None or holder.number != watched.version.number:
