@@ -77,6 +77,18 @@ class DeployEvent(NamedTuple):
     reason: str | None
 
 
+class SmokeTest(NamedTuple):
+    """What a served version answered to a recorded sample."""
+
+    event: int
+    outcome: str
+    rows: int
+    equal: int
+    created: str
+    actor: str | None
+    reason: str | None
+
+
 class Deployed(NamedTuple):
     """What the log says of a target."""
 
@@ -84,6 +96,8 @@ class Deployed(NamedTuple):
     """The last event on it."""
     serves: DeployEvent | None = None
     """The last one by which it serves a version; None: it serves none."""
+    tested: SmokeTest | None = None
+    """The last smoke test of what it serves; None: there was none."""
 
     @property
     def is_open(self) -> bool:

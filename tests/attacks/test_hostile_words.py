@@ -67,6 +67,8 @@ COMMANDS = [
     ["promote", "wine", "--to", "staging", "--reason", EVIL],
     ["deploy", "wine@v1", "--to", START],
     ["deploy", START, "--to", "prod"],
+    ["smoke-test", "wine@v1", "--to", START],
+    ["smoke-test", START, "--to", "prod"],
     ["undeploy", "wine", "--from", START],
     ["undeploy", START, "--from", "prod"],
     ["deployments", "list"],

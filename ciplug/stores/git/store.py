@@ -24,7 +24,7 @@ from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
 from ciplug.stores.base import Head, Problem, Trial, Visit
-from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.cached_remote import CachedRemote, write_commit
 from ciplug.stores.git.content import is_readable
 from ciplug.stores.git.log import GitLog
 from ciplug.stores.git.objects import LooseObjects
@@ -116,12 +116,11 @@ class GitStore:
                 cause=Cause.TOO_LARGE,
             )
         with self._remote.side() as (side, written):
-            tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
-            # A fixed date: the same objects are the same commit, whenever they are sent.
-            commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
+            commit = write_commit(written, objects)
             result = self._remote.create(side, commit, *self._refs.inbox(commit))
         self._reader.seen = None
         if result.ok:
+            self._remote.keep(objects)
             return
         refs = self._refs.inbox(commit)
         with self._remote.locked():

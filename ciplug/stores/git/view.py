@@ -106,20 +106,29 @@ def fetch_view(remote: CachedRemote, refs: Refs) -> View:
 
 def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
     """Our refs, once they are what the remote has; offline, as the last fetch left them."""
-    failure = None if remote.offline else remote.fetch("--depth=1", "--prune", f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
+    refspecs = (f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
+    # Without a depth, git asks for no objects where it has all: most often, nothing has changed since a moment ago.
+    lately = remote.was_fetched_lately
+    known = lately and remote.refs(OUR_TIP) and remote.fetch("--prune", *refspecs) is None
+    if lately and not remote.refs(OUR_TIP):
+        failure = _fetch_without_branch(remote, refs, lately=True)
+    else:
+        failure = None if remote.offline or known else remote.fetch("--depth=1", "--prune", *refspecs)
     if failure and GitKind.NO_REF in failure.kinds:
         failure = _fetch_without_branch(remote, refs)
     if failure:
         raise remote.unreadable(f"the store at {remote.address}", failure, hint=UNREACHABLE_HINT)
+    remote.note_fetch()
     # A fold fetches the series branch for itself: that is not a write.
     ours = (OUR_TIP, *refs.places.values())
     return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref.startswith(ours)}
 
 
-def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
+def _fetch_without_branch(remote: CachedRemote, refs: Refs, *, lately: bool = False) -> Failure | None:
     remote.forget(OUR_TIP)
     # git fails with --depth where nothing matches.
-    failure = remote.fetch("--depth=1", "--prune", *refs.refspecs) and remote.fetch("--prune", *refs.refspecs)
+    failure = lately or remote.fetch("--depth=1", "--prune", *refs.refspecs)
+    failure = remote.fetch("--prune", *refs.refspecs) if failure else None
     if failure:
         return failure
     # Between the two, the first fold may have moved into the branch what the inbox then lacked.
