@@ -53,12 +53,12 @@ def check_model(session: Session, model: str) -> ModelCheck:
         signed, origin = is_signed(session), origin_in(session.log, is_signed(session))
         state = fold(model, events, signed, origin)
         for notice in state.notices:
-            told = f"{notice.clause}: {notice.remedy}"
+            text = f"{notice.clause}: {notice.remedy}"
             # Whoever may push can append one. Until a signer vouches for it, nobody does as it says.
             if notice.kind is NoticeKind.UNSIGNED_EVENTS:
-                problems.append(Problem(log_of(model), told))
+                problems.append(Problem(log_of(model), text))
             else:
-                notes.append(told)
+                notes.append(text)
         section = judging_section(session, session.config, state)
         ladder, gated = session.config.ladder_of(section), session.config.gated_stages(section)
         notes += other_ladders(model, events, ladder)

@@ -41,11 +41,11 @@ def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: 
     confirmed = len(counted.failures) >= settings.consecutive
     if settings.on_fail == "warn" or not (confirmed or counted.passes or action):
         return
-    told = _issue(watched, facts)
+    is_told = _issue(watched, facts)
     has_recovered = counted.passes == 1 and len(counted.before) >= settings.consecutive
     if confirmed or has_recovered:
-        told |= _webhook(watched, run, facts, counted)
-    if confirmed and not told:
+        is_told |= _webhook(watched, run, facts, counted)
+    if confirmed and not is_told:
         session.tell(
             Note(
                 "nobody is told of the failure: this job has neither a forge with issues nor a webhook",

@@ -145,14 +145,14 @@ def _story(session: Session, model: Model) -> RegistryModel:
         for one in reversed(model.versions)
     ]
     # A column in which no event has anything says nothing.
-    told = [at for at in range(len(EVENT_HEADERS)) if any(row[at] not in ("", "-") for row in rows)]
+    shown = [at for at in range(len(EVENT_HEADERS)) if any(row[at] not in ("", "-") for row in rows)]
     return RegistryModel(
         name=model.name,
         description=model.description or "",
         tags=[f"{key}={value}" for key, value in sorted(model.tags.items())],
         versions=versions,
-        event_headers=[EVENT_HEADERS[at] for at in told],
-        events=[[row[at] for at in told] for row in rows],
+        event_headers=[EVENT_HEADERS[at] for at in shown],
+        events=[[row[at] for at in shown] for row in rows],
         earlier=past.earlier,
         notes=list(model.notes),
     )
