@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.targets.base import Target
 
 Mask = Callable[[str], str]
@@ -38,9 +38,16 @@ def _sagemaker(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
     return Sagemaker(settings, mask)
 
 
+def _kserve(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
+    from ciplug.targets.kserve import Kserve
+
+    return Kserve(settings, env, mask)
+
+
 OPENERS: Mapping[str, Callable[[Any, Mapping[str, str], Mask], Target]] = {
     "oci": _oci,
     "local": _local,
     "sagemaker": _sagemaker,
+    "kserve": _kserve,
 }
 """By the kind of the settings: only the module of a target that is used is imported."""

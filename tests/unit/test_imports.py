@@ -297,6 +297,7 @@ def test_only_the_git_folder_runs_git() -> None:
     runs = {i.module for i in imports() if i.target.partition(".")[0] == "subprocess"}
     git = {"git.run", "git.blobs", "git.cat_file"}
     assert runs <= git | {"capture.environment", "capture.process", "commands.demo", "install", "signing"} | {
+        "targets.kubectl",
         "targets.local",
         "targets.oci_credentials",
         "targets.supervisors",
