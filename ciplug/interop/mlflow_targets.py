@@ -86,7 +86,7 @@ def gitlab_server(session: Session, target: str | None) -> MlflowServer:
     """
     from ciplug.forges import forge_name
     from ciplug.forges.address import job_of
-    from ciplug.forges.base import Place
+    from ciplug.forges.base import Lack, Place
     from ciplug.forges.gitlab import find_place
 
     job = job_of(session.context, session.env, session.remote_url)
@@ -110,6 +110,8 @@ def gitlab_server(session: Session, target: str | None) -> MlflowServer:
             hint="name it: ciplug export gitlab https://gitlab.com/group/project",
         )
     elif not isinstance(own, Place):
+        if own.lacks is Lack.TOKEN:
+            raise UsageError("no token for GitLab; its job token does not reach model experiments", hint=GITLAB.remedy)
         raise UsageError(own.message, hint=own.hint)
     else:
         api, project, token = own.api_url, own.repository, own.token
