@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +29,28 @@ targets:
   mute: {kind: mlflow, plugin: 'toy:/mute', name: red}
   none: {kind: mlflow, plugin: no-such-plugin, name: red}
 """
+FIT = """\
+import json, pathlib
+folder = pathlib.Path("model")
+folder.mkdir(exist_ok=True)
+(folder / "MLmodel").write_text("flavors: {{}}\\n")
+(folder / "weights").write_text("weights {number}")
+pathlib.Path("metrics.json").write_text(json.dumps({{"accuracy": 0.8{number}}}))
+"""
+LOOP = """\
+import contextlib, io, json, os, sys
+from ciplug.cli import main
+for line in sys.stdin:
+    words, env = json.loads(line)
+    os.environ.update(env)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    for name in env:
+        del os.environ[name]
+    print(json.dumps({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()}), flush=True)
+"""
+"""One process for all commands: an import of MLflow takes seconds."""
 TOY = """\
 import json, os
 from pathlib import Path
@@ -90,17 +114,16 @@ def test_a_plugin_gets_the_very_files_and_its_answer_is_compared(
 ) -> None:
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
-    (project.folder / "model").mkdir()
-    (project.folder / "model" / "MLmodel").write_text("flavors: {}\n")
+    (project.folder / ".gitignore").write_text("model/\nmetrics.json\n")
     for number in (1, 2):
-        (project.folder / "model" / "weights").write_text(f"weights {number}")
-        project.numbers({"accuracy": 0.8 + number / 100})
+        (project.folder / "fit.py").write_text(FIT.format(number=number))
         project.commit(f"training {number}")
         project.push()
-        project.train()
+        project.ciplug("run", "--", sys.executable, "fit.py")
         project.ciplug("gate")
         project.ciplug("promote", "wine", "--to", "staging")
-    project.ciplug("promote", "wine", "--to", "production", "--version", "1")
+        if number == 1:
+            project.ciplug("promote", "wine", "--to", "production")
     env = {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -109,13 +132,28 @@ def test_a_plugin_gets_the_very_files_and_its_answer_is_compared(
         "API_TOKEN": "correct-horse-battery",
     }
 
-    def ciplug(*words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [python("newest"), "-m", "ciplug", *words]
-        done = subprocess.run(command, cwd=project.folder, env={**env, **more}, capture_output=True, text=True)
+    with subprocess.Popen(
+        [python("newest"), "-c", LOOP],
+        cwd=project.folder,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _check(project, tmp_path / "toy", process)
+        process.kill()
+
+
+def _check(project: Project, toy: Path, process: subprocess.Popen[str]) -> None:
+    def ciplug(*words: str, code: int = 0, **more: str) -> SimpleNamespace:
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps([words, more]) + "\n")
+        process.stdin.flush()
+        done = SimpleNamespace(**json.loads(process.stdout.readline()))
         assert done.returncode == code, done.stdout + done.stderr[-3000:]
         return done
 
-    def deploy(target: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    def deploy(target: str, code: int = 0, **more: str) -> SimpleNamespace:
         return ciplug("deploy", "models:/wine@production", "--to", target, code=code, **more)
 
     def states() -> dict[str, Any]:
@@ -123,7 +161,7 @@ def test_a_plugin_gets_the_very_files_and_its_answer_is_compared(
         return {one["target"]: one["state"] for one in json.loads(found.stdout)}
 
     done = deploy("told")
-    kept = json.loads((tmp_path / "toy" / "told" / "red").read_text())
+    kept = json.loads((toy / "told" / "red").read_text())
     assert kept["model"] == "weights 1" and kept["config"]["tags"]["version"] == "1"
     assert done.stdout.strip() == f"toy:/told#red@{kept['config']['tags']['sum']}"
     deploy("mute")
@@ -133,9 +171,9 @@ def test_a_plugin_gets_the_very_files_and_its_answer_is_compared(
     assert "no capacity" in failed.stderr and "correct-horse-battery" not in failed.stderr
     for target in ("told", "mute"):
         deploy(target)
-        assert json.loads((tmp_path / "toy" / target / "red").read_text())["model"] == "weights 2"
-    (tmp_path / "toy" / "told" / "red").write_text(json.dumps(kept))
+        assert json.loads((toy / target / "red").read_text())["model"] == "weights 2"
+    (toy / "told" / "red").write_text(json.dumps(kept))
     assert states() == {"mute": "unchecked", "none": "unreachable", "told": "other"}
     assert "No plugin found" in deploy("none", 3).stderr
     ciplug("undeploy", "wine", "--from", "told")
-    assert not (tmp_path / "toy" / "told" / "red").exists()
+    assert not (toy / "told" / "red").exists()
