@@ -322,6 +322,7 @@ def test_a_forks_job_sends_nothing(project: Project) -> None:
     assert git(project.folder, "ls-remote", "origin", "refs/ciplug/*") == ""
 
 
+@pytest.mark.slow
 def test_killed_while_its_files_are_sent(project: Project, tmp_path: Path, git_server: GitServer) -> None:
     git_server.create("slow")
     git(project.folder, "remote", "set-url", "origin", git_server.url("slow"))
