@@ -41,6 +41,8 @@ COMMANDS = {
     "demote": "take a model version out of its stage",
     "rollback": "bring back the version that held a stage before",
     "deploy": "verify a promoted version, and deploy it to a target",
+    "smoke-test": "compare the answers of a served version with its recorded predictions",
+    "undeploy": "end what a target serves",
     "deployments": "what was deployed where, and what the targets serve",
     "monitor": "watch a version in production by the same gates: drift, late labels, failures in a row",
     "serve-log": "serve an MLflow model, and log its predictions for `ciplug monitor`",
@@ -52,8 +54,8 @@ COMMANDS = {
     "fsck": "check the store, and repair what can be repaired without losing data",
     "doctor": "check whether ciplug can work here, and print the line that fixes each problem",
     "ui": "show the runs and the registry in MLflow's web pages, or in those of `ciplug site`",
-    "import": "copy the runs of an MLflow store into this one",
-    "export": "copy the runs of this store to MLflow",
+    "import": "copy the runs of MLflow, DVC and other systems into this store",
+    "export": "copy the runs of this store to MLflow, GitLab, Azure ML or SageMaker",
     "demo": "try every step on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`, and `import_` that of `import`."""

@@ -355,6 +355,8 @@ class NotDeployed(Enum):
     NOT_PROMOTED = "not_promoted"
     """The version is in its stage without a promotion that passed."""
     YANKED = "yanked"
+    NO_MODEL = "no_model"
+    """The version does not have the files that the target serves."""
     OTHER_MODEL = "other_model"
     """The target serves another model, or something that is not of ciplug."""
     SUPERSEDED = "superseded"
@@ -367,6 +369,10 @@ class NotDeployed(Enum):
     """Another program listens where the new version would."""
     OTHER_CONTENT = "other_content"
     """The target has other bytes than were sent to it."""
+    NO_SAMPLE = "no_sample"
+    """A smoke test is asked for, and there is no recorded sample for it."""
+    NOT_SERVED = "not_served"
+    """A smoke test of a version that the target does not serve, by the log."""
 
 
 class DeploymentRefused(CiplugError):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import generated
 from tests.servers.azurite import Azure, azurite
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.fake_gcs import Gcs, fake_gcs
@@ -25,7 +26,7 @@ from tests.stores import PLACES, Place
 
 # The same examples every time, however slow the machine: no change is refused for what it has not brought. Others are
 # looked for with `pytest --hypothesis-profile=default`.
-settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=generated.examples(100))
 settings.load_profile("fixed")
 
 _HOST_VARIABLES = re.compile(

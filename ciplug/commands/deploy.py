@@ -8,7 +8,10 @@ from functools import partial
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_deployed
+from ciplug.commands.smoke_test_output import finish
+from ciplug.errors import UsageError
 from ciplug.steps.deployment.deploy import deploy
+from ciplug.steps.deployment.smoke_test import check_sample, smoke_test
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", metavar="TARGET", required=True, help="a target of ciplug.yaml on the default branch")
 
+    parser.add_argument(
+        "--smoke-test", action="store_true", help="then compare its answers with recorded predictions, by smoke_test:"
+    )
+    options.add_roll_back(parser)
+
 
 def run(args: argparse.Namespace) -> int:
+    if args.roll_back and not args.smoke_test:
+        raise UsageError("--roll-back is for a smoke test that does not pass", hint="add --smoke-test")
     session = options.session_of(args)
+    if args.smoke_test:
+        check_sample(session, args.version, args.to)
     tell_deployed(deploy(session, args.version, args.to, progress=partial(console.transfer, "files fetched")))
-    return 0
+    if not args.smoke_test:
+        return 0
+    session = session.refreshed()
+    return finish(session, smoke_test(session, args.version, args.to), roll_back=args.roll_back)

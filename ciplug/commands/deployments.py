@@ -9,7 +9,7 @@ from typing import Any
 from ciplug import console
 from ciplug.commands import options
 from ciplug.records.canonical import dumps
-from ciplug.registry.model import Deployed, DeployEvent, Model
+from ciplug.registry.model import Deployed, DeployEvent, Model, SmokeTest
 from ciplug.reports.untrusted import clean
 from ciplug.steps.deployment.status import Status, deployed_models, statuses, worst
 from ciplug.steps.event_text import minute
@@ -51,16 +51,20 @@ def run(args: argparse.Namespace) -> int:
 def _list(models: Iterable[Model], *, as_json: bool) -> None:
     rows = [(model.name, target, said) for model in models for target, said in sorted(model.deployed.items())]
     if as_json:
-        console.out(
-            dumps(
-                [
-                    {"model": name, "target": target, "last": _plain(said.last), "serves": _plain(said.serves)}
-                    for name, target, said in rows
-                ]
-            )
-        )
+        console.out(dumps([{"model": name, "target": target, **_plain_logged(said)} for name, target, said in rows]))
     elif rows:
-        headers = ["model", "target", "kind", "state", "version", "serves", "when (UTC)", "who", "reference"]
+        headers = [
+            "model",
+            "target",
+            "kind",
+            "state",
+            "version",
+            "serves",
+            "smoke test",
+            "when (UTC)",
+            "who",
+            "reference",
+        ]
         console.out(_table(headers, (_list_row(name, target, said) for name, target, said in rows)))
     else:
         console.say("nothing was deployed")
@@ -75,6 +79,7 @@ def _list_row(name: str, target: str, said: Deployed) -> list[object]:
         clean(last.state, 20),
         f"v{last.version}",
         f"v{said.serves.version}" if said.serves else "-",
+        clean(said.tested.outcome.replace("_", " "), 20) if said.tested else "-",
         minute(last.created),
         clean(last.actor or "-", 40),
         clean(last.reference or last.reason or "-", 160),
@@ -93,8 +98,13 @@ def _status_row(one: Status) -> list[object]:
     ]
 
 
-def _plain(event: DeployEvent | None) -> Mapping[str, Any] | None:
+def _plain(event: DeployEvent | SmokeTest | None) -> Mapping[str, Any] | None:
     return event._asdict() if event else None
+
+
+def _plain_logged(said: Deployed | None) -> Mapping[str, Any]:
+    facts = (said.last, said.serves, said.tested) if said else (None, None, None)
+    return dict(zip(("last", "serves", "smoke_test"), map(_plain, facts), strict=True))
 
 
 def _plain_status(one: Status) -> Mapping[str, Any]:
@@ -103,8 +113,7 @@ def _plain_status(one: Status) -> Mapping[str, Any]:
         "target": one.target,
         "kind": one.kind,
         "state": one.state.word,
-        "last": _plain(one.logged.last) if one.logged else None,
-        "serves": _plain(one.logged.serves) if one.logged else None,
+        **_plain_logged(one.logged),
         "live": one.live._asdict() if one.live else None,
         "holder": one.holder,
         "problem": one.problem,

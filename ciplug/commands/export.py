@@ -6,26 +6,32 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import StoreError, counted, listed
-from ciplug.interop.mlflow_export import Exported, export_runs
+from ciplug.errors import StoreError, counted
+from ciplug.interop.export_systems import SYSTEMS, export_all
+from ciplug.interop.mlflow_export import Exported
 from ciplug.reports.untrusted import clean
 
 _SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    systems = parser.add_subparsers(dest="system", required=True, metavar="SYSTEM")
-    mlflow = systems.add_parser("mlflow", help="a store of MLflow, written by MLflow's own client")
-    mlflow.add_argument("uri", metavar="URI", help="the address of a server, sqlite:///mlflow.db, or ./mlruns")
-    mlflow.add_argument(
-        "--experiment", metavar="NAME", action="append", default=[], help="only this one; may be repeated"
-    )
+    systems = parser.add_subparsers(dest="system", metavar="SYSTEM")
+    for name, words in SYSTEMS.items():
+        system = systems.add_parser(name, help=words.help)
+        nargs = "?" if words.of_checkout else None
+        system.add_argument("target", metavar="TARGET", nargs=nargs, help=words.target)
+        system.add_argument(
+            "--experiment", metavar="NAME", action="append", default=[], help="only this one; may be repeated"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.system is None:
+        console.out("\n".join(f"ciplug export {name:<12} {words.help}" for name, words in SYSTEMS.items()))
+        return 0
     session = options.session_of(args)
-    with console.count("runs written", "run") as tell:
-        done = export_runs(session, args.uri, args.experiment, tell)
+    with console.count("written", "run") as tell:
+        done = export_all(session, args.system, args.target, args.experiment, tell)
     _show(done)
     return StoreError.exit_code if done.failed else 0
 
@@ -34,9 +40,10 @@ def _show(done: Exported) -> None:
     console.out(f"{counted(done.new, 'new run')}, {done.known:,} known")
     if done.versions or done.known_versions:
         console.out(f"{counted(done.versions, 'new version')} of registered models, {done.known_versions:,} known")
-    if done.left_out:
-        names = clean(listed(done.left_out), 400)
-        console.complain(f"warning: MLflow does not take these names, and they are left out: {names}")
+    if done.deleted:
+        console.say(f"{counted(done.deleted, 'deleted run')} not copied: there, what is deleted is gone")
+    for words, count in sorted(done.left_out.items())[:_SHOWN]:
+        console.complain(f"warning: left out {count:,}: {clean(words, 400)}")
     for words in done.failed[:_SHOWN]:
         console.complain(f"not exported: {clean(words, 400)}")
     if done.failed:

@@ -129,6 +129,14 @@ def add_deployment(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_roll_back(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--roll-back",
+        action="store_true",
+        help="if the smoke test does not pass, bring the version before back, or end the service where there is none",
+    )
+
+
 def add_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD…", help="the training command")
 

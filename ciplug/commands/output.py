@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ciplug.registry.model import Model
     from ciplug.reports.report import Report
     from ciplug.steps.deployment.deploy import Done
+    from ciplug.steps.deployment.undeploy import Ended
     from ciplug.steps.promotion.promote import Promotion
     from ciplug.tracking.runs import Runs
 
@@ -71,6 +72,15 @@ def tell_deployed(done: Done) -> None:
     console.say(f"{counted(done.files, 'file')} of {name} verified")
     console.say(f"'{done.target}' serves {name} at {where} (event {done.event})")
     console.out(clean(done.reference, 300))
+
+
+def tell_ended(ended: Ended) -> None:
+    """Say that a target serves nothing."""
+    name = clean(ended.model, 120)
+    if ended.event:
+        console.say(f"'{ended.target}' serves {name} version {ended.version} no longer (event {ended.event})")
+    else:
+        console.say(f"nothing to do: '{ended.target}' serves nothing of {name}")
 
 
 def tell_still_served(model: Model, version: int) -> None:

@@ -11,7 +11,8 @@ from ciplug.config.clean import Clean
 from ciplug.config.kinds import Mistake, Named, Table, inline, key
 from ciplug.config.metrics import METRICS, Metrics
 from ciplug.config.policy import Policy, Samples
-from ciplug.config.targets import TARGETS, Target
+from ciplug.config.target_base import Target
+from ciplug.config.targets import TARGETS
 from ciplug.errors import ConfigError
 
 FILE = "ciplug.yaml"

@@ -1,23 +1,16 @@
-"""Import the runs of an MLflow store: each once, by its id, in writes of up to a thousand.
-
-What is in the store already is left as it is, so that an import that was cut off goes on where it was, and a second one
-adds nothing.
-"""
+"""The runs and registered models of an MLflow store, read by MLflow's own client."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from ciplug.capture.masking import Masks
 from ciplug.capture.mlflow.run import TAG, seconds
-from ciplug.config import DEFAULT_MODEL
 from ciplug.console import warning
 from ciplug.errors import CiplugError, UsageError, listed
 from ciplug.git.credentials import redact
+from ciplug.interop.import_runs import Candidate, Choice, Imported, Importer, Taken
 from ciplug.interop.mlflow_artifacts import Artifacts
 from ciplug.interop.mlflow_client import open_client, pages, place_uri, translated
 from ciplug.interop.mlflow_record import (
@@ -34,111 +27,71 @@ from ciplug.mlflow import state
 from ciplug.mlflow.place import Place
 from ciplug.mlflow.registry_view import RegistryView
 from ciplug.records.keys import RunKey
-from ciplug.records.run import is_model_name
-from ciplug.steps.record import masked_notes, objects_of
+from ciplug.steps.record import objects_of
 from ciplug.steps.session import Session
-from ciplug.steps.sign import signed
-from ciplug.steps.trust import need_trusted
-from ciplug.tracking.query import RUN_ID
 
 _PAGE = 1_000
-_RUNS_MOST, _BYTES_MOST, _FETCHED_MOST = 1_000, 64 * 1024 * 1024, 1024 * 1024 * 1024
-"""The limits of one write: runs, bytes of their records, and bytes of artifacts that were fetched for them."""
 
 
-@dataclass
-class Imported:
-    """What an import has done."""
-
-    new: int = 0
-    known: int = 0
-    """Runs that the store had."""
-    unfinished: list[str] = field(default_factory=list)
-    """Runs that go on in MLflow, and were not taken."""
-    failed: list[str] = field(default_factory=list)
-    """Runs that could not be read, with the reason: the next import tries them again."""
-    deleted: int = 0
-    """Of the new ones."""
-    files: int = 0
-    """That were sent with them."""
-    models: ImportedModels = field(default_factory=ImportedModels)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is imported, and how."""
-
-    experiments: tuple[str, ...] = ()
-    """Names; empty: all."""
-    model: str | None = None
-    """The model of every run."""
-    artifacts: bool = True
-    unfinished: bool = False
-    """Take runs that go on, as they are now."""
-
-
-def import_runs(session: Session, source: str, choice: Choice, tell: Callable[[int], None]) -> Imported:
-    """Copy the runs of an MLflow store into this one.
+def import_mlflow(
+    session: Session, source: str, choice: Choice, tell: Callable[[int], None], experiments: Sequence[str] = ()
+) -> tuple[Imported, ImportedModels]:
+    """Copy the runs and registered models of an MLflow store into this one.
 
     Args:
         source: as MLflow writes the address of a store.
         tell: is called with numbers of runs that were dealt with.
+        experiments: names; only these, and no registered models. Empty: all.
 
     Raises UsageError for an address without a store or an experiment that is not there, and StoreError where one of the
     two stores cannot be reached: what was written until then stays.
     """
-    need_trusted(session, hint="import in the pipeline of a trusted branch, or on your machine")
-    return _Import(session, source, choice, tell).run()
+    importer = Importer(session, choice, tell)
+    store = _MlflowSource(importer, source, tuple(experiments))
+    done = importer.run(store)
+    if experiments:
+        return done, ImportedModels()
+    # Another session, since this one has seen the store before its runs came.
+    made = RegistryView(Place(place_uri(session))).registration
+    models = RegistryImport(
+        session.refreshed(), store.client, redact(source), importer.known, made, tell, copied=choice.artifacts
+    )
+    return done, models.run()
 
 
-class _Import:
-    def __init__(self, session: Session, source: str, choice: Choice, tell: Callable[[int], None]) -> None:
-        self._session, self._choice, self._tell = session, choice, tell
-        self._address, self._source = source, redact(source)
-        self._client = open_client(source, session.cwd, for_reading=True)
-        self._done = Imported()
-        self._masks = Masks.of(session.env, session.config.redact)
-        self._objects: dict[str, bytes] = {}
-        """What is to be written."""
-        self._runs = self._bytes = 0
+class _MlflowSource:
+    def __init__(self, importer: Importer, source: str, experiments: tuple[str, ...]) -> None:
+        self._importer, self._session, self._choice = importer, importer.session, importer.choice
+        self._names, self._source = experiments, redact(source)
+        self.client = open_client(source, self._session.cwd, for_reading=True)
+        self._artifacts = Artifacts(importer.files, self.client, source, self._session.cwd)
 
-    def run(self) -> Imported:
-        self._known = {str(one) for one in self._session.runs().catalog.column(RUN_ID).values}
+    def runs(self) -> Iterator[Candidate]:
         experiments = self._experiments()
         self._describe(experiments)
-        with tempfile.TemporaryDirectory(prefix="ciplug-import-") as folder:
-            self._artifacts = Artifacts(self._session, self._client, self._address, Path(folder))
-            for experiment in experiments:
-                for run in self._runs_in(experiment):
-                    self._take(run, experiment.name)
-                    self._tell(1)
-            self._write()
-        self._session.tell(*masked_notes(self._masks))
-        if not self._choice.experiments:
-            self._done.models = self._registry()
-        return self._done
-
-    def _registry(self) -> ImportedModels:
-        """Import the registered models, whose versions name the runs that are here by now."""
-        place = Place(place_uri(self._session))
-        # Another session, since this one has seen the store before its runs came.
-        session = self._session.refreshed()
-        copied = self._choice.artifacts
-        made = RegistryView(place).registration
-        return RegistryImport(session, self._client, self._source, self._known, made, self._tell, copied=copied).run()
+        for experiment in experiments:
+            for run in self._runs_in(experiment):
+                info = run.info
+                yield Candidate(
+                    id=info.run_id,
+                    name=f"run {info.run_id}",
+                    read=partial(self._read, run, experiment.name),
+                    other_id=run.data.tags.get(TAG),
+                    is_unfinished=info.status in UNFINISHED,
+                )
 
     # Reading
 
     def _experiments(self) -> list[Any]:
         from mlflow.entities import ViewType
 
-        found = list(self._pages(lambda token: self._client.search_experiments(ViewType.ALL, _PAGE, page_token=token)))
+        found = list(self._pages(lambda token: self.client.search_experiments(ViewType.ALL, _PAGE, page_token=token)))
         names = {one.name for one in found}
-        if missing := [name for name in self._choice.experiments if name not in names]:
+        if missing := [name for name in self._names if name not in names]:
             raise UsageError(
                 f"{self._source} has no experiment '{missing[0]}'", hint=f"it has: {listed(sorted(names), most=20)}"
             )
-        wanted = self._choice.experiments or names
+        wanted = self._names or names
         return sorted((one for one in found if one.name in wanted), key=lambda one: str(one.experiment_id))
 
     def _runs_in(self, experiment: Any) -> Iterator[Any]:
@@ -146,7 +99,7 @@ class _Import:
 
         ids = [experiment.experiment_id]
         return self._pages(
-            lambda token: self._client.search_runs(
+            lambda token: self.client.search_runs(
                 ids, run_view_type=ViewType.ALL, max_results=_PAGE, order_by=["start_time ASC"], page_token=token
             )
         )
@@ -160,35 +113,22 @@ class _Import:
 
     # One run
 
-    def _take(self, run: Any, experiment: str) -> None:
+    def _read(self, run: Any, experiment: str) -> Taken:
         info, tags = run.info, run.data.tags
-        if info.run_id in self._known or tags.get(TAG) in self._known:
-            self._done.known += 1
-            return
-        if info.status in UNFINISHED and not self._choice.unfinished:
-            self._done.unfinished.append(info.run_id)
-            return
-        try:
-            objects = self._record(run, experiment)
-        except (CiplugError, ValueError, TypeError, OverflowError) as problem:
-            words = problem.message if isinstance(problem, CiplugError) else str(problem)
-            self._done.failed.append(f"run {info.run_id}: {words}")
-            return
-        if info.lifecycle_stage == "deleted":
+        objects, commit = self._record(run, experiment), commit_of(tags)
+        is_deleted = info.lifecycle_stage == "deleted"
+        if is_deleted:
             user = tags.get(state.OWN_USER) or info.user_id
             ended = seconds(info.end_time) or seconds(info.start_time) or 0.0
-            key = RunKey(commit_of(tags), info.run_id)
-            name, objects[name] = deletion_of(key, self._model(experiment), ended, user)
-            self._done.deleted += 1
-        self._known.add(info.run_id)
-        self._add(objects)
+            name, objects[name] = deletion_of(RunKey(commit, info.run_id), self._model(experiment), ended, user)
+        return Taken(objects, has_commit=commit is not None, is_deleted=is_deleted)
 
     def _record(self, run: Any, experiment: str) -> dict[str, bytes]:
         run_id, outputs = run.info.run_id, run.outputs
         with translated(self._source):
-            histories = {name: self._client.get_metric_history(run_id, name) for name in run.data.metrics}
+            histories = {name: self.client.get_metric_history(run_id, name) for name in run.data.metrics}
             ids = [one.model_id for one in (outputs.model_outputs if outputs else ())]
-            models = {one: self._client.get_logged_model(one) for one in ids}
+            models = {one: self.client.get_logged_model(one) for one in ids}
         if self._choice.artifacts:
             with translated(self._source):
                 files, lost = self._artifacts.take(run, models)
@@ -207,7 +147,7 @@ class _Import:
             refused=refused,
         )
         problems: list[CiplugError] = []
-        record = self._masks.run(record)
+        record = self._importer.masks.run(record)
         objects = objects_of(record, logged.series, problems, texts=logged.texts)
         own = (one for one in models.values() if one.source_run_id == run_id)
         objects.update(logged_model_of(one, experiment, copied=self._choice.artifacts) for one in own)
@@ -216,35 +156,16 @@ class _Import:
         return objects
 
     def _model(self, experiment: str) -> str:
-        configured = self._choice.model or self._session.config.of(None).model
-        if configured:
-            return configured
-        is_usable = experiment != state.DEFAULT_EXPERIMENT and is_model_name(experiment)
-        return experiment if is_usable else DEFAULT_MODEL
-
-    # Writing
+        return self._importer.model_of(experiment if experiment != state.DEFAULT_EXPERIMENT else None)
 
     def _describe(self, experiments: Sequence[Any]) -> None:
         """Keep the tags, times and deletion of each experiment that the store knows nothing of but its name."""
         described = dict(map(experiment_of, experiments))
         known = self._session.store.keys(*(key.amendments for key in described)) if described else []
-        for key, (name, data) in described.items():
-            if not any(one.startswith(key.amendments) for one in known):
-                self._objects[name] = data
-
-    def _add(self, objects: Mapping[str, bytes]) -> None:
-        self._objects.update(objects)
-        self._runs += 1
-        self._bytes += sum(map(len, objects.values()))
-        if self._runs >= _RUNS_MOST or self._bytes > _BYTES_MOST or self._artifacts.fetched > _FETCHED_MOST:
-            self._write()
-
-    def _write(self) -> None:
-        """Write what waits: the files first, so that no record names bytes that are not there."""
-        if self._objects:
-            self._done.files += self._artifacts.send()
-            session = self._session
-            trusted = session.context.trusted
-            session.store.add(signed(session.env, self._objects, trusted=trusted, repository=session.repository))
-        self._done.new += self._runs
-        self._objects, self._runs, self._bytes = {}, 0, 0
+        self._importer.put(
+            {
+                name: data
+                for key, (name, data) in described.items()
+                if not any(one.startswith(key.amendments) for one in known)
+            }
+        )

@@ -7,10 +7,10 @@ from dataclasses import replace
 from ciplug.records import registry_labels as labels
 from ciplug.records import registry_moves as moves
 from ciplug.records.keys import EntryKey, log_of
-from ciplug.records.registry_deployment import DEPLOYED, Deploy
+from ciplug.records.registry_deployment import DEPLOYED, ENDED, Deploy, SmokeTested
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
-from ciplug.registry.model import Deployed, DeployEvent, Model, Version
+from ciplug.registry.model import Deployed, DeployEvent, Model, SmokeTest, Version
 
 
 def key_of(event: RegistryEvent) -> str:
@@ -107,8 +107,19 @@ def deploy(model: Model, event: RegistryEvent, payload: Deploy) -> Model:
         payload.reason,
     )
     before = model.deployed.get(payload.target)
-    serves = last if payload.state == DEPLOYED else before and before.serves
-    return replace(model, deployed={**model.deployed, payload.target: Deployed(last, serves)})
+    serves = {DEPLOYED: last, ENDED: None}.get(payload.state, before and before.serves)
+    tested = before.tested if before and serves is before.serves else None
+    return replace(model, deployed={**model.deployed, payload.target: Deployed(last, serves, tested)})
+
+
+def smoke_test(model: Model, event: RegistryEvent, payload: SmokeTested) -> Model:
+    logged = model.deployed.get(payload.target)
+    if logged is None or logged.serves is None or logged.serves.event != payload.deployed:
+        return model
+    tested = SmokeTest(
+        event.seq, payload.outcome, payload.rows, payload.equal, event.created, event.actor, payload.reason
+    )
+    return replace(model, deployed={**model.deployed, payload.target: logged._replace(tested=tested)})
 
 
 def create(model: Model, event: RegistryEvent, payload: labels.Create) -> Model:

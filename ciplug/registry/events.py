@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from ciplug.records import registry_labels as labels
 from ciplug.records import registry_moves as moves
 from ciplug.records.canonical import plain
-from ciplug.records.registry_deployment import Deploy
+from ciplug.records.registry_deployment import Deploy, SmokeTested
 from ciplug.records.registry_event import SCHEMA, Payload, Promote, Register, RegistryEvent, Vouch
 from ciplug.registry import effects
 from ciplug.registry.model import Model, SkippedEvent
@@ -41,6 +41,7 @@ EVENT_TYPES: dict[str, EventType[Any]] = {
         EventType(moves.Yank, effects.yank),
         EventType(moves.MoveFreely, effects.move_freely),
         EventType(Deploy, effects.deploy),
+        EventType(SmokeTested, effects.smoke_test),
         EventType(labels.Create, effects.create),
         EventType(labels.Describe, effects.describe),
         EventType(labels.Tag, effects.tag),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ciplug.errors import NotFound
 from ciplug.records.notice import Kind, Notice
-from ciplug.records.registry_deployment import BEGUN
+from ciplug.records.registry_deployment import BEGUN, ENDED, ENDING
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
@@ -77,18 +77,37 @@ class DeployEvent(NamedTuple):
     reason: str | None
 
 
+class SmokeTest(NamedTuple):
+    """What a served version answered to a recorded sample."""
+
+    event: int
+    outcome: str
+    rows: int
+    equal: int
+    created: str
+    actor: str | None
+    reason: str | None
+
+
 class Deployed(NamedTuple):
     """What the log says of a target."""
 
     last: DeployEvent
     """The last event on it."""
     serves: DeployEvent | None = None
-    """The last one by which it serves a version; None: none ever did."""
+    """The last one by which it serves a version; None: it serves none."""
+    tested: SmokeTest | None = None
+    """The last smoke test of what it serves; None: there was none."""
 
     @property
     def is_open(self) -> bool:
-        """Whether a deployment was begun, and nobody knows how it ended."""
-        return self.last.state == BEGUN
+        """Whether a deployment, or its end, was begun, and nobody knows how that went."""
+        return self.last.state in (BEGUN, ENDING)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether somebody wants it to serve nothing."""
+        return self.last.state in (ENDING, ENDED)
 
 
 @dataclass(frozen=True)

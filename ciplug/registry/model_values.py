@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from ciplug.registry.model import Deployed, DeployEvent, Model, SkippedEvent, Version
+from ciplug.registry.model import Deployed, DeployEvent, Model, SkippedEvent, SmokeTest, Version
 
-FORMAT = 4
+FORMAT = 5
 """Changes with the fields of a model and a version, and with the effect of an event."""
 
 _VERSION = tuple(field.name for field in fields(Version))
@@ -38,8 +38,8 @@ def model_from(value: Mapping[str, Any]) -> Model:
         versions[version.number] = version
     own: dict[str, Any] = dict(value["model"])
     deployed = {
-        target: Deployed(DeployEvent(*last), serves and DeployEvent(*serves))
-        for target, (last, serves) in value["deployed"].items()
+        target: Deployed(DeployEvent(*last), serves and DeployEvent(*serves), tested and SmokeTest(*tested))
+        for target, (last, serves, tested) in value["deployed"].items()
     }
     numbers = {name: {of: tuple(them) for of, them in own[name].items()} for name in ("in_stage", "held")}
     return replace(

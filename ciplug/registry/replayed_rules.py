@@ -6,13 +6,14 @@ Whoever may write the log can append an event by hand; its chain is whole then, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ciplug.errors import PromotionRefused
 from ciplug.records import registry_labels as labels
 from ciplug.records import registry_moves as moves
 from ciplug.records.canonical import digest, dumps
-from ciplug.records.registry_deployment import BEGUN, Deploy
+from ciplug.records.registry_deployment import BEGUN, ENDED, ENDING, Deploy, SmokeTested
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
@@ -201,7 +202,9 @@ def _of_free_move(model: Model, payload: moves.MoveFreely, today: _Today) -> Ite
 
 
 def _of_deploy(model: Model, payload: Deploy, today: _Today) -> Iterable[str]:
-    version = _registered(model, payload.version)
+    # What is served is ended though its version was deleted.
+    find = model.by_number.get if payload.state in (ENDING, ENDED) else partial(_registered, model)
+    version = find(payload.version)
     if version is None:
         yield f"deploys version {payload.version}, which is not registered"
         return
@@ -213,6 +216,13 @@ def _of_deploy(model: Model, payload: Deploy, today: _Today) -> Iterable[str]:
         yield f"deploys version {version.number}, which is yanked"
     if not version.staged or version.stage != payload.stage:
         yield f"deploys version {version.number} from {payload.stage}, and it is in {version.stage}"
+
+
+def _of_smoke_test(model: Model, payload: SmokeTested, today: _Today) -> Iterable[str]:
+    logged = model.deployed.get(payload.target)
+    serves = logged.serves if logged else None
+    if serves is None or (serves.event, serves.version) != (payload.deployed, payload.version):
+        yield f"tests version {payload.version}, which '{payload.target}' does not serve"
 
 
 def _of_alias(model: Model, payload: labels.SetAlias, today: _Today) -> Iterable[str]:
@@ -283,6 +293,7 @@ _RULES: dict[type[Any], Callable[[Model, Any, _Today], Iterable[str]]] = {
     moves.Yank: _of_yank,
     moves.MoveFreely: _of_free_move,
     Deploy: _of_deploy,
+    SmokeTested: _of_smoke_test,
     labels.SetAlias: _of_alias,
     labels.DeleteAlias: lambda model, payload, today: _of_alias_before(model, payload),
     labels.DeleteVersion: _of_delete_version,

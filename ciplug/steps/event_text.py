@@ -42,7 +42,7 @@ def _imported(origin: object) -> str:
 def _change(kind: str, fields: dict[str, str]) -> str:
     """What an event changed, in a few words."""
     if target := fields.get("target"):
-        return f"{fields.get('state', '')} at {target}"
+        return f"{fields.get('state') or 'smoke test ' + fields.get('outcome', '').replace('_', ' ')} at {target}"
     if stage := fields.get("stage"):
         replaced = f", in place of v{fields['replaces']}" if "replaces" in fields else ""
         of = f", run of {fields['run_model']}" if "run_model" in fields else ""

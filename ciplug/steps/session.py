@@ -142,6 +142,11 @@ class Session:
         return {}
 
     @cached_property
+    def tips_seen(self) -> dict[str, str]:
+        """Branch → its tip, as the remote gave it a moment ago. Emptied by what takes long, such as a training."""
+        return {}
+
+    @cached_property
     def store(self) -> Store:
         may_fold = self.context.trusted
         return open_store(

@@ -96,6 +96,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     except CiplugError:
         entry.discard()
         raise
+    session.tips_seen.clear()
     if child.exit_code in _NO_STARTS and not (_has_begun(entry, watch) or tracking.has_begun):
         entry.discard()
         raise FailedStart(child.exit_code)

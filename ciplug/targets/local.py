@@ -65,7 +65,7 @@ class Local:
         return Live(str(facts.get("release", "")), files, endpoint, problem)
 
     def place(self, release: Release) -> None:
-        self._check_model(release)
+        self._check_model(release.model)
         kept = self._release_folder(release)
         coming = kept.with_name(f".{kept.name}.part")
         with self._alone():
@@ -89,8 +89,8 @@ class Local:
 
     def switch(self, release: Release) -> None:
         with self._alone():
-            self._check_model(release)
-            self._check_order(release)
+            self._check_model(release.model)
+            self._check_order(release.model, release.event)
             before = self._served_port()
             kept = self._release_folder(release)
             serves = before is not None and self._is_server_of(before, kept) and not self._is_stale(before)
@@ -108,6 +108,17 @@ class Local:
                 raise
             self._stop_all_but(port)
             self._remove_old(kept)
+
+    def end(self, model: str, stage: str, event: int) -> None:
+        if not self._folder.is_dir():
+            return
+        with self._alone():
+            self._check_model(model)
+            self._check_order(model, event)
+            write_atomically(self._folder / "target.json", _json({"model": model, "ended": event}))
+            self._current.unlink(missing_ok=True)
+            sync_folder(self._folder)
+            self._stop_all_but(None)
 
     # --- who serves
 
@@ -132,15 +143,15 @@ class Local:
         placed = [_read_json(file).get("placed") for file in (place / "server.json", place / "release/release.json")]
         return placed[0] != placed[1]
 
-    def _check_model(self, release: Release) -> None:
+    def _check_model(self, model: str) -> None:
         """Raise DeploymentRefused where the folder is another model's, or something else is in it."""
         names = set(self._folder.glob("[!.]*"))
         owner = _read_json(self._folder / "target.json").get("model")
-        if owner == release.model or not names:
+        if owner == model or not names:
             with _writing(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 if owner is None:
-                    write_atomically(self._folder / "target.json", _json({"model": release.model}))
+                    write_atomically(self._folder / "target.json", _json({"model": model}))
                 for name in ("releases", "servers"):
                     (self._folder / name).mkdir(exist_ok=True)
             return
@@ -151,15 +162,17 @@ class Local:
             hint="give each model a folder of its own, in targets: of ciplug.yaml",
         )
 
-    def _check_order(self, release: Release) -> None:
-        """Raise DeploymentRefused where a later deployment is served: this job was held up for long."""
+    def _check_order(self, model: str, event: int) -> None:
+        """Raise DeploymentRefused where a later event has changed what is served: this job was held up for long."""
         port = self._served_port()
-        served = _read_json(self._place_of(port) / "server.json").get("event", 0) if port is not None else 0
-        if isinstance(served, int) and served > release.event:
+        said = [_read_json(self._folder / "target.json").get("ended")]
+        said += [_read_json(self._place_of(port) / "server.json").get("event")] if port is not None else []
+        last = max((one for one in said if isinstance(one, int)), default=0)
+        if last > event:
             raise DeploymentRefused(
                 NotDeployed.SUPERSEDED,
-                f"{self._folder} serves a later deployment (event {served}) than this one (event {release.event})",
-                hint=f"see what is served: ciplug deployments status '{release.model}'",
+                f"{self._folder} has what a later event put there (event {last}) than this one (event {event})",
+                hint=f"see what is served: ciplug deployments status '{model}'",
             )
 
     # --- the switch
@@ -295,7 +308,7 @@ class Local:
         file = self._place_of(port) / "server.json"
         write_atomically(file, _json({**_read_json(file), "event": release.event}))
 
-    def _stop_all_but(self, port: int) -> None:
+    def _stop_all_but(self, port: int | None) -> None:
         for place in (self._folder / "servers").iterdir():
             if place.name.isdigit() and int(place.name) != port:
                 self._stop(int(place.name))

@@ -18,6 +18,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 _ARTIFACT = "application/vnd.cncf.model.manifest.v1+json"
 _CONFIG = "application/vnd.cncf.model.config.v1+json"
+_NOTHING = "application/vnd.ciplug.nothing.v1+json"
 _LAYER = "application/vnd.cncf.model.{}.v1.raw"
 _EMPTY, _EMPTY_JSON = "application/vnd.oci.empty.v1+json", b"{}"
 _STATEMENT, _ENVELOPE = "application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json"
@@ -117,6 +118,28 @@ def _kind(path: str) -> str:
     return "weight.config" if name.name == "MLmodel" else _KINDS.get(name.suffix.lower(), "weight")
 
 
+def nothing(model: str) -> Pack:
+    """The artifact that the tag of a stage names when no version is served: registries cannot all delete a tag."""
+    empty = Blob(_EMPTY, _EMPTY_JSON)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": _NOTHING,
+        "config": empty.descriptor,
+        "layers": [empty.descriptor],
+        "annotations": {_TITLE: model},
+    }
+    return Pack(Blob(MANIFEST, _json(manifest)), [empty])
+
+
+def is_nothing(manifest: bytes) -> bool:
+    """Whether a manifest says that no version is served."""
+    try:
+        return bool(json.loads(manifest)["artifactType"] == _NOTHING)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def files_in(manifest: bytes) -> dict[str, str]:
     """Path → digest of the files that a manifest names; none for what is not a manifest of ModelPack."""
     try:
@@ -132,7 +155,7 @@ def model_in(manifest: bytes) -> str | None:
     """The model that a manifest of ours is of."""
     try:
         notes = json.loads(manifest)["annotations"]
-        return str(notes[_TITLE]) if _DIGEST in notes else None
+        return str(notes[_TITLE]) if _DIGEST in notes or is_nothing(manifest) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 

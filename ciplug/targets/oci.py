@@ -26,7 +26,7 @@ class Oci:
 
     def live(self, stage: str) -> Live | None:
         manifest = self._repository.manifest(stage.lower())
-        if manifest is None:
+        if manifest is None or model_pack.is_nothing(manifest.data):
             return None
         files = model_pack.files_in(manifest.data)
         missing = next((path for path, digest in files.items() if not self._repository.has_blob(digest)), None)
@@ -53,6 +53,15 @@ class Oci:
         if served is None or served.digest != packed.manifest.digest:
             self._repository.put_manifest(packed.manifest, stage)
 
+    def end(self, model: str, stage: str, event: int) -> None:
+        served = self._repository.manifest(stage.lower())
+        if served is None or model_pack.is_nothing(served.data):
+            return
+        self._check_model(served, model, stage.lower())
+        nothing = model_pack.nothing(model)
+        self._put(nothing)
+        self._repository.put_manifest(nothing.manifest, stage.lower())
+
     def _packed(self, release: Release) -> Pack:
         sizes = {path: (release.folder / path).stat().st_size for path in release.files}
         packed = model_pack.pack(release, sizes)
@@ -70,12 +79,7 @@ class Oci:
         manifest = self._repository.manifest(tag)
         if manifest is None:
             return None
-        if model_pack.model_in(manifest.data) != release.model:
-            raise DeploymentRefused(
-                NotDeployed.OTHER_MODEL,
-                f"{self._settings.repository}:{tag} is not of the model '{release.model}'",
-                hint="give each model a repository of its own, in targets: of ciplug.yaml",
-            )
+        self._check_model(manifest, release.model, tag)
         if tag == f"v{release.version}" and model_pack.files_in(manifest.data) != dict(release.files):
             raise DeploymentRefused(
                 NotDeployed.OTHER_CONTENT,
@@ -84,6 +88,14 @@ class Oci:
                 hint=f"find out who pushed it, and remove that tag; see: ciplug deployments status '{release.model}'",
             )
         return manifest
+
+    def _check_model(self, manifest: Blob, model: str, tag: str) -> None:
+        if model_pack.model_in(manifest.data) != model:
+            raise DeploymentRefused(
+                NotDeployed.OTHER_MODEL,
+                f"{self._settings.repository}:{tag} is not of the model '{model}'",
+                hint="give each model a repository of its own, in targets: of ciplug.yaml",
+            )
 
     def _put(self, packed: Pack) -> bool:
         import io

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ciplug.errors import PromotionRefused, Refusal
-from ciplug.records.registry_deployment import Deploy
+from ciplug.records.registry_deployment import Deploy, SmokeTested
 from ciplug.records.registry_event import Payload
 from ciplug.records.registry_labels import (
     Create,
@@ -47,6 +47,7 @@ FORGED: list[Payload] = [
     Yank(version=2),
     MoveFreely(version=1, stage="Production", archive=True),
     Deploy(version=1, target="prod", kind="oci", state="deployed", reference="x"),
+    SmokeTested(version=1, target="prod", deployed=1, outcome="passed"),
     Create(description="x"),
     Describe(description="x"),
     Tag(key="a", value="b"),

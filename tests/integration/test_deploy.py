@@ -139,8 +139,8 @@ def test_another_version_takes_its_place_and_a_rollback_brings_it_back(team: Tea
 def test_a_version_that_was_taken_out_of_use_and_is_served_is_named(team: Team, registry: Registry) -> None:
     deployed(team)
     assert still_served(moves.demote(team.session.refreshed(), "wine", version=1, to="none").model, 1) == [
-        ("prod", "when a version is in Production again: ciplug deploy models:/wine@production --to prod; "
-         "until then, end it yourself")
+        ("prod", "ciplug undeploy wine --from prod; when a version is in Production again: "
+         "ciplug deploy models:/wine@production --to prod")
     ]  # fmt: skip
     assert state_of(team) is State.REVOKED
     roll_back(team.session.refreshed(), "wine", "production", "it is good", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -24,8 +25,13 @@ from tests.attacks.attacker import BRANCH, KEEP, Attacker
 from tests.stores import Place, git_fsck
 
 LOG = log_of(MODEL)
-ENTRIES = list(events(LOOSE))
 FIRST = Block(LOG, 1).path
+
+
+@cache
+def entries() -> list[bytes]:
+    """The entries of a log that is long enough for its first block."""
+    return list(events(LOOSE))
 
 
 @pytest.fixture
@@ -34,8 +40,8 @@ def place(tmp_path: Path) -> Place:
     remote = tmp_path / "remote"
     repository(remote, LOOSE - 1)
     place = Place(tmp_path, f"git+{remote.as_uri()}", sound=lambda: git_fsck(remote))
-    head = Head(LOOSE - 1, digest(ENTRIES[-2]))
-    assert opened(place).append(LOG, head, ENTRIES[-1]) == Head(LOOSE, digest(ENTRIES[-1]))
+    head = Head(LOOSE - 1, digest(entries()[-2]))
+    assert opened(place).append(LOG, head, entries()[-1]) == Head(LOOSE, digest(entries()[-1]))
     return place
 
 
@@ -65,16 +71,16 @@ def test_a_log_reads_as_before_and_its_newest_entries_without_the_block(
     of_log = [path for path in files if path.startswith(LOG)]
     assert of_log == [FIRST, *(EntryKey(LOG, seq).key for seq in range(SIZE + 1, LOOSE + 1))]
     cache = tmp_path / "new"
-    assert opened(place, cache).entries(LOG, after=SIZE) == ENTRIES[SIZE:]
+    assert opened(place, cache).entries(LOG, after=SIZE) == entries()[SIZE:]
     (fetched,) = cache.rglob("*.git")
     absent = subprocess.run(["git", "cat-file", "-e", files[FIRST]], cwd=fetched, check=False, capture_output=True)
     assert absent.returncode != 0, "the block was fetched"
     store = opened(place)
-    assert store.entries(LOG) == ENTRIES and store.head(LOG) == Head(LOOSE, digest(ENTRIES[-1]))
-    assert store.entries(LOG, after=9) == ENTRIES[9:] and store.logs("registry/") == [LOG]
+    assert store.entries(LOG) == entries() and store.head(LOG) == Head(LOOSE, digest(entries()[-1]))
+    assert store.entries(LOG, after=9) == entries()[9:] and store.logs("registry/") == [LOG]
     old = EntryKey(LOG, 3).key
-    assert store.read([old]) == {old: ENTRIES[2]} and len(store.keys("registry/")) == LOOSE
-    assert ledger.read(store, MODEL).head == Head(LOOSE, digest(ENTRIES[-1]))
+    assert store.read([old]) == {old: entries()[2]} and len(store.keys("registry/")) == LOOSE
+    assert ledger.read(store, MODEL).head == Head(LOOSE, digest(entries()[-1]))
     place.check()
     # Who was killed before it could keep its tip has lost nothing, although the kept one has no block.
     attacker.push(attacker.git("rev-parse", "refs/copy^"), KEEP)
@@ -98,7 +104,7 @@ def test_an_entry_that_is_no_line_stays_a_file() -> None:
 
 
 def test_what_somebody_changes_in_a_block_is_found(place: Place, attacker: Attacker) -> None:
-    block = b"".join(ENTRIES[:SIZE])
+    block = b"".join(entries()[:SIZE])
     rewrite(attacker, {FIRST: block.replace(b'"ana"', b'"eva"', 1)})
     with pytest.raises(BrokenLog, match="broken at event 2"):
         ledger.read(opened(place), MODEL)
@@ -109,7 +115,7 @@ def test_what_somebody_changes_in_a_block_is_found(place: Place, attacker: Attac
     # A file beside the block does not count.
     single = EntryKey(LOG, 3).key
     rewrite(attacker, {FIRST: block, single: b"{}\n"})
-    assert opened(place).entries(LOG) == ENTRIES
+    assert opened(place).entries(LOG) == entries()
     assert [problem.where for problem in opened(place).check()] == [single]
     # Nor do blocks of other sizes and places: their names are those of no entry.
     strange = {
@@ -118,7 +124,7 @@ def test_what_somebody_changes_in_a_block_is_found(place: Place, attacker: Attac
         "erased/000001-000256.lines": b"",
     }
     rewrite(attacker, {single: None, **strange})
-    assert opened(place).entries(LOG) == ENTRIES
+    assert opened(place).entries(LOG) == entries()
 
 
 def test_a_block_that_somebody_removes_is_missed_and_put_back(place: Place, attacker: Attacker) -> None:
@@ -126,12 +132,12 @@ def test_a_block_that_somebody_removes_is_missed_and_put_back(place: Place, atta
     store = opened(place)
     assert store.lost_logs() == [LOG]
     kept = store.kept_entries()
-    assert list(kept.values()) == ENTRIES[:SIZE]
+    assert list(kept.values()) == entries()[:SIZE]
     with pytest.raises(StoreError, match="has lost entries"):
-        store.append(LOG, Head(LOOSE, digest(ENTRIES[-1])), b"{}\n")
+        store.append(LOG, Head(LOOSE, digest(entries()[-1])), b"{}\n")
     store.restore_entries(kept)
-    assert opened(place).entries(LOG) == ENTRIES and opened(place).lost_logs() == []
+    assert opened(place).entries(LOG) == entries() and opened(place).lost_logs() == []
     place.check()
     # The next entry makes a block of them again.
-    opened(place).append(LOG, Head(LOOSE, digest(ENTRIES[-1])), b"{}\n")
+    opened(place).append(LOG, Head(LOOSE, digest(entries()[-1])), b"{}\n")
     assert FIRST in attacker.fetch(BRANCH) and len(opened(place).entries(LOG)) == LOOSE + 1

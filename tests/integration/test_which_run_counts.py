@@ -30,6 +30,7 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates, counting
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
+from tests import generated
 from tests.histories import commits, objects_of
 from tests.project import Project, git
 from tests.team import Team
@@ -335,7 +336,7 @@ def placed(never: bool | None, prefix: str) -> st.SearchStrategy[dict[str, list[
 
 
 @settings(
-    max_examples=25,
+    max_examples=generated.examples(25),
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -373,7 +374,7 @@ def promotion_of(session: Session, at: dict[str, list[Facts]]) -> tuple[Run, Ref
 
 
 @settings(
-    max_examples=15,
+    max_examples=generated.examples(15),
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -37,8 +37,6 @@ QUICK = (
     "proportions of independent sets of 1,000, 5% allowed",
     "right or wrong, 20 examples, 1.0% differ",
     "right or wrong, 50 examples, 1.0% differ",
-    "right or wrong, 300 examples, 1.0% differ",
-    "right or wrong, 300 examples, 2.0% differ",
     "100 skewed numbers, few lose much",
     "100 skewed numbers, few gain much",
     "numbers in 60 clusters",
@@ -91,11 +89,11 @@ def test_one_number_a_run_errs_as_often_as_its_noise_says_and_this_is_said() -> 
     assert result.point and result.notes[0].startswith("over the last 20 runs, one number differed from the next by ")
 
 
-@pytest.mark.parametrize("loss", [0.01])
-def test_running_again_until_it_is_green_passes_at_the_limit_in_at_most_alpha(loss: float) -> None:
+@pytest.mark.parametrize("pulls", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_running_again_until_it_is_green_passes_at_the_limit_in_at_most_alpha(pulls: int) -> None:
     """Each new run of the commit is judged, all runs before it being known, until one passes: at most ten."""
-    design = DESIGNS[1]
-    policy, draw, pulls = policy_of(design), np.random.default_rng(4), 300
+    design, loss = DESIGNS[1], 0.01
+    policy, draw = policy_of(design), np.random.default_rng(4)
     outcomes = []
     for _ in range(pulls):
         first = design.draw(draw, loss)
@@ -136,9 +134,12 @@ def test_many_tests_together_keep_to_alpha(family: Family) -> None:
     assert power["max-t"] >= power["holm"]
 
 
-@pytest.mark.parametrize(("n", "m"), [(100, 100), pytest.param(2000, 300, marks=pytest.mark.slow)])
-def test_drift_keeps_to_alpha(n: int, m: int) -> None:
-    found = drift_rates(400, n, m)
-    assert max(found["psi"], found["ks"], found["chi2"]) <= most(400)
+@pytest.mark.parametrize(
+    ("pulls", "n", "m"),
+    [(150, 100, 100), *(pytest.param(400, *sizes, marks=pytest.mark.slow) for sizes in [(100, 100), (2000, 300)])],
+)
+def test_drift_keeps_to_alpha(pulls: int, n: int, m: int) -> None:
+    found = drift_rates(pulls, n, m)
+    assert max(found["psi"], found["ks"], found["chi2"]) <= most(pulls)
     if n == 100:
         assert found["PSI > 0.1"] > 0.5

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ciplug.config.clean import Clean, line_to_add
 from ciplug.strict_yaml import read
+from tests import generated
 
 FILES = [
     *("a", "b.txt", "ab", "a b", "lib/a", "lib/b.txt", "lib/ab/a", "lib/ab/b.txt", "lib/x/y/a", "lib/[a]/b.txt"),
@@ -65,7 +66,9 @@ PATTERNS = st.tuples(
 ).map("".join)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=generated.examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(PATTERNS, min_size=1, max_size=3).map(tuple))
 def test_any_patterns(repository: Path, patterns: tuple[str, ...]) -> None:
     assert by_us(repository, patterns) == by_git(repository, patterns)

@@ -16,6 +16,7 @@ from ciplug import config
 from ciplug.config.json_schema import schema
 from ciplug.config.kinds import Listed, Named, Scalar, Table, keys_of
 from ciplug.errors import ConfigError
+from tests import generated
 
 
 @cache
@@ -94,8 +95,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         "  ciplug.yaml:2: targets.a.repository: this key is missing",
         "  ciplug.yaml:3: targets.b.folder: an absolute folder is expected, like /srv/models/wine, not 'x'",
         f"  ciplug.yaml:3: targets.b.ports: {ports}, not [1, 1]",
-        "  ciplug.yaml:4: targets.c.kind: 'oci' or 'local' is expected, not 'moon'",
-        "  ciplug.yaml:5: targets.d.kind: this key is missing (kind: 'oci' or 'local')",
+        "  ciplug.yaml:4: targets.c.kind: 'oci' or 'local' or 'sagemaker' is expected, not 'moon'",
+        "  ciplug.yaml:5: targets.d.kind: this key is missing (kind: 'oci' or 'local' or 'sagemaker')",
         "  ciplug.yaml:6: targets.E: write the name of a target in lower case, with letters, digits, '-' and '_'",
         f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
         f"  ciplug.yaml:7: targets.f: {oci}",
@@ -210,7 +211,7 @@ def value_of(key: Any) -> st.SearchStrategy[Any]:
 FILES = st.deferred(lambda: values_of(config.Config))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=generated.examples(50), deadline=None)
 @given(FILES)
 def test_any_file_is_read_or_reported_and_each_mistake_has_file_and_line(data: dict[str, Any]) -> None:
     text = yaml.safe_dump(data, sort_keys=False)
@@ -222,7 +223,7 @@ def test_any_file_is_read_or_reported_and_each_mistake_has_file_and_line(data: d
         assert all(line.strip().partition(":")[0] in {"ciplug.yaml", "all", "main", "10%"} for line in lines)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=generated.examples(80), deadline=None)
 @given(FILES)
 def test_the_schema_takes_every_file_that_ciplug_takes(data: dict[str, Any]) -> None:
     data.pop("extends", None)

@@ -23,6 +23,7 @@ from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError, UsageError
 from ciplug.records.examples import Examples
 from ciplug.stats.joined_examples import Paired, join
+from tests import generated
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "evaluations"
 
@@ -222,7 +223,9 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [way, *(place for key, child in inner for place in places(child, (*way, key)))]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=generated.examples(200)
+)
 @given(
     st.sampled_from(["promptfoo.json", "deepeval.json", "mlflow_eval_results_table.json"]),
     st.integers(0, 10_000),

@@ -34,6 +34,7 @@ from ciplug.stats.intervals import Interval, Rule, Undecided
 from ciplug.stats.joined_examples import take
 from ciplug.stats.power import more_needed
 from ciplug.stats.sample import Sample
+from tests import generated
 from tests.policies import data_of, policy_of
 
 COMMIT = "1a2b3c4d" * 5
@@ -911,7 +912,7 @@ def test_every_failure_says_what_to_do() -> None:
 NUMBERS = st.floats() | st.sampled_from([0.0, 0.9, math.nan, math.inf, -math.inf])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=generated.examples(300), deadline=None)
 @given(
     st.lists(NUMBERS, min_size=1, max_size=4),
     st.lists(NUMBERS, min_size=1, max_size=4),

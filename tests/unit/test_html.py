@@ -16,6 +16,7 @@ from ciplug.records.series import Series
 from ciplug.reports import charts, figures, html
 from ciplug.reports.charts import Chart
 from ciplug.reports.report import Report
+from tests import generated
 from tests import report_samples as samples
 from tests.work import calls
 
@@ -161,7 +162,7 @@ def test_it_links_and_orders_as_the_comment_does() -> None:
     assert "Not judged: ciplug.yaml: no gate matches" in check(html.render(samples.mistaken())).text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=generated.examples(40), deadline=None)
 @given(st.lists(st.text(max_size=20) | st.sampled_from(samples.HOSTILE), min_size=2, max_size=4))
 def test_no_name_or_value_breaks_out(texts: list[str]) -> None:
     check(html.render(samples.hostile(tuple(texts))))

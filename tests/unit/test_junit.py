@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ciplug.reports import junit
 from ciplug.reports.report import Report
+from tests import generated
 from tests import report_samples as samples
 
 
@@ -80,7 +81,7 @@ def test_what_was_not_judged_is_skipped_and_not_empty() -> None:
     assert (suites[0][0][0].tag, suites.get("errors"), suites.get("skipped")) == ("error", "1", "0")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=generated.examples(60), deadline=None)
 @given(st.lists(st.text(max_size=20) | st.sampled_from(samples.HOSTILE), min_size=2, max_size=4))
 def test_any_text_gives_well_formed_xml(texts: list[str]) -> None:
     report = samples.hostile(tuple(texts))

@@ -19,6 +19,7 @@ from ciplug.records import forge_pages
 from ciplug.reports import comment, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.report import Report
+from tests import generated
 from tests import report_samples as samples
 from tests.work import calls
 
@@ -301,14 +302,14 @@ PIECES = st.sampled_from(
 HOSTILE = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=generated.examples(80), deadline=None)
 @given(st.lists(HOSTILE, min_size=3, max_size=5), st.booleans())
 def test_no_name_or_value_breaks_out(texts: list[str], html: bool) -> None:
     report = samples.hostile(tuple(texts))
     check(render(report, html=html), ours(report))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=generated.examples(200), deadline=None)
 @given(HOSTILE)
 def test_a_name_is_read_back_as_it_was(name: str) -> None:
     escaped = untrusted.escape_markdown(name, 10_000)

@@ -21,6 +21,7 @@ from ciplug.stats.intervals import Interval
 from ciplug.stats.max_t import influence_of, step_down
 from ciplug.stats.paired_questions import Question
 from ciplug.stats.paired_tests import answer
+from tests import generated
 from tests.unit.test_paired_tests import UP, classified
 
 ONE = "0123456789abcdef" * 4
@@ -45,7 +46,7 @@ def test_tests_of_other_examples_are_those_of_sidak() -> None:
 
 
 @given(st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=6), st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=generated.examples(40), deadline=None)
 def test_it_lies_between_the_p_value_and_holms(p_values: list[float], alone: int) -> None:
     draw = np.random.default_rng(len(p_values))
     influences = {key: influence(draw.normal(0, 1, 12)) for key in range(alone, len(p_values))}

@@ -17,6 +17,7 @@ from ciplug.records.comparison import MetricDelta
 from ciplug.records.run import METRIC_NAME, is_model_name
 from ciplug.reports import openmetrics
 from ciplug.reports.report import Report
+from tests import generated
 from tests import report_samples as samples
 
 
@@ -121,7 +122,7 @@ _METRICS = st.from_regex(METRIC_NAME, fullmatch=True) | st.sampled_from(
 _MODELS = st.text(min_size=1, max_size=20).filter(is_model_name) | st.sampled_from(['"} 1', "a#b", "it's", "$x", "`x`"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=generated.examples(40), deadline=None)
 @given(st.dictionaries(_MODELS, st.dictionaries(_METRICS, st.floats(allow_nan=False), max_size=4), max_size=3))
 def test_any_name_is_read_back(models: dict[str, dict[str, float]]) -> None:
     text = openmetrics.render(report(**models))

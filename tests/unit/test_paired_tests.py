@@ -19,6 +19,7 @@ from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 from ciplug.stats.joined_examples import Paired, join, slices, take, vanished
 from ciplug.stats.paired_questions import Answer, Question, Test
 from ciplug.stats.paired_tests import answer
+from tests import generated
 
 UP = Rule(higher_is_better=True)
 
@@ -158,7 +159,7 @@ def test_scores_that_some_examples_do_not_have() -> None:
 finite = st.floats(-100, 100).map(lambda v: round(v, 3))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=generated.examples(50))
 @given(
     st.lists(st.tuples(finite, finite), min_size=2, max_size=12),
     st.integers(0, 11),
@@ -171,7 +172,7 @@ def test_nothing_makes_a_nan_pass(rows: list[tuple[float, float]], at: int, bad:
     assert isinstance(ask(pair(new, old), test=test, rule=Rule(higher_is_better=True, allowed=1e6)).result, Undecided)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=generated.examples(50))
 @given(
     st.lists(st.tuples(finite, finite), min_size=5, max_size=40),
     st.integers(0, 39),
@@ -190,7 +191,7 @@ def test_a_better_candidate_never_turns_pass_into_fail(
         assert after.low >= before.low - 1e-9 and after.high >= before.high - 1e-9
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=generated.examples(50))
 @given(st.lists(st.tuples(finite, finite), min_size=5, max_size=40), st.sampled_from(["bootstrap", "sign-flip"]))
 def test_the_other_direction_is_the_mirror(rows: list[tuple[float, float]], test: Test) -> None:
     new, old = zip(*rows, strict=True)
@@ -235,7 +236,7 @@ def test_bootstrap_of_a_mean_is_scipys_with_all_resamples(kind: str) -> None:
     assert abs(ours.high - theirs.confidence_interval.high) < error
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=generated.examples(30))
 @given(st.lists(st.integers(-3, 3), min_size=2, max_size=6), st.integers(-2, 2))
 @example([-1, -1, -1, -1, -2], 0)
 def test_bootstrap_of_a_few_is_counted_out(values: list[int], bound: int) -> None:

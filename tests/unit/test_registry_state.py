@@ -258,6 +258,6 @@ def test_a_new_type_is_a_dataclass_a_function_and_a_row(monkeypatch: pytest.Monk
 
 def test_the_table_names_each_type_by_its_dataclass() -> None:
     assert {name: row.payload.type for name, row in EVENT_TYPES.items()} == {name: name for name in EVENT_TYPES}
-    moves = {"deploy", "promote", "demote", "rollback", "archive", "yank", "stage"}
+    moves = {"deploy", "smoke_test", "promote", "demote", "rollback", "archive", "yank", "stage"}
     labels = {"create", "describe", "tag", "untag", "alias", "unalias", "delete_version", "delete_model"}
     assert set(EVENT_TYPES) == {"register", "vouch", "moved_from", "moved_to", *moves, *labels}

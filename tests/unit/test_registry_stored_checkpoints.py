@@ -12,7 +12,7 @@ from benchmarks.registry import MODEL, events_and_states
 from ciplug.records import registry_labels as labels
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.read import registry_event
-from ciplug.records.registry_deployment import Deploy
+from ciplug.records.registry_deployment import Deploy, SmokeTested
 from ciplug.records.registry_event import Promote, Register, Vouch
 from ciplug.records.registry_moves import Archive, Demote, MoveFreely, Rollback, Yank
 from ciplug.registry import ledger, stored_checkpoints
@@ -154,10 +154,13 @@ def test_the_format_changes_with_what_a_state_says() -> None:
         labels.DeleteVersion(version=3),
         Vouch(until=3),
         Deploy(version=2, target="prod", kind="oci", state="deployed", reference="r@sha256:1", endpoint="r:production"),
+        SmokeTested(version=2, target="prod", deployed=23, outcome="mismatch", rows=3, equal=2, reason="x"),
         Deploy(version=1, target="prod", kind="oci", state="deploying", stage="Production", digest="sha256:2"),
+        Deploy(version=2, target="old", kind="oci", state="deployed", digest="sha256:2"),
+        Deploy(version=2, target="old", kind="oci", state="ended", digest="sha256:2", began=26),
     ]
     made = [event(seq, payload) for seq, payload in enumerate(payloads, 1)]
-    found = stored_checkpoints.encode(fold("wine", made, lambda one: one.seq != 20), Head(24, "sha256:0"), NOBODY)
-    assert (FORMAT, digest(found)) == (4, "sha256:df3f850eca9e4240e83e39712c1d81db04b802b635c5c9315d6b73dd5c62b250"), (
+    found = stored_checkpoints.encode(fold("wine", made, lambda one: one.seq != 20), Head(27, "sha256:0"), NOBODY)
+    assert (FORMAT, digest(found)) == (5, "sha256:6f16adcee8b8b4e65982452b62f02b9b90f36fb159881fc6b440bd60479d9058"), (
         found.decode()
     )

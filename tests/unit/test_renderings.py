@@ -18,7 +18,6 @@ from ciplug.capture.writer import KEPT, RunWriter
 from ciplug.errors import UsageError
 
 np = pytest.importorskip("numpy")
-pd = pytest.importorskip("pandas")
 Image = pytest.importorskip("PIL.Image")
 PNG = b"\x89PNG\r\n"
 
@@ -91,6 +90,7 @@ def test_mappings_and_texts_are_kept(kept: Path) -> None:
 
 
 def test_a_table_grows_and_pandas_reads_it(kept: Path) -> None:
+    pd = pytest.importorskip("pandas")
     ciplug.log_table({"text": ["a", "b"], "score": np.array([1.0, 2.0])}, "t.json")
     ciplug.log_table(pd.DataFrame({"score": [3.0], "new": ["x"]}), "t.json")
     ciplug.log_table({"text": "c", "score": 4}, "t.json")

@@ -16,6 +16,7 @@ from ciplug.tracking.query import LIFECYCLE, RUN_ID, STARTED, Column, Columns, C
 from ciplug.tracking.query_language import parse, parse_keys, parse_order
 from ciplug.tracking.query_tokens import QUOTES, NotUnderstood, tokens, unquoted
 from ciplug.tracking.search import arrange, select
+from tests import generated
 
 ACCURACY = Key("metric", "accuracy")
 
@@ -267,7 +268,7 @@ def plainly(condition: Comparison, run: dict[Key, Any]) -> bool:
     return any(re.fullmatch(pattern, text, flags) for text in spelt)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=generated.examples(100), deadline=None, derandomize=True)
 @given(st.lists(conditions(), min_size=1, max_size=3), st.lists(run_values(), max_size=8))
 def test_expressions_mean_what_they_say(where: list[Comparison], runs: list[dict[Key, Any]]) -> None:
     text = " and ".join(map(written, where))
@@ -276,7 +277,7 @@ def test_expressions_mean_what_they_say(where: list[Comparison], runs: list[dict
     assert list(selected) == [n for n, run in enumerate(runs) if all(plainly(c, run) for c in where)]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=generated.examples(100), deadline=None, derandomize=True)
 @given(st.lists(conditions(), min_size=4, max_size=4), st.lists(run_values(), max_size=8))
 def test_and_binds_more_closely_than_or(four: list[Comparison], runs: list[dict[Key, Any]]) -> None:
     a, b, c, d = map(written, four)
@@ -298,7 +299,7 @@ def test_nan_in_one_alternative_is_counted_where_no_other_holds() -> None:
     assert (list(found.rows), found.undefined) == ([1, 2], 1)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=generated.examples(100), deadline=None, derandomize=True)
 @given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map(" ".join))
 def test_any_text_is_understood_or_refused(text: str) -> None:
     try:
@@ -307,7 +308,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
         assert "in the expression" in problem.message
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=generated.examples(60), deadline=None, derandomize=True)
 @given(st.lists(run_values(), max_size=12), keys, st.booleans(), st.integers(1, 5))
 def test_a_limit_gives_the_beginning(runs: list[dict[Key, Any]], key: Key, descending: bool, limit: int) -> None:
     order = [Order(key, descending)]
@@ -317,14 +318,14 @@ def test_a_limit_gives_the_beginning(runs: list[dict[Key, Any]], key: Key, desce
 
 
 @given(names)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=generated.examples(60), deadline=None, derandomize=True)
 def test_a_key_is_written_as_it_is_read(name: str) -> None:
     key = Key("tag", name)
     assert parse_keys(str(key)) == (key,)
 
 
 @given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map("".join))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=generated.examples(200), deadline=None, derandomize=True)
 def test_tokens_stand_where_they_say_and_leave_out_blanks_only(text: str) -> None:
     try:
         found = list(tokens(text))

@@ -28,6 +28,7 @@ from ciplug.capture.tables.source import Source
 from ciplug.errors import InputError
 from ciplug.stats.drift_tests import ColumnDrift, Drift
 from ciplug.stats.intervals import Undecided
+from tests import generated
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("jsonl", "json", "csv", "tsv", "parquet")
@@ -78,7 +79,9 @@ def tables(draw: st.DrawFn) -> Table:
     return {"id": [f"r{i}" for i in range(rows)], **columns}
 
 
-given_tables = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+given_tables = settings(
+    deadline=None, max_examples=generated.examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @given_tables

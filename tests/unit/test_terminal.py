@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ciplug.reports import terminal
 from ciplug.reports.report import Report
+from tests import generated
 from tests import report_samples as samples
 
 
@@ -84,7 +85,7 @@ def test_no_model_and_no_metric() -> None:
     assert "this run has no metrics" in terminal.render(report, colour=False, width=None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=generated.examples(60), deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=2, max_size=4), st.sampled_from([None, 40, 80]))
 def test_no_text_reaches_the_terminal_raw(texts: list[str], width: int | None) -> None:
     shown = terminal.render(samples.hostile((*texts, "::error::x ##[group]")), colour=False, width=width)

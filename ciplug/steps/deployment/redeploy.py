@@ -14,11 +14,12 @@ from ciplug.steps.session import Session
 
 
 def redeploy(session: Session, name: str, stage: str, *, progress: Progress = silent) -> Iterator[Done | CiplugError]:
-    """Yield what became of each target, by the log, to which a version of the stage was deployed before."""
+    """Yield what became of each target, by the log, to which a version was deployed before, and not ended since."""
     protected = by_protected_policy(session)
     model = read_model(protected, name)
     for target, settings in sorted(targets_of(protected, name).items()):
-        if target not in model.deployed or stage_of(protected, model, settings) != stage:
+        logged = model.deployed.get(target)
+        if logged is None or logged.is_ended or stage_of(protected, model, settings) != stage:
             continue
         try:
             yield deploy(session.refreshed(), f"{name}@{stage.lower()}", target, progress=progress)

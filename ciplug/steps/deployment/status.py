@@ -12,7 +12,7 @@ from ciplug.registry.model import Deployed, Model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps import placing
 from ciplug.steps.deployment.still_served import next_command, why_revoked
-from ciplug.steps.deployment.targets import deploy_command, stage_of, targets_of
+from ciplug.steps.deployment.targets import deploy_command, stage_of, targets_of, undeploy_command
 from ciplug.steps.evidence.version_files import single_files
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
@@ -31,9 +31,11 @@ class State(Enum):
     SERVED = (0, "served")
     """It serves what the log says."""
     EMPTY = (0, "empty")
-    """Nothing was deployed, and nothing is served."""
+    """Nothing is served, and the log says so."""
     BEHIND = (0, "behind")
-    """It serves what the log says, and another version holds the stage now."""
+    """It serves what the log says, and another version holds the stage now, or its settings have changed."""
+    UNCHECKED = (0, "unchecked")
+    """It serves something that was deployed, and cannot say which bytes."""
     REVOKED = (1, "revoked")
     """It serves what the log says, and this version was yanked, or has left the stage with no other one in it."""
     UNFINISHED = (1, "unfinished")
@@ -104,12 +106,26 @@ def _status(session: Session, model: Model, target: str) -> Status:
         )
     holder = model.holder(stage)
     number = holder.number if holder else None
-    if state is State.SERVED and logged and logged.serves:
+    if state in (State.SERVED, State.UNCHECKED) and logged and logged.serves and live:
         if revoked := why_revoked(model, logged.serves.version, stage):
             state, problem = State.REVOKED, revoked
         elif number not in (None, logged.serves.version):
             state = State.BEHIND
-    fine = state in (State.SERVED, State.EMPTY)
+        elif live.outdated:
+            state, problem = State.BEHIND, live.outdated
+    if logged is not None and logged.is_ended and state is not State.EMPTY:
+        return Status(
+            model.name,
+            target,
+            settings.kind,
+            state,
+            logged,
+            live,
+            number,
+            problem,
+            undeploy_command(model.name, target),
+        )
+    fine = state in (State.SERVED, State.UNCHECKED, State.EMPTY)
     remedy = None if fine or holder is None else deploy_command(model.name, stage, target)
     if state is State.REVOKED:
         remedy = next_command(model, stage, target)
@@ -119,12 +135,13 @@ def _status(session: Session, model: Model, target: str) -> Status:
 def _compared(session: Session, model: Model, logged: Deployed | None, live: Live | None) -> tuple[State, str | None]:
     """What a target serves, compared with the log, and what is wrong as a clause."""
     if logged is not None and logged.is_open:
-        return State.UNFINISHED, f"the deployment of version {logged.last.version} was begun and has not ended"
+        what = "end" if logged.is_ended else "deployment"
+        return State.UNFINISHED, f"the {what} of version {logged.last.version} was begun, and is not known to be done"
     served = logged.serves if logged else None
     if served is None:
         if live is None:
             return State.EMPTY, None
-        return State.OTHER, "it serves something, and the log has no deployment"
+        return State.OTHER, "it serves something, and by the log it serves nothing"
     if live is None:
         return State.OTHER, f"it serves nothing, and the log says version {served.version}"
     version = model.by_number[served.version]
@@ -132,9 +149,11 @@ def _compared(session: Session, model: Model, logged: Deployed | None, live: Liv
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
     expected = {"/".join(placing.parts(placing.own_place(path))): digest for path, digest in files.items()}
     same_version = served.digest == (version.digest or model_digest(version.files))
-    if not same_version or dict(live.files) != expected or live.reference != served.reference:
+    if not same_version or not live.has(served.digest or "", expected) or live.reference != served.reference:
         return State.OTHER, f"it serves other bytes than version {served.version}, which the log says"
-    return (State.DOWN, live.problem) if live.problem else (State.SERVED, None)
+    if live.problem:
+        return State.DOWN, live.problem
+    return (State.UNCHECKED if live.is_unchecked else State.SERVED), None
 
 
 def worst(found: Sequence[Status]) -> int:

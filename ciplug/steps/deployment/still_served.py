@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ciplug.registry.model import Model
 from ciplug.reports.untrusted import clean
-from ciplug.steps.deployment.targets import deploy_command
+from ciplug.steps.deployment.targets import deploy_command, undeploy_command
 
 
 class StillServed(NamedTuple):
@@ -49,4 +49,4 @@ def next_command(model: Model, stage: str, target: str) -> str:
         return deploy
     if model.before(stage):
         return f"ciplug rollback '{model.name}' --to {stage.lower()} --reason TEXT --redeploy"
-    return f"when a version is in {stage} again: {deploy}; until then, end it yourself"
+    return f"{undeploy_command(model.name, target)}; when a version is in {stage} again: {deploy}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.errors import ConfigError, NotFound, nearest
 from ciplug.registry.model import Model
 from ciplug.steps.policy_in_force import read_policies
@@ -44,3 +44,8 @@ def stage_of(session: Session, model: Model, settings: Settings) -> str:
 def deploy_command(model: str, stage: str, target: str) -> str:
     """The command line that deploys who is in a stage."""
     return shlex.join(["ciplug", "deploy", f"models:/{model}@{stage.lower()}", "--to", target])
+
+
+def undeploy_command(model: str, target: str) -> str:
+    """The command line that ends what a target serves."""
+    return shlex.join(["ciplug", "undeploy", model, "--from", target])

@@ -25,7 +25,7 @@ from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
 from ciplug.stores.base import Head, Problem, Trial, Visit
 from ciplug.stores.files import FilesApart
-from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.cached_remote import CachedRemote, write_commit
 from ciplug.stores.git.content import is_readable
 from ciplug.stores.git.log import GitLog
 from ciplug.stores.git.objects import LooseObjects
@@ -118,10 +118,11 @@ class GitStore:
                 cause=Cause.TOO_LARGE,
             )
         with self._remote.side() as (side, written):
-            commit = _written(objects, written)
+            commit = write_commit(written, objects)
             result = self._remote.create(side, commit, *self._refs.inbox(commit))
         self._reader.seen = None
         if result.ok:
+            self._remote.keep(objects)
             return
         refs = self._refs.inbox(commit)
         with self._remote.locked():
@@ -146,7 +147,7 @@ class GitStore:
             return
         with self._remote.side() as (side, written):
             of_files, size = files.write(side, written, batch, 0)
-            commit = _written(objects, written)
+            commit = write_commit(written, objects)
             places = {of_files: files.places(of_files), commit: self._refs.inbox(commit)}
             result = self._remote.create_together(side, places)
         self._reader.seen = None
@@ -360,13 +361,6 @@ class GitStore:
 
         with self._remote.locked():
             return try_writes(self._remote, self._refs, self._reader.fetch().view)
-
-
-def _written(objects: Mapping[str, bytes], written: LooseObjects) -> str:
-    """Write objects into a repository to push from; returns the commit."""
-    tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
-    # A fixed date: the same objects are the same commit, whenever they are sent.
-    return written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
 
 
 def _repaired(problem: Problem) -> Problem:

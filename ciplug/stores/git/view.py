@@ -110,21 +110,33 @@ def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
     """Our refs, once they are what the remote has; offline, as the last fetch left them."""
     failure = None
     if not remote.offline:
-        by_name = None if remote.knows_no_branch else f"+{refs.tip}:{OUR_TIP}"
-        failure = remote.fetch("--depth=1", "--prune", by_name, *refs.refspecs) if by_name else None
-        if not by_name or (failure and GitKind.NO_REF in failure.kinds):
+        is_known = not remote.knows_no_branch
+        failure = _fetch_by_name(remote, refs) if is_known else None
+        if not is_known or (failure and GitKind.NO_REF in failure.kinds):
             failure = _fetch_without_branch(remote, refs)
     if failure:
         raise remote.unreadable(f"the store at {remote.address}", failure, hint=UNREACHABLE_HINT)
+    remote.note_fetch()
     # A fold fetches the series branch for itself: that is not a write.
     places = tuple(refs.places.values())
     return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref == OUR_TIP or ref.startswith(places)}
 
 
+def _fetch_by_name(remote: CachedRemote, refs: Refs) -> Failure | None:
+    refspecs = (f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
+    # Without a depth, git asks for no objects where it has all: most often, nothing has changed since a moment ago.
+    if remote.was_fetched_lately and remote.refs(OUR_TIP) and remote.fetch("--prune", *refspecs) is None:
+        return None
+    return remote.fetch("--depth=1", "--prune", *refspecs)
+
+
 def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
     """Fetch a store that has no branch yet. Its first fold may make one meanwhile: one listing has all refs."""
     # Unlike a name, a pattern may match nothing. It matches the names of other branches, too.
-    failure = remote.fetch("--depth=1", "--prune", f"+{refs.tip}*:{OUR_TIP}*", *refs.refspecs)
+    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", *refs.refspecs)
+    if remote.was_fetched_lately and remote.fetch("--prune", *refspecs) is None:
+        return None
+    failure = remote.fetch("--depth=1", "--prune", *refspecs)
     if failure and GitKind.SILENT in failure.kinds:
         # Nothing matches: and nothing was pruned.
         for ref in remote.refs("refs/store"):
