@@ -153,6 +153,7 @@ class GitStore:
         self._reader.seen = None
         if result.ok:
             tell(size)
+            self._remote.keep(objects)
             files.fold_at_times(of_files)
         elif result.failure and GitKind.NO_ATOMIC not in result.failure.kinds:
             raise self._remote.refused(result, self._refs.push_hint)
