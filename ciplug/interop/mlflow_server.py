@@ -132,16 +132,16 @@ class MlflowServer:
 
     def pages(self, path: str, key: str, about: Mapping[str, Any], *, method: str = "POST") -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a search."""
-        asked = {"max_results": _PAGE, **about}
+        query = {"max_results": _PAGE, **about}
         while True:
             if method == "GET":
-                answer = self.get(path, **{name: str(value) for name, value in asked.items()})
+                answer = self.get(path, **{name: str(value) for name, value in query.items()})
             else:
-                answer = self.post(path, asked)
+                answer = self.post(path, query)
             yield from answer.get(key) or []
             if not (token := answer.get("next_page_token")):
                 return
-            asked = {**asked, "page_token": token}
+            query = {**query, "page_token": token}
 
     def supports(
         self, part: str, call: Callable[..., dict[str, Any]], *args: Any, **named: Any
@@ -218,15 +218,15 @@ class MlflowServer:
 
     def _refusal(self, answer: requests.Response) -> Refused:
         try:
-            said = answer.json()
+            body = answer.json()
         except ValueError:
-            said = {}
-        said = said if isinstance(said, dict) else {}
-        words = said.get("message") or said.get("error") or ""
+            body = {}
+        body = body if isinstance(body, dict) else {}
+        words = body.get("message") or body.get("error") or ""
         if isinstance(words, list):
             words = "; ".join(map(str, words))
         text = clean(str(words), _WORDS_MOST) if words and isinstance(words, str) else "no reason given"
-        code = said.get("error_code")
+        code = body.get("error_code")
         denied = answer.status_code in _DENIED
         return Refused(
             f"{self.name}: HTTP {answer.status_code}: {text}",

@@ -39,7 +39,7 @@ from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 T = TypeVar("T")

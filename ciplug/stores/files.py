@@ -213,6 +213,6 @@ def receive(
     what = f"more than {most:,} bytes" if size > most else f"{size:,} bytes of another digest"
     raise StoreError(
         f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not used",
-        hint="whoever has the right file repairs this by recording it again; delete an object before that",
+        hint="record the right file again, after deleting the damaged object",
         cause=Cause.DAMAGED,
     )

@@ -358,7 +358,7 @@ class GitStore:
         ]
 
     def try_writes(self) -> list[Trial]:
-        from ciplug.stores.git.trial import try_writes
+        from ciplug.stores.git.write_trial import try_writes
 
         with self._remote.locked():
             return try_writes(self._remote, self._refs, self._reader.fetch().view)
