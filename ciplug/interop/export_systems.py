@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ciplug.errors import Cause, StoreError
+from ciplug.errors import Cause, StoreError, counted
 from ciplug.interop import mlflow_targets
 from ciplug.interop.gitlab_export_registry import GitlabRegistryExport
 from ciplug.interop.mlflow_export import Exported, RunExport
@@ -33,6 +34,7 @@ TRACKERS: Mapping[str, Tracker] = {
 class System(NamedTuple):
     """How the command line presents a system."""
 
+    title: str
     help: str
     target: str
     of_checkout: bool = False
@@ -40,14 +42,20 @@ class System(NamedTuple):
 
 
 SYSTEMS: Mapping[str, System] = {
-    "mlflow": System("a server of MLflow 2 or 3", "the address of the server"),
+    "mlflow": System("MLflow", "a server of MLflow 2 or 3", "the address of the server"),
     "gitlab": System(
+        "GitLab's model experiments",
         "GitLab's model experiments and model registry",
         "the web address of the project (default: that of this job or checkout)",
         of_checkout=True,
     ),
-    "azureml": System("a workspace of Azure Machine Learning", "its tracking URI, azureml://…"),
-    "sagemaker": System("managed MLflow on Amazon SageMaker", "the ARN of the tracking server or the MLflow app"),
+    "azureml": System("Azure ML", "a workspace of Azure Machine Learning", "its tracking URI, azureml://…"),
+    "sagemaker": System(
+        "SageMaker", "managed MLflow on Amazon SageMaker", "the ARN of the tracking server or the MLflow app"
+    ),
+    "huggingface": System("Hugging Face", "a model card with the metrics of a version", "the folder of its README.md"),
+    "csv": System("CSV", "the runs as a table of text", "the file"),
+    "parquet": System("Parquet", "the runs as a table with types", "the file"),
 }
 
 
@@ -67,25 +75,50 @@ def export_all(
     """
     tracker = TRACKERS[system]
     server = tracker.open(session, target)
-    source = ExportSource(session)
     done = Exported()
-    runs = RunExport(source, server, tell, done)
-    try:
+    with _understood(server, done):
+        source = ExportSource(session)
+        runs = RunExport(source, server, tell, done)
         runs.copy_experiments(experiments)
         if not experiments:
             tracker.registry(source, server, runs, tell, done).run()
+    return done
+
+
+def export_runs(
+    session: Session,
+    system: str,
+    target: str | None,
+    ids: Sequence[str],
+    tell: Callable[[int], None],
+    tags: Mapping[str, str] | None = None,
+) -> Exported:
+    """Copy these runs to a tracker, and nothing else. Raises as `export_all`, and UsageError for an unknown run.
+
+    Args:
+        tags: more tags, which the copies get.
+    """
+    server = TRACKERS[system].open(session, target)
+    done = Exported()
+    with _understood(server, done):
+        export = RunExport(ExportSource(session), server, tell, done)
+        for id_ in ids:
+            export.copy_run(id_, tags or {})
+    return done
+
+
+@contextmanager
+def _understood(server: MlflowServer, done: Exported) -> Iterator[None]:
+    """Say what was written before the server went away; an answer of another shape is an error of the server."""
+    try:
+        yield
     except StoreError as problem:
         if problem.cause is not Cause.NETWORK or not done.new:
             raise
         raise problem.reworded(
-            f"{problem.message}; {done.new:,} runs were written", "export again: it goes on where it stopped"
+            f"{problem.message}; {counted(done.new, 'run')} written before", "export again: it goes on where it stopped"
         ) from None
-    return done
-
-
-def export_run(session: Session, system: str, run_id: str, tags: Mapping[str, str]) -> Exported:
-    """Copy one run to the tracker of this job, with more tags. Raises UsageError and StoreError."""
-    server = TRACKERS[system].open(session, None)
-    done = Exported()
-    RunExport(ExportSource(session), server, lambda count: None, done).copy_run(run_id, tags)
-    return done
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise StoreError(
+            f"{server.name}: not an answer of an MLflow server: {problem!r:.120}", hint=server.dialect.remedy
+        ) from problem

@@ -16,7 +16,7 @@ from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
 from ciplug.capture.mlflow.run import PARENT, TAG
 from ciplug.errors import CiplugError, StoreError, UsageError, listed
 from ciplug.interop.mlflow_record import SOURCE
-from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused
+from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused, Unusable
 from ciplug.interop.mlflow_source import ExportSource, tags_of
 from ciplug.interop.mlflow_uploads import Uploads, pairs
 from ciplug.mlflow.state import Experiment, RunState
@@ -114,11 +114,8 @@ class RunExport:
             self._done.failed.append(f"run {run.id}: {refused.message}")
         except Interrupted as cut:
             self._done.failed.append(f"run {run.id}: {cut.message}, {_ATTEMPTS} times")
-        except StoreError as problem:
-            # What this store does not give concerns the run; a server that is gone concerns all of them.
-            if problem.message.startswith(self._server.name):
-                raise
-            self._done.failed.append(f"run {run.id}: {problem.message}")
+        except Unusable:
+            raise
         except CiplugError as problem:
             self._done.failed.append(f"run {run.id}: {problem.message}")
 
@@ -248,13 +245,13 @@ class RunExport:
                 self.models[model.id] = f"runs:/{copy}/{model.name}"
                 continue
             info = create["model"]["info"]
-            there = str(info["model_id"])
+            exported = str(info["model_id"])
             uploads.send(files, str(info.get("artifact_uri") or ""))
             status = {"READY": "LOGGED_MODEL_READY", "FAILED": "LOGGED_MODEL_UPLOAD_FAILED"}.get(model.status)
             if status:
-                self._server.post(f"logged-models/{there}", {"model_id": there, "status": status}, method="PATCH")
-            self._server.post("runs/outputs", {"run_id": copy, "models": [{"model_id": there, "step": output.step}]})
-            self.models[model.id] = f"models:/{there}"
+                self._server.post(f"logged-models/{exported}", {"model_id": exported, "status": status}, method="PATCH")
+            self._server.post("runs/outputs", {"run_id": copy, "models": [{"model_id": exported, "step": output.step}]})
+            self.models[model.id] = f"models:/{exported}"
 
 
 class _Target:
@@ -263,20 +260,20 @@ class _Target:
     def __init__(self, server: MlflowServer, experiment: Experiment) -> None:
         self._server, self._experiment = server, experiment
         self.name = server.dialect.experiment_name(experiment.name)
-        there = self._find()
-        self._is_new = there is None
-        if there is None:
+        copy = self._find()
+        self._is_new = copy is None
+        if copy is None:
             try:
-                there = {"experiment_id": server.post("experiments/create", {"name": self.name})["experiment_id"]}
+                copy = {"experiment_id": server.post("experiments/create", {"name": self.name})["experiment_id"]}
             except Refused as refused:
                 # Another export was first, or our own request, of which the answer was lost.
-                there = self._find()
-                if there is None:
+                copy = self._find()
+                if copy is None:
                     raise refused from None
-        self.id = str(there["experiment_id"])
-        self.is_deleted = there.get("lifecycle_stage", "active") != "active"
+        self.id = str(copy["experiment_id"])
+        self.is_deleted = copy.get("lifecycle_stage", "active") != "active"
         if not self.is_deleted:
-            known = {tag["key"] for tag in there.get("tags") or ()}
+            known = {tag["key"] for tag in copy.get("tags") or ()}
             for key, value in experiment.tags.items():
                 if key not in known:
                     about = {"experiment_id": self.id, "key": key, "value": value}

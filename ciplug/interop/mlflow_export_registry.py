@@ -52,7 +52,7 @@ class RegistryExport:
     def _copy(self, model: Model) -> None:
         server, name = self._server, model.name
         try:
-            there = server.get("registered-models/get", name=name)["registered_model"]
+            registered = server.get("registered-models/get", name=name)["registered_model"]
         except Refused as missing:
             if not missing.is_unknown_thing:
                 raise
@@ -61,8 +61,8 @@ class RegistryExport:
                 "tags": pairs({**model.tags, VERSION: "0"}),
                 "description": model.description or "",
             }
-            there = server.post("registered-models/create", about)["registered_model"]
-        tags = {tag["key"]: tag.get("value", "") for tag in there.get("tags") or ()}
+            registered = server.post("registered-models/create", about)["registered_model"]
+        tags = {tag["key"]: tag.get("value", "") for tag in registered.get("tags") or ()}
         if VERSION not in tags:
             raise StoreError(f"there is another model of this name, '{name}'")
         ours = {one.number: one for one in model.versions}

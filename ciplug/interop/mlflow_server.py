@@ -93,6 +93,10 @@ class Interrupted(StoreError):
     """The answer to a request did not come: nobody knows whether it was carried out."""
 
 
+class Unusable(StoreError):
+    """The server does not answer, or is not one of MLflow: no request to it has a chance."""
+
+
 class MlflowServer:
     """A server, and what this export has learned of it.
 
@@ -125,23 +129,23 @@ class MlflowServer:
         Args:
             repeats: whether the same request twice is the same as once, so that it is sent again after trouble.
 
-        Raises Refused; Interrupted for a request that is not repeated; StoreError for an unreachable server.
+        Raises Refused; Interrupted for a request that is not repeated; Unusable for a server that cannot be used.
         """
         session = self._repeating if repeats else self._careful
         return self._call(session, method, path, data=json.dumps(about).encode())
 
     def pages(self, path: str, key: str, about: Mapping[str, Any], *, method: str = "POST") -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a search."""
-        asked = {"max_results": _PAGE, **about}
+        query = {"max_results": _PAGE, **about}
         while True:
             if method == "GET":
-                answer = self.get(path, **{name: str(value) for name, value in asked.items()})
+                answer = self.get(path, **{name: str(value) for name, value in query.items()})
             else:
-                answer = self.post(path, asked)
+                answer = self.post(path, query)
             yield from answer.get(key) or []
             if not (token := answer.get("next_page_token")):
                 return
-            asked = {**asked, "page_token": token}
+            query = {**query, "page_token": token}
 
     def supports(
         self, part: str, call: Callable[..., dict[str, Any]], *args: Any, **named: Any
@@ -181,7 +185,7 @@ class MlflowServer:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise StoreError(f"{self.name}: not an answer of an MLflow server", hint=self.dialect.remedy)
+            raise Unusable(f"{self.name}: not an answer of an MLflow server", hint=self.dialect.remedy)
         return data
 
     def _send(self, session: requests.Session, method: str, url: str, **more: Any) -> requests.Response:
@@ -198,10 +202,10 @@ class MlflowServer:
                 raise self._unreachable(problem) from None
             raise Interrupted(f"{self.name}: the connection was cut") from None
         except ForgeError as problem:
-            raise StoreError(problem.message, hint=problem.hint) from None
+            raise Unusable(problem.message, hint=problem.hint) from None
         if answer.is_redirect or 300 <= answer.status_code < 400:
             place = clean(redact(answer.headers.get("Location", "another address")).partition("?")[0], 200)
-            raise StoreError(
+            raise Unusable(
                 f"{self.name} redirects to {place}, which is not followed: the credential is for this host alone",
                 hint="name the address that it redirects to, if that is the server",
             )
@@ -211,22 +215,22 @@ class MlflowServer:
             raise self._refusal(answer)
         return answer
 
-    def _unreachable(self, problem: Exception) -> StoreError:
+    def _unreachable(self, problem: Exception) -> Unusable:
         kind = type(problem).__name__
         hint = "is the server running, and can this machine reach it?"
-        return StoreError(f"{self.name} did not answer: {kind}", hint=hint, cause=Cause.NETWORK)
+        return Unusable(f"{self.name} did not answer: {kind}", hint=hint, cause=Cause.NETWORK)
 
     def _refusal(self, answer: requests.Response) -> Refused:
         try:
-            said = answer.json()
+            body = answer.json()
         except ValueError:
-            said = {}
-        said = said if isinstance(said, dict) else {}
-        words = said.get("message") or said.get("error") or ""
+            body = {}
+        body = body if isinstance(body, dict) else {}
+        words = body.get("message") or body.get("error") or ""
         if isinstance(words, list):
             words = "; ".join(map(str, words))
         text = clean(str(words), _WORDS_MOST) if words and isinstance(words, str) else "no reason given"
-        code = said.get("error_code")
+        code = body.get("error_code")
         denied = answer.status_code in _DENIED
         return Refused(
             f"{self.name}: HTTP {answer.status_code}: {text}",

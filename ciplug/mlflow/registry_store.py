@@ -39,7 +39,7 @@ from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ _MODEL_ORDERS = ("name", "last_updated_timestamp", "timestamp")
 class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  # type: ignore[misc, unused-ignore]
     """The registry of a checkout's store."""
 
+    @translated
     def __init__(self, store_uri: str, tracking_uri: str | None = None) -> None:
         super().__init__(store_uri, tracking_uri)
         self.place = place_of(store_uri)

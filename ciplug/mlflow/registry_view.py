@@ -21,7 +21,7 @@ from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.stores.base import NoLog
 

@@ -5,17 +5,27 @@ It runs the commands of docs/export.md.
 
 from __future__ import annotations
 
+import csv
+import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.test_docs import ROOT, blocks
-from tests.project import Project
+from tests.project import Project, measured
 from tests.servers.mlflow_dialects import AzureTracker, GitlabTracker, SagemakerTracker, TrackerApi
 
 CONFIG = "version: 1\nmodel: wine\nartifacts: [model/]\ngates:\n  accuracy: {higher_is_better: true, min: 0.5}\n"
 TOKEN = "glpat-secret"
+FORK = {
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_MERGE_REQUEST_IID": "3",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8",
+    "CI_MERGE_REQUEST_PROJECT_ID": "7",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+}
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +171,89 @@ def test_targets_that_are_none(project: Project) -> None:
     assert "not of a project on GitLab" in _said(project, "gitlab", code=2)
     listed = _said(project)
     assert all(f"ciplug export {name}" in listed for name in ("mlflow", "gitlab", "azureml", "sagemaker"))
+
+
+@pytest.mark.slow
+def test_a_green_job_of_gitlab_sends_its_run(tmp_path: Path) -> None:
+    """By one line of ciplug.yaml. What goes wrong is said, with the command that sends the run again."""
+    project = Project.with_remote(
+        tmp_path, f"{CONFIG}export: gitlab\nmetrics: metrics.json\n".replace("model/", "model.txt")
+    )
+
+    def job(there: GitlabTracker, measured_as: float, **more: str) -> tuple[str, str]:
+        env = {
+            "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_COMMIT_SHA": project.head, "CI_JOB_ID": "42",
+            "CI_PROJECT_PATH": "acme/demo", "CI_PROJECT_ID": "7", "CI_SERVER_URL": there.origin,
+            "CI_COMMIT_BRANCH": "main",
+            "CI_API_V4_URL": f"{there.origin}/api/v4", "CIPLUG_GITLAB_TOKEN": TOKEN, "CI_DEFAULT_BRANCH": "main",
+            **measured({"accuracy": measured_as}), **more,
+        }  # fmt: skip
+        code = 0 if measured_as > 0.5 else 1
+        done = project.ciplug("ci", "--no-comment", "--", sys.executable, "train.py", env=env, code=code)
+        assert TOKEN not in done.stdout + done.stderr
+        return done.stderr, re.findall(r"\brun (\w{32}) \(", done.stderr)[-1]
+
+    with GitlabTracker() as there:
+        there.authorization = f"Bearer {TOKEN}"
+        said, first = job(there, 0.9)
+        assert f"run {first[:12]} is in GitLab's model experiments, too" in said
+        assert there.copies() == [first] and there.copies("gitlab.CI_JOB_ID") == ["42"]
+        before = len(there.calls)
+        assert "model experiments" not in job(there, 0.4)[0] + job(there, 0.9, **FORK)[0]
+        assert len(there.calls) == before
+        said, second = job(there, 0.91, CIPLUG_GITLAB_TOKEN="expired")
+        assert f"run {second[:12]} is recorded, and is not in GitLab's model experiments" in said
+        line = f"ciplug export gitlab --run {second}"
+        assert f"send it again: {line}" in said and there.copies() == [first]
+        env = {"CIPLUG_GITLAB_URL": there.origin, "CIPLUG_GITLAB_TOKEN": TOKEN}
+        _said(project, *line.split()[2:3], f"{there.origin}/acme/demo", *line.split()[3:], env=env)
+        assert there.copies() == sorted([first, second])
+        there.fail_next(200, body={"run": {}}, path="runs/create")
+        assert "not an answer of an MLflow server" in job(there, 0.92)[0]
+
+
+def test_hugging_face(project: Project, tmp_path: Path) -> None:
+    """A card that its own reader takes, beside what people have written there."""
+    (line,) = _docs("huggingface")
+    words = [str(tmp_path / "card") if word == "card" else word for word in line.split()[2:]]
+    file = tmp_path / "card" / "README.md"
+    assert _said(project, *words).strip() == str(file)
+    part = file.read_text().partition("---\n\n")[2]
+    file.write_text(f"---\nlanguage: no  # Norwegian\ntags: [wine]\n---\n\n# Ours\n\n{part}\nThe end.\n")
+    once = (_said(project, *words), file.read_text())[1]
+    assert (_said(project, *words), file.read_text())[1] == once
+    assert once.startswith("---\nlanguage: no  # Norwegian\n") and "# Ours\n" in once and once.endswith("The end.\n")
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.ModelCard(once, ignore_metadata_errors=False)
+    assert {one.metric_type: one.metric_value for one in card.data.eval_results} == {"accuracy": 0.9}
+    assert (card.data.tags, card.data.model_name) == (["wine", "ciplug"], "wine")
+    file.write_text("---\n: [\n---\n")
+    assert "README.md:2: the front matter is not YAML" in _said(project, *words, code=2)
+    assert file.read_text() == "---\n: [\n---\n"
+    assert "no gates" not in _said(project, "huggingface", str(tmp_path), "--version", "wine@v9", code=2)
+
+
+@pytest.mark.slow
+def test_tables(project: Project, tmp_path: Path) -> None:
+    lines = [*_docs("csv"), *_docs("parquet")]
+    assert [line.split()[2:4] for line in lines] == [["csv", "runs.csv"], ["parquet", "runs.parquet"]]
+    (run,) = project.json("runs", "list", "--json")
+    assert "1 run in " in _said(project, "csv", str(tmp_path / "runs.csv"))
+    with (tmp_path / "runs.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["run_id"], row["metrics.accuracy"], row["metrics.odd"], row["params.depth"]) == (
+        run["id"],
+        "0.9",
+        "nan",
+        "6",
+    )
+    assert (row["tags.team"], row["parent"], row["trusted"]) == ("red", "", "true")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    _said(project, "parquet", str(tmp_path / "runs.parquet"), "--where", "metrics.accuracy > 0.5")
+    table = parquet.read_table(tmp_path / "runs.parquet")
+    (typed,) = table.to_pylist()
+    assert typed.keys() == row.keys() and (typed["metrics.accuracy"], typed["params.depth"]) == (0.9, 6)
+    assert math.isnan(typed["metrics.odd"]) and typed["started"].tzinfo is not None and typed["parent"] is None
+    said = _said(project, "parquet", str(tmp_path / "none.parquet"), "--where", "metrics.accuracy > 5")
+    assert "0 runs" in said and parquet.read_table(tmp_path / "none.parquet").num_rows == 0
+    assert "cannot be written" in _said(project, "csv", f"{tmp_path}/runs.csv/x.csv", code=2)

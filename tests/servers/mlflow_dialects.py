@@ -220,6 +220,7 @@ class GitlabTracker(TrackerApi):
     title = "GitLab"
     path = "/api/v4"
     keeps_folders = False
+    jobs = frozenset({"42"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -237,6 +238,13 @@ class GitlabTracker(TrackerApi):
 
     def filter_of(self, body: Mapping[str, Any]) -> str | None:
         return None
+
+    @route("POST", "/api/2.0/mlflow/runs/create")
+    def create_run(self, call: Call) -> Answer:
+        tags = {one["key"]: one["value"] for one in call.body.get("tags") or ()}
+        if tags.get("gitlab.CI_JOB_ID", "42") not in self.jobs:
+            return Answer(500, {"message": "500 Internal Server Error"})
+        return super().create_run(call)
 
     @route("POST", "/api/2.0/mlflow/runs/set-tag")
     def set_tag(self, call: Call) -> Answer:

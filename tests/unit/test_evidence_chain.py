@@ -14,8 +14,8 @@ from ciplug.records.registry_event import Promote, Register
 from ciplug.records.registry_moves import Demote, Rollback
 from ciplug.records.run import File
 from ciplug.records.verdict import GateResult, Outcome, Verdict
-from ciplug.registry import chain_text
-from ciplug.registry.chain import (
+from ciplug.registry import evidence_chain_text
+from ciplug.registry.evidence_chain import (
     Chain,
     Fault,
     Finding,
@@ -211,10 +211,10 @@ def test_moves_that_no_ciplug_makes(own: list[tuple[int, Any]], stage: str, due:
 
 def test_findings_in_words() -> None:
     sound = Finding(link=Link.COMMIT, facts={"commit": "abc"})
-    assert (chain_text.words(sound), chain_text.remedy(sound)) == ("abc", None)
-    assert chain_text.words(replace(sound, link=Link.BYTES, left_out=True)) == "not asked for"
-    assert chain_text.words(replace(sound, after_break=True)) == "not known: a link before it is broken"
+    assert (evidence_chain_text.words(sound), evidence_chain_text.remedy(sound)) == ("abc", None)
+    assert evidence_chain_text.words(replace(sound, link=Link.BYTES, left_out=True)) == "not asked for"
+    assert evidence_chain_text.words(replace(sound, after_break=True)) == "not known: a link before it is broken"
     missing = replace(sound, fault=Fault.COMMIT_NOT_HERE)
-    assert chain_text.words(missing) == "commit abc is not in this clone"
-    assert chain_text.remedy(missing) == "fetch it: git fetch origin abc"
-    assert all(chain_text.remedy(Finding(link=Link.RUN, fault=fault)) for fault in Fault)
+    assert evidence_chain_text.words(missing) == "commit abc is not in this clone"
+    assert evidence_chain_text.remedy(missing) == "fetch it: git fetch origin abc"
+    assert all(evidence_chain_text.remedy(Finding(link=Link.RUN, fault=fault)) for fault in Fault)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.capture.written import COARSEST, Outputs, Stamp, is_rewritten, until_seen
+from ciplug.capture.written_files import COARSEST, Outputs, Stamp, is_rewritten, until_seen
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, owners and modes")
 SECOND = 1_000_000_000

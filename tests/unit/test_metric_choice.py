@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.capture.metric_choice import Reading
 from ciplug.capture.metric_files import read_metrics
-from ciplug.capture.metric_take import Reading
 from ciplug.errors import InputError
 
 CSV = "epoch,loss,val_loss,acc,late\n0,0.9,0.8,0.5,\n1,0.7,0.6,0.8,\n2,0.5,,0.7,1\n3,0.4,0.9,0.6,2\n4,0.3,nan,0.65,3\n"

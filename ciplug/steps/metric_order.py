@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ciplug.records.natural import natural
+from ciplug.records.natural_order import natural
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ciplug.config.clean import line_to_add
+from ciplug.config.clean_patterns import line_to_add
 from ciplug.errors import counted, listed
 from ciplug.gates import rule_text
 from ciplug.gates.number_text import exact, p_value, percent, shown, signed

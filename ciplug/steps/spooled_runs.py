@@ -11,7 +11,7 @@ from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed
 from ciplug.errors import UsageError
 from ciplug.steps.send import send
-from ciplug.steps.session import FORK, NO_ARTIFACTS, Session
+from ciplug.steps.session import FORK_PREFIX, NO_ARTIFACTS, Session
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import reached_by
 
@@ -41,7 +41,7 @@ def source_of(session: Session, address: str | None) -> str | None:
     """The address whose entries are sent. Raises UsageError when a fork left them, or when there are none."""
     if address is None:
         return None
-    if address.startswith(FORK):
+    if address.startswith(FORK_PREFIX):
         raise UsageError(
             f"--from {address}: runs that a fork's job left are not sent by other jobs",
             hint="that job hands it over: ciplug record --spooled --bundle FILE; see `ciplug collect`",
@@ -65,7 +65,7 @@ def waiting_elsewhere(session: Session) -> Iterator[Elsewhere]:
     """What waits for other stores than the one in use, by address."""
     waiting = Counter(sealed.store for sealed in session.spool.sealed())
     for address, count in sorted(waiting.items()):
-        if address.startswith(FORK):
+        if address.startswith(FORK_PREFIX):
             yield Elsewhere(address, count, True, None)
         elif address != session.store.address:
             yield Elsewhere(address, count, False, reached_by(address, session.env))

@@ -11,7 +11,7 @@ from ciplug.records.verdict import Verdict
 from ciplug.reports import monitor_issue
 from ciplug.reports.monitor_issue import IssueFacts
 from ciplug.steps.job_forge import forge_of
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.promotion.webhook import send_message, webhook_of
 
 FAILING, RECOVERED = "monitor.failing", "monitor.recovered"
@@ -41,11 +41,11 @@ def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: 
     confirmed = len(counted.failures) >= settings.consecutive
     if settings.on_fail == "warn" or not (confirmed or counted.passes or action):
         return
-    told = _issue(watched, facts)
+    is_told = _issue(watched, facts)
     has_recovered = counted.passes == 1 and len(counted.before) >= settings.consecutive
     if confirmed or has_recovered:
-        told |= _webhook(watched, run, facts, counted)
-    if confirmed and not told:
+        is_told |= _webhook(watched, run, facts, counted)
+    if confirmed and not is_told:
         session.tell(
             Note(
                 "nobody is told of the failure: this job has neither a forge with issues nor a webhook",

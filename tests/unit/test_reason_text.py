@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.config.gate import ResolvedGate
 from ciplug.errors import counted
-from ciplug.gates import drift_gate, reasons, slices
+from ciplug.gates import drift_gate, reason_text, slices
 from ciplug.gates.checks import Check, RuleKey, Traded, limit_of, rule_of, settled, tolerance
 from ciplug.gates.number_text import exact, p_value, percent, shown, signed
 from ciplug.records.verdict import GateResult, Outcome
@@ -63,8 +63,8 @@ def test_numbers_in_words() -> None:
 def test_comparison(up: bool, candidate: float, slice: str | None, text: str) -> None:
     facts = result(candidate=candidate, baseline=0.8, limit=0.05, slice=slice)
     rule = Rule(higher_is_better=up, allowed=0.05, tolerance=1e-9)
-    assert reasons.comparison(facts, rule) == text
-    assert reasons.point(text) == f"{text} (one number per run: no uncertainty)"
+    assert reason_text.comparison(facts, rule) == text
+    assert reason_text.point(text) == f"{text} (one number per run: no uncertainty)"
 
 
 def interval(
@@ -142,7 +142,7 @@ def test_an_interval_is_shown_with_the_digits_that_tell_it_from_the_allowance() 
     assert "; 99.8% interval of the change" in decided(sharp).reason
     rounded = result(candidate=0.89, baseline=0.9, limit=0.01)
     rule = Rule(higher_is_better=True, allowed=0.01, tolerance=1e-9)
-    assert reasons.comparison(rounded, rule) == "0.89 is 0.01 worse than the baseline's 0.9, allowed 0.01"
+    assert reason_text.comparison(rounded, rule) == "0.89 is 0.01 worse than the baseline's 0.9, allowed 0.01"
     assert [p_value(p) for p in (0.0, 1e-16, 0.0123, 0.5)] == ["< 1e-15", "< 1e-15", "0.012", "0.5"]
     assert [percent(p) for p in (0.0, 0.0123, 0.267)] == ["less than 0.1%", "1.2%", "27%"]
 
@@ -152,7 +152,7 @@ def test_an_interval_is_shown_with_the_digits_that_tell_it_from_the_allowance() 
     [("example", "examples"), ("cluster", "clusters of examples"), ("rare example", "examples of the rarest class")],
 )
 def test_the_unit_of_what_is_missing(unit: Unit, words: str) -> None:
-    assert reasons.settled_by(unit, 1200, 0.1) == f"about 1,200 more {words} would decide"
+    assert reason_text.settled_by(unit, 1200, 0.1) == f"about 1,200 more {words} would decide"
 
 
 def test_allowances() -> None:
@@ -308,7 +308,7 @@ def test_many_slices_are_shortened() -> None:
 
 def test_a_baseline_of_zero_is_a_number() -> None:
     facts = result(candidate=0.25, baseline=0.0, limit=0.0)
-    assert reasons.comparison(facts, Rule(higher_is_better=True)) == "0.25 is 0.25 better than the baseline's 0"
+    assert reason_text.comparison(facts, Rule(higher_is_better=True)) == "0.25 is 0.25 better than the baseline's 0"
 
 
 @pytest.mark.parametrize(
@@ -354,8 +354,8 @@ def test_a_percentage_scales_the_baseline(up: bool, reference: float, scale: flo
 )
 def test_a_gain_in_words(least: float | str, better: float, words: str) -> None:
     trade_off = gate(trade_off={"max_regression": 0.2, "gate": "b", "min_improvement": least}).trade_off
-    assert trade_off is not None and reasons.gained(trade_off, better, 0.5) == words
+    assert trade_off is not None and reason_text.gained(trade_off, better, 0.5) == words
 
 
 def test_a_stray_value_is_cut() -> None:
-    assert reasons.stray_value("age", "x" * 50).endswith(f"like '{'x' * 40}'")
+    assert reason_text.stray_value("age", "x" * 50).endswith(f"like '{'x' * 40}'")

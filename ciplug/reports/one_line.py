@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
 from ciplug.records.notice import Kind
-from ciplug.reports import figures, text, untrusted
+from ciplug.reports import number_format, text, untrusted
 from ciplug.reports import report as model
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def _telling(section: ModelSection) -> str:
     value = delta.values.get("candidate")
     if value is None:
         return f"{delta.metric} missing"
-    change = "" if delta.change is None else f" ({figures.change(delta).partition(' ')[0]})"
-    return f"{delta.metric} {figures.number(value)}{change}"
+    change = "" if delta.change is None else f" ({number_format.change(delta).partition(' ')[0]})"
+    return f"{delta.metric} {number_format.number(value)}{change}"
 
 
 def _doubts(section: ModelSection) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ciplug.registry.chain import Fault, Finding, Link
+from ciplug.registry.evidence_chain import Fault, Finding, Link
 
 _FAULTS: Mapping[Fault, tuple[str, str]] = {
     Fault.NO_BYTES: (

@@ -19,7 +19,7 @@ from ciplug.registry.resolve import find_version, parse_version_name
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.verified_files import run_of
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session, now
 from ciplug.steps.signers import judged_runs
 
