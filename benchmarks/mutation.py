@@ -52,6 +52,8 @@ TESTS = {
     """,
     "steps/promotion": """
         integration/test_promote.py integration/test_labels_and_deployments.py integration/test_named_run.py
+        integration/test_merge_approval.py integration/test_registry_moves.py integration/test_after_promotion.py
+        integration/test_foreign_policy.py integration/test_import_systems.py
     """,
     "stores/git": """
         test_git_*.py integration/test_git_store.py integration/test_git_files.py

@@ -15,6 +15,7 @@ from ciplug.commands.output import tell_problems, write_file
 from ciplug.commands.run_tables import FORMATS, drawn
 from ciplug.errors import counted, listed
 from ciplug.reports import number_format
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.untrusted import clean
 from ciplug.steps.change_text import change_words, described, history_page
 
@@ -76,7 +77,7 @@ def _for_terminal(session: Session, known: MetricHistory) -> str:
         if not metric_plot.is_available():
             console.say("pip install 'ciplug[plot]' draws the history")
         lines.append(drawn(_HEADERS, _rows(known), "table"))
-        lines.append(number_format.sparkline([point.value for point in known.points], width=60))
+        lines.append(sparkline([point.value for point in known.points], width=60))
     texts = described(session, known)
     lines += ["", *(line for change in known.changes for line in _lines(change_words(known, change, texts)))]
     if not known.changes:

@@ -133,11 +133,11 @@ def details(
 def _with_series(facts: dict[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
     """The facts with the steps of metrics after the metrics."""
     from ciplug.records.run_diff import SeriesSummary
-    from ciplug.reports import number_format
     from ciplug.reports.run_diff import series_words
+    from ciplug.reports.sparkline import sparkline
 
     lines = {
-        name: f"{number_format.sparkline(one.values)} {series_words(SeriesSummary.of(one))}".strip()
+        name: f"{sparkline(one.values)} {series_words(SeriesSummary.of(one))}".strip()
         for name, one in sorted(series.items())
         if one.steps
     }

@@ -1,4 +1,4 @@
-"""The targets of ciplug.yaml that are services of others: SageMaker, KServe."""
+"""The targets of ciplug.yaml that are services: SageMaker, KServe, Azure Machine Learning, plugins of MLflow."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ciplug.config.target_base import FILES_FOLDER, MAPPING, REPOSITORY, S3_FOLD
 
 _ENDPOINT = r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}"
 _ROLE = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,500}"
+_AZURE_ENDPOINT = r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]"
 _LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 _STORAGE = rf"{S3_FOLDER}|oci(\+native)?://{unnamed(REPOSITORY)}"
 
@@ -77,3 +78,47 @@ class KserveTarget(Target):
         if not isinstance(model, dict) or "storageUri" in model:
             words = "a mapping without storageUri is expected, which is the address of the deployed version"
             yield Mistake(("predictor", "model"), words, None, (("predictor",),))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzuremlTarget(Target):
+    """A managed online endpoint of Azure Machine Learning."""
+
+    kind: str = required(kinds.one_of("azureml"))
+    subscription: str = required(kinds.TEXT)
+    resource_group: str = required(kinds.TEXT)
+    workspace: str = required(kinds.TEXT)
+    endpoint: str = required(matching(_AZURE_ENDPOINT, "the name of an endpoint is expected, like wine-prod"))
+    """The name of the endpoint, of this target alone."""
+    environment: str | None = key(kinds.TEXT)
+    """The environment that serves, such as `azureml:serve:3`. An MLflow model needs none."""
+    instance_type: str = key(kinds.TEXT, "Standard_DS3_v2")
+    instances: int = key(kinds.integer_from(1), 1)
+    folder: str | None = key(FILES_FOLDER)
+    """The folder among the files of the version that becomes the model. Default: that of the only MLflow model, or else
+    all files."""
+    variables: Mapping[str, str] = key(VARIABLES, {})
+    """Variables of the server. Not for secrets: they can be read in the workspace."""
+    auth: str = key(kinds.one_of("key", "aml_token", "aad_token"), "key")
+    """How callers of a new endpoint authenticate."""
+    patience: float = key(kinds.POSITIVE, 1800.0)
+    """Seconds in which the deployment of a job that was killed must have ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlflowTarget(Target):
+    """A deployment by a plugin of `mlflow deployments`."""
+
+    kind: str = required(kinds.one_of("mlflow"))
+    plugin: str = required(kinds.TEXT)
+    """The target of MLflow, such as `databricks` or `sagemaker:/eu-central-1`."""
+    name: str = required(kinds.TEXT)
+    """The name of the deployment, of this target alone."""
+    flavor: str | None = key(kinds.TEXT)
+    endpoint: str | None = key(kinds.TEXT)
+    """The endpoint of the deployment, for plugins that have endpoints."""
+    config: Mapping[str, Any] = key(MAPPING, {})
+    """What the plugin gets as its config, with the version's facts for {model}, {version}, {stage} and {digest}."""
+    folder: str | None = key(FILES_FOLDER)
+    """The folder among the files of the version that is the model. Default: that of the only MLflow model, or else all
+    files."""

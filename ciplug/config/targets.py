@@ -9,7 +9,7 @@ from typing import Any
 
 from ciplug.config import kinds, values
 from ciplug.config.kinds import Mistake, Named, OneKind, Table, key, required
-from ciplug.config.service_targets import KserveTarget, SagemakerTarget
+from ciplug.config.service_targets import AzuremlTarget, KserveTarget, MlflowTarget, SagemakerTarget
 from ciplug.config.target_base import REPOSITORY, URL_PATH, Target, matching
 
 _FOLDER = r"(/|~/).*"
@@ -87,6 +87,10 @@ KINDS: dict[str, Table] = {
     "kserve": Table(
         KserveTarget, "{kind: kserve, name: wine, storage: 's3://acme-models/wine', format: mlflow, apply: true}"
     ),
+    "azureml": Table(
+        AzuremlTarget, "{kind: azureml, subscription: …, resource_group: ml, workspace: ml, endpoint: wine-prod}"
+    ),
+    "mlflow": Table(MlflowTarget, "{kind: mlflow, plugin: databricks, name: wine}"),
 }
 _NAME = {"pattern": r"^[a-z0-9][a-z0-9_-]{0,62}$"}
 

@@ -16,7 +16,7 @@ from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
 from ciplug.capture.mlflow.run import PARENT, TAG
 from ciplug.errors import CiplugError, StoreError, UsageError, listed
 from ciplug.interop.mlflow_record import SOURCE
-from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused
+from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused, Unusable
 from ciplug.interop.mlflow_source import ExportSource, tags_of
 from ciplug.interop.mlflow_uploads import Uploads, pairs
 from ciplug.mlflow.state import Experiment, RunState
@@ -114,11 +114,8 @@ class RunExport:
             self._done.failed.append(f"run {run.id}: {refused.message}")
         except Interrupted as cut:
             self._done.failed.append(f"run {run.id}: {cut.message}, {_ATTEMPTS} times")
-        except StoreError as problem:
-            # What this store does not give concerns the run; a server that is gone concerns all of them.
-            if problem.message.startswith(self._server.name):
-                raise
-            self._done.failed.append(f"run {run.id}: {problem.message}")
+        except Unusable:
+            raise
         except CiplugError as problem:
             self._done.failed.append(f"run {run.id}: {problem.message}")
 

@@ -93,6 +93,10 @@ class Interrupted(StoreError):
     """The answer to a request did not come: nobody knows whether it was carried out."""
 
 
+class Unusable(StoreError):
+    """The server does not answer, or is not one of MLflow: no request to it has a chance."""
+
+
 class MlflowServer:
     """A server, and what this export has learned of it.
 
@@ -125,7 +129,7 @@ class MlflowServer:
         Args:
             repeats: whether the same request twice is the same as once, so that it is sent again after trouble.
 
-        Raises Refused; Interrupted for a request that is not repeated; StoreError for an unreachable server.
+        Raises Refused; Interrupted for a request that is not repeated; Unusable for a server that cannot be used.
         """
         session = self._repeating if repeats else self._careful
         return self._call(session, method, path, data=json.dumps(about).encode())
@@ -181,7 +185,7 @@ class MlflowServer:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise StoreError(f"{self.name}: not an answer of an MLflow server", hint=self.dialect.remedy)
+            raise Unusable(f"{self.name}: not an answer of an MLflow server", hint=self.dialect.remedy)
         return data
 
     def _send(self, session: requests.Session, method: str, url: str, **more: Any) -> requests.Response:
@@ -198,10 +202,10 @@ class MlflowServer:
                 raise self._unreachable(problem) from None
             raise Interrupted(f"{self.name}: the connection was cut") from None
         except ForgeError as problem:
-            raise StoreError(problem.message, hint=problem.hint) from None
+            raise Unusable(problem.message, hint=problem.hint) from None
         if answer.is_redirect or 300 <= answer.status_code < 400:
             place = clean(redact(answer.headers.get("Location", "another address")).partition("?")[0], 200)
-            raise StoreError(
+            raise Unusable(
                 f"{self.name} redirects to {place}, which is not followed: the credential is for this host alone",
                 hint="name the address that it redirects to, if that is the server",
             )
@@ -211,10 +215,10 @@ class MlflowServer:
             raise self._refusal(answer)
         return answer
 
-    def _unreachable(self, problem: Exception) -> StoreError:
+    def _unreachable(self, problem: Exception) -> Unusable:
         kind = type(problem).__name__
         hint = "is the server running, and can this machine reach it?"
-        return StoreError(f"{self.name} did not answer: {kind}", hint=hint, cause=Cause.NETWORK)
+        return Unusable(f"{self.name} did not answer: {kind}", hint=hint, cause=Cause.NETWORK)
 
     def _refusal(self, answer: requests.Response) -> Refused:
         try:

@@ -53,6 +53,7 @@ _MODEL_ORDERS = ("name", "last_updated_timestamp", "timestamp")
 class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  # type: ignore[misc, unused-ignore]
     """The registry of a checkout's store."""
 
+    @translated
     def __init__(self, store_uri: str, tracking_uri: str | None = None) -> None:
         super().__init__(store_uri, tracking_uri)
         self.place = place_of(store_uri)

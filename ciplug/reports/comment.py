@@ -14,6 +14,7 @@ from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
 from ciplug.reports.crash import crash_of
 from ciplug.reports.markdown_style import Paint, table
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
                 paint.code(untrusted.shortened(metric.metric, _NAME)),
                 "",
                 now,
-                number_format.sparkline(model.trail(metric)),
+                sparkline(model.trail(metric)),
             ]
             if section.comparison.baseline.run:
                 row[3:5] = [_brief(metric), f"{before} → {now}".replace(" ", _NBSP)]
@@ -318,7 +319,7 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: Pain
     for metric in metrics:
         row = [paint.code(names[metric.metric]), *_values(metric, columns, strong=compared)]
         row += [number_format.change(metric).replace(" ", _NBSP), _judged(metric)] if compared else []
-        row += [number_format.sparkline(model.trail(metric))] if history else []
+        row += [sparkline(model.trail(metric))] if history else []
         rows.append(row)
     if fold:
         return _folded(fold, [m.metric for m in metrics], headers, rows, paint, align)

@@ -15,6 +15,7 @@ from ciplug.reports.curves import Curve, curves, near
 from ciplug.reports.images import data_address
 from ciplug.reports.pages import template
 from ciplug.reports.run_facts import facts_of
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]
         "change": number_format.change(metric),
         "judgement": number_format.judgement(metric),
         "trend": metric.trend,
-        "spark": number_format.sparkline(model.trail(metric)),
+        "spark": sparkline(model.trail(metric)),
     }
 
 
@@ -199,7 +200,7 @@ def _telling(section: ModelSection) -> dict[str, str]:
         "change": number_format.change(metric) if compared else "",
         "judgement": number_format.judgement(metric) if compared else "",
         "trend": metric.trend,
-        "spark": number_format.sparkline(model.trail(metric)),
+        "spark": sparkline(model.trail(metric)),
     }
 
 

@@ -130,30 +130,6 @@ def judgement(delta: MetricDelta) -> str:
     return f"{arrow} {delta.trend}" if delta.trend in ("better", "worse") else arrow
 
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float], width: int = 20) -> str:
-    """The last `width` values as block characters: a dot where there is no finite number, flat when constant.
-
-    Empty for fewer than two values: one is not a trend.
-    """
-    values = values[-width:] if len(values) > 1 else ()
-    finite = [v for v in values if math.isfinite(v)]
-    if not finite:
-        return ""
-    low, high = min(finite), max(finite)
-
-    def block(value: float) -> str:
-        if not math.isfinite(value):
-            return "·"
-        if low == high:
-            return "▄"
-        return _BLOCKS[min(7, int(share(value, low, high) * 8))]
-
-    return "".join(map(block, values))
-
-
 def share(value: float, low: float, high: float) -> float:
     """Return the position of a value between `low` and a larger `high`, 0 to 1, also for extreme floats."""
     if math.isfinite(high - low):

@@ -14,6 +14,7 @@ from ciplug.records.verdict import UNRUN
 from ciplug.reports import number_format, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.crash import crash_of
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _metric_rows(
         row = [names[metric.metric], *_values(metric, columns)]
         if compared:
             row += [number_format.change(metric), ink(number_format.judgement(metric), *([colour] if colour else []))]
-        row += [number_format.sparkline(model.trail(metric))] if history else []
+        row += [sparkline(model.trail(metric))] if history else []
         rows.append(row)
     align = ["left", *["right"] * len(columns), *(["right", "left"] if compared else [])]
     return _draw(headers, rows, [*align, *(["left"] if history else [])], "simple")

@@ -44,10 +44,24 @@ def _kserve(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
     return Kserve(settings, env, mask)
 
 
+def _azureml(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
+    from ciplug.targets.azureml import Azureml
+
+    return Azureml(settings, mask)
+
+
+def _mlflow(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
+    from ciplug.targets.mlflow import Mlflow
+
+    return Mlflow(settings, mask)
+
+
 OPENERS: Mapping[str, Callable[[Any, Mapping[str, str], Mask], Target]] = {
     "oci": _oci,
     "local": _local,
     "sagemaker": _sagemaker,
     "kserve": _kserve,
+    "azureml": _azureml,
+    "mlflow": _mlflow,
 }
 """By the kind of the settings: only the module of a target that is used is imported."""

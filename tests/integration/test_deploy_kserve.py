@@ -175,9 +175,7 @@ def test_the_image_has_the_files_and_nothing_else(team: Team, cluster: Kubernete
 def test_kubectl_applies_it_and_the_state_follows(team: Team, cluster: KubernetesApi) -> None:
     first = deployed(team)
     assert first.endpoint == "http://wine.models.example.com" and address(cluster) == first.reference
-    jsonschema.validate(
-        {name: cluster.objects["wine"][name] for name in ("spec",)}, {"properties": SCHEMA["properties"]}
-    )
+    jsonschema.validate(cluster.objects["wine"]["spec"], SCHEMA["properties"]["spec"])
     cluster.seen.clear()
     assert deployed(team) == first._replace(event=0) and {"PUT", "POST"}.isdisjoint(cluster.seen)
     cluster.objects["wine"]["metadata"]["labels"] = {"team": "red"}
@@ -234,9 +232,8 @@ def test_trouble_with_the_cluster_says_what_to_do(team: Team, cluster: Kubernete
     env = {**team.session.env, "PATH": str(tmp_path)}
     with pytest.raises(TargetError, match="kubectl is not installed"):
         deploy(replace(team.session.refreshed(), env=env), "wine@production", "prod")
-    cluster.objects["wine"] = cluster.keep(
-        "wine", {"metadata": {"name": "wine"}, "spec": {"predictor": {"model": {}}}}, 1
-    )
+    of_others = {"kind": "InferenceService", "apiVersion": "serving.kserve.io/v1beta1", "metadata": {"name": "wine"}}
+    cluster.keep("wine", {**of_others, "spec": {"predictor": {"model": {}}}}, 1)
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_MODEL
     change(team, "namespace: models", "namespace: elsewhere")
     (tmp_path / "kubeconfig").write_text("{")

@@ -232,6 +232,7 @@ gates:
 """
 
 
+@pytest.mark.slow
 def test_a_loss_is_measured_from_the_run_of_the_version(team: Team, watch: Watch) -> None:
     """Its examples are others than those in production: what is compared is two samples, not pairs."""
     (team.project.folder / "ciplug.yaml").write_text(REGRESSION + OF_ALL)

@@ -15,6 +15,7 @@ from ciplug.records.provenance import Context
 from ciplug.records.verdict import GateResult
 from ciplug.reports import comment, html, number_format, report, terminal, text, untrusted
 from ciplug.reports.report import Report
+from ciplug.reports.sparkline import sparkline
 from tests import report_samples as samples
 from tests.report_samples import metric
 
@@ -89,21 +90,21 @@ def test_change_and_judgement(delta: report.MetricDelta, change: str, judgement:
 
 
 def test_sparkline() -> None:
-    assert number_format.sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
-    assert number_format.sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
-    assert number_format.sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
-    assert number_format.sparkline([-1e308, 1e308]) == "▁█"
-    assert number_format.sparkline([0.0, 5e-324]) == "▁█"
-    assert number_format.sparkline([1e-9, 5e-9, 1e-9]) == "▁█▁"
-    assert number_format.sparkline([math.nan, math.nan]) == ""
-    assert number_format.sparkline([1.0]) == ""
-    assert number_format.sparkline([]) == ""
-    assert len(number_format.sparkline(list(range(100)))) == 20
+    assert sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
+    assert sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
+    assert sparkline([-1e308, 1e308]) == "▁█"
+    assert sparkline([0.0, 5e-324]) == "▁█"
+    assert sparkline([1e-9, 5e-9, 1e-9]) == "▁█▁"
+    assert sparkline([math.nan, math.nan]) == ""
+    assert sparkline([1.0]) == ""
+    assert sparkline([]) == ""
+    assert len(sparkline(list(range(100)))) == 20
 
 
 @given(st.lists(st.floats()))
 def test_a_sparkline_takes_any_values(values: list[float]) -> None:
-    assert len(number_format.sparkline(values)) in (0, min(20, len(values)))
+    assert len(sparkline(values)) in (0, min(20, len(values)))
 
 
 def test_a_method_is_shown_unless_the_reason_of_a_point_states_it() -> None:
