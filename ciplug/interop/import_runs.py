@@ -26,6 +26,8 @@ from ciplug.tracking.query import RUN_ID, Key
 
 RUNS_MOST, BYTES_MOST, FETCHED_MOST = 1_000, 64 * 1024 * 1024, 1024 * 1024 * 1024
 """The limits of one write: runs, bytes of their records, and bytes of artifacts that were fetched for them."""
+UNEXPECTED = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+"""What a damaged run may raise beside our own errors: it is named, and the other runs are imported."""
 STATE = Key("tag", "import.state")
 """The tag that says in which state the source was; of a run whose source may go on."""
 
@@ -222,7 +224,7 @@ class Importer:
             return
         try:
             taken = found.read()
-        except (CiplugError, ValueError, TypeError, OverflowError) as problem:
+        except (CiplugError, *UNEXPECTED) as problem:
             done.failed.append(_failure(problem, found.name))
             return
         if taken.is_unfinished and not self.choice.unfinished:
@@ -255,7 +257,7 @@ class Importer:
 
 
 def _failure(problem: Exception, name: str | None = None) -> Failure:
-    words = problem.message if isinstance(problem, CiplugError) else str(problem)
+    words = problem.message if isinstance(problem, CiplugError) else str(problem) or type(problem).__name__
     code = InputError.exit_code if isinstance(problem, InputError) else StoreError.exit_code
     # The message of a file that is wrong begins with its path.
     hint = problem.hint if isinstance(problem, CiplugError) else None

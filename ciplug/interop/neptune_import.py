@@ -104,7 +104,7 @@ class NeptuneExport:
                 found[name] = place
         run = replace(run, values=log.values())
         is_unfinished = str(system.get("state", "")).lower() == "active" and goes_on(ended)
-        return self._importer.take(run, found, within=self._path.parent, state=state, is_unfinished=is_unfinished)
+        return self._importer.take(run, found, state=state, is_unfinished=is_unfinished)
 
     def _file(self, path: str, part: Path) -> Path | None:
         """Where an exported file is: below `--files-path`, by default the folder `files` beside that of the data."""
@@ -112,8 +112,9 @@ class NeptuneExport:
         places = (data.parent / "files", data / "files", self._path / "files", self._path)
         for place in places:
             for folder in (place, place / part.parent.name):
-                if (folder / path).exists():
-                    return folder / path
+                file = folder / path
+                if file.exists() and file.resolve().is_relative_to(place.resolve()):
+                    return file
         return None
 
 
@@ -138,8 +139,8 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
                 raise InputError(f"{file}: not of neptune-exporter: no column '{missing[0]}'")
             for batch in table.iter_batches(batch_size=10_000):
                 yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError) as problem:
-        raise InputError(f"{file}: not Parquet, or damaged: {str(problem).splitlines()[0][:200]}") from None
+    except (pyarrow.ArrowException, OSError, OverflowError, ValueError) as problem:
+        raise InputError(f"{file}: not Parquet, or damaged: {' '.join(str(problem).split())[:200]}") from None
 
 
 class _Reader:

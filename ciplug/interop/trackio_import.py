@@ -16,6 +16,8 @@ from ciplug.interop.source_run import Log, SourceRun, context_of, goes_on, stabl
 
 SYSTEM = "trackio"
 _PLACE = "~/.cache/huggingface/trackio"
+_DAMAGE = (sqlite3.Error, LookupError, OverflowError, TypeError, ValueError)
+"""What a damaged file raises: also an error whose own text is damaged."""
 _OWN = ("_Username", "_Created", "_Group")
 
 
@@ -41,7 +43,7 @@ class TrackioFolder:
             if not self._projects or file.stem in self._projects:
                 try:
                     yield from self._in_file(file)
-                except sqlite3.Error as problem:
+                except _DAMAGE as problem:
                     yield _unreadable(file, problem)
 
     def _in_file(self, file: Path) -> Iterator[Candidate]:
@@ -67,7 +69,7 @@ class TrackioFolder:
                 has_config = bool(_columns(database, "configs"))
                 query = f"SELECT config, created_at FROM configs WHERE {key} = ?"  # noqa: S608
                 found = database.execute(query, (own,)).fetchone() if has_config else None
-        except sqlite3.Error as problem:
+        except _DAMAGE as problem:
             raise _unreadable(file, problem) from None
         times = []
         for number, timestamp, step, metrics in rows:
@@ -128,12 +130,14 @@ def _object(data: bytes | str) -> dict[str, Any]:
 
 
 def _open(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+    database.text_factory = lambda data: data.decode(errors="replace")
+    return database
 
 
 def _columns(database: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
 
 
-def _unreadable(file: Path, problem: sqlite3.Error) -> InputError:
+def _unreadable(file: Path, problem: Exception) -> InputError:
     return InputError(f"{file}: not a project of Trackio, or damaged: {problem}")
