@@ -128,6 +128,8 @@ class GitKind(Enum):
     """The repository does not exist, or is hidden from this account."""
     DECLINED = auto()
     """A hook or a rule of the host declined the push."""
+    SILENT = auto()
+    """git failed without a word: so ends a fetch with `--depth` of patterns that match nothing."""
     UNKNOWN = auto()
 
 

@@ -36,6 +36,8 @@ from ciplug.steps.train import record_files, train
 from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ciplug.records.run import Run
     from ciplug.reports.report import Report
     from ciplug.steps.record import Recorded
@@ -149,7 +151,17 @@ def run(args: argparse.Namespace) -> int:
     code = exit_code_of_ci(training=training, recording=code, report=unjudged, keeping=failed, gates=gates)
     for one in (job.run, *job.also) if args.promote_to else ():
         code = code or _promote(session, one, args.promote_to, args.output_dir)
+    if code == 0 and not args.hand_over and job.bundle is None and exit_code(report.verdicts, "fail") == 0:
+        _export(session, [job.run, *job.also], trained_here=args.collect is None)
     return code
+
+
+def _export(session: Session, runs: Sequence[Run], *, trained_here: bool) -> None:
+    """Send the runs of a green job to the system that ciplug.yaml names."""
+    if session.config.export is not None:
+        from ciplug.interop.job_export import export_from_job
+
+        export_from_job(session, runs, trained_here=trained_here)
 
 
 def _check_options(args: argparse.Namespace) -> None:

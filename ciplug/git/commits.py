@@ -24,8 +24,8 @@ def commit_named(repository: Path, name: str) -> str | None:
     """Return the commit that a name refers to in this repository."""
     if _PLAIN.fullmatch(name):
         with contextlib.suppress(GitError):
-            asked = f"{name}^{{commit}}"
-            named = find_objects(repository, [asked]).get(asked)
+            query = f"{name}^{{commit}}"
+            named = find_objects(repository, [query]).get(query)
             return named.oid if named else None
     done = run_git(
         "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False

@@ -21,7 +21,7 @@ from ciplug.git import lfs
 from ciplug.git.environment import Config, git_environment
 from ciplug.git.objects import find_objects, read_objects
 from ciplug.git.run import run_git
-from ciplug.git.safe import is_named, name_safe
+from ciplug.git.safe_directory import is_named, name_safe
 from ciplug.git.workspace import Workspace, configuration
 
 _CHUNK = 1024 * 1024

@@ -193,11 +193,11 @@ _without_refs: set[tuple[Path, str]] = set()
 
 def _has_refs(workspace: Workspace, branch: str) -> bool:
     """Whether a checkout has refs of a store of its own. Asked once, where it has none: none come up any more."""
-    asked = workspace.common_dir, branch
-    if asked not in _without_refs:
+    clone = workspace.common_dir, branch
+    if clone not in _without_refs:
         if run_git("for-each-ref", "--count=1", f"refs/{branch}/", cwd=workspace.top, check=False).stdout:
             return True
-        _without_refs.add(asked)
+        _without_refs.add(clone)
     return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.targets.base import Target
 
 Mask = Callable[[str], str]
@@ -38,9 +38,30 @@ def _sagemaker(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
     return Sagemaker(settings, mask)
 
 
+def _kserve(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
+    from ciplug.targets.kserve import Kserve
+
+    return Kserve(settings, env, mask)
+
+
+def _azureml(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
+    from ciplug.targets.azureml import Azureml
+
+    return Azureml(settings, mask)
+
+
+def _mlflow(settings: Any, env: Mapping[str, str], mask: Mask) -> Target:
+    from ciplug.targets.mlflow import Mlflow
+
+    return Mlflow(settings, mask)
+
+
 OPENERS: Mapping[str, Callable[[Any, Mapping[str, str], Mask], Target]] = {
     "oci": _oci,
     "local": _local,
     "sagemaker": _sagemaker,
+    "kserve": _kserve,
+    "azureml": _azureml,
+    "mlflow": _mlflow,
 }
 """By the kind of the settings: only the module of a target that is used is imported."""

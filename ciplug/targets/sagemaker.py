@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ciplug.config.targets import SagemakerTarget
+from ciplug.config.service_targets import SagemakerTarget
 from ciplug.errors import DeploymentRefused, NotDeployed, TargetError
 from ciplug.targets.aws import aws_errors, client, error_code, error_message
 from ciplug.targets.base import Live, Release

@@ -14,9 +14,9 @@ import pytest
 
 from ciplug.forges import open_forge
 from ciplug.records.provenance import Context
-from ciplug.steps.monitoring import tell as telling
+from ciplug.steps.monitoring import alerts as telling
 from ciplug.steps.monitoring.monitor import Looked, look
-from ciplug.steps.monitoring.watched import Request
+from ciplug.steps.monitoring.watched_version import Request
 from ciplug.steps.session import open_session
 from tests.e2e.test_mlflow_trainings import python  # noqa: F401
 from tests.project import Project

@@ -16,12 +16,12 @@ from ciplug.attestation.documents import PROVENANCE, VERDICT
 from ciplug.attestation.provenance import provenance
 from ciplug.attestation.statement import to_json
 from ciplug.attestation.test_result import test_result
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.errors import DeploymentRefused, NotDeployed, PromotionRefused, Refusal, StoreError, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED, Deploy
 from ciplug.records.run import Run
-from ciplug.registry.chain import Chain, Fault
-from ciplug.registry.chain_text import remedy, words
+from ciplug.registry.evidence_chain import Chain, Fault
+from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Deployed, Model, Version
 from ciplug.registry.replayed_rules import model_digest
@@ -42,7 +42,7 @@ from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
 from ciplug.steps.pull import check_standing, version_name
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import open_target

@@ -228,7 +228,7 @@ class ObjectStore:
         return check(self._reader, self._folding, repair=repair, visit=visit or (lambda _: None))
 
     def try_writes(self) -> list[Trial]:
-        from ciplug.stores.bucket.trial import try_writes
+        from ciplug.stores.bucket.write_trial import try_writes
 
         if isinstance(self._bucket, NewFolder) and self._bucket.is_missing:
             # Its parent can be written, or it could not have been opened. A trial would make it.

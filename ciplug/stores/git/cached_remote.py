@@ -22,6 +22,8 @@ from ciplug.stores.git.remote import GitRemote
 T = TypeVar("T")
 
 UNREACHABLE_HINT = "is the repository reachable with this checkout's credentials?"
+NO_BRANCH = ""
+"""What is remembered of a store that had no branch yet when it was read."""
 _PACKS_MOST = 60
 _KEPT_MOST = 1024 * 1024
 """Bytes of a write that is kept as it was pushed."""
@@ -132,6 +134,11 @@ class CachedRemote(GitRemote):
             return self._memory.read_text() or None
         except OSError:
             return None
+
+    @property
+    def knows_no_branch(self) -> bool:
+        """Whether the store had no branch when it was read last, so that asking for it by name would fail."""
+        return self.remembered() is None and self._memory.exists()
 
     @property
     def _memory(self) -> Path:
