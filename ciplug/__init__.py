@@ -82,7 +82,9 @@ def __getattr__(name: str) -> object:
     if name in __all__:
         from ciplug import api
 
-        return getattr(api, name)
+        # Kept here: a training that logs by `ciplug.log_metric` comes this way once, and not for each number.
+        found = globals()[name] = getattr(api, name)
+        return found
     raise AttributeError(f"module 'ciplug' has no attribute '{name}'")
 
 

@@ -248,11 +248,12 @@ def end_run(status: Status = "finished", end_time: datetime | int | None = None)
 
 def _run() -> ActiveRun:
     """The active run. Without one: that of the process which this is a worker of, that of `ciplug run`, or our own."""
+    # First, as a training asks for each number that it logs: even an import that is done takes as long as a write.
+    if _stack:
+        return _stack[-1]
     from ciplug.steps.joining import run_of_parent
     from ciplug.steps.open_run import joined, run_around
 
-    if _stack:
-        return _stack[-1]
     if (parent := run_of_parent(os.environ, of_any=False)) is not None:
         return _activate(joined(parent))
     around = run_around(os.environ)

@@ -9,7 +9,7 @@ from datetime import datetime
 from ciplug.api.active_runs import log
 from ciplug.api.warn_once import is_taken, tell_left_out
 from ciplug.capture import events
-from ciplug.capture.events import seconds
+from ciplug.capture.events import Event, seconds
 from ciplug.errors import UsageError
 from ciplug.records.left_out import LeftOut
 
@@ -27,14 +27,18 @@ def log_metric(key: str, value: float, step: int | None = None, timestamp: datet
     A name that no metric can have is left out with a warning, and the training goes on. So is a value at a step that is
     not a whole number of 64 bits. A value that is not a number is NaN, with a warning and a note in the record.
     """
-    log_metrics({key: value}, step, timestamp)
+    time = seconds(timestamp)
+    _log_measured(events.measured(key, value, step, time) if is_taken(key) else ())
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp: datetime | int | None = None) -> None:
     """Log several metrics of one step, all or none: see `log_metric`. One with an impossible name is left out."""
     time = seconds(timestamp)
     taken = {key: value for key, value in metrics.items() if is_taken(key)}
-    batch = [event for key, value in taken.items() for event in events.measured(key, value, step, time)]
+    _log_measured([event for key, value in taken.items() for event in events.measured(key, value, step, time)])
+
+
+def _log_measured(batch: Sequence[Event]) -> None:
     log(*batch)
     for event in batch:
         if "left_out" in event:

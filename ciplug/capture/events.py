@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import UsageError, quoted
@@ -100,7 +101,13 @@ def left_out(key: str, why: Why, found: str | None = None, advice: str | None = 
 
 def is_metric_name(key: object) -> bool:
     """Whether a metric can have this name."""
-    return isinstance(key, str) and METRIC_NAME.fullmatch(metric_name(key)) is not None
+    return isinstance(key, str) and _is_name(key)
+
+
+@lru_cache(maxsize=1024)
+def _is_name(key: str) -> bool:
+    """A training asks for the same few names, for each number that it logs."""
+    return METRIC_NAME.fullmatch(metric_name(key)) is not None
 
 
 def param(key: str, value: object) -> Event:

@@ -19,6 +19,7 @@ from ciplug.errors import StoreError
 FILE = "log.ndjson"
 SYNC_SECONDS = 5.0
 
+_text_of = json.JSONEncoder(check_circular=False).encode
 _last_time = 0.0
 
 
@@ -41,7 +42,7 @@ class Log:
         now = _rising_time()
         timed = [event if "time" in event else {**event, "time": now} for event in events]
         # It starts with a newline too: a line that a full disk or a kill has cut off costs no other.
-        data = f"\n{json.dumps(timed[0] if len(timed) == 1 else timed)}\n".encode()
+        data = f"\n{_text_of(timed[0] if len(timed) == 1 else timed)}\n".encode()
         try:
             file = self._opened()
             while data:

@@ -120,7 +120,8 @@ class RunWriter:
     @property
     def is_open(self) -> bool:
         """Whether the run still accepts events."""
-        return self._open.exists()
+        # By `Path.exists`, it takes three times as long, for each number that is logged.
+        return os.access(self._open, os.F_OK)
 
     def append(self, *events: Event) -> None:
         """Log events in one write. Once this returns, the events are in the run's record.

@@ -145,11 +145,19 @@ class Policy:
 
     def resolved(self, gate: str) -> ResolvedGate:
         """The gate with the defaults and the baseline filled in."""
-        own = self.gates[gate]
-        keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive", "atol", "alpha")
-        defaults = {key: getattr(self.defaults, key) for key in keys if getattr(own, key) is None}
-        resolved = {**defaults, "metric": self.metric_of(gate), "baseline": own.baseline or self.baseline}
-        return ResolvedGate(**{**vars(own), **resolved})
+        found = self._resolved.get(gate)
+        if found is None:
+            own = self.gates[gate]
+            keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive", "atol", "alpha")
+            defaults = {key: getattr(self.defaults, key) for key in keys if getattr(own, key) is None}
+            resolved = {**defaults, "metric": self.metric_of(gate), "baseline": own.baseline or self.baseline}
+            found = self._resolved[gate] = ResolvedGate(**{**vars(own), **resolved})
+        return found
+
+    @cached_property
+    def _resolved(self) -> dict[str, ResolvedGate]:
+        """Every gate is asked for many times by each judgement."""
+        return {}
 
     def renamed(self, names: Mapping[str, str]) -> Policy:
         """The policy with its gates on the metrics by their present names; `names`: old → present."""

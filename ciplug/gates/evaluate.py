@@ -169,12 +169,15 @@ def _corrected_together(policy: Policy, checks: Sequence[Check], tests: Mapping[
 
 def _at_look(policy: Policy, evidence: Evidence) -> Policy:
     """The policy with the error rates of one of several looks at a commit."""
-    gates = {
-        name: replace(gate, alpha=alpha_spent(of_all.alpha, _look(of_all, evidence))) if gate.kind == "metric" else gate
-        for name, gate in policy.gates.items()
-        for of_all in (policy.resolved(name),)
-    }
-    return replace(policy, gates=gates)
+    # Most gates take the rate of the policy, and are left as they are.
+    common = alpha_spent(policy.defaults.alpha, evidence.looks)
+    gates = dict(policy.gates)
+    for name, gate in policy.gates.items():
+        of_all = policy.resolved(name)
+        alpha = alpha_spent(of_all.alpha, _look(of_all, evidence)) if gate.kind == "metric" else of_all.alpha
+        if gate.alpha is not None or alpha != common:
+            gates[name] = replace(gate, alpha=alpha)
+    return replace(policy, gates=gates, defaults=replace(policy.defaults, alpha=common))
 
 
 def _look(gate: ResolvedGate, evidence: Evidence) -> int:
