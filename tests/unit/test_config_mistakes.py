@@ -54,7 +54,7 @@ def test_every_mistake_with_its_line_and_hint() -> None:
         "  ciplug.yaml:2: metrix: unknown key (did you mean 'metrics'?)",
         "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster, weight)",
         "  ciplug.yaml:5: gates.a.mim: unknown key (did you mean 'min'?)",
-        "  ciplug.yaml:7: gates.b.min: a number is expected, not 'x'",
+        "  ciplug.yaml:7: gates.b.min: a number is expected, not 'x' (volumes: [/var/log/wine])",
         "  ciplug.yaml:8: gates.b.max: a finite number is expected, not nan",
         "  ciplug.yaml:9: gates.c: min 2 is above max 1: nothing could pass",
         "  ciplug.yaml:11: stages.staging.gates: unknown gate 'e' (one of: a, b, c)",
@@ -82,7 +82,7 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
     text = (
         "targets:\n  a: {kind: oci, folder: /x}\n  b: {kind: local, folder: x, ports: [1, 1]}\n"
         "  c: {kind: moon}\n  d: {repository: a.b/c}\n  E: {kind: oci, repository: 'https://a.b/c'}\n  f: 3\n"
-        "  g: {kind: local, folder: /x, serve: run}\n"
+        "  g: {kind: local, folder: /x, serve: run, supervisor: compose, volumes: [x]}\n"
     )
     ports = (
         "two different ports from 1 to 65535 are expected, like [5001, 5002]: the next version starts beside the last"
@@ -90,8 +90,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
     oci = "a mapping is expected, like {kind: oci, repository: registry.example.com/team/wine}, not 3"
     host = "host and name of a repository are expected, like registry.example.com/team/wine"
     assert message(text) == [
-        "10 mistakes in ciplug.yaml:",
-        "  ciplug.yaml:2: targets.a.folder: unknown key (one of: kind, stage, repository)",
+        "12 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:2: targets.a.folder: unknown key (one of: kind, stage, smoke_test, repository)",
         "  ciplug.yaml:2: targets.a.repository: this key is missing",
         "  ciplug.yaml:3: targets.b.folder: an absolute folder is expected, like /srv/models/wine, not 'x'",
         f"  ciplug.yaml:3: targets.b.ports: {ports}, not [1, 1]",
@@ -101,6 +101,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
         f"  ciplug.yaml:7: targets.f: {oci}",
         "  ciplug.yaml:8: targets.g.serve: the command must name its port: {port}",
+        "  ciplug.yaml:8: targets.g.image: 'supervisor: compose' and 'image' need one another (image: python:3.12-slim)",
+        "  ciplug.yaml:8: targets.g.volumes: an absolute folder without ':' is expected, not 'x' (volumes: [/var/log/wine])",
     ]
     good = "targets: {a: {kind: oci, repository: 'a.b:5000/c/d'}, b: {kind: local, folder: ~/x, serve: 'x {port}'}}"
     config.parse(good, Path("ciplug.yaml"), lambda name: "")
@@ -153,7 +155,7 @@ def test_every_loosening_is_reported_beside_other_mistakes() -> None:
         "3 mistakes in ciplug.yaml:",
         "  ciplug.yaml:3: gates.a.min: 0.7 is below 0.8",
         "  ciplug.yaml:4: gates.b.severity: a gate of severity error may not be lowered to warning",
-        "  ciplug.yaml:5: gates.c.min: a number is expected, not 'x'",
+        "  ciplug.yaml:5: gates.c.min: a number is expected, not 'x' (volumes: [/var/log/wine])",
     ]
 
 
@@ -266,7 +268,7 @@ def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() ->
         "  ciplug.yaml:4: gates.b: min 2 is above max 1: nothing could pass",
         "  ciplug.yaml:5: gates.c.mim: unknown key (did you mean 'min'?)",
         "  ciplug.yaml:5: gates.c.alpha: a number between 0 and 0.5 is expected, not 7",
-        "  ciplug.yaml:6: gates.d.min: a number is expected, not 'x'",
+        "  ciplug.yaml:6: gates.d.min: a number is expected, not 'x' (volumes: [/var/log/wine])",
         "  ciplug.yaml:9: waivers.0.gate: 'e' is a gate of kind drift, which cannot be waived",
         "  ciplug.yaml:10: waivers.1.commit: a commit id is expected, at least 7 digits in quotes, not 'x'",
         "  ciplug.yaml:12: stages.staging.on_missing: 'fail' or 'warn' is expected, not 'maybe'",
