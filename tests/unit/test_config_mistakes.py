@@ -89,6 +89,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
     )
     oci = "a mapping is expected, like {kind: oci, repository: registry.example.com/team/wine}, not 3"
     host = "host and name of a repository are expected, like registry.example.com/team/wine"
+    compose = "'supervisor: compose' and 'image' need one another"
+    volumes = "an absolute folder without ':' is expected"
     assert message(text) == [
         "12 mistakes in ciplug.yaml:",
         "  ciplug.yaml:2: targets.a.folder: unknown key (one of: kind, stage, smoke_test, repository)",
@@ -101,8 +103,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
         f"  ciplug.yaml:7: targets.f: {oci}",
         "  ciplug.yaml:8: targets.g.serve: the command must name its port: {port}",
-        "  ciplug.yaml:8: targets.g.image: 'supervisor: compose' and 'image' need one another (image: python:3.12-slim)",
-        "  ciplug.yaml:8: targets.g.volumes: an absolute folder without ':' is expected, not 'x' (volumes: [/var/log/wine])",
+        f"  ciplug.yaml:8: targets.g.image: {compose} (image: python:3.12-slim)",
+        f"  ciplug.yaml:8: targets.g.volumes: {volumes}, not 'x' (volumes: [/var/log/wine])",
     ]
     good = "targets: {a: {kind: oci, repository: 'a.b:5000/c/d'}, b: {kind: local, folder: ~/x, serve: 'x {port}'}}"
     config.parse(good, Path("ciplug.yaml"), lambda name: "")
