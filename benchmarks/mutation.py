@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 TESTS = {
     "gates": """
-        test_gates*.py test_waivers.py test_outcomes.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py
+        test_gates*.py test_waivers.py test_outcomes.py test_reason_text.py test_reruns.py test_verdict.py
+        test_repeats.py
         test_propose.py test_policy.py test_paired_tests.py test_trend_gates.py test_trade_off.py test_weights.py
         test_many_gates.py test_gate_audit.py test_alpha_spending.py test_policy_cases.py test_extend.py test_max_t.py
         integration/test_config_commands.py integration/test_accidental_passes.py
@@ -46,9 +47,13 @@ TESTS = {
         test_selection_cost.py test_weights.py test_culprit.py test_gates.py test_gates_with_evidence.py
         test_calibration.py
     """,
-    "registry": "test_registry_*.py integration/test_registry_of_the_future.py",
+    "registry": """
+        test_registry_*.py test_evidence_chain.py test_tag_faults.py integration/test_registry_of_the_future.py
+    """,
     "steps/promotion": """
         integration/test_promote.py integration/test_labels_and_deployments.py integration/test_named_run.py
+        integration/test_merge_approval.py integration/test_registry_moves.py integration/test_after_promotion.py
+        integration/test_foreign_policy.py integration/test_import_systems.py
     """,
     "stores/git": """
         test_git_*.py integration/test_git_store.py integration/test_git_files.py

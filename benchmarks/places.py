@@ -82,8 +82,12 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def server(folder: Path, runs: int, amendments: int = 0) -> Iterator[GitServer]:
-    """A server over HTTP whose repository PROJECT has a small project, and a store with so many runs and amendments."""
+def server(folder: Path, runs: int, amendments: int = 0, *, more_settings: str = "") -> Iterator[GitServer]:
+    """A server over HTTP whose repository PROJECT has a small project, and a store with so many runs and amendments.
+
+    Args:
+        more_settings: lines of ciplug.yaml beyond those that every project has.
+    """
     stored = _store(runs, amendments)
     with GitServer(folder / "server") as running:
         path = running.create(PROJECT)
@@ -91,18 +95,18 @@ def server(folder: Path, runs: int, amendments: int = 0) -> Iterator[GitServer]:
         tip = (stored / "tip").read_text().strip()
         call(["git", "update-ref", "refs/heads/ciplug", tip], path)
         work = folder / "work"
-        project(work)
+        project(work, more_settings)
         call(["git", "push", "--quiet", str(path), "main", "better"], work)
         yield running
 
 
-def project(folder: Path) -> None:
+def project(folder: Path, more_settings: str = "") -> None:
     """A work tree with two commits: the tip of main, and one more on the branch `better`."""
     folder.mkdir(parents=True)
     call(["git", "init", "--quiet", "--initial-branch=main"], folder)
     (folder / "README.md").write_text("# Wine quality\n")
     (folder / "params.yaml").write_text("depth: 6\nrate: 0.1\nseed: 7\n")
-    (folder / "ciplug.yaml").write_text("version: 1\nmodel: wine\nmetrics: metrics.json\n")
+    (folder / "ciplug.yaml").write_text(f"version: 1\nmodel: wine\nmetrics: metrics.json\n{more_settings}")
     (folder / "requirements.txt").write_text("scikit-learn==1.5.2\npandas==2.2.3\n")
     for number in range(20):
         (folder / f"step_{number:02d}.py").write_text(f"print({number})\n" * 50)

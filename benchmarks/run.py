@@ -36,6 +36,7 @@ MEASUREMENTS = {
     "registry": "registry",
     "fsck": "checking",
     "gates": "many_gates",
+    "pull-request": "pull_request",
 }
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"

@@ -55,7 +55,7 @@ COMMANDS = {
     "doctor": "check whether ciplug can work here, and print the line that fixes each problem",
     "ui": "show the runs and the registry in MLflow's web pages, or in those of `ciplug site`",
     "import": "copy the runs of MLflow, DVC and other systems into this store",
-    "export": "copy the runs of this store to MLflow",
+    "export": "copy the runs of this store to MLflow, GitLab and other systems, or to a table",
     "demo": "try every step on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`, and `import_` that of `import`."""

@@ -128,6 +128,8 @@ class GitKind(Enum):
     """The repository does not exist, or is hidden from this account."""
     DECLINED = auto()
     """A hook or a rule of the host declined the push."""
+    SILENT = auto()
+    """git failed without a word: so ends a fetch with `--depth` of patterns that match nothing."""
     UNKNOWN = auto()
 
 
@@ -353,6 +355,8 @@ class NotDeployed(Enum):
     NOT_PROMOTED = "not_promoted"
     """The version is in its stage without a promotion that passed."""
     YANKED = "yanked"
+    NO_MODEL = "no_model"
+    """The version does not have the files that the target serves."""
     OTHER_MODEL = "other_model"
     """The target serves another model, or something that is not of ciplug."""
     SUPERSEDED = "superseded"

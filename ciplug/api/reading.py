@@ -13,6 +13,7 @@ from ciplug.errors import NotFound, nearest
 from ciplug.records.last_point import as_series
 from ciplug.records.run import File, Run
 from ciplug.records.series import Series
+from ciplug.steps.wide_table import TableRow, wide_columns
 
 if TYPE_CHECKING:
     import pandas
@@ -168,12 +169,13 @@ class RunList(list[RecordedRun]):
         """A DataFrame with a row for each run: `run_id`, `model`, …, `metrics.NAME`, `params.NAME`, `tags.NAME`."""
         import pandas
 
-        columns: dict[str, list[Any]] = {"run_id": [run.id for run in self]}
-        columns |= {fact: [getattr(run, fact) for run in self] for fact in _FACTS}
-        for kind in ("metrics", "params", "tags"):
-            names = sorted({name for run in self for name in getattr(run, kind)})
-            columns |= {f"{kind}.{name}": [getattr(run, kind).get(name) for run in self] for name in names}
-        table = pandas.DataFrame(columns)
+        rows = [
+            TableRow(
+                {"run_id": run.id, **{fact: getattr(run, fact) for fact in _FACTS}}, run.metrics, run.params, run.tags
+            )
+            for run in self
+        ]
+        table = pandas.DataFrame(wide_columns(rows, ("run_id", *_FACTS)))
         for name in ("started", "ended"):
             table[name] = pandas.to_datetime(table[name], utc=True, format="ISO8601", errors="coerce")
         return table

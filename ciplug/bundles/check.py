@@ -82,11 +82,11 @@ def _run(data: bytes, key: str, name: str, kept_at: str | None) -> Run:
         # A training that hands itself over could otherwise have the version in production rolled back.
         raise RecordError(f"{where}: it is a run of ciplug monitor, which no bundle brings")
     if stored := [file for file in run.artifacts if file.store not in (None, kept_at)]:
-        there = f"{stored[0].path!r:.80} is kept in {stored[0].store!r:.80}"
+        place = f"{stored[0].path!r:.80} is kept in {stored[0].store!r:.80}"
         if kept_at is None:
-            raise RecordError(f"{where}: it says that {there}, and no file is taken from this bundle")
+            raise RecordError(f"{where}: it says that {place}, and no file is taken from this bundle")
         hint = "name one artifact_store for both jobs, in ciplug.yaml"
-        raise RecordError(f"{where}: it says that {there}, and this job keeps files in {kept_at}", hint=hint)
+        raise RecordError(f"{where}: it says that {place}, and this job keeps files in {kept_at}", hint=hint)
     for when in (run.started, run.ended):
         try:
             if moment.parse(when).tzinfo is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from ciplug.capture.written import without
+from ciplug.capture.written_files import without
 from ciplug.errors import InputError
 from ciplug.git.lfs import FETCH_HINT, ONLY_POINTER, read_pointer
 from ciplug.records.run import File

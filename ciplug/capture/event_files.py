@@ -10,7 +10,7 @@ from typing import Any
 
 from ciplug.capture.metric_shapes import Entry
 from ciplug.capture.tables.source import Source
-from ciplug.capture.written import files_of, is_pattern, without
+from ciplug.capture.written_files import files_of, is_pattern, without
 from ciplug.errors import InputError
 
 _MARK = ".tfevents."
@@ -51,11 +51,18 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "").isdecimal()
 
 
-def entries_of_events(source: Source, cut_off: Callable[[InputError], None]) -> Iterator[Entry]:
+Other = Callable[[str, str, bytes], None]
+"""Takes the tag of a value that is not a scalar, the name of its plugin, and what that has written beside the value."""
+
+
+def entries_of_events(
+    source: Source, cut_off: Callable[[InputError], None], other: Other | None = None
+) -> Iterator[Entry]:
     """The scalars of an event file, as they were written, up to the first record that is damaged or cut off.
 
     Args:
         cut_off: is told of such a record: nothing behind it can be read.
+        other: is told of the first value of each tag that is not a scalar.
 
     Raises InputError where the package `tensorboard` is missing, and for a file that it cannot read.
     """
@@ -69,7 +76,11 @@ def entries_of_events(source: Source, cut_off: Callable[[InputError], None]) -> 
             for event in events_of(record):
                 for value in event.summary.value:
                     # Of each tag, only the first value says which kind it is.
-                    plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+                    if value.tag not in plugins:
+                        plugin = value.metadata.plugin_data
+                        plugins[value.tag] = plugin.plugin_name
+                        if other is not None and plugin.plugin_name != "scalars":
+                            other(value.tag, plugin.plugin_name, plugin.content)
                     if plugins[value.tag] == "scalars":
                         scalar = float(as_array(value.tensor).reshape(-1)[0])
                         yield Entry({value.tag: scalar}, step=event.step, time=event.wall_time)

@@ -14,9 +14,9 @@ from ciplug.capture.metric_shapes import STEP_KEYS, Entry, entries_of_rows, whol
 from ciplug.capture.metric_tools import LOG
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, meaning
 from ciplug.capture.tables import limits
+from ciplug.capture.tables.duplicate_names import Twice
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row
-from ciplug.capture.tables.twice import Twice
 from ciplug.errors import InputError
 from ciplug.records.left_out import LeftOut, Why, summary
 from ciplug.records.run import METRIC_NAME, metric_name

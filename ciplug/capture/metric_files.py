@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from ciplug.capture.event_files import entries_of_events, event_files, prefixes
+from ciplug.capture.metric_choice import LAST, Reading, values_that_count
 from ciplug.capture.metric_collector import MAX_NAME, Collector, Metrics
 from ciplug.capture.metric_formats import entries
-from ciplug.capture.metric_take import LAST, Reading, values_that_count
 from ciplug.capture.tables.source import Source
-from ciplug.capture.written import without
+from ciplug.capture.written_files import without
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import METRIC_NAME, metric_name
 from ciplug.records.series import Series

@@ -15,9 +15,9 @@ from typing import Any
 from ciplug.capture.metric_header import header_of
 from ciplug.capture.metric_shapes import KNOWN_COLUMNS, STEP_KEYS, Entry, entries_of_rows
 from ciplug.capture.metric_tools import object_of, rows_of, without_settings
+from ciplug.capture.tables.duplicate_names import one_of
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row, within_limits
-from ciplug.capture.tables.twice import one_of
 from ciplug.errors import InputError
 
 

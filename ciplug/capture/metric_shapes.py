@@ -15,9 +15,9 @@ from ciplug.capture.metric_clocks import is_time, moment, moment_in_words
 from ciplug.capture.metric_labels import labels_of
 from ciplug.capture.metric_tools import are_folds
 from ciplug.capture.metric_values import is_moment, meaning
+from ciplug.capture.tables.duplicate_names import Twice
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row
-from ciplug.capture.tables.twice import Twice
 
 STEP_KEYS = (
     *("step", "_step", "global_step", "trainer/global_step", "current_steps", "total_timesteps", "timesteps_total"),

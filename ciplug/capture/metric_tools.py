@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from ciplug.capture.tables.duplicate_names import with_twice
 from ciplug.capture.tables.table import Row
-from ciplug.capture.tables.twice import with_twice
 
 LOG = "log_history"
 """A list of what was logged, in the trainer_state.json of transformers: its names stand for themselves."""

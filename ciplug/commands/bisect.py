@@ -11,7 +11,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError, counted
-from ciplug.reports import figures
+from ciplug.reports import number_format
 from ciplug.reports.untrusted import clean
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.change_text import LISTED_MOST, commit_words
@@ -74,7 +74,9 @@ def _sure(search: Bisection, state: Search) -> str:
     if state.suspicion.factor < 1 or len(search.values) < 2:
         return "no sign of a change yet"
     span = state.likeliest
-    return f"{figures.sureness(span.probability * state.suspicion.probability)} for {search.commits[span.last][:8]}"
+    return (
+        f"{number_format.sureness(span.probability * state.suspicion.probability)} for {search.commits[span.last][:8]}"
+    )
 
 
 def _tell(search: Bisection, measured: Measured) -> None:
@@ -82,7 +84,7 @@ def _tell(search: Bisection, measured: Measured) -> None:
     if measured.value is None:
         console.complain(f"{commit} cannot be measured, and is skipped: {measured.problem}")
     else:
-        console.say(f"{commit}: {clean(search.metric, 80)} {figures.number(measured.value)}")
+        console.say(f"{commit}: {clean(search.metric, 80)} {number_format.number(measured.value)}")
     if measured.delivered and (refusal := measured.delivered.refusal):
         console.complain(refusal.message, refusal.hint)
 
@@ -111,7 +113,7 @@ def _conclude(session: Session, search: Bisection, state: Search, trained: int) 
     texts = describe(session.need_workspace(), commits[:LISTED_MOST], session.env)
     before, now = _levels(search, span.first, span.last)
     moved = f"moved {name} from {before} to {now}"
-    sure = f"{figures.sureness(span.probability * state.suspicion.probability)} sure, {after}"
+    sure = f"{number_format.sureness(span.probability * state.suspicion.probability)} sure, {after}"
     if state.outcome == "found" and len(commits) == 1:
         console.out(f"{commit_words(commits[0], texts)} {moved} ({sure})")
         return 0
@@ -131,7 +133,7 @@ def _conclude(session: Session, search: Bisection, state: Search, trained: int) 
 def _ends(search: Bisection) -> tuple[str, str]:
     """The two ends, each with the mean of its numbers."""
     places = (search.first - 1, search.last)
-    means = figures.numbers([math.fsum(search.values[at]) / len(search.values[at]) for at in places])
+    means = number_format.numbers([math.fsum(search.values[at]) / len(search.values[at]) for at in places])
     good, bad = (f"{search.commits[at][:8]} ({mean})" for at, mean in zip(places, means, strict=True))
     return good, bad
 
@@ -141,5 +143,5 @@ def _levels(search: Bisection, first: int, last: int) -> tuple[str, str]:
     before = [value for at, of in search.values.items() if at < first for value in of]
     after = [value for at, of in search.values.items() if at >= last for value in of]
     means = [math.fsum(of) / len(of) if of else math.nan for of in (before, after)]
-    low, high = figures.numbers(means)
+    low, high = number_format.numbers(means)
     return low, high

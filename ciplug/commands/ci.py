@@ -13,7 +13,6 @@ from ciplug import ci, console
 from ciplug.capture.spool import read_bundle
 from ciplug.ci import github_actions
 from ciplug.commands import options
-from ciplug.commands.collect_output import tell_collected
 from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
 from ciplug.commands.record_output import tell_recorded, tell_recovered
 from ciplug.config import DEFAULT_MODEL
@@ -23,15 +22,10 @@ from ciplug.registry.ladder import Ladder
 from ciplug.reports import comment
 from ciplug.reports.formats import render
 from ciplug.steps.ci_exit_code import exit_code_of_ci
-from ciplug.steps.collect import CollectRequest, collect, runs_to_judge
 from ciplug.steps.deliver import deliver
 from ciplug.steps.judge import exit_code, keep_verdicts
-from ciplug.steps.open_bundles import OfFiles
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion.after import SUBJECTS, follow_up, followers_of
-from ciplug.steps.promotion.promote import PromotionRequest, promote
-from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
 from ciplug.steps.reporting.post import Posting, post
@@ -42,6 +36,8 @@ from ciplug.steps.train import record_files, train
 from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ciplug.records.run import Run
     from ciplug.reports.report import Report
     from ciplug.steps.record import Recorded
@@ -108,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     bundle = _bundle(args, session)
     if args.promote_to:
+        from ciplug.steps.promotion.after import followers_of
+
         if args.collect is None:
             model = options.inputs_of(args, session).model or DEFAULT_MODEL
             Ladder(read_policies(session).ladder(model)).stage(args.promote_to)
@@ -121,6 +119,10 @@ def run(args: argparse.Namespace) -> int:
     only_trains = args.hand_over and session.context.trusted and not reads_files
     base = resolve_base(session, args.baseline) if only_trains else _check(args, session)
     if args.collect is not None:
+        from ciplug.commands.collect_output import tell_collected
+        from ciplug.steps.collect import CollectRequest, collect, runs_to_judge
+        from ciplug.steps.open_bundles import OfFiles
+
         collected = collect(session, CollectRequest(OfFiles(tuple(args.collect)) if args.collect else None))
         tell_collected(session, collected)
         first, *others = runs_to_judge(session, collected)
@@ -149,7 +151,17 @@ def run(args: argparse.Namespace) -> int:
     code = exit_code_of_ci(training=training, recording=code, report=unjudged, keeping=failed, gates=gates)
     for one in (job.run, *job.also) if args.promote_to else ():
         code = code or _promote(session, one, args.promote_to, args.output_dir)
+    if code == 0 and not args.hand_over and job.bundle is None and exit_code(report.verdicts, "fail") == 0:
+        _export(session, [job.run, *job.also], trained_here=args.collect is None)
     return code
+
+
+def _export(session: Session, runs: Sequence[Run], *, trained_here: bool) -> None:
+    """Send the runs of a green job to the system that ciplug.yaml names."""
+    if session.config.export is not None:
+        from ciplug.interop.job_export import export_from_job
+
+        export_from_job(session, runs, trained_here=trained_here)
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -300,6 +312,10 @@ def _promote(session: Session, run: Run, stage: str, folder: str | None) -> int:
     if session.proposes:
         console.say(f"not promoted to {stage}: a job of a pull request or merge queue never promotes")
         return 0
+    from ciplug.steps.promotion.after import SUBJECTS, follow_up, followers_of
+    from ciplug.steps.promotion.promote import PromotionRequest, promote
+    from ciplug.steps.promotion.stage_change import StageChange
+
     try:
         followers = followers_of(session, subjects=Path(folder) / SUBJECTS if folder else None)
         promotion = promote(session, PromotionRequest(run.model, stage, run=run.id))

@@ -3,29 +3,72 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ciplug import console
+from ciplug.attestation.model_card import TASK
 from ciplug.commands import options
-from ciplug.errors import StoreError, counted, listed
-from ciplug.interop.mlflow_export import Exported, export_runs
+from ciplug.errors import StoreError, UsageError, counted
+from ciplug.interop.export_systems import SYSTEMS, TRACKERS, export_all, export_runs
+from ciplug.interop.huggingface import export_card
+from ciplug.interop.mlflow_export import Exported
+from ciplug.interop.runs_table import export_table
 from ciplug.reports.untrusted import clean
+from ciplug.steps.session import Session
 
 _SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    systems = parser.add_subparsers(dest="system", required=True, metavar="SYSTEM")
-    mlflow = systems.add_parser("mlflow", help="a store of MLflow, written by MLflow's own client")
-    mlflow.add_argument("uri", metavar="URI", help="the address of a server, sqlite:///mlflow.db, or ./mlruns")
-    mlflow.add_argument(
-        "--experiment", metavar="NAME", action="append", default=[], help="only this one; may be repeated"
-    )
+    systems = parser.add_subparsers(dest="system", metavar="SYSTEM")
+    for name, words in SYSTEMS.items():
+        system = systems.add_parser(name, help=words.help)
+        system.add_argument("target", metavar="TARGET", nargs="?" if words.of_checkout else None, help=words.target)
+        if name in TRACKERS:
+            only = system.add_mutually_exclusive_group()
+            only.add_argument(
+                "--experiment", metavar="NAME", action="append", default=[], help="only this one; may be repeated"
+            )
+            only.add_argument("--run", metavar="ID", action="append", default=[], help="only this run; may be repeated")
+        elif name == "huggingface":
+            system.add_argument(
+                "--version",
+                metavar="VERSION",
+                help="MODEL, MODEL@STAGE or MODEL@vN (default: the model of ciplug.yaml)",
+            )
+            system.add_argument(
+                "--task", metavar="TYPE", default=TASK, help=f"such as text-classification (default: {TASK})"
+            )
+        else:
+            system.add_argument("--where", metavar="QUERY", help="only these runs, like 'metrics.accuracy > 0.9'")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.system is None:
+        console.out("\n".join(f"ciplug export {name:<12} {words.help}" for name, words in SYSTEMS.items()))
+        return 0
     session = options.session_of(args)
-    with console.count("runs written", "run") as tell:
-        done = export_runs(session, args.uri, args.experiment, tell)
+    if args.system in TRACKERS:
+        return _to_tracker(args, session)
+    if args.system == "huggingface":
+        version = args.version or session.config.model
+        if version is None:
+            raise UsageError("no model is named", hint="name it: --version MODEL, or MODEL@STAGE")
+        console.out(str(export_card(session, version, Path(args.target), args.task)))
+        return 0
+    with console.count("written", "run") as tell:
+        count = export_table(session, args.system, Path(args.target), args.where, tell)
+    console.out(f"{counted(count, 'run')} in {args.target}")
+    return 0
+
+
+def _to_tracker(args: argparse.Namespace, session: Session) -> int:
+    with console.count("written", "run") as tell:
+        if args.run:
+            ids = [session.runs().key_of(one).id for one in args.run]
+            done = export_runs(session, args.system, args.target, ids, tell)
+        else:
+            done = export_all(session, args.system, args.target, args.experiment, tell)
     _show(done)
     return StoreError.exit_code if done.failed else 0
 
@@ -34,9 +77,10 @@ def _show(done: Exported) -> None:
     console.out(f"{counted(done.new, 'new run')}, {done.known:,} known")
     if done.versions or done.known_versions:
         console.out(f"{counted(done.versions, 'new version')} of registered models, {done.known_versions:,} known")
-    if done.left_out:
-        names = clean(listed(done.left_out), 400)
-        console.complain(f"warning: MLflow does not take these names, and they are left out: {names}")
+    if done.deleted:
+        console.say(f"{counted(done.deleted, 'deleted run')} not copied: there, what is deleted is gone")
+    for words, count in sorted(done.left_out.items())[:_SHOWN]:
+        console.complain(f"warning: left out {count:,}: {clean(words, 400)}")
     for words in done.failed[:_SHOWN]:
         console.complain(f"not exported: {clean(words, 400)}")
     if done.failed:

@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--restore-registry", action="store_true", help="put back the entries that the registry has lost"
     )
     parser.add_argument(
-        "--accept-registry", action="store_true", help="take the registry as it is now, whatever this clone has seen"
+        "--accept-registry",
+        action="store_true",
+        help="accept the registry as it is now, even if this clone has seen another one",
     )
     parser.add_argument(
         "--no-files", action="store_true", help="do not read the files of artifacts, only see that they are there"

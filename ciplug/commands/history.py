@@ -14,7 +14,8 @@ from ciplug.commands.metric_changes import add_history_options, change_facts, hi
 from ciplug.commands.output import tell_problems, write_file
 from ciplug.commands.run_tables import FORMATS, drawn
 from ciplug.errors import counted, listed
-from ciplug.reports import figures
+from ciplug.reports import number_format
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.untrusted import clean
 from ciplug.steps.change_text import change_words, described, history_page
 
@@ -76,7 +77,7 @@ def _for_terminal(session: Session, known: MetricHistory) -> str:
         if not metric_plot.is_available():
             console.say("pip install 'ciplug[plot]' draws the history")
         lines.append(drawn(_HEADERS, _rows(known), "table"))
-        lines.append(figures.sparkline([point.value for point in known.points], width=60))
+        lines.append(sparkline([point.value for point in known.points], width=60))
     texts = described(session, known)
     lines += ["", *(line for change in known.changes for line in _lines(change_words(known, change, texts)))]
     if not known.changes:
@@ -98,7 +99,7 @@ def _lines(text: str) -> list[str]:
 
 def _rows(known: MetricHistory, *, exact: bool = False) -> list[list[str]]:
     values = [point.value for point in known.points]
-    shown = list(map(repr, values)) if exact else figures.numbers(values)
+    shown = list(map(repr, values)) if exact else number_format.numbers(values)
     return [
         [
             point.commit if exact else point.commit[:8],

@@ -83,8 +83,9 @@ def _show(done: Imported, models: ImportedModels | None) -> None:
             f"{done.without_commit:,} of the new runs name no commit: they are in the lists, and count for none"
         )
     if done.unfinished:
+        going_on = "still RUNNING in MLflow" if models is not None else "written in the last 10 minutes, or not ended"
         console.complain(
-            f"{counted(len(done.unfinished), 'run')} still RUNNING there, not imported: {_names(done.unfinished)}",
+            f"{counted(len(done.unfinished), 'run')} {going_on}, not imported: {_names(done.unfinished)}",
             "import again when they have ended, or take them as they are: --unfinished",
         )
     if done.changed:
@@ -93,12 +94,9 @@ def _show(done: Imported, models: ImportedModels | None) -> None:
     _complain("imported without a part", done.damaged)
     _complain("not imported", done.failed)
     if done.failed:
-        console.complain(
-            f"{counted(len(done.failed), 'run or file')} not imported: the next import tries again"
-            if models is None
-            else f"{counted(len(done.failed), 'run')} not imported: the next import tries again",
-            "where the artifacts are gone: --no-artifacts" if models is not None else None,
-        )
+        what = counted(len(done.failed), "run") if models is not None else f"{len(done.failed):,} of them"
+        hint = "where the artifacts are gone: --no-artifacts" if models is not None else None
+        console.complain(f"{what} not imported: the next import tries again", hint)
 
 
 def _show_models(models: ImportedModels) -> None:

@@ -9,7 +9,7 @@ from ciplug.commands import options
 from ciplug.errors import counted
 from ciplug.steps.judge import exit_code
 from ciplug.steps.monitoring.monitor import Looked, look
-from ciplug.steps.monitoring.watched import Request
+from ciplug.steps.monitoring.watched_version import Request
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from ciplug.commands.record_output import tell_recorded, tell_recovered
 from ciplug.errors import UsageError
 from ciplug.steps.deliver import deliver
 from ciplug.steps.session import Session
-from ciplug.steps.spooled import Elsewhere, hand_over, send_spooled, source_of, waiting_elsewhere
+from ciplug.steps.spooled_runs import Elsewhere, hand_over, send_spooled, source_of, waiting_elsewhere
 from ciplug.steps.train import record_files
 
 

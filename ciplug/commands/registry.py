@@ -17,7 +17,7 @@ from ciplug.reports import untrusted
 from ciplug.steps import history as past
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.promotion.after import notify
-from ciplug.steps.registered import read_if_whole, read_model
+from ciplug.steps.registered_model import read_if_whole, read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
 from ciplug.steps.vouch import vouch

@@ -133,11 +133,11 @@ def details(
 def _with_series(facts: dict[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
     """The facts with the steps of metrics after the metrics."""
     from ciplug.records.run_diff import SeriesSummary
-    from ciplug.reports import figures
     from ciplug.reports.run_diff import series_words
+    from ciplug.reports.sparkline import sparkline
 
     lines = {
-        name: f"{figures.sparkline(one.values)} {series_words(SeriesSummary.of(one))}".strip()
+        name: f"{sparkline(one.values)} {series_words(SeriesSummary.of(one))}".strip()
         for name, one in sorted(series.items())
         if one.steps
     }
@@ -163,9 +163,9 @@ def _reason(verdict: Verdict, gate: str, outcome: str) -> str:
 
 def _image(run: Run, file: File) -> str:
     """An image in one line, with the command that fetches it. The list of a folder has no sizes."""
-    from ciplug.reports import figures
+    from ciplug.reports import number_format
 
-    kept = figures.size(file.size) if file.store else "its bytes were not kept"
+    kept = number_format.size(file.size) if file.store else "its bytes were not kept"
     about = f" ({kept})" if file.size or not file.store else ""
     return f"{file.path}{about}: ciplug pull {run.id[:12]} {shlex.quote(file.path)}"
 
@@ -228,9 +228,9 @@ def _step(run: Run, metric: str) -> str:
 
 def _number(value: float) -> str:
     """All digits of a number; one that is not finite as tables have it."""
-    from ciplug.reports import figures
+    from ciplug.reports import number_format
 
-    return str(value) if math.isfinite(value) else figures.number(value)
+    return str(value) if math.isfinite(value) else number_format.number(value)
 
 
 def _left_out(one: LeftOut) -> str:

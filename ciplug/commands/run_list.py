@@ -31,7 +31,7 @@ from ciplug.commands.run_tables import (
 from ciplug.errors import UsageError, counted
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import parse_runs
-from ciplug.steps.gated_first import gated_metrics, gated_order
+from ciplug.steps.metric_order import gated_metrics, gated_order
 from ciplug.steps.named_run import HELP, find_key
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session

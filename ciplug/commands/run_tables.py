@@ -19,7 +19,7 @@ from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.reports.narrow import Pairs
+    from ciplug.reports.narrow_table import Pairs
     from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
@@ -147,13 +147,13 @@ def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[st
 
 def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
     """The values of one key: exact in CSV, else as precise as it takes to tell them apart."""
-    from ciplug.reports import figures, text, untrusted
+    from ciplug.reports import number_format, text, untrusted
 
     values = [entry.get(key) for entry in entries]
     if form == "csv":
         return ["" if value is None else str(plain(value)) for value in values]
     if key.kind == "metric":
-        return figures.numbers(values)
+        return number_format.numbers(values)
     return [untrusted.clean(text.scalar(value), 60) for value in values]
 
 
@@ -162,11 +162,11 @@ _METRICS_MOST = 4
 
 def metrics_line(metrics: Mapping[str, float], order: Sequence[str] | None = None) -> Pairs:
     """The first metrics of a run in one line; `order`: all names, the first to be shown first."""
-    from ciplug.reports import figures, untrusted
-    from ciplug.reports.narrow import Pairs
+    from ciplug.reports import number_format, untrusted
+    from ciplug.reports.narrow_table import Pairs
 
     first = (sorted(metrics) if order is None else order)[:_METRICS_MOST]
-    return Pairs([f"{untrusted.shortened(name, 40)}={figures.number(metrics[name])}" for name in first])
+    return Pairs([f"{untrusted.shortened(name, 40)}={number_format.number(metrics[name])}" for name in first])
 
 
 def drawn(
@@ -205,7 +205,7 @@ def drawn(
     titles = [untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers]
     body, more = [list(row) for row in rows], ""
     if width := console.width():
-        from ciplug.reports.narrow import narrowed, without
+        from ciplug.reports.narrow_table import narrowed, without
 
         every = titles
         titles, *body = without(titles, body, width, spared, whole)

@@ -9,7 +9,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError, counted, listed
-from ciplug.reports import figures
+from ciplug.reports import number_format
 from ciplug.steps.all_runs import all_runs
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         console.complain(f"not of the site, and left in {built.folder}: {listed(built.others, most=5)}")
     console.say(
         f"{counted(built.runs, 'run')} in {counted(built.pieces, 'piece')}, {built.new_pieces} new; "
-        f"{counted(built.written, 'file')} written, {figures.size(built.bytes)}"
+        f"{counted(built.written, 'file')} written, {number_format.size(built.bytes)}"
     )
     console.say(f"site written: {built.folder / 'index.html'}")
     return 0

@@ -9,8 +9,8 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError, listed
 from ciplug.records.canonical import dumps
-from ciplug.registry.chain import Chain, Finding
-from ciplug.registry.chain_text import remedy, words
+from ciplug.registry.evidence_chain import Chain, Finding
+from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.registry.resolve import parse_version_name
 from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.chain_notes import notes_on

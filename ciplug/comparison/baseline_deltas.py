@@ -14,7 +14,7 @@ from ciplug.records.comparison import (
     Side,
     Trend,
 )
-from ciplug.records.natural import natural
+from ciplug.records.natural_order import natural
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 

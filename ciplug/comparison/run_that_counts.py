@@ -15,6 +15,13 @@ from ciplug.records.selection import PassedOver, Reason
 
 LOCAL = "local"
 """The host of a run that no CI system started."""
+_IMPORTED = "_import"
+"""The end of the host of a run that was imported from another system: what it says of its origin is a claim."""
+
+
+def is_of_pipeline(host: str) -> bool:
+    """Whether a CI system started the run: neither a person's machine, nor another system that it was imported from."""
+    return host != LOCAL and not host.endswith(_IMPORTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +137,7 @@ def facts_of(run: Run, objection: str | None, set_aside: Callable[[Run], tuple[s
         more_files=max(0, (origin.dirty_count or 0) - len(origin.dirty_files)),
         head_after=origin.head_after,
         set_aside=set_aside(run),
-        pipeline=origin.context.host != LOCAL,
+        pipeline=is_of_pipeline(origin.context.host),
         objection=objection,
         metrics=frozenset(run.metrics),
     )

@@ -55,7 +55,7 @@ class Baseline:
         if self.branch is not None and self.ref not in ("merge-base", "target", "previous", "best", "mean"):
             yield Mistake((), f"'{self.ref}' does not depend on a branch: remove 'branch'", None, about)
         if self.source != "any" and self.ref == "production":
-            words = "'production' is the run of a version, whoever recorded it: remove it"
+            words = "'production' is the run of a version, recorded by CI or by hand: remove it"
             yield Mistake(("source",), words, None, (("source",), ("ref",)))
         kind, _, name = self.ref.partition(":")
         if kind in ("tag", "commit") and not name.strip():

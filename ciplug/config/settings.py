@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ciplug.config import kinds, values
-from ciplug.config.clean import Clean
+from ciplug.config.clean_patterns import Clean
 from ciplug.config.kinds import Mistake, Named, Table, inline, key
 from ciplug.config.metrics import METRICS, Metrics
 from ciplug.config.policy import Policy, Samples
-from ciplug.config.targets import TARGETS, Target
+from ciplug.config.target_base import Target
+from ciplug.config.targets import TARGETS
 from ciplug.errors import ConfigError
 
 FILE = "ciplug.yaml"
@@ -131,6 +133,8 @@ class Config(Section):
     for one counts in no other. Default: host and path of the store."""
     mirror_tags: bool = key(kinds.FLAG, False)
     """Tags in the repository of the code mirror the registry, as GTO reads them. Only with the store `git:`."""
+    export: Literal["gitlab"] | None = key(kinds.one_of("gitlab"))
+    """Where the runs of green jobs go, too: gitlab is Model experiments of the project on GitLab."""
     keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
     model: str | None = key(kinds.TEXT)
     """The model of the runs. Default: `default`, and the gates are for every model."""
@@ -210,6 +214,7 @@ WHOLE_FILE = (
     "signers",
     "repository",
     "mirror_tags",
+    "export",
     "keep",
     "models",
 )

@@ -9,21 +9,11 @@ from typing import Any
 
 from ciplug.config import kinds, values
 from ciplug.config.kinds import Mistake, Named, OneKind, Table, key, required
+from ciplug.config.service_targets import AzuremlTarget, KserveTarget, MlflowTarget, SagemakerTarget
+from ciplug.config.target_base import REPOSITORY, URL_PATH, Target, matching
 
-_REPOSITORY = r"(?P<host>[A-Za-z0-9.-]+(?::[0-9]{1,5})?)/(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
 _FOLDER = r"(/|~/).*"
 _PORTS = "two different ports from 1 to 65535 are expected, like [5001, 5002]: the next version starts beside the last"
-_PATH = r"/[\x21-\x7e]*"
-
-
-def _matching(pattern: str, words: str) -> kinds.Scalar:
-    def convert(value: Any) -> str:
-        text = values.text(value)
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"{words}, not {values.shown(value)}")
-        return text
-
-    return kinds.Scalar(convert, {"type": "string", "pattern": f"^({re.sub('P<[a-z]+>', ':', pattern)})$"})
 
 
 def _ports(value: Any) -> tuple[int, ...]:
@@ -42,52 +32,13 @@ _PORTS_FORM = {
 }
 
 
-_ADDRESS = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SmokeTest:
-    """What a served version is asked, and what it must answer."""
-
-    sample: str = required(kinds.TEXT)
-    """A table that was recorded with the run of the version, relative to ciplug.yaml: an artifact, or a dataset."""
-    rows: int = key(kinds.integer_from(1), 100)
-    """This many rows are asked for, the first ones."""
-    tolerance: float = key(kinds.AMOUNT, 1e-6)
-    """How far numbers may be apart, as a share of the larger one and at least of 1. Labels are equal, or are not."""
-    inputs: tuple[str, ...] | None = key(kinds.NAMES)
-    """The columns to send. Default: those in the column `inputs`, else all but id, label and prediction."""
-    id: str = key(kinds.TEXT, "id")
-    label: str = key(kinds.TEXT, "label")
-    prediction: str = key(kinds.TEXT, "prediction")
-    format: str = key(kinds.one_of("dataframe_split", "dataframe_records", "instances", "inputs"), "dataframe_split")
-    """The form of the request, as MLflow and TensorFlow Serving name them."""
-    url: str | None = key(_matching(_ADDRESS, "an address is expected, like https://wine.example.com"))
-    """Where the model is served. Default: the endpoint of the target."""
-    path: str = key(_matching(_PATH, "a path is expected, like /invocations"), "/invocations")
-    """The path that answers with predictions."""
-    patience: float = key(kinds.POSITIVE, 60.0)
-    """Seconds in which the server must answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where versions are deployed to."""
-
-    kind: str = ""
-    stage: str | None = key(kinds.Scalar(values.stage_name, {"type": "string", **values.STAGE_NAME_FORM}))
-    """The stage whose versions are deployed here. Default: the highest one."""
-    smoke_test: SmokeTest | None = key(Table(SmokeTest, "{sample: sample.jsonl}"))
-    """What a version that is served here is asked, to compare its answers with the recorded predictions."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class OciTarget(Target):
     """A repository of an OCI registry: a version is pushed in the layout of ModelPack."""
 
     kind: str = required(kinds.one_of("oci"))
     repository: str = required(
-        _matching(_REPOSITORY, "host and name of a repository are expected, like registry.example.com/team/wine")
+        matching(REPOSITORY, "host and name of a repository are expected, like registry.example.com/team/wine")
     )
     """Host and name of the repository, without `https://` and without a tag."""
 
@@ -105,14 +56,14 @@ class LocalTarget(Target):
     """A folder of this machine, and a server command over the files of the version in it."""
 
     kind: str = required(kinds.one_of("local"))
-    folder: str = required(_matching(_FOLDER, "an absolute folder is expected, like /srv/models/wine"))
+    folder: str = required(matching(_FOLDER, "an absolute folder is expected, like /srv/models/wine"))
     """An absolute folder, of this target alone."""
     ports: tuple[int, ...] = key(kinds.Scalar(_ports, _PORTS_FORM), (5001, 5002))
     """Two ports on 127.0.0.1, of which one serves."""
     serve: str | None = key(kinds.TEXT)
     """The server command, with {files} for the folder of the files, {port}, {model} for the only MLflow model among the
     files, and {version}. Default: MLflow's model server."""
-    health: str = key(_matching(_PATH, "a path is expected, like /health"), "/health")
+    health: str = key(matching(URL_PATH, "a path is expected, like /health"), "/health")
     """The path that answers 200 when the server is ready."""
     patience: float = key(kinds.POSITIVE, 120.0)
     """Seconds in which it must be ready."""
@@ -143,6 +94,17 @@ class LocalTarget(Target):
 KINDS: dict[str, Table] = {
     "oci": Table(OciTarget, "{kind: oci, repository: registry.example.com/team/wine}"),
     "local": Table(LocalTarget, "{kind: local, folder: /srv/models/wine}"),
+    "sagemaker": Table(
+        SagemakerTarget,
+        "{kind: sagemaker, endpoint: wine, storage: 's3://acme-models/wine', image: …, role: 'arn:aws:iam::…'}",
+    ),
+    "kserve": Table(
+        KserveTarget, "{kind: kserve, name: wine, storage: 's3://acme-models/wine', format: mlflow, apply: true}"
+    ),
+    "azureml": Table(
+        AzuremlTarget, "{kind: azureml, subscription: …, resource_group: ml, workspace: ml, endpoint: wine-prod}"
+    ),
+    "mlflow": Table(MlflowTarget, "{kind: mlflow, plugin: databricks, name: wine}"),
 }
 _NAME = {"pattern": r"^[a-z0-9][a-z0-9_-]{0,62}$"}
 

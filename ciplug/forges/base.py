@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ciplug.forges.account import Account
     from ciplug.forges.address import Job
-    from ciplug.forges.merged import MergedPullRequest
+    from ciplug.forges.merged_pull_request import MergedPullRequest
 
 State = Literal["pending", "success", "failure", "error"]
 

@@ -11,14 +11,14 @@ from ciplug.forges.address import address_in, token_in
 from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut
 from ciplug.forges.json_api import JsonApi, Refused
-from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
+from ciplug.forges.sticky_comment import AUTHORS, Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
     from ciplug.forges.base import State, StoredFile
-    from ciplug.forges.merged import MergedPullRequest
+    from ciplug.forges.merged_pull_request import MergedPullRequest
 
 _HINT = "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write"
 _STATES = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}

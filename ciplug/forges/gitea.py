@@ -15,14 +15,14 @@ from ciplug.forges.failures import cut, words
 from ciplug.forges.gitea_issues import Issues
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.living_issue import keep
-from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
+from ciplug.forges.sticky_comment import AUTHORS, Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
     from ciplug.forges.base import State, StoredFile
-    from ciplug.forges.merged import MergedPullRequest
+    from ciplug.forges.merged_pull_request import MergedPullRequest
 
 _HINT = (
     "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "

@@ -18,7 +18,7 @@ from ciplug.forges.github_comments import Comments, viewer
 from ciplug.forges.github_issues import Issues
 from ciplug.forges.living_issue import keep
 from ciplug.forges.refusals import kind_of
-from ciplug.forges.sticky import check_body, upsert
+from ciplug.forges.sticky_comment import check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ciplug.forges.address import Job
     from ciplug.forges.base import State, StoredFile
-    from ciplug.forges.merged import MergedPullRequest
+    from ciplug.forges.merged_pull_request import MergedPullRequest
 
 _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _ISSUES = "give the job `permissions: issues: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ciplug.errors import ForgeError, ForgeKind
 from ciplug.forges.github_client import reply_of
 from ciplug.forges.refusals import kind_of
-from ciplug.forges.sticky import Comment
+from ciplug.forges.sticky_comment import Comment
 
 if TYPE_CHECKING:
     from github.IssueComment import IssueComment

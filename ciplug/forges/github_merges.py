@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ciplug.forges.account import Account
-from ciplug.forges.merged import Approval, MergedPullRequest
+from ciplug.forges.merged_pull_request import Approval, MergedPullRequest
 from ciplug.records.moment import parse
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ciplug.forges.gitlab_issues import Issues
 from ciplug.forges.gitlab_notes import Members, Notes
 from ciplug.forges.living_issue import keep
 from ciplug.forges.refusals import Reply
-from ciplug.forges.sticky import check_body, upsert
+from ciplug.forges.sticky_comment import check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ciplug.forges.address import Job
     from ciplug.forges.base import State, StoredFile
-    from ciplug.forges.merged import MergedPullRequest
+    from ciplug.forges.merged_pull_request import MergedPullRequest
 
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"

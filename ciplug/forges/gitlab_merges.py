@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ciplug.forges.account import Account
-from ciplug.forges.merged import Approval, MergedPullRequest
+from ciplug.forges.merged_pull_request import Approval, MergedPullRequest
 from ciplug.records.moment import parse
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ciplug.forges.sticky import AUTHORS, Comment
+from ciplug.forges.sticky_comment import AUTHORS, Comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

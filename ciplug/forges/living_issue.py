@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ciplug.forges.sticky import carries
+from ciplug.forges.sticky_comment import carries
 
 
 @dataclass(frozen=True)

@@ -145,15 +145,21 @@ def _clock(seconds: float) -> str:
     return f"{datetime.fromtimestamp(time.time() + seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def mount(session: requests.Session, waiting: Waiting) -> None:
-    """Have a session send each request again that met trouble, comments too: the sticky logic removes doubled ones."""
+def mount(session: requests.Session, waiting: Waiting, *, repeats: bool = True) -> None:
+    """Have a session send each request again that met trouble, comments too: the sticky logic removes doubled ones.
+
+    Args:
+        repeats: whether a request that may have been carried out is sent again; else only one that surely was not.
+    """
     from requests.adapters import HTTPAdapter
     from urllib3 import Retry
 
     retry = retry_within_limit(Retry, waiting)(
         total=RETRIES,
+        read=None if repeats else False,
+        other=None if repeats else False,
         backoff_factor=BACKOFF,
-        status_forcelist=(429, 500, 502, 503, 504),
+        status_forcelist=(429, 500, 502, 503, 504) if repeats else (429, 503),
         allowed_methods=None,
         raise_on_status=False,
     )

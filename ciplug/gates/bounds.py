@@ -10,11 +10,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.checks import Check, failed, undecided, within
 from ciplug.gates.checks import bounds as set_in
 from ciplug.gates.choice_of_test import Tested
-from ciplug.gates.reasons import POINT
+from ciplug.gates.reason_text import POINT
 from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import Undecided, is_measured
 
@@ -30,7 +30,7 @@ def check(gate: ResolvedGate, key: Bound, bound: float, about: GateResult, teste
     """A bound held against the candidate of `about`, a finite number, and what the data say of it."""
     value = math.nan if about.candidate is None else about.candidate
     holds = within(value, key, bound)
-    reason = reasons.bound(about, value, bound, least=key == "min", holds=holds)
+    reason = reason_text.bound(about, value, bound, least=key == "min", holds=holds)
     result = replace(about, limit=bound, notes=(*about.notes, *tested.notes), advice=IMPROVE)
     if isinstance(tested.result, Undecided):
         reason = f"{reason}; {tested.result.reason}"
@@ -43,7 +43,7 @@ def check(gate: ResolvedGate, key: Bound, bound: float, about: GateResult, teste
     result = replace(
         result,
         outcome="PASS" if holds else failed(gate),
-        reason=reasons.point(reason),
+        reason=reason_text.point(reason),
         advice=None if holds else IMPROVE,
         method=POINT,
         point=True,

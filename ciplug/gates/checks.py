@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.outcomes import outcome_of
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, decide
@@ -157,9 +157,9 @@ def settled(check: Check, adjusted_p: float | None, alpha_at: Callable[[int], fl
         notes=(*check.result.notes, *interval.notes, *([warning] if warning else [])),
     )
     if bound is not None:
-        return replace(result, reason=reasons.bound_by_interval(result, decision, least=check.rule == "min"))
+        return replace(result, reason=reason_text.bound_by_interval(result, decision, least=check.rule == "min"))
     clause = check.traded.clause if check.traded else ""
-    return replace(result, reason=reasons.by_interval(result, interval, decision, clause))
+    return replace(result, reason=reason_text.by_interval(result, interval, decision, clause))
 
 
 def _decide(check: Check, interval: Interval, adjusted_p: float | None) -> Decision:
@@ -184,12 +184,12 @@ def _advice(
     from ciplug.stats.power import detectable, more_needed
 
     if check.traded and check.traded.decision == "INCONCLUSIVE":
-        return check.traded.advice or reasons.TRADE_OFF_OPEN
+        return check.traded.advice or reason_text.TRADE_OFF_OPEN
     if decide(interval) == "FAIL":
-        return reasons.chance_among_many(interval.unit)
+        return reason_text.chance_among_many(interval.unit)
     if check.unknown:
-        return reasons.unknown_answers(check.unknown, check.lost)
+        return reason_text.unknown_answers(check.unknown, check.lost)
     more = more_needed(interval, alpha_at)
     if not more and check.rule in ("min", "max"):
-        return reasons.AT_THE_BOUND
-    return reasons.settled_by(interval.unit, more, detectable(interval) + interval.rule.allowed)
+        return reason_text.AT_THE_BOUND
+    return reason_text.settled_by(interval.unit, more, detectable(interval) + interval.rule.allowed)

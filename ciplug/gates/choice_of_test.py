@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from ciplug.comparison import repeats
 from ciplug.config.gate import History
 from ciplug.errors import counted
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.checks import bound_rule, within
 from ciplug.gates.number_text import shown
 from ciplug.stats import means, proportions
@@ -174,7 +174,7 @@ def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
             return Tested(other or crossed(new, old, pair.rule, weights=weights))
     if other_weights := examples.other_weights((*evidence.candidate.runs, *side.runs)):
         return Tested(other_weights)
-    alike = (reasons.seeds_alike(len(ours)),) if len(ours) > 1 and len(set(ours)) == 1 else ()
+    alike = (reason_text.seeds_alike(len(ours)),) if len(ours) > 1 and len(set(ours)) == 1 else ()
     return Tested(means.welch(ours, theirs, pair.rule), alike)
 
 
@@ -185,7 +185,7 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     # Against the run before, the runs of a commit are evaluations on later data, and not looks at the same.
     again = evidence.reruns.get(pair.metric, ()) if gate.baseline.ref != "previous" else ()
     values = (pair.value, *again)
-    several = (reasons.pooled(len(values), repeats.mean(values)),) if len(values) > 1 else ()
+    several = (reason_text.pooled(len(values), repeats.mean(values)),) if len(values) > 1 else ()
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
         if past is not None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.checks import Check, failed, missing, undecided
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.drift_tests import ColumnDrift, DataDrift, Drift, DriftTest
@@ -36,10 +36,10 @@ def _one_sided(name: str, gate: ResolvedGate, data: DataDrift) -> Iterator[Check
     rule = f"the columns of {gate.reference}"
     if data.gone:
         advice = "does the pipeline still write them? if they are not to be compared, name the others: columns: […]"
-        yield _check(name, gate, missing(gate), reasons.columns_gone(data.gone), advice, rule=rule)
+        yield _check(name, gate, missing(gate), reason_text.columns_gone(data.gone), advice, rule=rule)
     if data.added:
         advice = "add them to the reference, or name the columns to compare: columns: […]"
-        yield _check(name, gate, "WARN", reasons.columns_added(data.added), advice, rule=rule)
+        yield _check(name, gate, "WARN", reason_text.columns_added(data.added), advice, rule=rule)
 
 
 def _moved(name: str, gate: ResolvedGate, data: DataDrift) -> Check:
@@ -61,12 +61,12 @@ def _moved(name: str, gate: ResolvedGate, data: DataDrift) -> Check:
     ]
     columns = [result for result in data.columns.values() if isinstance(result, ColumnDrift)]
     if moved:
-        outcome, reason = failed(gate), reasons.drifted(moved, len(data.columns), tested, adjusted)
+        outcome, reason = failed(gate), reason_text.drifted(moved, len(data.columns), tested, adjusted)
         advice = "look at where these columns come from, or train on newer data"
     elif untested or not tested:
-        outcome, reason, advice = undecided(gate), reasons.drift_undecided(untested), None
+        outcome, reason, advice = undecided(gate), reason_text.drift_undecided(untested), None
     else:
-        outcome, reason, advice = "PASS", reasons.not_drifted(tested, adjusted, len(columns)), None
+        outcome, reason, advice = "PASS", reason_text.not_drifted(tested, adjusted, len(columns)), None
     check = _check(name, gate, outcome, reason, advice)
     names = " and ".join(sorted({drift.test for drift in tested.values()}))
     return replace(
@@ -88,16 +88,18 @@ def floor(gate: ResolvedGate, test: DriftTest) -> float:
 
 
 def _notes(data: DataDrift) -> Iterator[str]:
-    yield from reasons.drift_kinds({name: one for name, one in data.columns.items() if isinstance(one, ColumnDrift)})
+    yield from reason_text.drift_kinds(
+        {name: one for name, one in data.columns.items() if isinstance(one, ColumnDrift)}
+    )
     if data.ids:
-        yield reasons.drift_ids(data.ids)
+        yield reason_text.drift_ids(data.ids)
     for column, result in data.columns.items():
         if isinstance(result, ColumnDrift):
             new = [value for one in result.tests if isinstance(one, Drift) for value in one.new]
             if new:
-                yield reasons.new_values(column, new)
+                yield reason_text.new_values(column, new)
             if result.stray is not None:
-                yield reasons.stray_value(column, result.stray)
+                yield reason_text.stray_value(column, result.stray)
 
 
 def _check(

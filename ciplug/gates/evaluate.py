@@ -1,7 +1,7 @@
 """From a policy and the evidence to a verdict. Pure, and it never passes by accident.
 
 Candidates and baselines that are not finite numbers are errors that nothing downgrades; what cannot be decided is
-INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`, and its sentences are in `ciplug.gates.reasons`.
+INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`, and its sentences in `ciplug.gates.reason_text`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError, listed
-from ciplug.gates import bounds, drift_gate, reasons, regression, rule_text, slices, trade_off, trend, waivers
+from ciplug.gates import bounds, drift_gate, reason_text, regression, rule_text, slices, trade_off, trend, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, missing, settled, undecided
 from ciplug.gates.choice_of_test import test_of_bound
@@ -110,7 +110,7 @@ def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult
     for number, check in enumerate(checks):
         result = settled(check, adjusted.get(number), _with_more_seeds(of_all_looks, check, evidence))
         if check.interval and (look := _look(check.gate, evidence)) > 1:
-            note = reasons.looked_again(look, check.interval.rule.alpha, seeds=policy.seeds is not None)
+            note = reason_text.looked_again(look, check.interval.rule.alpha, seeds=policy.seeds is not None)
             result = replace(result, notes=(*result.notes, note))
         result = regression.beside_other_baselines(check, result, evidence.reruns_of_baseline.get(result.gate, ()))
         result = waivers.waive(policy, check, result, commit=run.commit, today=evidence.today)
@@ -217,8 +217,8 @@ def _standing(policy: Policy, evidence: Evidence, source: PolicySource) -> Itera
         metric="run",
         rule="the run counts for its commit",
         outcome=outcome,
-        reason=reasons.barred(barred, judged=outcome == "WARN"),
-        advice=reasons.advice_on(barred, posixpath.dirname(source.file)),
+        reason=reason_text.barred(barred, judged=outcome == "WARN"),
+        advice=reason_text.advice_on(barred, posixpath.dirname(source.file)),
     )
 
 
@@ -292,7 +292,7 @@ def _about_the_run(policy: Policy, evidence: Evidence, run: Run) -> Iterator[Gat
             metric="run",
             rule="the training finishes",
             outcome=_worst_undecided(policy) if how.kind is Kind.END_UNKNOWN else "ERROR",
-            reason=reasons.unfinished(how),
+            reason=reason_text.unfinished(how),
             advice=how.remedy,
         )
     if not unfinished and not evidence.candidate.metrics and not _decides_nothing(evidence):
@@ -302,10 +302,10 @@ def _about_the_run(policy: Policy, evidence: Evidence, run: Run) -> Iterator[Gat
             metric="run",
             rule="the training leaves metrics",
             outcome="FAIL",
-            reason=reasons.nothing_to_judge(evidence.refused),
-            advice=reasons.advice_on_left_out(evidence.refused[0])
+            reason=reason_text.nothing_to_judge(evidence.refused),
+            advice=reason_text.advice_on_left_out(evidence.refused[0])
             if evidence.refused
-            else reasons.advice_on_no_metric(evidence.children),
+            else reason_text.advice_on_no_metric(evidence.children),
         )
 
 
@@ -325,13 +325,13 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         if value is None:
             yield _missing(name, gate, evidence)
         elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why in UNSURE), None):
-            advice = reasons.advice_on_left_out(lost)
-            yield _gate_result(name, gate, evidence, reasons.last_unsure(metric, lost), advice=advice)
+            advice = reason_text.advice_on_left_out(lost)
+            yield _gate_result(name, gate, evidence, reason_text.last_unsure(metric, lost), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
             yield _gate_result(name, gate, evidence, tampered, advice=advice)
         elif not math.isfinite(value):
-            reason = reasons.not_finite(metric, value)
+            reason = reason_text.not_finite(metric, value)
             yield _gate_result(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
         elif policy.seeds and runs < policy.seeds.min_runs and not _broken_baseline(name, gate, evidence):
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
@@ -363,7 +363,7 @@ def _changed(name: str, gate: ResolvedGate, evidence: Evidence) -> str | None:
     for whose, side in sides:
         for run in side.runs or (side.run or "",):
             if author := evidence.changed.get(run, {}).get(metric):
-                return reasons.changed_later(f"{whose}'{metric}'", run, author)
+                return reason_text.changed_later(f"{whose}'{metric}'", run, author)
     return None
 
 
@@ -392,8 +392,8 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     had = side.metrics.get(metric)
     runs = len(evidence.candidate.runs)
     instead = evidence.left_out.get(metric, ())
-    reason = reasons.missing(metric, runs=runs, instead=instead, baseline=had)
-    advice = reasons.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
+    reason = reason_text.missing(metric, runs=runs, instead=instead, baseline=had)
+    advice = reason_text.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
     check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
     result = check.result if instead else replace(check.result, outcome=missing(gate))

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import repeats
-from ciplug.gates import reasons, rule_text
+from ciplug.gates import reason_text, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, no_baseline, rule_of, undecided
 from ciplug.gates.choice_of_test import Pair, Tested, best_test
-from ciplug.gates.reasons import POINT
+from ciplug.gates.reason_text import POINT
 from ciplug.records.notice import MISNAMED, UNSEEN
 from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import Rule, Undecided, is_measured
@@ -92,7 +92,7 @@ def _with_its_errors(check: Check, evidence: Evidence) -> Check:
     if not deviation or check.gate.test == "point" or check.gate.trade_off is not None:
         return check
     error = deviation * math.sqrt(2)
-    note = reasons.point_errs(len(values), error, normal_sf((result.limit or 0.0) / error))
+    note = reason_text.point_errs(len(values), error, normal_sf((result.limit or 0.0) / error))
     return replace(check, result=replace(result, notes=(*result.notes, note)))
 
 
@@ -100,18 +100,18 @@ def without_baseline(gate: ResolvedGate, result: GateResult, side: Side) -> Chec
     problem = side.problem
     if lacking := side.lacking.get(result.metric):
         # Some of its seeds have the metric: this is not a first run, and the others alone may be the lucky ones.
-        reason = reasons.seeds_without(result.metric, lacking, len(side.runs))
+        reason = reason_text.seeds_without(result.metric, lacking, len(side.runs))
         again = "record these seeds of the baseline again, or withdraw their runs"
         result = replace(result, outcome=undecided(gate), reason=reason, advice=again)
     elif problem and problem.kind in MISNAMED:
         result = replace(result, outcome="ERROR", reason=problem.clause, advice=problem.remedy)
     elif problem and problem.kind in UNSEEN and not side.has_numbers:
         outcome = failed(gate) if gate.on_no_baseline == "fail" else undecided(gate)
-        result = replace(result, outcome=outcome, reason=reasons.baseline_unknown(problem), advice=problem.remedy)
+        result = replace(result, outcome=outcome, reason=reason_text.baseline_unknown(problem), advice=problem.remedy)
     else:
         advice = "the next run there that has it is the baseline" if side.has_numbers or not problem else problem.remedy
         outcome = no_baseline(gate)
-        result = replace(result, outcome=outcome, reason=reasons.no_baseline(result.metric, side), advice=advice)
+        result = replace(result, outcome=outcome, reason=reason_text.no_baseline(result.metric, side), advice=advice)
     return Check(gate=gate, result=result)
 
 
@@ -123,7 +123,7 @@ def compare(
     if value is None or reference is None:
         raise ValueError(f"the gate '{result.gate}' has nothing to compare")
     if not math.isfinite(reference):
-        reason = reasons.of_slice(result, reasons.baseline_not_finite(result.metric, reference))
+        reason = reason_text.of_slice(result, reason_text.baseline_not_finite(result.metric, reference))
         advice = "record the baseline's commit again"
         return Check(gate=gate, result=replace(result, outcome="ERROR", reason=reason, advice=advice))
     if side.problem:
@@ -132,7 +132,7 @@ def compare(
             result=replace(
                 result,
                 outcome=undecided(gate),
-                reason=reasons.of_slice(result, side.problem.clause),
+                reason=reason_text.of_slice(result, side.problem.clause),
                 advice=side.problem.remedy,
             ),
         )
@@ -141,20 +141,20 @@ def compare(
     if limit is None and d >= 0:
         limit = 0.0  # No percentage of 0 is less than that.
     if limit is None:
-        reason = reasons.of_slice(result, "a percentage of the baseline 0 is undefined")
+        reason = reason_text.of_slice(result, "a percentage of the baseline 0 is undefined")
         return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=ABSOLUTE))
     rule = rule_of(gate, allowed, limit, reference, value)
     tested = test(rule, reference)
     notes = (*result.notes, *tested.notes)
     if rule.sign > 0 and value >= 0 and 0 < reference <= limit and allowed.abs is not None:
-        notes = (*notes, reasons.allows_all(allowed.abs, reference))
+        notes = (*notes, reason_text.allows_all(allowed.abs, reference))
     result = replace(result, limit=limit, notes=notes)
     if isinstance(tested.result, Undecided):
-        reason = f"{reasons.comparison(result, rule)}; {tested.result.reason}"
+        reason = f"{reason_text.comparison(result, rule)}; {tested.result.reason}"
         # What the data cannot tell about a number that nobody can have measured is an error, as about NaN.
         outcome = undecided(gate) if is_measured(value) and is_measured(reference) else "ERROR"
         return Check(gate=gate, result=replace(result, outcome=outcome, reason=reason, advice=tested.advice))
-    result = replace(result, reason=reasons.comparison(result, rule), advice=LOOK)
+    result = replace(result, reason=reason_text.comparison(result, rule), advice=LOOK)
     if tested.result is not None:
         return Check(
             gate=gate,
@@ -169,7 +169,7 @@ def compare(
     result = replace(
         result,
         outcome="PASS" if holds else failed(gate),
-        reason=reasons.point(result.reason),
+        reason=reason_text.point(result.reason),
         advice=None if holds else LOOK,
         method=POINT,
         point=True,
@@ -198,8 +198,8 @@ def beside_other_baselines(check: Check, result: GateResult, others: Sequence[fl
         >= rule_of(gate, gate.max_regression, limit, usual, value).bound
     ):
         return result
-    reason = reasons.other_baseline(result.reason, len(others) + 1, usual)
-    return replace(result, outcome="WARN", reason=reason, advice=reasons.OTHER_BASELINE)
+    reason = reason_text.other_baseline(result.reason, len(others) + 1, usual)
+    return replace(result, outcome="WARN", reason=reason, advice=reason_text.OTHER_BASELINE)
 
 
 ABSOLUTE = "add an absolute allowance: {rel: …, abs: …}"

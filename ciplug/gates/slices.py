@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.gates import bounds, reasons, regression, rule_text
+from ciplug.gates import bounds, reason_text, regression, rule_text
 from ciplug.gates.checks import Check, missing, undecided
 from ciplug.gates.choice_of_test import Tested, interval_if_known, of_the_best
 from ciplug.records.verdict import SEVERITY, GateResult
@@ -43,11 +43,11 @@ def checks(name: str, gate: ResolvedGate, slices: Slices, evidence: Evidence, ex
     large = {part: rows for part, rows in own.items() if len(rows) >= slices.min_samples}
     compared = {part: rows for part, rows in paired.items() if len(rows) >= slices.min_samples and part not in gone}
     if not large and not compared:
-        reason = reasons.slices_too_small(slices.min_samples, max(map(len, own.values())))
+        reason = reason_text.slices_too_small(slices.min_samples, max(map(len, own.values())))
         yield Check(gate=gate, result=replace(about, outcome=undecided(gate), reason=reason))
         return
     small = len(own) - len(large)
-    notes = (reasons.small_slices(small, slices.min_samples),) if small else ()
+    notes = (reason_text.small_slices(small, slices.min_samples),) if small else ()
     for part, rows in large.items():
         result = replace(about, slice=_named(part), n=len(rows), notes=notes)
         for check in _bounds(name, gate, slices, part, result, examples):
@@ -76,7 +76,7 @@ def _lost(gate: ResolvedGate, about: GateResult, parts: Sequence[Part]) -> Itera
             about,
             slice=_named(part),
             outcome=missing(gate),
-            reason=reasons.slice_lost(_named(part)),
+            reason=reason_text.slice_lost(_named(part)),
             advice="does the evaluation still read all of its data?",
         )
         yield Check(gate=gate, result=result)
@@ -118,7 +118,7 @@ def _regression(
 
 def _undefined(gate: ResolvedGate, result: GateResult, answer: Answer) -> Check:
     why = answer.result.reason if isinstance(answer.result, Undecided) else None
-    return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reasons.undefined(result, why)))
+    return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason_text.undefined(result, why)))
 
 
 def shortened(judged: Sequence[tuple[Check, GateResult]]) -> Iterator[GateResult]:
@@ -133,7 +133,7 @@ def shortened(judged: Sequence[tuple[Check, GateResult]]) -> Iterator[GateResult
         elif others:
             notes = tuple(dict.fromkeys(note for result in others for note in result.notes))
             count = len({result.slice for result in others})  # Each has a result for each rule.
-            yield replace(others[0], reason=reasons.other_slices(count, outcome, others[0]), notes=notes)
+            yield replace(others[0], reason=reason_text.other_slices(count, outcome, others[0]), notes=notes)
 
 
 def _margin(check: Check, result: GateResult) -> float:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ciplug.config.allowance import Allowance
-from ciplug.gates import reasons, regression, rule_text
+from ciplug.gates import reason_text, regression, rule_text
 from ciplug.gates.checks import Check, Traded, failed, limit_of, rule_of, undecided
 from ciplug.records.left_out import UNSURE
 from ciplug.stats.intervals import Decision, decide
@@ -95,10 +95,10 @@ def check(plain: Check, trade_off: TradeOff, policy: Policy, evidence: Evidence,
     gain = _gain(name, trade_off, policy, evidence, examples)
     passes = kept.decision == "PASS" or (loss.decision == "PASS" and gain.decision == "PASS")
     fails = loss.decision == "FAIL" or gain.decision == "FAIL"
-    clause = reasons.traded(trade_off, gain.decision, gain.clause, needed=kept.decision != "PASS")
+    clause = reason_text.traded(trade_off, gain.decision, gain.clause, needed=kept.decision != "PASS")
     undefined = _is_undefined(trade_off, plain.result.baseline)
     if clause and undefined:
-        clause = f"{clause}; {reasons.UNDEFINED_LOSS}"
+        clause = f"{clause}; {reason_text.UNDEFINED_LOSS}"
     advice = regression.ABSOLUTE if undefined else None
     if plain.interval is not None:
         own = decide(plain.interval)
@@ -112,7 +112,7 @@ def check(plain: Check, trade_off: TradeOff, policy: Policy, evidence: Evidence,
     if passes:
         result = replace(result, outcome="PASS", advice=None)
     else:
-        open_advice = result.advice if fails else advice or reasons.TRADE_OFF_OPEN
+        open_advice = result.advice if fails else advice or reason_text.TRADE_OFF_OPEN
         result = replace(result, outcome=failed(plain.gate) if fails else undecided(plain.gate), advice=open_advice)
     return replace(plain, result=result)
 
@@ -141,7 +141,7 @@ def _with_means(plain: Check, trade_off: TradeOff, loss: _Part, gain: _Part) -> 
     notes = (f"{what}: {note}" for what, part in by_means.items() for note in part.notes)
     return replace(
         result,
-        reason=reasons.comparison(result, rule),
+        reason=reason_text.comparison(result, rule),
         method=methods[0],
         point=False,
         notes=(*result.notes, *notes),
@@ -179,7 +179,7 @@ def _gain(name: str, trade_off: TradeOff, policy: Policy, evidence: Evidence, ex
     if 0 < better <= policy.tolerance(trade_off.gate):
         return _Part("FAIL", 0.0, "the change is within its atol: it counts as unchanged")
     part = _part(regression.check(other, gate, value, evidence, examples, policy.seeds))
-    return replace(part, clause=reasons.gained(trade_off, better, before))
+    return replace(part, clause=reason_text.gained(trade_off, better, before))
 
 
 def _no_number(metric: str, side: Side, evidence: Evidence) -> str | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.gates import reasons, regression, rule_text
+from ciplug.gates import reason_text, regression, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, tolerance, undecided
 from ciplug.stats.change_points import largest_fall, total
 from ciplug.stats.intervals import LARGEST, Interval, Rule
@@ -28,7 +28,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     if reference is None:
         return regression.without_baseline(gate, result, start)
     if not math.isfinite(reference):
-        reason = reasons.baseline_not_finite(gate.metric, reference)
+        reason = reason_text.baseline_not_finite(gate.metric, reference)
         return Check(gate=gate, result=replace(result, reason=reason, advice="record that commit again"))
     if start.problem:
         problem = start.problem
@@ -48,7 +48,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     points = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
     values = [reference, *(v for _, v in points), value]
     result = replace(result, limit=limit, advice=regression.LOOK)
-    result = replace(result, reason=reasons.comparison(result, rule))
+    result = replace(result, reason=reason_text.comparison(result, rule))
     # The squares of larger numbers are beyond every float.
     computes = max(abs(reference), abs(value)) < LARGEST
     if computes:
@@ -58,7 +58,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
         return Check(gate=gate, result=result, interval=interval)
     d = (value - reference) * rule.sign
     passes = -math.inf < d >= rule.bound
-    reason = result.reason if passes else reasons.point(reasons.comparison(result, rule))
+    reason = result.reason if passes else reason_text.point(reason_text.comparison(result, rule))
     outcome = "PASS" if passes else failed(gate)
     return Check(
         gate=gate,
@@ -67,7 +67,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
             outcome=outcome,
             reason=reason,
             advice=None if passes else result.advice,
-            method=reasons.POINT,
+            method=reason_text.POINT,
             point=True,
         ),
     )
@@ -79,4 +79,4 @@ def _fell(values: list[float], points: list[tuple[str, float]], start: str | Non
     if fall is None or (values[-1] - values[0]) * rule.sign >= 0:
         return ()
     commits = [start, *(commit for commit, _ in points), None]
-    return (reasons.fell(fall, commits[fall.at], len(values)),)
+    return (reason_text.fell(fall, commits[fall.at], len(values)),)

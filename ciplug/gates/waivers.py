@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.checks import Check, tolerance
 from ciplug.records.verdict import GateResult, Waived
 from ciplug.stats.intervals import decide
@@ -29,7 +29,7 @@ def waive(policy: Policy, check: Check, result: GateResult, *, commit: str | Non
         if not own or not _holds(waiver, commit, today):
             continue
         covered = _covers(waiver, check, result)
-        result = replace(result, reason=reasons.waived(result, waiver, covered=covered))
+        result = replace(result, reason=reason_text.waived(result, waiver, covered=covered))
         if not covered:
             return result
         return replace(

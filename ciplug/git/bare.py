@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from ciplug.git.objects import is_commit_id
+from ciplug.git.run import run_git
 
 
 def file_url(path: Path) -> str:
@@ -16,6 +20,21 @@ def init_bare(path: Path, object_format: str) -> None:
         (path / folder).mkdir(parents=True, exist_ok=True)
     write_config(path, object_format)
     (path / "HEAD").write_text("ref: refs/heads/none\n")
+
+
+def own_refs(path: Path, below: str) -> dict[str, str]:
+    """Ref → object id, of one ref of a repository of ours, or of those below it: a fetch writes each to a file."""
+    if (path / "packed-refs").exists():
+        lines = run_git("for-each-ref", "--format=%(objectname) %(refname)", below, cwd=path).stdout.decode()
+        return {ref: oid for oid, _, ref in (line.partition(" ") for line in lines.splitlines())}
+    files = [path / below, *(Path(folder, name) for folder, _, names in os.walk(path / below) for name in names)]
+    found = {}
+    for file in files:
+        if file.is_file() and file.suffix != ".lock":
+            oid = file.read_text(encoding="ascii", errors="replace").strip()
+            if is_commit_id(oid):
+                found[file.relative_to(path).as_posix()] = oid
+    return found
 
 
 def write_config(path: Path, object_format: str) -> None:

@@ -75,10 +75,10 @@ class BlobStream:
         return self._process.stdout
 
     def _ask(self) -> None:
-        asked = self._process.stdin
-        if asked is not None:
+        stdin = self._process.stdin
+        if stdin is not None:
             try:
-                with asked:
-                    asked.write("".join(f"{oid}\n" for oid in self._oids).encode())
+                with stdin:
+                    stdin.write("".join(f"{oid}\n" for oid in self._oids).encode())
             except OSError:
                 pass  # git has ended: the answers stop, and the reader says so

@@ -9,12 +9,13 @@ from pathlib import Path
 from ciplug.errors import GitError, GitKind
 from ciplug.git.bare import init_bare
 from ciplug.git.commits import has_commit, local_tip
-from ciplug.git.objects import is_commit_id, read_objects
-from ciplug.git.remote import fetch_object, list_refs, side_repository
-from ciplug.git.run import run_git
+from ciplug.git.failures import Failure
+from ciplug.git.objects import is_commit_id, parse_tree, read_objects
+from ciplug.git.remote import fetch_object, fetch_tip, list_refs, side_repository
 from ciplug.git.workspace import Workspace
 from ciplug.locking import held
 
+_SUBMODULE = "160000"
 _SYMBOLIC = "ref: refs/heads/"
 
 
@@ -35,16 +36,22 @@ class Tree:
         name = f"{self.commit}:{path}"
         entry = read_objects(self.repository, [name]).get(name)
         if entry is None:
-            done = run_git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False)
-            if done.returncode:
+            folder, _, file = path.rpartition("/")
+            names = root, above = f"{self.commit}^{{tree}}", f"{self.commit}:{folder}"
+            trees = read_objects(self.repository, names)
+            if root not in trees:
                 raise GitError(f"commit {self.commit[:8]} cannot be read", hint=f"git fetch origin {self.commit}")
-            listed = done.stdout.split()
-            if len(listed) < 3 or listed[1] != b"blob":
+            kind, data = trees.get(above, ("", b""))
+            mode, blob = (
+                parse_tree(data, self.workspace.object_format).get(file, ("", "")) if kind == "tree" else ("", "")
+            )
+            if not mode.startswith("1") or mode == _SUBMODULE:
                 return None
-            blob = listed[2].decode()
-            if self.repository != self.workspace.top:
+            # Most pull requests leave the file as it is: then the checkout has it.
+            entry = read_objects(self.workspace.top, [blob]).get(blob)
+            if entry is None and self.repository != self.workspace.top:
                 fetch_object(self.workspace, self.repository, blob, self.env)
-            entry = read_objects(self.repository, [blob]).get(blob)
+                entry = read_objects(self.repository, [blob]).get(blob)
         if entry is None:
             raise GitError(f"{path} of commit {self.commit[:8]} cannot be fetched", hint="fetch the branch first")
         kind, data = entry
@@ -59,19 +66,42 @@ def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) ->
     tip = local_tip(workspace, branch)
     if not workspace.remotes:
         return _local(workspace, branch, tip, env)
+    if workspace.shallow:
+        return _fetched(workspace, branch, tip, env)
     listing = list_refs(workspace, env, f"refs/heads/{branch}")
     if listing.failure:
-        if tip is None:
-            raise GitError(
-                f"the branch '{branch}' cannot be read from the remote: {listing.failure.words}",
-                hint="is the remote reachable with this checkout's credentials?",
-                kind=listing.failure.kind,
-            )
-        return _local(workspace, branch, tip, env)
+        return _unanswered(workspace, branch, tip, env, listing.failure)
     remote_tip = listing.first
     if not is_commit_id(remote_tip):
         return _local(workspace, branch, tip, env)
     return tree_of_commit(workspace, remote_tip, env)
+
+
+def _fetched(workspace: Workspace, branch: str, tip: str | None, env: Mapping[str, str]) -> Tree:
+    """The tip of a branch for a shallow clone, which rarely has it: one fetch, without asking for its id first."""
+    side = _side(workspace, env)
+    with held(side.with_suffix(".lock")):
+        init_bare(side, workspace.object_format)
+        fetched = fetch_tip(workspace, side, branch, env)
+    if not isinstance(fetched, Failure):
+        return Tree(workspace, side, fetched, env)
+    if GitKind.NO_REF in fetched.kinds:
+        return _local(workspace, branch, tip, env)
+    return _unanswered(workspace, branch, tip, env, fetched)
+
+
+def _unanswered(workspace: Workspace, branch: str, tip: str | None, env: Mapping[str, str], failure: Failure) -> Tree:
+    if tip is None:
+        raise GitError(
+            f"the branch '{branch}' cannot be read from the remote: {failure.words}",
+            hint="is the remote reachable with this checkout's credentials?",
+            kind=failure.kind,
+        )
+    return _local(workspace, branch, tip, env)
+
+
+def _side(workspace: Workspace, env: Mapping[str, str]) -> Path:
+    return side_repository(workspace, env).with_name("branches.git")
 
 
 def tree_of_default_branch(workspace: Workspace, env: Mapping[str, str]) -> tuple[str, Tree]:
@@ -111,7 +141,7 @@ def tree_of_commit(workspace: Workspace, commit: str, env: Mapping[str, str]) ->
         raise GitError("a commit is named by its whole id", kind=GitKind.UNKNOWN_OBJECT)
     if has_commit(workspace.top, commit):
         return Tree(workspace, workspace.top, commit, env)
-    side = side_repository(workspace, env).with_name("branches.git")
+    side = _side(workspace, env)
     with held(side.with_suffix(".lock")):
         init_bare(side, workspace.object_format)
         fetch_object(workspace, side, commit, env, "--depth=1", "--filter=blob:none")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ciplug.errors import GitError
+from ciplug.git.objects import find_objects, read_objects
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import UNSEEN
 
 DEPTH = 1000
 """The number of first parents to follow."""
+_PLAIN = re.compile(r"HEAD|[0-9a-f]{40}|[0-9a-f]{64}|refs/[\w./+-]+", re.ASCII)
+"""Names without any of git's operators: a process that stays answers for them."""
 
 
 def commit_named(repository: Path, name: str) -> str | None:
     """Return the commit that a name refers to in this repository."""
+    if _PLAIN.fullmatch(name):
+        with contextlib.suppress(GitError):
+            query = f"{name}^{{commit}}"
+            named = find_objects(repository, [query]).get(query)
+            return named.oid if named else None
     done = run_git(
         "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False
     )
@@ -94,7 +105,9 @@ def origin_of(workspace: Workspace) -> tuple[tuple[str, ...], str]:
 
     They are read from the commit itself: in a shallow clone git pretends that it has no parents.
     """
-    raw = run_git("--no-replace-objects", "cat-file", "commit", "HEAD", cwd=workspace.top, check=False).stdout
+    raw = b""
+    with contextlib.suppress(GitError):
+        raw = read_objects(workspace.top, ["HEAD^{commit}"]).get("HEAD^{commit}", ("", b""))[1]
     header = raw.partition(b"\n\n")[0].decode(errors="replace").splitlines()
     parents = tuple(line.removeprefix("parent ") for line in header if line.startswith("parent "))
     committer = next((line for line in header if line.startswith("committer ")), "")
@@ -102,7 +115,7 @@ def origin_of(workspace: Workspace) -> tuple[tuple[str, ...], str]:
 
 
 def has_commit(repository: Path, commit: str) -> bool:
-    return run_git("cat-file", "-e", f"{commit}^{{commit}}", cwd=repository, check=False).returncode == 0
+    return commit_named(repository, commit) is not None
 
 
 def is_ancestor(repository: Path, commit: str, of: str) -> bool:
@@ -153,6 +166,9 @@ def trees_of_first_parents(repository: Path, commit: str, env: Mapping[str, str]
 
 def commit_time(workspace: Workspace, commit: str) -> int | None:
     """Return when a commit was made, by its committer's clock, in Unix seconds; None for one that is not here."""
-    done = run_git("show", "--no-patch", "--format=%ct", commit, "--", cwd=workspace.top, check=False)
-    text = done.stdout.decode().strip()
-    return int(text) if done.returncode == 0 and text.isdigit() else None
+    try:
+        kind, data = read_objects(workspace.top, [commit]).get(commit, ("", b""))
+    except GitError:
+        return None
+    written = re.search(rb"^committer .*> (\d+) [-+]\d+$", data.partition(b"\n\n")[0], re.MULTILINE)
+    return int(written[1]) if kind == "commit" and written else None

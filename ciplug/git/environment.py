@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ciplug.git.safe import safe_settings
+from ciplug.git.safe_directory import safe_settings
 
 Config = tuple[tuple[str, str], ...]
 """Every resolved configuration value, in order, as git lists them; keys as git lower-cases them."""

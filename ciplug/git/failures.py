@@ -10,6 +10,7 @@ from ciplug.git.credentials import redact
 
 _BY_SSH = "Could not read from remote repository"
 
+_NO_WORDS = "no message"
 _WORDS: tuple[tuple[GitKind, str], ...] = (
     (GitKind.NOT_A_REPOSITORY, r"not a git repository|must be run in a work tree"),
     (GitKind.DUBIOUS_OWNERSHIP, r"dubious ownership"),
@@ -50,6 +51,7 @@ _WORDS: tuple[tuple[GitKind, str], ...] = (
         r"not found|returned error: 404|does not exist|not appear to be a git repository|no such",
     ),
     (GitKind.DECLINED, r"declined|denied|deny|hidden ref|refused|rule violations"),
+    (GitKind.SILENT, rf"\A{_NO_WORDS}\Z"),
 )
 
 _NAMES = (
@@ -148,4 +150,4 @@ def last_words(stderr: bytes) -> str:
         # What ssh wrote stands before git's own words, in no form of its own.
         if line.startswith(("fatal:", "error:", "remote:", " !", "!")) or _BY_SSH in after
     ]
-    return "; ".join(dict.fromkeys(telling or lines[-2:])) or "no message"
+    return "; ".join(dict.fromkeys(telling or lines[-2:])) or _NO_WORDS

@@ -78,19 +78,29 @@ class _Source:
     tip: str | None
     """The tip of the target branch."""
     notices: tuple[Notice, ...] = ()
+    fetched: bool = False
+    """Whether the commits were fetched from the remote."""
 
 
-def history_of(workspace: Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
-    """Return the history of `head`. For a shallow clone, fetch the commits into a repository of ciplug's own."""
-    source = _with_shallow(workspace, _source(workspace, head, target, env))
+def history_of(
+    workspace: Workspace, head: str, target: str | None, env: Mapping[str, str], tip: str | None = None
+) -> History:
+    """Return the history of `head`. For a shallow clone, fetch the commits into a repository of ciplug's own.
+
+    Args:
+        tip: the tip of the target branch, if the remote was asked for it a moment ago.
+    """
+    source = _with_shallow(workspace, _source(workspace, head, target, env, tip))
     repository, tip, environment = source.repository, source.tip, source.env
+    trees = trees_of_first_parents(repository, head, environment)
+    if source.fetched and not trees:
+        source = _not_pushed(source, head)
     commits = first_parents_in(repository, tip, environment) if tip else ()
     base = None
     if tip and not _is_unpushed(workspace, repository, head, target, tip):
         base = merge_base(repository, head, tip, environment)
     if base == head:
         base = base_before_merge(repository, head, commits, environment)
-    trees = trees_of_first_parents(repository, head, environment)
     return History(
         head=head,
         target=target,
@@ -131,7 +141,9 @@ def same_files(trees: Mapping[str, str], base: str | None, target_commits: Colle
     return tuple(one for one in takewhile(lambda one: one not in foreign, before) if trees[one] == trees[head])
 
 
-def _source(workspace: Workspace, head: str, target: str | None, env: Mapping[str, str]) -> _Source:
+def _source(
+    workspace: Workspace, head: str, target: str | None, env: Mapping[str, str], known_tip: str | None
+) -> _Source:
     """This clone if it has all commits, else a repository of ours that they are fetched into."""
     here = workspace.top, git_environment()
     if target is None:
@@ -139,14 +151,12 @@ def _source(workspace: Workspace, head: str, target: str | None, env: Mapping[st
     no_branch = Notice(kind=Kind.NO_BRANCH, of="baseline", name=target)
     tip = local_tip(workspace, target)
     if workspace.remotes and (tip is None or workspace.shallow or not has_commit(workspace.top, head)):
-        fetched = fetch_commits(workspace, head, target, env)
+        fetched = fetch_commits(workspace, head, target, env, known_tip)
         if not isinstance(fetched, Failure):
             # Commits that are not pushed yet are in this clone only.
             objects = str(workspace.common_dir / "objects")
-            source = _Source(
-                fetched.repository, {**fetched.env, "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects}, fetched.tip
-            )
-            return source if first_parents_in(source.repository, head, source.env) else _not_pushed(source, head)
+            alternates = {**fetched.env, "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects}
+            return _Source(fetched.repository, alternates, fetched.tip, fetched=True)
         if GitKind.NO_REF in fetched.kinds:
             return _Source(*here, tip, (no_branch,))
         return _Source(*here, tip, (Notice(kind=Kind.NOT_FETCHED, of="baseline", detail=fetched.words),))

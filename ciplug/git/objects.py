@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ciplug.errors import GitError
-from ciplug.git.run import run_git, start_git
+from ciplug.git import cat_file
+from ciplug.git.run import run_git
 
 _PIPE_HOLDS = 4096
 """Bytes that every system's pipe takes at once."""
@@ -27,49 +29,38 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
     if not ordered:
         return {}
     objects: dict[str, tuple[str, bytes]] = {}
+
+    def exchange(asked: IO[bytes], answers: IO[bytes]) -> None:
+        for some in _askable(ordered):
+            objects.update(_answers(asked, answers, some))
+
     try:
-        with start_git("cat-file", "--batch", cwd=repository) as process:
-            if process.stdin and process.stdout:
-                for some in _askable(ordered):
-                    objects.update(_answers(process.stdin, process.stdout, some))
-        is_whole = process.returncode == 0
+        cat_file.ask(repository, cat_file.CONTENT, exchange)
     except (EOFError, OSError):
-        is_whole = False
-    if not is_whole:
         # Asked again, it tells why.
-        run_git("cat-file", "--batch", cwd=repository, input=("\n".join(ordered) + "\n").encode())
-        raise GitError("git cat-file failed")
+        run_git("cat-file", cat_file.CONTENT, cwd=repository, input=os.fsencode("\n".join(ordered) + "\n"))
+        raise GitError("git cat-file failed") from None
     return objects
 
 
 class ObjectReader:
-    """Reads objects one by one, by one process of git that stays until `close`."""
+    """Reads objects one by one."""
 
     def __init__(self, repository: Path) -> None:
         self._repository = repository
-        self._process = start_git("cat-file", "--batch", cwd=repository)
 
     def read(self, name: str) -> tuple[str, bytes] | None:
         """Return type and content; None for an object that does not exist. Raises GitError."""
-        process = self._process
-        if "\n" in name or process.stdin is None or process.stdout is None:
-            return None
-        try:
-            return dict(_answers(process.stdin, process.stdout, [name])).get(name)
-        except (EOFError, OSError):
-            raise GitError(f"git cat-file ended before {name}") from None
+        return None if "\n" in name else read_objects(self._repository, [name]).get(name)
 
     def close(self) -> None:
-        """End the process."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                stream.close()
-        self._process.wait()
+        """End the process that has answered."""
+        cat_file.close(self._repository)
 
 
 def _answers(asked: IO[bytes], answers: IO[bytes], names: list[str]) -> Iterator[tuple[str, tuple[str, bytes]]]:
     """Read each object as git gives it: by `run_git`, it takes four times as long. Raises EOFError or OSError."""
-    asked.write("".join(f"{name}\n" for name in names).encode())
+    asked.write(os.fsencode("".join(f"{name}\n" for name in names)))
     asked.flush()
     for name in names:
         header = answers.readline().split()
@@ -89,33 +80,22 @@ def _askable(names: list[str]) -> Iterator[list[str]]:
     part: list[str] = []
     size = 0
     for name in names:
-        size += len(name.encode()) + 1
+        size += len(os.fsencode(name)) + 1
         if part and size > _PIPE_HOLDS:
             yield part
-            part, size = [], len(name.encode()) + 1
+            part, size = [], len(os.fsencode(name)) + 1
         part.append(name)
     yield part
 
 
 def sizes(repository: Path, names: Iterable[str]) -> dict[str, int]:
     """Return name → bytes of those of the objects that exist."""
-    ordered = sorted(set(names))
-    if not ordered:
-        return {}
-    stdin = ("\n".join(ordered) + "\n").encode()
-    out = run_git("cat-file", "--batch-check=%(objectname) %(objectsize)", cwd=repository, input=stdin).stdout.decode()
-    lines = zip(ordered, out.splitlines(), strict=True)
-    return {name: int(line.partition(" ")[2]) for name, line in lines if not line.endswith(" missing")}
+    return {name: one.size for name, one in find_objects(repository, names).items()}
 
 
 def present(repository: Path, names: Iterable[str]) -> set[str]:
     """Return those of the objects that exist."""
-    ordered = sorted(set(names))
-    if not ordered:
-        return set()
-    stdin = ("\n".join(ordered) + "\n").encode()
-    out = run_git("cat-file", "--batch-check=%(objectname)", cwd=repository, input=stdin).stdout.decode()
-    return {name for name, line in zip(ordered, out.splitlines(), strict=True) if not line.endswith(" missing")}
+    return set(find_objects(repository, names))
 
 
 class Named(NamedTuple):
@@ -124,6 +104,8 @@ class Named(NamedTuple):
     kind: str
     """blob, tree, commit or tag."""
     oid: str
+    size: int
+    """Bytes."""
 
 
 def find_objects(repository: Path, names: Iterable[str]) -> dict[str, Named]:
@@ -131,11 +113,39 @@ def find_objects(repository: Path, names: Iterable[str]) -> dict[str, Named]:
     ordered = list(dict.fromkeys(names))
     if not ordered:
         return {}
-    stdin = ("\n".join(ordered) + "\n").encode(errors="surrogateescape")
-    done = run_git("cat-file", "--batch-check=%(objecttype) %(objectname)", cwd=repository, input=stdin)
+
+    def exchange(asked: IO[bytes], answers: IO[bytes]) -> list[bytes]:
+        lines = []
+        for some in _askable(ordered):
+            asked.write(os.fsencode("".join(f"{name}\n" for name in some)))
+            asked.flush()
+            lines += [answers.readline() for _ in some]
+        if not lines[-1].endswith(b"\n"):
+            raise EOFError
+        return lines
+
+    try:
+        lines = cat_file.ask(repository, cat_file.ABOUT, exchange)
+    except (EOFError, OSError):
+        stdin = os.fsencode("\n".join(ordered) + "\n")
+        lines = run_git("cat-file", cat_file.ABOUT, cwd=repository, input=stdin).stdout.splitlines()
     found: dict[str, Named] = {}
-    for name, line in zip(ordered, done.stdout.decode(errors="surrogateescape").splitlines(), strict=True):
-        kind, _, oid = line.partition(" ")
-        if kind in _KINDS and is_commit_id(oid):
-            found[name] = Named(kind, oid)
+    for name, line in zip(ordered, lines, strict=True):
+        oid, _, rest = line.decode(errors="replace").rstrip("\n").partition(" ")
+        kind, _, size = rest.partition(" ")
+        if is_commit_id(oid) and kind in _KINDS and size.isdigit():
+            found[name] = Named(kind, oid, int(size))
     return found
+
+
+def parse_tree(data: bytes, object_format: str) -> dict[str, tuple[str, str]]:
+    """Return name → (mode, object id) of a raw tree object."""
+    width = 20 if object_format == "sha1" else 32
+    entries, at = {}, 0
+    while at < len(data):
+        space = data.index(b" ", at)
+        null = data.index(b"\0", space)
+        name = data[space + 1 : null].decode(errors="surrogateescape")
+        entries[name] = (data[at:space].decode(), data[null + 1 : null + 1 + width].hex())
+        at = null + 1 + width
+    return entries

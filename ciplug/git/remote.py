@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug.errors import ConfigError
-from ciplug.git.bare import init_bare, write_config
+from ciplug.git.bare import init_bare, own_refs, write_config
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import push_token, without_password
 from ciplug.git.failures import Failure, read_failure
@@ -22,6 +22,7 @@ from ciplug.git.workspace import Workspace
 from ciplug.locking import held
 
 _QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
+_TARGET = "refs/history/target"
 
 
 def url_of(workspace: Workspace) -> str:
@@ -68,6 +69,26 @@ def why_unreachable(workspace: Workspace, env: Mapping[str, str]) -> Failure | N
     return list_refs(workspace, env, "HEAD").failure
 
 
+def fetch_tip(workspace: Workspace, repository: Path, branch: str, env: Mapping[str, str]) -> str | Failure:
+    """Fetch the last commit of a branch, with its folders and without files, into a repository of ours; its id."""
+    ref = "refs/branches/tip"
+    done = run_git(
+        # With a "have", the server would assume that we have the files that were filtered out.
+        *("-c", "fetch.negotiationAlgorithm=noop", "fetch", *_QUIET, "--depth=1", "--filter=blob:none", "--"),
+        *(without_password(url_of(workspace)), f"+refs/heads/{branch}:{ref}"),
+        cwd=repository,
+        env=_transport(workspace, env),
+        check=False,
+    )
+    write_config(repository, workspace.object_format)
+    if done.returncode:
+        return read_failure(done.stderr)
+    tip = own_refs(repository, ref)[ref]
+    # No ref is kept, as with an object that is fetched by its id.
+    (repository / ref).unlink(missing_ok=True)
+    return tip
+
+
 def fetch_object(workspace: Workspace, repository: Path, oid: str, env: Mapping[str, str], *options: str) -> None:
     """Fetch an object by its id into a repository of ours, whose configuration stays empty. Raises GitError.
 
@@ -92,13 +113,21 @@ class Fetched:
     """The environment for git in that repository."""
 
 
-def fetch_commits(workspace: Workspace, head: str | None, branch: str, env: Mapping[str, str]) -> Fetched | Failure:
-    """Fetch the commits of a branch, and of `head` if the remote has it; no trees and no files."""
+def fetch_commits(
+    workspace: Workspace, head: str | None, branch: str, env: Mapping[str, str], tip: str | None = None
+) -> Fetched | Failure:
+    """Fetch the commits of a branch, and of `head` if the remote has it; no trees and no files.
+
+    Args:
+        tip: the tip of the branch, if the remote was asked for it a moment ago: it need not list its refs again.
+    """
     repository = side_repository(workspace, env)
     transport = _transport(workspace, env)
-    refspec = f"+refs/heads/{branch}:refs/history/target"
+    refspec = f"+refs/heads/{branch}:{_TARGET}"
     # The target branch is fetched also where head was never pushed.
     attempts = [[refspec, f"+{head}:refs/history/head"], [refspec]] if head else [[refspec]]
+    if tip and head:
+        attempts.insert(0, [f"+{tip}:{_TARGET}", f"+{head}:refs/history/head"])
     with held(repository.with_suffix(".lock")):
         init_bare(repository, workspace.object_format)
         for refspecs in attempts:
@@ -113,7 +142,7 @@ def fetch_commits(workspace: Workspace, head: str | None, branch: str, env: Mapp
                 break
         else:
             return read_failure(done.stderr)
-        tip = run_git("rev-parse", "refs/history/target", cwd=repository).stdout.decode().strip()
+        tip = own_refs(repository, _TARGET)[_TARGET]
     return Fetched(repository, tip, transport)
 
 

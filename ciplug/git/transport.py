@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ciplug.git.credentials import PASSWORD_IN_URL, authorizes, is_header, redact
 from ciplug.git.environment import Config, git_environment
-from ciplug.git.safe import safe_settings
+from ciplug.git.safe_directory import safe_settings
 from ciplug.git.workspace import of_machine
 
 _TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")

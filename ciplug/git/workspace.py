@@ -14,7 +14,7 @@ from ciplug.git.environment import Config, git_environment
 from ciplug.git.failures import read_failure
 from ciplug.git.objects import is_commit_id
 from ciplug.git.run import run_git
-from ciplug.git.safe import enclosing, is_named, is_of_job, name_safe
+from ciplug.git.safe_directory import enclosing, is_named, is_of_job, name_safe
 
 
 def configuration(cwd: Path, env: Mapping[str, str] | None = None) -> Config:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ciplug.errors import GitError
 from ciplug.git import lfs
 from ciplug.git.environment import Config, git_environment
-from ciplug.git.objects import read_objects
+from ciplug.git.objects import find_objects, read_objects
 from ciplug.git.run import run_git
-from ciplug.git.safe import is_named, name_safe
+from ciplug.git.safe_directory import is_named, name_safe
 from ciplug.git.workspace import Workspace, configuration
 
 _CHUNK = 1024 * 1024
@@ -90,23 +91,27 @@ def measure_dirt(
     )
 
 
-def committed(top: Path, files: Iterable[Path], commit: str = "HEAD") -> set[Path]:
+def committed(top: Path, files: Iterable[Path], commit: str = "HEAD", config: Config | None = None) -> set[Path]:
     """Return the files of the work tree at `top` that are as they are in a commit; none where it is not there.
 
     A file in a submodule is compared with the commit that this one names for it.
+
+    Args:
+        config: the configuration of the repository; None: it is read.
     """
     inside = {name: file for file in files for name in _inside(top, [file]) if "\n" not in name}
     if not inside:
         return set()
-    request = b"".join(os.fsencode(f"{commit}:{name}") + b"\n" for name in inside)
-    answers = run_git("cat-file", "--batch-check=%(objectname)", cwd=top, input=request, check=False).stdout.split(
-        b"\n"
-    )
-    stored = {name: line.decode() for name, line in zip(inside, answers, strict=False) if line and b" " not in line}
+    named = {name: f"{commit}:{name}" for name in inside}
+    try:
+        answers = find_objects(top, named.values())
+    except GitError:
+        answers = {}
+    stored = {name: answers[asked].oid for name, asked in named.items() if asked in answers}
     same = _in_submodules(top, [file for name, file in inside.items() if name not in stored], commit)
     if stored:
         compared = [_Change(name, blob) for name, blob in stored.items()]
-        different = {one.path for one in _really_different(top, configuration(top), compared)}
+        different = {one.path for one in _really_different(top, config or configuration(top), compared)}
         same |= {inside[name] for name in stored if name not in different}
     return same
 
@@ -238,8 +243,7 @@ def _really_different(top: Path, config: Config, changes: list[_Change]) -> Iter
                 yield one
         else:
             undecided.append(one)
-    raw = _hashed(top, [one.path for one in undecided], "--no-filters")
-    undecided = [one for one in undecided if raw.get(one.path) != one.committed]
+    undecided = [one for one in undecided if _raw(top / one.path, one.committed) != one.committed]
     by_filter = _attribute(top, [one.path for one in undecided])
     of_lfs = [one for one in undecided if by_filter.get(one.path) == "lfs"]
     pointers = _pointers(top, [one.committed for one in of_lfs])
@@ -288,18 +292,38 @@ def _pointers(top: Path, blobs: list[str]) -> dict[str, lfs.Pointer]:
     return {blob: pointer for blob, pointer in read.items() if pointer is not None}
 
 
+def _raw(path: Path, committed: str) -> str:
+    """The id of the blob of a file as it is, without a filter; empty where it cannot be read."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return ""
+        with path.open("rb", buffering=0) as file:
+            digest = _digest_like(committed)
+            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
 def _link(path: Path, committed: str) -> str:
     """The id of the blob of a symbolic link, by the digest that another id of the repository has."""
     try:
         target = os.fsencode(path.readlink())
     except OSError:
         return ""
-    digest = hashlib.sha256() if len(committed) == 64 else hashlib.sha1(usedforsecurity=False)
+    digest = _digest_like(committed)
     digest.update(b"blob %d\0" % len(target) + target)
     return digest.hexdigest()
 
 
-def _hashed(top: Path, paths: list[str], *options: str) -> dict[str, str]:
+def _digest_like(oid: str) -> hashlib._Hash:
+    """The digest by which a repository with such an object id names its objects."""
+    return hashlib.sha256() if len(oid) == 64 else hashlib.sha1(usedforsecurity=False)
+
+
+def _hashed(top: Path, paths: list[str]) -> dict[str, str]:
     """Path → the id that git would give the file, through its filter; without those whose filter does not run."""
     if not paths:
         return {}
@@ -307,14 +331,14 @@ def _hashed(top: Path, paths: list[str], *options: str) -> dict[str, str]:
     request = b"".join(os.fsencode(path) + b"\n" for path in plain)
     # What a filter says on stderr decides, and nothing else may be there.
     env = git_environment({"GIT_TRACE": "0", "GIT_TRACE_CURL": "0"})
-    done = run_git("hash-object", *options, "--stdin-paths", cwd=top, input=request, env=env, check=False)
+    done = run_git("hash-object", "--stdin-paths", cwd=top, input=request, env=env, check=False)
     ids = done.stdout.decode().split()
     # Of a filter that is not required, git reports the failure and goes on without it.
     whole = done.returncode == 0 and not done.stderr and len(ids) == len(plain)
     hashed = dict(zip(plain, ids, strict=True)) if whole else {}
     for path in paths:
         if path not in hashed:
-            done = run_git("hash-object", *options, "--", path, cwd=top, env=env, check=False)
+            done = run_git("hash-object", "--", path, cwd=top, env=env, check=False)
             if done.returncode == 0 and not done.stderr:
                 hashed[path] = done.stdout.decode().strip()
     return hashed

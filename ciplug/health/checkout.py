@@ -17,7 +17,7 @@ from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.steps.branches import target_branch
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.session import FORK, Session, now
+from ciplug.steps.session import FORK_PREFIX, Session, now
 from ciplug.stores import is_git
 from ciplug.stores.git.causes import cause_of
 
@@ -117,7 +117,7 @@ def spool(session: Session, before: Examined) -> str:
             "compare refused.json in it with what the store has (ciplug runs show), then remove the folder",
         )
     waiting = Counter(sealed.store for sealed in session.spool.sealed())
-    own = {address: count for address, count in waiting.items() if not address.startswith(FORK)}
+    own = {address: count for address, count in waiting.items() if not address.startswith(FORK_PREFIX)}
     if not own:
         return "no run waits to be sent"
     count = sum(own.values())

@@ -18,7 +18,7 @@ def trust(session: Session, before: Examined) -> str:
     level = level_of(session)
     words = f"level {('open', 'protected', 'signed').index(level.name)} ({level.name}): {level.shown_by}"
     if level.name == "open":
-        return f"{words}; whoever may push is trusted with runs and registry alike: docs/trust.md"
+        return f"{words}; everyone who can push is trusted with runs and registry: docs/trust.md"
     if level.name == "signed" and session.env.get(SIGNING_KEY) and not signs(session):
         raise warning(f"{words}; {SIGNING_KEY} is not the key of one of them", "what this job records will not count")
     if level.name == "signed":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from posixpath import dirname
+from typing import Any
 
 from ciplug.errors import InputError
 from ciplug.git.objects import ObjectReader
 from ciplug.interop.dvc_project import Project, parse_tracked
+from ciplug.interop.dvc_yaml import load
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _FILE_MODES = (b"100644", b"100755", b"100664")
@@ -75,6 +78,35 @@ class CommitFiles:
         md5 = self._md5(path)
         return None if md5 is None else self._from_cache(path, md5, target)
 
+    def changed_since_run(self) -> list[str] | None:
+        """Return the files that its stages have read or written otherwise, by dvc.lock; None where it says nothing.
+
+        Of a file that DVC tracks, dvc.lock itself says what it was.
+        """
+        project, changed, is_known = self._project, [], False
+        for path, md5 in sorted(project.dependencies.items()):
+            found = self._objects.read(f"{self._commit}:{path}")
+            if found is not None and found[0] == "blob":
+                is_known = True
+                # DVC 2 and older took the digest of a text with the line ends of Unix.
+                if md5 not in (_md5(found[1]), _md5(found[1].replace(b"\r\n", b"\n"))):
+                    changed.append(path)
+        for path in project.metrics:
+            found = self._objects.read(f"{self._commit}:{path}") if path in project.outputs else None
+            if found is not None and found[0] == "blob" and _md5(found[1]) != project.outputs[path]:
+                changed.append(path)
+        for path, values in sorted(project.settings.items()):
+            found = self._objects.read(f"{self._commit}:{path}")
+            if found is None or not path.endswith((".yaml", ".yml", ".json")):
+                continue
+            try:
+                document = load(found[1], f"{self._commit[:8]}:{path}")
+            except InputError:
+                continue
+            if any(_at(document, name) != value for name, value in values.items()):
+                changed.append(path)
+        return changed if is_known else None
+
     def _below(self, tree: bytes, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, bytes]]:
         for mode, name, oid in _entries(tree, len(self._commit) // 2):
             inner = self._objects.read(oid)
@@ -125,6 +157,24 @@ class CommitFiles:
         except (OSError, ValueError, TypeError, KeyError):
             raise InputError(f"{file}: not a folder of DVC's cache", hint=FETCH) from None
         return {name: md5 for name, md5 in names.items() if not name.startswith("/") and ".." not in name.split("/")}
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _at(document: Any, name: str) -> Any:
+    """The value of a parameter, whose name joins the names above it by dots."""
+    if isinstance(document, Mapping) and name in document:
+        return document[name]
+    for part in name.split("."):
+        if isinstance(document, list) and part.isdecimal() and int(part) < len(document):
+            document = document[int(part)]
+        elif isinstance(document, Mapping):
+            document = document.get(part)
+        else:
+            return None
+    return document
 
 
 def _entries(tree: bytes, oid_bytes: int) -> Iterator[tuple[bytes, str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from posixpath import basename, dirname
@@ -23,6 +24,7 @@ from ciplug.interop.dvc_project import Plot, Project, parse_project
 from ciplug.interop.dvc_values import read_values
 from ciplug.interop.import_runs import Candidate, Importer, Taken
 from ciplug.interop.source_run import SourceRun, context_of, stable_id
+from ciplug.records.provenance import MOST_FILES
 
 SYSTEM = "dvc"
 _EXPERIMENTS = "refs/exps"
@@ -191,6 +193,7 @@ class DvcHistory:
         ):
             if text:
                 values.tags[f"{SYSTEM}.{key}"] = text
+        changed = files.changed_since_run()
         run = SourceRun(
             id=run_id,
             system=SYSTEM,
@@ -200,7 +203,12 @@ class DvcHistory:
             started=commit.time,
             ended=commit.time,
             commit=commit.id,
-            provenance=context_of(actor=commit.author or None),
+            provenance=replace(
+                context_of(actor=commit.author or None),
+                dirty=None if changed is None else bool(changed),
+                dirty_files=tuple(changed or ())[:MOST_FILES],
+                dirty_count=len(changed) if changed else None,
+            ),
         )
         taken = self._importer.take(run, artifacts, problems=problems)
         if not artifacts:

@@ -39,6 +39,10 @@ class Project:
     """The paths of the section `artifacts`."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Path → MD5 of an output in dvc.lock; of a folder, it ends with `.dir`."""
+    dependencies: Mapping[str, str] = field(default_factory=dict)
+    """Path → MD5 of the files that dvc.lock says these stages have read."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Path of a file of parameters → name → value, as dvc.lock says these stages have read it."""
     evidence: str = ""
     """Changes whenever a stage with metrics or plots has run; of a dvc.yaml without one, whenever any stage has."""
     problems: tuple[str, ...] = ()
@@ -76,6 +80,8 @@ class _Reader:
         self._problems: dict[str, None] = {}
         self._measuring: list[Any] = []
         """What dvc.lock has of the stages with metrics or plots."""
+        self._read: list[tuple[str, bool, Mapping[str, Any]]] = []
+        """The folder of each stage in dvc.lock, whether it has metrics or plots, and what it has there."""
 
     def top(self, document: Mapping[str, Any]) -> None:
         self._metrics.update(dict.fromkeys(self._paths(document.get("metrics"), "")))
@@ -108,8 +114,9 @@ class _Reader:
             if path and _MD5.fullmatch(md5):
                 self._outputs[path] = md5
         known = [str(out.get("path")) for out in outputs]
-        if about.get("metrics") or about.get("plots"):
-            self._measuring += mine
+        measures = bool(about.get("metrics") or about.get("plots"))
+        self._measuring += mine if measures else []
+        self._read += [(folder, measures, _mapping(one)) for one in mine]
         self._metrics.update(dict.fromkeys(self._paths(about.get("metrics"), folder, known, name)))
         for one in _listed(about.get("params")):
             for file in one if isinstance(one, Mapping) else [PARAMS]:
@@ -152,6 +159,28 @@ class _Reader:
             return None
         return whole
 
+    def _counted(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The stages with metrics or plots; all of them where none has."""
+        some = any(measures for _, measures, _ in self._read)
+        yield from ((folder, one) for folder, measures, one in self._read if measures or not some)
+
+    def _dependencies(self) -> dict[str, str]:
+        found = {}
+        for folder, stage in self._counted():
+            for one in map(_mapping, _listed(stage.get("deps"))):
+                md5 = str(one.get("md5", ""))
+                if _MD5.fullmatch(md5) and not md5.endswith(".dir") and (path := self._path(folder, one.get("path"))):
+                    found[path] = md5
+        return found
+
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for folder, stage in self._counted():
+            for file, values in _mapping(stage.get("params")).items():
+                if path := self._path(folder, file):
+                    found.setdefault(path, {}).update(_mapping(values))
+        return found
+
     def project(self) -> Project:
         default = normpath(f"{self._folder}/{PARAMS}") if self._folder else PARAMS
         return Project(
@@ -160,6 +189,8 @@ class _Reader:
             plots=tuple(self._plots.values()),
             artifacts=tuple(self._artifacts),
             outputs=self._outputs,
+            dependencies=self._dependencies(),
+            settings=self._settings(),
             evidence=digest(dumps(self._measuring or self._locked)),
             problems=tuple(self._problems),
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 from posixpath import dirname, splitext
 from typing import NamedTuple
 
+from ciplug.capture.metric_choice import LAST, Reading
 from ciplug.capture.metric_collector import Metrics
 from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.metric_formats import READERS, Rows
 from ciplug.capture.metric_shapes import STEP_KEYS
-from ciplug.capture.metric_take import LAST, Reading
 from ciplug.capture.param_files import read_params
 from ciplug.capture.tables.source import Source
 from ciplug.errors import CiplugError, InputError

@@ -48,6 +48,7 @@ class Taken:
     objects: Mapping[str, bytes]
     has_commit: bool = True
     is_deleted: bool = False
+    is_unfinished: bool = False
     problems: tuple[CiplugError, ...] = ()
     """The parts of it that cannot be read, each with its path. The rest is in the objects."""
 
@@ -153,6 +154,7 @@ class Importer:
         within: Path | None = None,
         state: str | None = None,
         problems: Iterable[CiplugError] = (),
+        is_unfinished: bool = False,
     ) -> Taken:
         """Return what is to be written of a run.
 
@@ -162,6 +164,8 @@ class Importer:
             state: of the source, as its candidate has it.
             problems: the parts of the run that cannot be read.
         """
+        if is_unfinished and not self.choice.unfinished:
+            return Taken({}, is_unfinished=True)
         kept, lost = self.files.take(files, within) if files and self.choice.artifacts else ((), ())
         tags = {**run.values.tags, **({STATE.name: state} if state is not None else {})}
         run = replace(run, values=replace(run.values, tags=tags))
@@ -170,7 +174,7 @@ class Importer:
         )
         refused: list[CiplugError] = []
         objects = objects_of(record, run.values.series, refused)
-        return Taken(objects, has_commit=run.commit is not None, problems=(*problems, *refused))
+        return Taken(objects, run.commit is not None, is_unfinished=is_unfinished, problems=(*problems, *refused))
 
     def put(self, objects: Mapping[str, bytes]) -> None:
         """Write objects that are not a run's with the next runs."""
@@ -220,6 +224,9 @@ class Importer:
             taken = found.read()
         except (CiplugError, ValueError, TypeError, OverflowError) as problem:
             done.failed.append(_failure(problem, found.name))
+            return
+        if taken.is_unfinished and not self.choice.unfinished:
+            done.unfinished.append(found.name)
             return
         done.damaged += map(_failure, taken.problems)
         done.deleted += taken.is_deleted

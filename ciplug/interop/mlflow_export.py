@@ -1,35 +1,35 @@
-"""Export the runs of this store to MLflow, by its client: each once. Both sides are MLflow's client, so that what is
-written there is what MLflow shows of this store.
+"""Export the runs of this store to a server with MLflow's REST API: each once.
 
-MLflow gives each run a new id; the tag `ciplug.run` has the one that it has here. It is written last: a copy without it
-was cut off, and the next export removes it and copies the run again.
+The server gives each run a new id; the tag `ciplug.run` has the one that it has here. It is written last: a copy
+without it was cut off, and the next export removes it and copies the run again.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
 from ciplug.capture.mlflow.run import PARENT, TAG
 from ciplug.errors import CiplugError, StoreError, UsageError, listed
-from ciplug.git.credentials import redact
-from ciplug.interop.mlflow_client import download, open_client, pages, place_uri, translated
-from ciplug.interop.mlflow_export_registry import LOGGED_MODEL, RegistryExport
-from ciplug.interop.mlflow_record import SOURCE, UNFINISHED
-from ciplug.steps.session import Session
+from ciplug.interop.mlflow_record import SOURCE
+from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused, Unusable
+from ciplug.interop.mlflow_source import ExportSource, tags_of
+from ciplug.interop.mlflow_uploads import Uploads, pairs
+from ciplug.mlflow.state import Experiment, RunState
+from ciplug.records.run import Run
 
-_COPYING = "ciplug.copying"
+COPYING = "ciplug.copying"
+LOGGED_MODEL = "ciplug.logged_model"
+"""Tag of a logged model: the id that it has here."""
 _OF_THE_COPY = {RUN_ID, EXPERIMENT, ARTIFACTS, SOURCE, TAG, PARENT}
 """Tags that say where a run is from, or name another id there."""
-_NAME = re.compile(r"[/\w.\- :]{1,250}")
-"""The names of metrics and parameters that every store of MLflow takes."""
-_METRICS_MOST, _PARAMS_MOST = 1_000, 100
-"""Of one request."""
+_ATTEMPTS = 3
+_BACKOFF = 0.5
+T = TypeVar("T")
 
 
 @dataclass
@@ -38,175 +38,327 @@ class Exported:
 
     new: int = 0
     known: int = 0
+    deleted: int = 0
+    """Runs that are deleted here, and were not copied: there, what is deleted is gone."""
     failed: list[str] = field(default_factory=list)
     """Runs that could not be written, with the reason."""
-    left_out: list[str] = field(default_factory=list)
-    """Metrics and parameters whose names MLflow does not take."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """What the server does not take → how often it was left out."""
     versions: int = 0
     """New ones of registered models."""
     known_versions: int = 0
 
 
-def export_runs(session: Session, uri: str, experiments: Sequence[str], tell: Callable[[int], None]) -> Exported:
-    """Copy the runs of a store into MLflow.
+class RunExport:
+    """Runs on their way to a server."""
 
-    Args:
-        uri: of MLflow: a server, SQLite, or a folder.
-        experiments: names; empty: all.
-        tell: is called with numbers of runs that were dealt with.
+    def __init__(self, source: ExportSource, server: MlflowServer, tell: Callable[[int], None], done: Exported) -> None:
+        self._source, self._server, self._tell, self._done = source, server, tell, done
+        self.copies: dict[str, str] = {}
+        """Our id of a run → theirs."""
+        self.models: dict[str, str] = {}
+        """Our id of a logged model → the address that its copy has there."""
 
-    Raises UsageError for an experiment that is not there, StoreError where one of the two cannot be reached.
-    """
-    theirs = open_client(uri, session.cwd, for_reading=False)
-    from mlflow import MlflowClient
+    def copy_experiments(self, names: Sequence[str]) -> None:
+        """Copy experiments with their runs; without names, all. Raises UsageError for one that is not there."""
+        every = self._source.experiments
+        if missing := [name for name in names if name not in every]:
+            raise UsageError(
+                f"there is no experiment '{missing[0]}'", hint=f"there is: {listed(sorted(every), most=20)}"
+            )
+        for name in names or sorted(every):
+            experiment = every[name]
+            if experiment.deleted and not self._server.dialect.keeps_deleted:
+                self._done.deleted += len(self._source.run_ids(experiment.id))
+                continue
+            target = _Target(self._server, experiment)
+            self.copies |= target.known()
+            for run, record in self._source.runs(self._source.run_ids(experiment.id)):
+                self._take(run, record, target)
+                self._tell(1)
+            target.close()
 
-    address = place_uri(session)
-    ours = MlflowClient(tracking_uri=address)
-    done = Exported()
-    every = {one.name: one for one in _experiments(ours)}
-    if missing := [name for name in experiments if name not in every]:
-        raise UsageError(f"there is no experiment '{missing[0]}'", hint=f"there is: {listed(sorted(every), most=20)}")
-    copies: dict[str, str] = {}
-    for name in experiments or sorted(every):
-        runs = list(_runs(ours, every[name].experiment_id))
-        if runs or every[name].tags:
-            with translated(redact(uri)):
-                copies.update(_Experiment(ours, address, theirs, every[name], done).copy(runs, tell))
-    if not experiments:
-        with translated(redact(uri)):
-            RegistryExport(ours, theirs, copies, tell, done).run()
-    return done
+    def copy_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Copy one run.
 
+        Args:
+            tags: more of them, that it gets there.
 
-def _experiments(client: Any) -> Iterator[Any]:
-    from mlflow.entities import ViewType
+        Raises UsageError for a run that is not there.
+        """
+        found = self._source.run(run_id)
+        if found is None:
+            raise UsageError(f"there is no run {run_id}", hint="list them: ciplug runs list")
+        run, record = found
+        experiment = self._source.experiments.get(run.experiment_name)
+        target = _Target(self._server, experiment or Experiment(id=run.experiment, name=run.experiment_name))
+        self.copies |= target.known(run.id)
+        self._take(run, record, target, tags)
+        self._tell(1)
 
-    return pages(lambda token: client.search_experiments(ViewType.ALL, 1_000, page_token=token))
-
-
-def _runs(client: Any, experiment: str) -> Iterator[Any]:
-    from mlflow.entities import ViewType
-
-    order = ["start_time ASC"]
-    return pages(lambda token: client.search_runs([experiment], "", ViewType.ALL, 1_000, order, token))
-
-
-class _Experiment:
-    """One experiment on its way."""
-
-    def __init__(self, ours: Any, address: str, theirs: Any, experiment: Any, done: Exported) -> None:
-        self._address = address
-        self._ours, self._theirs, self._experiment, self._done = ours, theirs, experiment, done
-        self._copies: dict[str, str] = {}
-        """Our id → theirs."""
-
-    def copy(self, runs: Sequence[Any], tell: Callable[[int], None]) -> Mapping[str, str]:
-        """Copy the runs that are not there yet; returns our id → theirs."""
-        there = self._theirs.get_experiment_by_name(self._experiment.name)
-        id_ = there.experiment_id if there else self._theirs.create_experiment(self._experiment.name)
-        is_active = there is None or there.lifecycle_stage == "active"
-        for run in _runs(self._theirs, id_):
-            if TAG in run.data.tags:
-                self._copies[run.data.tags[TAG]] = run.info.run_id
-            elif _COPYING in run.data.tags and run.info.lifecycle_stage == "active":
-                self._theirs.delete_run(run.info.run_id)
-            self._copies.setdefault(run.info.run_id, run.info.run_id)
-        if is_active:
-            for tag, value in self._experiment.tags.items():
-                if there is None or tag not in there.tags:
-                    self._theirs.set_experiment_tag(id_, tag, value)
-        for run in parents_first(runs):
-            self._take(run, id_, is_active=is_active)
-            tell(1)
-        if self._experiment.lifecycle_stage == "deleted" and is_active and there is None:
-            self._theirs.delete_experiment(id_)
-        return self._copies
-
-    def _take(self, run: Any, experiment: str, *, is_active: bool) -> None:
-        from mlflow.exceptions import MlflowException
-
-        run_id = run.info.run_id
-        if run_id in self._copies:
+    def _take(self, run: RunState, record: Run | None, target: _Target, tags: Mapping[str, str] | None = None) -> None:
+        if run.id in self.copies:
             self._done.known += 1
             return
+        if run.deleted and not self._server.dialect.keeps_deleted:
+            self._done.deleted += 1
+            return
         try:
-            if not is_active:
-                raise StoreError(f"the experiment '{self._experiment.name}' is deleted there")
-            self._copies[run_id] = self._copy(run, experiment)
+            if target.is_deleted:
+                raise StoreError(f"the experiment '{target.name}' is deleted there")
+            self.copies[run.id] = self._copy(run, {**tags_of(run, record), **(tags or {})}, target)
             self._done.new += 1
-        except (MlflowException, CiplugError) as problem:
-            self._done.failed.append(f"run {run_id}: {str(problem.message).splitlines()[0]}")
+        except Refused as refused:
+            if refused.status in (401, 403):
+                raise
+            self._done.failed.append(f"run {run.id}: {refused.message}")
+        except Interrupted as cut:
+            self._done.failed.append(f"run {run.id}: {cut.message}, {_ATTEMPTS} times")
+        except Unusable:
+            raise
+        except CiplugError as problem:
+            self._done.failed.append(f"run {run.id}: {problem.message}")
 
-    def _copy(self, run: Any, experiment: str) -> str:
-        info, theirs = run.info, self._theirs
-        tags = {name: value for name, value in run.data.tags.items() if name not in _OF_THE_COPY}
-        parent = run.data.tags.get(PARENT)
-        if parent:
-            tags[PARENT] = self._copies.get(parent, parent)
-        tags[_COPYING] = info.run_id
-        made = theirs.create_run(experiment, info.start_time, tags, info.run_name)
-        copy = str(made.info.run_id)
-        self._log_values(run, copy)
-        if run.inputs and run.inputs.dataset_inputs:
-            theirs.log_inputs(copy, run.inputs.dataset_inputs)
-        self._log_models(run, copy, experiment)
-        if self._ours.list_artifacts(info.run_id):
-            with tempfile.TemporaryDirectory(prefix="ciplug-export-") as folder:
-                theirs.log_artifacts(copy, self._ours.download_artifacts(info.run_id, "", folder))
-        if info.status not in UNFINISHED:
-            theirs.set_terminated(copy, info.status, info.end_time)
-        theirs.delete_tag(copy, _COPYING)
-        theirs.set_tag(copy, TAG, info.run_id)
-        if info.lifecycle_stage == "deleted":
-            theirs.delete_run(copy)
+    def _copy(self, run: RunState, tags: Mapping[str, str], target: _Target) -> str:
+        """Copy a run; where an answer did not come, what may be there of it is removed, and it is copied again."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._copy_once(run, tags, target)
+            except Interrupted:
+                if attempt == _ATTEMPTS:
+                    raise
+                time.sleep(_BACKOFF * 2**attempt)
+                target.remove_begun(run.id)
+        raise AssertionError
+
+    def _copy_once(self, run: RunState, tags: Mapping[str, str], target: _Target) -> str:
+        server = self._server
+        own = {name: value for name, value in tags.items() if name not in _OF_THE_COPY}
+        if parent := run.tags.get(PARENT):
+            own[PARENT] = self.copies.get(parent, parent)
+        about = {
+            "experiment_id": target.id,
+            "start_time": run.start or 0,
+            "run_name": run.name,
+            "user_id": run.user,
+            "tags": pairs({COPYING: run.id, **{name: own.pop(name) for name in [*own] if name.startswith("gitlab.")}}),
+        }
+        info = server.post("runs/create", about, repeats=False)["run"]["info"]
+        copy = str(info["run_id"])
+        self._log_values(run, copy, own)
+        self._log_inputs(run, copy)
+        uploads = Uploads(server, lambda name, why: self._left_out("file", why))
+        address = str(info.get("artifact_uri") or "")
+        uploads.send(self._source.files_of_run(run.id), address)
+        self._log_models(run, copy, target.id, address, uploads)
+        ended = {"end_time": run.end} if run.end is not None else {}
+        server.post("runs/update", {"run_id": copy, "status": run.status, **ended})
+        target.finish(copy, run.id)
+        if run.deleted:
+            server.post("runs/delete", {"run_id": copy})
         return copy
 
-    def _log_values(self, run: Any, copy: str) -> None:
-        from mlflow.entities import Param
+    # Values
 
-        params = [Param(name, value) for name, value in self._named(run, run.data.params).items()]
-        for some in _batches(params, _PARAMS_MOST):
-            self._theirs.log_batch(copy, params=some)
-        names = self._named(run, run.data.metrics)
-        points = [one for name in names for one in self._ours.get_metric_history(run.info.run_id, name)]
-        for some in _batches(points, _METRICS_MOST):
-            self._theirs.log_batch(copy, metrics=some)
+    def _log_values(self, run: RunState, copy: str, tags: Mapping[str, str]) -> None:
+        dialect = self._server.dialect
+        for kind, values, most in (
+            ("params", self._named("parameter", run.params), dialect.params_most),
+            ("tags", tags, dialect.tags_most),
+        ):
+            items = pairs(values)
+            for some in _batches(items, most):
+                self._log(copy, kind, [[item] for item in some])
+        metrics = [self._points(run, name) for name in self._named("metric", run.metrics)]
+        for group in _groups(metrics, dialect.points_most):
+            self._log(copy, "metrics", group)
 
-    def _named(self, run: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values under names that MLflow takes."""
-        bad = [name for name in values if not _NAME.fullmatch(name)]
-        self._done.left_out += [f"{name} of run {run.info.run_id[:12]}" for name in bad]
-        return {name: value for name, value in values.items() if name not in bad}
+    def _points(self, run: RunState, name: str) -> list[dict[str, Any]]:
+        points = self._source.points(run.id, name)
+        if not self._server.dialect.only_finite:
+            return points
+        finite = [point for point in points if not isinstance(point["value"], str)]
+        if len(finite) < len(points):
+            self._left_out("metric value", "it is NaN or infinite", len(points) - len(finite))
+        return finite
 
-    def _log_models(self, run: Any, copy: str, experiment: str) -> None:
-        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    def _log(self, copy: str, kind: str, parts: Sequence[Sequence[dict[str, Any]]]) -> None:
+        """Log values; of those that the server refuses together, each part alone.
 
-        for output in run.outputs.model_outputs if run.outputs else ():
-            model = self._ours.get_logged_model(output.model_id)
-            tags = {**model.tags, LOGGED_MODEL: model.model_id}
-            made = self._theirs.create_logged_model(
-                experiment, model.name, copy, tags, dict(model.params), model.model_type
+        Args:
+            parts: what can be logged, or left out, apart from the rest.
+        """
+        items = [item for part in parts for item in part]
+        if not items:
+            return
+        try:
+            self._server.post(
+                "runs/log-batch", {"run_id": copy, kind: items}, repeats=self._server.dialect.filters_by_tag
             )
-            with tempfile.TemporaryDirectory(prefix="ciplug-export-") as folder:
-                if download(model.artifact_location, self._address, Path(folder)):
-                    self._theirs.log_model_artifacts(made.model_id, folder)
-            self._theirs.finalize_logged_model(made.model_id, LoggedModelStatus(str(model.status)))
-            self._theirs.log_outputs(copy, [LoggedModelOutput(made.model_id, output.step)])
+        except Refused as refused:
+            if not refused.is_about_value:
+                raise
+            if len(parts) == 1:
+                self._left_out({"params": "parameter", "tags": "tag"}.get(kind, "metric"), _why(refused))
+                return
+            for part in parts:
+                self._log(copy, kind, [part])
+
+    def _named(self, kind: str, values: Mapping[str, T]) -> dict[str, T]:
+        """The values under names that the server takes."""
+        taken = {name: value for name, value in values.items() if self._server.dialect.name.fullmatch(name)}
+        for name in values.keys() - taken.keys():
+            self._left_out(kind, f"its name is not one of the server's: {name}")
+        return taken
+
+    def _left_out(self, kind: str, why: str, count: int = 1) -> None:
+        self._done.left_out[f"{kind}: {why}"] += count
+
+    # What a run read and made
+
+    def _log_inputs(self, run: RunState, copy: str) -> None:
+        if not run.inputs:
+            return
+        about = {"run_id": copy, "datasets": self._source.inputs(run)}
+        if self._server.supports("inputs", self._server.post, "runs/log-inputs", about) is None:
+            self._left_out("dataset", "the server keeps none", len(run.inputs))
+
+    def _log_models(self, run: RunState, copy: str, experiment: str, address: str, uploads: Uploads) -> None:
+        for output in run.outputs:
+            model = self._source.logged_model(output.id)
+            files = self._source.files_of_model(output.id)
+            if model is None:
+                continue
+            about = {
+                "experiment_id": experiment,
+                "name": model.name,
+                "model_type": model.model_type or "",
+                "source_run_id": copy,
+                "params": pairs(model.params),
+                "tags": pairs({**model.tags, LOGGED_MODEL: model.id}),
+            }
+            create = self._server.supports("logged models", self._server.post, "logged-models", about, repeats=False)
+            if create is None:
+                # Before MLflow 3, the files of a model were among the artifacts of its run.
+                self._left_out("logged model", "the server keeps none, so its files are among those of its run")
+                uploads.send(files, address, model.name)
+                self.models[model.id] = f"runs:/{copy}/{model.name}"
+                continue
+            info = create["model"]["info"]
+            exported = str(info["model_id"])
+            uploads.send(files, str(info.get("artifact_uri") or ""))
+            status = {"READY": "LOGGED_MODEL_READY", "FAILED": "LOGGED_MODEL_UPLOAD_FAILED"}.get(model.status)
+            if status:
+                self._server.post(f"logged-models/{exported}", {"model_id": exported, "status": status}, method="PATCH")
+            self._server.post("runs/outputs", {"run_id": copy, "models": [{"model_id": exported, "step": output.step}]})
+            self.models[model.id] = f"models:/{exported}"
 
 
-def parents_first(runs: Sequence[Any]) -> list[Any]:
-    """The runs in their order, but each after the one that it is a child of."""
-    by_id = {run.info.run_id: run for run in runs}
-    placed: dict[str, Any] = {}
-    for run in runs:
-        line: dict[str, Any] = {}
-        one: Any = run
-        while one is not None and one.info.run_id not in placed and one.info.run_id not in line:
-            line[one.info.run_id] = one
-            one = by_id.get(one.data.tags.get(PARENT))
-        placed.update(reversed(line.items()))
-    return list(placed.values())
+class _Target:
+    """An experiment there, which is made where there is none."""
+
+    def __init__(self, server: MlflowServer, experiment: Experiment) -> None:
+        self._server, self._experiment = server, experiment
+        self.name = server.dialect.experiment_name(experiment.name)
+        copy = self._find()
+        self._is_new = copy is None
+        if copy is None:
+            try:
+                copy = {"experiment_id": server.post("experiments/create", {"name": self.name})["experiment_id"]}
+            except Refused as refused:
+                # Another export was first, or our own request, of which the answer was lost.
+                copy = self._find()
+                if copy is None:
+                    raise refused from None
+        self.id = str(copy["experiment_id"])
+        self.is_deleted = copy.get("lifecycle_stage", "active") != "active"
+        if not self.is_deleted:
+            known = {tag["key"] for tag in copy.get("tags") or ()}
+            for key, value in experiment.tags.items():
+                if key not in known:
+                    about = {"experiment_id": self.id, "key": key, "value": value}
+                    server.supports("experiment tags", server.post, "experiments/set-experiment-tag", about)
+
+    def _find(self) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self._server.get("experiments/get-by-name", experiment_name=self.name)["experiment"]
+        except Refused as refused:
+            if refused.is_unknown_thing:
+                return None
+            raise
+        return found
+
+    def known(self, run_id: str | None = None) -> dict[str, str]:
+        """Return our id → theirs of the runs that are there, and remove those that were cut off.
+
+        Args:
+            run_id: only this one is asked for, where the server can.
+        """
+        copies: dict[str, str] = {}
+        begun: list[str] = []
+        for info, tags in self._search(run_id, TAG, COPYING):
+            if TAG in tags:
+                copies[tags[TAG]] = info["run_id"]
+            elif COPYING in tags and info.get("lifecycle_stage", "active") == "active":
+                begun.append(info["run_id"])
+            copies.setdefault(info["run_id"], info["run_id"])
+        for id_ in begun:
+            self._server.post("runs/delete", {"run_id": id_})
+            copies.pop(id_, None)
+        return copies
+
+    def remove_begun(self, run_id: str) -> None:
+        """Remove the copies of a run that are not complete."""
+        for info, tags in self._search(run_id, COPYING):
+            is_active = info.get("lifecycle_stage", "active") == "active"
+            if tags.get(COPYING) == run_id and TAG not in tags and is_active:
+                self._server.post("runs/delete", {"run_id": info["run_id"]})
+
+    def _search(self, run_id: str | None, *keys: str) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+        about: dict[str, Any] = {"experiment_ids": [self.id], "run_view_type": "ALL"}
+        filters: list[dict[str, Any]] = [{}]
+        if run_id is not None and self._server.dialect.filters_by_tag:
+            filters = [{"filter": f"tags.`{key}` = '{run_id}'"} for key in keys]
+        for one in filters:
+            for run in self._server.pages("runs/search", "runs", {**about, **one}):
+                tags = (run.get("data") or {}).get("tags") or ()
+                yield run["info"], {str(tag["key"]): str(tag.get("value", "")) for tag in tags}
+
+    def finish(self, copy: str, run_id: str) -> None:
+        """Mark a copy as complete."""
+        server = self._server
+        try:
+            server.post("runs/set-tag", {"run_id": copy, "key": TAG, "value": run_id})
+        except Refused as refused:
+            # GitLab takes a tag once: the answer to the first request may have been lost.
+            run = server.get("runs/get", run_id=copy)["run"]
+            tags = (run.get("data") or {}).get("tags") or ()
+            if not any(tag["key"] == TAG for tag in tags):
+                raise refused from None
+        server.supports("deleting tags", server.post, "runs/delete-tag", {"run_id": copy, "key": COPYING})
+
+    def close(self) -> None:
+        """Delete an experiment that is deleted here."""
+        if self._experiment.deleted and self._is_new:
+            self._server.post("experiments/delete", {"experiment_id": self.id})
 
 
-def _batches(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _why(refused: Refused) -> str:
+    """The server's words, without the values in them: equal refusals are counted together."""
+    return refused.message.partition(": ")[2].partition(": ")[2] or refused.message
+
+
+def _batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (values[at : at + size] for at in range(0, len(values), size))
+
+
+def _groups(parts: Sequence[Sequence[T]], most: int) -> Iterator[list[Sequence[T]]]:
+    """Put lists together until there are `most` items; a longer one is cut."""
+    group: list[Sequence[T]] = []
+    for part in (some for one in parts for some in _batches(one, most)):
+        if sum(map(len, group)) + len(part) > most:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group

@@ -1,74 +1,74 @@
-"""Export the registered models of this store to MLflow, by its client: each version once, under its number.
+"""Export the registered models of this store to a server of MLflow: each version once, under its number.
 
-The tag `ciplug.version` marks a copy. Both sides are MLflow's client, so a stage that a policy judges is there as
-MLflow shows it here: as the stage of the version, and as an alias.
+The tag `ciplug.version` of the model says how far the copy got. A stage that a policy judges is there as MLflow shows
+it here: as the stage of the version, and as an alias.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from ciplug.errors import CiplugError, StoreError
-from ciplug.interop.mlflow_client import pages, versions_of
+from ciplug.interop.mlflow_export import LOGGED_MODEL, Exported, RunExport
+from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused
+from ciplug.interop.mlflow_source import ExportSource
+from ciplug.interop.mlflow_uploads import pairs
+from ciplug.registry.ladder import NO_STAGE
+from ciplug.registry.model import Model, Version
 
-LOGGED_MODEL, VERSION = "ciplug.logged_model", "ciplug.version"
-"""Tags of copies: the id that a logged model has here, and the number of a version."""
+VERSION = "ciplug.version"
 _STAGES = ("Staging", "Production", "Archived")
 _DELETED = "deleted:/"
-_MOST = 100
 _OF_RUN = re.compile(r"(?:runs:/|ciplug-artifacts:/(?:[^/]+/)?)(?P<run>[0-9a-f]{32})(?:/artifacts)?(?P<path>/.*)?")
 _OF_MODEL = re.compile(r"(?:models:/|ciplug-artifacts:/(?:[^/]+/)?models/)(?P<model>m-[0-9a-f]{32})(?:/artifacts)?")
 
 
-class Report(Protocol):
-    """What takes the numbers, the reasons and the names."""
-
-    versions: int
-    known_versions: int
-    failed: list[str]
-    left_out: list[str]
-
-
 class RegistryExport:
-    """Registered models on their way to MLflow.
-
-    Args:
-        copies: our id of a run → theirs.
-    """
+    """Registered models on their way to MLflow, after the runs."""
 
     def __init__(
-        self, ours: Any, theirs: Any, copies: Mapping[str, str], tell: Callable[[int], None], done: Report
+        self,
+        source: ExportSource,
+        server: MlflowServer,
+        runs: RunExport,
+        tell: Callable[[int], None],
+        done: Exported,
     ) -> None:
-        self._ours, self._theirs, self._copies, self._tell, self._done = ours, theirs, copies, tell, done
+        self._source, self._server, self._runs, self._tell, self._done = source, server, runs, tell, done
 
     def run(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        for model in pages(lambda token: self._ours.search_registered_models(None, _MOST, None, token)):
+        for model in self._source.models():
             try:
                 self._copy(model)
-            except (MlflowException, CiplugError) as problem:
-                self._done.failed.append(f"model '{model.name}': {str(problem.message).splitlines()[0]}")
+            except Refused as refused:
+                if refused.status in (401, 403):
+                    raise
+                self._done.failed.append(f"model '{model.name}': {refused.message}")
+            except (Interrupted, CiplugError) as problem:
+                self._done.failed.append(f"model '{model.name}': {problem.message}")
 
-    def _copy(self, model: Any) -> None:
-        from mlflow.exceptions import MlflowException
-
-        name = model.name
+    def _copy(self, model: Model) -> None:
+        server, name = self._server, model.name
         try:
-            there = self._theirs.get_registered_model(name)
-        except MlflowException as missing:
-            if missing.error_code != "RESOURCE_DOES_NOT_EXIST":
+            registered = server.get("registered-models/get", name=name)["registered_model"]
+        except Refused as missing:
+            if not missing.is_unknown_thing:
                 raise
-            tags = {**model.tags, VERSION: "0"}
-            there = self._theirs.create_registered_model(name, tags, model.description)
-        if VERSION not in there.tags:
+            about = {
+                "name": name,
+                "tags": pairs({**model.tags, VERSION: "0"}),
+                "description": model.description or "",
+            }
+            registered = server.post("registered-models/create", about)["registered_model"]
+        tags = {tag["key"]: tag.get("value", "") for tag in registered.get("tags") or ()}
+        if VERSION not in tags:
             raise StoreError(f"there is another model of this name, '{name}'")
-        ours = {int(one.version): one for one in versions_of(self._ours, name)}
-        known = {int(one.version): one for one in versions_of(self._theirs, name)}
+        ours = {one.number: one for one in model.versions}
+        known = {int(one["version"]): one for one in self._versions(name)}
         # Of a number that was deleted nothing is shown; the tag says how far the copy got.
-        copied = int(there.tags[VERSION])
+        copied = int(tags[VERSION])
         for number in range(1, max(ours, default=0) + 1):
             if number <= copied:
                 self._done.known_versions += number in ours
@@ -79,59 +79,77 @@ class RegistryExport:
                     self._label(model, ours[number])
                     self._done.versions += 1
                     self._tell(1)
-                self._theirs.set_registered_model_tag(name, VERSION, str(number))
-            if number in known and str(known[number].source).startswith(_DELETED):
-                self._theirs.delete_model_version(name, str(number))
+                server.post("registered-models/set-tag", {"name": name, "key": VERSION, "value": str(number)})
+            if number in known and str(known[number].get("source", "")).startswith(_DELETED):
+                self._delete(name, number)
 
-    def _register(self, name: str, number: int, version: Any) -> Any:
+    def _versions(self, name: str) -> list[dict[str, Any]]:
+        # MLflow's filters have no way to escape a quote.
+        mark = "'" if "'" not in name else '"'
+        about = {} if mark in name else {"filter": f"name={mark}{name}{mark}"}
+        found = self._server.pages("model-versions/search", "model_versions", about, method="GET")
+        return [one for one in found if one["name"] == name]
+
+    def _register(self, name: str, number: int, version: Version | None) -> dict[str, Any]:
         """Create a version; one that was deleted here is created to be deleted, so that later ones keep theirs."""
-        source, run, tags, link, words = f"{_DELETED}{name}/{number}", None, {}, None, None
+        about: dict[str, Any] = {"name": name, "source": f"{_DELETED}{name}/{number}"}
         if version is not None:
-            run = self._copies.get(version.run_id or "")
-            source, tags, link, words = self._source(version), version.tags, version.run_link, version.description
-        # A server takes the files of a logged model only where the model is named, too.
-        logged = {"model_id": source.removeprefix("models:/")} if source.startswith("models:/m-") else {}
-        made = self._theirs.create_model_version(
-            name, source, run, tags, link, words, await_creation_for=None, **logged
-        )
-        if int(made.version) != number:
-            self._theirs.delete_model_version(name, made.version)
-            raise StoreError(f"the target would number version {number} as {made.version}")
+            source = self._address(version)
+            about = {"name": name, "source": source, "tags": pairs(version.tags)}
+            optional = {
+                "run_id": self._runs.copies.get(version.run or ""),
+                "run_link": version.run_link,
+                "description": version.description,
+                # A server takes the files of a logged model only where the model is named, too.
+                "model_id": source.removeprefix("models:/") if source.startswith("models:/m-") else None,
+            }
+            about |= {key: value for key, value in optional.items() if value}
+        made: dict[str, Any] = self._server.post("model-versions/create", about, repeats=False)["model_version"]
+        if int(made["version"]) != number:
+            self._delete(name, int(made["version"]))
+            raise StoreError(f"the target would number version {number} as {made['version']}")
         return made
 
-    def _source(self, version: Any) -> str:
+    def _delete(self, name: str, number: int) -> None:
+        self._server.post("model-versions/delete", {"name": name, "version": str(number)}, method="DELETE")
+
+    def _address(self, version: Version) -> str:
         """The address of a version's files there; of files that were not copied with a run, the one they have here."""
-        here = self._ours.get_model_version_download_uri(version.name, version.version)
+        here = self._source.location(version)
         if (match := _OF_MODEL.fullmatch(here)) and (copy := self._logged_model(match["model"])):
-            return f"models:/{copy}"
-        if (match := _OF_RUN.fullmatch(here)) and match["run"] in self._copies:
-            return f"runs:/{self._copies[match['run']]}{match['path'] or ''}"
-        return str(here)
+            return copy
+        if (match := _OF_RUN.fullmatch(here)) and match["run"] in self._runs.copies:
+            return f"runs:/{self._runs.copies[match['run']]}{match['path'] or ''}"
+        return here
 
     def _logged_model(self, id_: str) -> str | None:
-        """Their id of the copy of a logged model, or of the very same one."""
-        from mlflow.exceptions import MlflowException
-
-        model = self._ours.get_logged_model(id_)
-        run = self._copies.get(model.source_run_id or "")
-        if run is None:
+        """The address of the copy of a logged model, or of the very same one."""
+        if id_ in self._runs.models:
+            return self._runs.models[id_]
+        model = self._source.logged_model(id_)
+        copy = self._runs.copies.get(model.source_run or "") if model else None
+        if model is None or copy is None:
             return None
-        for output in self._theirs.get_run(run).outputs.model_outputs:
-            try:
-                copy = self._theirs.get_logged_model(output.model_id)
-            except MlflowException:
-                continue
-            if id_ in (copy.model_id, copy.tags.get(LOGGED_MODEL)):
-                return str(copy.model_id)
-        return None
+        outputs = (self._server.get("runs/get", run_id=copy)["run"].get("outputs") or {}).get("model_outputs") or ()
+        for output in outputs:
+            found = self._server.supports("logged models", self._server.get, f"logged-models/{output['model_id']}")
+            info = found["model"]["info"] if found else {}
+            tags = {tag["key"]: tag.get("value", "") for tag in info.get("tags") or ()}
+            if found and id_ in (info["model_id"], tags.get(LOGGED_MODEL)):
+                return f"models:/{info['model_id']}"
+        return f"runs:/{copy}/{model.name}" if "logged models" in self._server.lacks or not outputs else None
 
-    def _label(self, model: Any, version: Any) -> None:
+    def _label(self, model: Model, version: Version) -> None:
         """Put a version into its stage, and give it its aliases."""
-        name, number, stage = version.name, str(version.version), version.current_stage
-        if stage in _STAGES:
-            self._theirs.transition_model_version_stage(name, number, stage, archive_existing_versions=False)
-        elif stage not in (None, "None"):
-            self._done.left_out.append(f"the stage {stage} of version {number} of '{name}'")
-        for alias, of in model.aliases.items():
-            if int(of) == int(number):
-                self._theirs.set_registered_model_alias(name, alias, number)
+        server, name, number = self._server, model.name, str(version.number)
+        if version.stage in _STAGES:
+            about = {"name": name, "version": number, "stage": version.stage, "archive_existing_versions": False}
+            if server.supports("stages", server.post, "model-versions/transition-stage", about) is None:
+                self._done.left_out["stage: the server keeps none"] += 1
+        elif version.stage != NO_STAGE:
+            self._done.left_out[f"stage: {version.stage} is not one of the server's"] += 1
+        for alias, of in self._source.aliases(model).items():
+            if of == version.number:
+                about = {"name": name, "alias": alias, "version": number}
+                if server.supports("aliases", server.post, "registered-models/alias", about) is None:
+                    self._done.left_out["alias: the server keeps none"] += 1

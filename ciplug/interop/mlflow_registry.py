@@ -22,7 +22,7 @@ from ciplug.registry.events import payload_of
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
 from ciplug.steps.promotion.imported import import_alias, import_gap, import_model, import_stage, import_version
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.stores.base import NoLog
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -29,6 +30,18 @@ _FRACTION = re.compile(r"\.(\d+)")
 def stable_id(system: str, *identity: str) -> str:
     """Return the id of a run: 32 hex digits that follow from what tells it apart in its system."""
     return hashlib.sha256("\0".join(("import", system, *identity)).encode(errors="replace")).hexdigest()[:32]
+
+
+QUIET_SECONDS = 600
+
+
+def goes_on(last: float | None) -> bool:
+    """Whether a run of a system that does not say when one has ended may go on: it was written minutes ago.
+
+    Args:
+        last: the time of its last value, in Unix seconds.
+    """
+    return last is not None and time.time() - last < QUIET_SECONDS
 
 
 def full_commit(text: object) -> str | None:

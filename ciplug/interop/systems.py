@@ -50,6 +50,32 @@ def _json(importer: Importer, path: Path, part: Sequence[str]) -> Source:
     return JsonFolder(importer, path)
 
 
+def _tensorboard(importer: Importer, path: Path, part: Sequence[str]) -> Source:
+    from ciplug.interop.tensorboard_import import EventFolder
+
+    return EventFolder(importer, path)
+
+
+def _trackio(importer: Importer, path: Path, part: Sequence[str]) -> Source:
+    from ciplug.interop.trackio_import import TrackioFolder
+
+    return TrackioFolder(importer, path, part)
+
+
+def _wandb(importer: Importer, path: Path, part: Sequence[str]) -> Source:
+    from ciplug.interop.wandb_import import WandbFolder
+
+    return WandbFolder(importer, path, part)
+
+
+def _neptune(importer: Importer, path: Path, part: Sequence[str]) -> Source:
+    from ciplug.interop.neptune_import import NeptuneExport
+
+    return NeptuneExport(importer, path, part)
+
+
+_PROJECT = ("--project", "only this project; may be repeated")
+
 SYSTEMS: Mapping[str, System] = {
     "dvc": System(
         what="the metrics, parameters and plots of a DVC project, over its commits and experiments",
@@ -64,6 +90,34 @@ SYSTEMS: Mapping[str, System] = {
         source="the folder, or one file",
         open=_json,
         places=(),
+    ),
+    "tensorboard": System(
+        what="event files of TensorBoard, a folder a run",
+        source="the folder that the training has logged to, such as runs",
+        open=_tensorboard,
+        places=("runs", "logs", "lightning_logs", "tb_logs"),
+    ),
+    "trackio": System(
+        what="the projects of Trackio, an SQLite file each",
+        source="its folder, ~/.cache/huggingface/trackio, or the file of one project",
+        open=_trackio,
+        places=(),
+        part=_PROJECT,
+    ),
+    "wandb": System(
+        what="offline runs of W&B",
+        source="the folder wandb, or that of one run",
+        open=_wandb,
+        places=("wandb/offline-run-*",),
+        part=_PROJECT,
+        folder=True,
+    ),
+    "neptune": System(
+        what="an export by neptune-exporter, as Parquet",
+        source="the folder of its --data-path, or one around it",
+        open=_neptune,
+        places=(),
+        part=_PROJECT,
     ),
 }
 
@@ -89,6 +143,8 @@ def sources_in(folder: Path) -> list[tuple[str, str]]:
     found = []
     for name, system in SYSTEMS.items():
         matches = [path for pattern in system.places for path in sorted(folder.glob(pattern))]
+        if name == "tensorboard":
+            matches = [path for path in matches if next(path.rglob("*.tfevents.*"), None)]
         places = [path.parent if system.folder else path for path in matches]
         found += [(name, place.relative_to(folder).as_posix()) for place in dict.fromkeys(places)]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -28,6 +29,8 @@ class ArtifactRepository(Base):  # type: ignore[misc, unused-ignore]
         super().__init__(artifact_uri, tracking_uri, registry_uri)
         self._top = unquote(artifact_uri.removeprefix(ARTIFACTS)).strip("/")
         self._tracking = tracking_uri
+        self._fetched: Path | None = None
+        """A folder of `files.fetch_below` while several files are downloaded."""
 
     @property
     def _place(self) -> Place:
@@ -71,8 +74,20 @@ class ArtifactRepository(Base):  # type: ignore[misc, unused-ignore]
         return sorted(found.values(), key=lambda info: info.path)
 
     @translated
+    def download_artifacts(self, artifact_path: str, *args: Any, **options: Any) -> str:
+        # MLflow asks for one file after the other, and each would be a look-up in the store.
+        with tempfile.TemporaryDirectory() as folder:
+            if not files.is_owner(f"{self._top}/{artifact_path}"):
+                files.fetch_below(self._place, self._subject(artifact_path), Path(folder))
+                self._fetched = Path(folder)
+            try:
+                return str(super().download_artifacts(artifact_path, *args, **options))
+            finally:
+                self._fetched = None
+
+    @translated
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        files.download(self._place, self._subject(remote_file_path), Path(local_path))
+        files.download(self._place, self._subject(remote_file_path), Path(local_path), self._fetched)
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Nothing is deleted: what a record names stays, until `ciplug compact` drops the run."""

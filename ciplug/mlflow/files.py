@@ -26,6 +26,8 @@ _PATH = re.compile(_OWNER + r"/artifacts(?:/(?P<path>.*))?")
 MODELS = "models"
 """The folder of the files of logged models among the artifacts of their run."""
 _MANIFEST_MOST = 256 * 1024 * 1024
+_MANIFESTS_MOST = 100
+"""Lists of the files of a folder that are kept in memory."""
 
 
 class Subject(NamedTuple):
@@ -146,15 +148,37 @@ def _from_store(place: Place, file: File) -> Mapping[str, Kept]:
         return {file.path: Kept(file.size, None, file.digest, file.store)}
     if file.store is None:
         return {}
-    with tempfile.TemporaryDirectory() as folder:
-        place.session.files_at(file.store).get([file.digest], Path(folder), _silent, _MANIFEST_MOST)
-        lines = (Path(folder) / hex_of(file.digest)).read_text().splitlines()
-    members = (line.split(" ", 1) for line in lines)
+    if file.digest not in place.manifests:
+        with tempfile.TemporaryDirectory() as folder:
+            place.session.files_at(file.store).get([file.digest], Path(folder), _silent, _MANIFEST_MOST)
+            text = (Path(folder) / hex_of(file.digest)).read_text()
+        if len(place.manifests) >= _MANIFESTS_MOST:
+            place.manifests.clear()
+        place.manifests[file.digest] = text
+    members = (line.split(" ", 1) for line in place.manifests[file.digest].splitlines())
     return {f"{file.path}/{name}": Kept(file.size, None, digest, file.store) for digest, name in members}
 
 
-def download(place: Place, subject: Subject, target: Path) -> None:
-    """Write one file to `target`. Raises NotFound, and StoreError where its bytes were not kept or are damaged."""
+def fetch_below(place: Place, subject: Subject, folder: Path) -> None:
+    """Bring the files below a path that only the store has into a folder, each by the hex digits of its digest.
+
+    All files of one place come by one look-up. What was not kept is left out: `download` says so.
+    """
+    top = f"{subject.path}/" if subject.path else ""
+    wanted: dict[str, dict[str, int]] = {}
+    for name, kept in listed(place, subject).items():
+        if kept.here is None and kept.store and kept.digest and (name == subject.path or name.startswith(top)):
+            wanted.setdefault(kept.store, {})[kept.digest] = kept.size
+    for store, sizes in wanted.items():
+        place.session.files_at(store).get(list(sizes), folder, _silent, max(sizes.values()))
+
+
+def download(place: Place, subject: Subject, target: Path, fetched: Path | None = None) -> None:
+    """Write one file to `target`. Raises NotFound, and StoreError where its bytes were not kept or are damaged.
+
+    Args:
+        fetched: a folder of `fetch_below`.
+    """
     files = listed(place, subject)
     kept = files.get(subject.path)
     if kept is None:
@@ -167,6 +191,9 @@ def download(place: Place, subject: Subject, target: Path) -> None:
         raise StoreError(
             f"'{subject.path}': only its digest was recorded, {kept.digest}", hint="see `artifact_limit` in ciplug.yaml"
         )
+    if fetched is not None and (fetched / hex_of(kept.digest)).exists():
+        freeze(fetched / hex_of(kept.digest), target)
+        return
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         place.session.files_at(kept.store).get([kept.digest], Path(folder), _silent, kept.size)
         shutil.move(Path(folder) / hex_of(kept.digest), target)

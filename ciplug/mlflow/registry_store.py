@@ -29,7 +29,7 @@ from ciplug.errors import PromotionRefused, Refusal
 from ciplug.mlflow import mlflow_names, state
 from ciplug.mlflow.errors import translated
 from ciplug.mlflow.place import place_of
-from ciplug.mlflow.registry_view import RegistryView
+from ciplug.mlflow.registry_view import RegistryView, version_location
 from ciplug.mlflow.unsupported import UnsupportedRegistry
 from ciplug.records.registry_event import Register
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
@@ -39,7 +39,7 @@ from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ _MODEL_ORDERS = ("name", "last_updated_timestamp", "timestamp")
 class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  # type: ignore[misc, unused-ignore]
     """The registry of a checkout's store."""
 
+    @translated
     def __init__(self, store_uri: str, tracking_uri: str | None = None) -> None:
         super().__init__(store_uri, tracking_uri)
         self.place = place_of(store_uri)
@@ -94,7 +95,7 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
             description=version.description,
             user_id=version.origin.get("user") or version.actor,
             current_stage=version.stage,
-            source=version.source or self._location(version),
+            source=version.source or version_location(version),
             run_id=version.run,
             status="READY",
             tags=[ModelVersionTag(key, value) for key, value in version.tags.items()],
@@ -119,17 +120,6 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
             tags=[RegisteredModelTag(key, value) for key, value in model.tags.items()],
             aliases=[RegisteredModelAlias(alias, number) for alias, number in aliases.items()],
         )
-
-    @staticmethod
-    def _location(version: Version) -> str:
-        """The address of the files of a version that was promoted without MLflow: of its run's model."""
-        top = f"ciplug-artifacts:/{version.run}/artifacts"
-        homes = [path.removesuffix("/MLmodel") for path in version.files if path.endswith("/MLmodel")]
-        if not homes:
-            return top
-        if logged := re.fullmatch(r"models/(m-[0-9a-f]{32})", homes[0]):
-            return f"ciplug-artifacts:/models/{logged[1]}/artifacts"
-        return f"{top}/{homes[0]}"
 
     # Models
 
@@ -349,7 +339,7 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
     @translated
     def get_model_version_download_uri(self, name: str, version: str | int) -> str:
         _, found = self._version(name, version)
-        return found.location or found.source or self._location(found)
+        return found.location or found.source or version_location(found)
 
     @translated
     def search_model_versions(

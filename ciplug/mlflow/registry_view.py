@@ -16,12 +16,12 @@ from ciplug.mlflow.view import SERVER_AGE
 from ciplug.records.keys import RunKey, log_of
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
-from ciplug.registry.model import Model
+from ciplug.registry.model import Model, Version
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.stores.base import NoLog
 
@@ -160,3 +160,14 @@ class RegistryView:
             if is_there(name) and not name.startswith(tuple(f"{folder}/" for folder in folders))
         }
         return {**names, **{path: digest for path, digest in folders.items() if is_there(path)}}
+
+
+def version_location(version: Version) -> str:
+    """The address of the files of a version that was promoted without MLflow: of its run's model."""
+    top = f"{ARTIFACTS}/{version.run}/artifacts"
+    homes = [path.removesuffix("/MLmodel") for path in version.files if path.endswith("/MLmodel")]
+    if not homes:
+        return top
+    if logged := re.fullmatch(r"models/(m-[0-9a-f]{32})", homes[0]):
+        return f"{ARTIFACTS}/models/{logged[1]}/artifacts"
+    return f"{top}/{homes[0]}"

@@ -39,6 +39,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
 
     DEFAULT_EXPERIMENT_ID = state.DEFAULT_ID
 
+    @translated
     def __init__(self, store_uri: str, artifact_uri: str | None = None) -> None:
         """
         Args:

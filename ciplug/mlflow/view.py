@@ -49,6 +49,8 @@ class View:
         self.lock = threading.RLock()
         path, self._store = parse_uri(uri)
         self._path = path or folder_of_open_run(os.environ)
+        self.manifests: dict[str, str] = {}
+        """Digest of a folder among the artifacts → the list of its files, which never changes."""
         self._series: dict[RunKey, tuple[object, Mapping[str, Series]]] = {}
 
     @cached_property

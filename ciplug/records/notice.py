@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ciplug.records import notice_clauses, notice_remedies
+from ciplug.records import notice_remedies, notice_text
 from ciplug.records.notice_facts import MISNAMED, UNSEEN, Facts, Hindrance, Kind, Resumed, Subject
 
 __all__ = ["MISNAMED", "UNSEEN", "Hindrance", "Kind", "Notice", "Resumed", "Subject"]
@@ -24,7 +24,7 @@ class Notice(Facts):
     @property
     def clause(self) -> str:
         """The state in words, to be a part of a sentence."""
-        return notice_clauses.clause(self)
+        return notice_text.clause(self)
 
     @property
     def message(self) -> str:
@@ -37,7 +37,7 @@ class Notice(Facts):
     @property
     def ended(self) -> str:
         """How a run ended that did not finish: "the run of seed 3 failed (exit code 1)"."""
-        return notice_clauses.ended(self)
+        return notice_text.ended(self)
 
     @property
     def remedy(self) -> str | None:

@@ -22,8 +22,8 @@ class Deploy:
     kind: str
     """The kind of the target: oci, local, …"""
     state: str
-    """deploying: it is about to change the target. deployed: the target serves it. failed: the target serves what it
-    served before. ending: it is about to serve nothing. ended: it serves nothing."""
+    """deploying: it is about to change the target. deployed: the target serves it. failed: it has ended, and the
+    target did not come to serve it. ending: it is about to serve nothing. ended: it serves nothing."""
     stage: str | None = None
     """The stage that the version was in."""
     digest: str | None = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ciplug.registry.chain import Fault
+from ciplug.registry.evidence_chain import Fault
 
 CONTRADICTIONS = frozenset({Fault.TAG_OTHER_EVENT, Fault.TAG_BEYOND_LOG})
 """They speak against the log. Whoever rewrote it would like such a tag to be replaced."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ciplug.reports import figures, untrusted
+from ciplug.reports import number_format, untrusted
 
 WIDTH, HEIGHT = 360, 168
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 26
@@ -73,10 +73,12 @@ def svg(chart: Chart, ident: str) -> str:
     first, last = min(places), max(places)
 
     def x_at(x: float) -> float:
-        return _LEFT + (chart.width - _LEFT - _RIGHT) * (0.5 if first == last else figures.share(x, first, last))
+        return _LEFT + (chart.width - _LEFT - _RIGHT) * (0.5 if first == last else number_format.share(x, first, last))
 
     def y_at(y: float) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (0.5 if low == high else figures.share(y, low, high))
+        return (
+            HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (0.5 if low == high else number_format.share(y, low, high))
+        )
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {chart.width} {HEIGHT}" role="img" aria-labelledby="{ident}-t {ident}-d">',
@@ -139,7 +141,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     if top >= 1e6 or 0 < top < 1e-3:
         tries = ([f"{v:.{digits}g}" for v in values] for digits in range(3, 18))
         return next(labels for labels in tries if len(set(labels)) >= len(set(values)))
-    return figures.numbers([float(f"{v:.10g}") for v in values])
+    return number_format.numbers([float(f"{v:.10g}") for v in values])
 
 
 def _x_axis(first: float, last: float, chart: Chart) -> list[str]:
@@ -150,7 +152,7 @@ def _x_axis(first: float, last: float, chart: Chart) -> list[str]:
         shown = escape(untrusted.clean(chart.x_label, 60))
         parts.append(f'<text class="tick" x="{middle:.0f}" y="{y}" text-anchor="middle">{shown}</text>')
     if first != last:
-        start, end = chart.x_ends or (figures.number(first), figures.number(last))
+        start, end = chart.x_ends or (number_format.number(first), number_format.number(last))
         parts.append(f'<text class="tick" x="{_LEFT}" y="{y}">{escape(start)}</text>')
         parts.append(f'<text class="tick" x="{chart.width - _RIGHT}" y="{y}" text-anchor="end">{escape(end)}</text>')
     return parts

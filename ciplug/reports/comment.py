@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted, listed
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import figures, text, untrusted
+from ciplug.reports import number_format, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
 from ciplug.reports.crash import crash_of
 from ciplug.reports.markdown_style import Paint, table
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -143,13 +144,13 @@ def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
         name = untrusted.escape_markdown(section.model, untrusted.NAME_LIMIT).replace("-", "-\u2060")
         row = [name, f"{icon} {words}".replace(" ", _NBSP), "", "", "", ""]
         if metric := model.telling(section):
-            now, before = figures.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
-            now = f"**{now}**" if now != figures.ABSENT else now
+            now, before = number_format.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
+            now = f"**{now}**" if now != number_format.ABSENT else now
             row[2:] = [
                 paint.code(untrusted.shortened(metric.metric, _NAME)),
                 "",
                 now,
-                figures.sparkline(model.trail(metric)),
+                sparkline(model.trail(metric)),
             ]
             if section.comparison.baseline.run:
                 row[3:5] = [_brief(metric), f"{before} → {now}".replace(" ", _NBSP)]
@@ -160,7 +161,7 @@ def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
 
 def _brief(metric: MetricDelta) -> str:
     """The change in percent, where it has one, and whether it is good."""
-    change = figures.percent(metric.relative) if metric.relative else figures.change(metric)
+    change = number_format.percent(metric.relative) if metric.relative else number_format.change(metric)
     parts = ["" if metric.trend == "unchanged" else change.replace(" ", _NBSP), _judged(metric)]
     return _NBSP.join(part for part in parts if part)
 
@@ -317,8 +318,8 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: Pain
     names = untrusted.told_apart((m.metric for m in metrics), _NAME)
     for metric in metrics:
         row = [paint.code(names[metric.metric]), *_values(metric, columns, strong=compared)]
-        row += [figures.change(metric).replace(" ", _NBSP), _judged(metric)] if compared else []
-        row += [figures.sparkline(model.trail(metric))] if history else []
+        row += [number_format.change(metric).replace(" ", _NBSP), _judged(metric)] if compared else []
+        row += [sparkline(model.trail(metric))] if history else []
         rows.append(row)
     if fold:
         return _folded(fold, [m.metric for m in metrics], headers, rows, paint, align)
@@ -326,12 +327,12 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: Pain
 
 
 def _values(metric: MetricDelta, columns: Sequence[Column], *, strong: bool) -> list[str]:
-    first, *others = figures.numbers([metric.values.get(c.role) for c in columns])
-    return [f"**{first}**" if strong and first != figures.ABSENT else first, *others]
+    first, *others = number_format.numbers([metric.values.get(c.role) for c in columns])
+    return [f"**{first}**" if strong and first != number_format.ABSENT else first, *others]
 
 
 def _judged(metric: MetricDelta) -> str:
-    words = figures.judgement(metric)
+    words = number_format.judgement(metric)
     if metric.trend in ("missing", "undefined"):
         words = f"⚠️ {words}".strip()
     words = words.replace(" ", _NBSP)
@@ -401,7 +402,9 @@ def _value(value: Scalar | None) -> str:
 
 
 def _digest(digest: str | None) -> str:
-    return figures.ABSENT if digest is None else untrusted.escape_markdown(digest.removeprefix("sha256:")[:12], 24)
+    return (
+        number_format.ABSENT if digest is None else untrusted.escape_markdown(digest.removeprefix("sha256:")[:12], 24)
+    )
 
 
 def _capital(sentence: str) -> str:

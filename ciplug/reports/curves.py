@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import counted
-from ciplug.reports import figures
+from ciplug.reports import number_format
 from ciplug.reports.charts import Chart, Line
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _curve(
             legend["second baseline"] = f"{second}, {baseline}"
         lines.append(Line(kind="second", points=_points(ours[second])))
     finite = _finite(ours[first])
-    low, high = figures.numbers([min(finite), max(finite)])
+    low, high = number_format.numbers([min(finite), max(finite)])
     allowed = [*bounds.get(first, ()), *(bounds.get(second, ()) if second else ())]
     chart = Chart(
         title=f"{first}, {second}" if second else first,

@@ -22,9 +22,9 @@ def render(report: Report, form: Format) -> str | bytes:
 
         return html.render(report)
     if form == "line":
-        from ciplug.reports import line
+        from ciplug.reports import one_line
 
-        return line.render(report)
+        return one_line.render(report)
     if form == "openmetrics":
         from ciplug.reports import openmetrics
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ciplug.errors import counted
-from ciplug.reports import charts, figures
+from ciplug.reports import charts, number_format
 from ciplug.reports.pages import template
 
 _WIDTHS = {"wide": 900, "narrow": 420}
@@ -63,13 +63,13 @@ def render(page: HistoryPage) -> str:
         count=counted(len(page.rows), "commit"),
         drawn={name: charts.svg(_chart(page, width), f"history-{name}") for name, width in _WIDTHS.items()},
         direction={None: "", True: "higher is better", False: "lower is better"}[page.higher_is_better],
-        rows=list(zip(page.rows, figures.numbers(values), strict=True))[::-1],
+        rows=list(zip(page.rows, number_format.numbers(values), strict=True))[::-1],
     )
 
 
 def _chart(page: HistoryPage, width: int) -> charts.Chart:
     finite = [row.value for row in page.rows if math.isfinite(row.value)]
-    low, high = figures.numbers([min(finite), max(finite)]) if finite else ("", "")
+    low, high = number_format.numbers([min(finite), max(finite)]) if finite else ("", "")
     promoted = [(float(row.at), row.versions[-1]) for row in page.rows if row.versions]
     changed = [(float(change.at), f"change {number}") for number, change in enumerate(page.changes, start=1)]
     return charts.Chart(

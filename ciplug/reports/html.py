@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import charts, figures, text, untrusted
+from ciplug.reports import charts, number_format, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.crash import crash_of
 from ciplug.reports.curves import Curve, curves, near
 from ciplug.reports.images import data_address
 from ciplug.reports.pages import template
 from ciplug.reports.run_facts import facts_of
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         "steps": steps,
         "steps_left": steps_left,
         "all_params": [(name, text.scalar(value)) for name, value in sorted(section.run.params.items())],
-        "files": [("dataset", f, figures.size(f.size)) for f in section.run.datasets]
-        + [("artifact", f, figures.size(f.size)) for f in section.run.artifacts],
+        "files": [("dataset", f, number_format.size(f.size)) for f in section.run.datasets]
+        + [("artifact", f, number_format.size(f.size)) for f in section.run.artifacts],
         "facts": facts_of(section.run),
         "lockfiles": sorted(section.run.provenance.lockfiles.items()),
         "packages": sorted(section.run.provenance.packages.items()),
@@ -155,11 +156,11 @@ def _crash(run: Run) -> dict[str, Any] | None:
 def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]:
     return {
         "name": metric.metric,
-        "values": figures.numbers([metric.values.get(c.role) for c in columns]),
-        "change": figures.change(metric),
-        "judgement": figures.judgement(metric),
+        "values": number_format.numbers([metric.values.get(c.role) for c in columns]),
+        "change": number_format.change(metric),
+        "judgement": number_format.judgement(metric),
         "trend": metric.trend,
-        "spark": figures.sparkline(model.trail(metric)),
+        "spark": sparkline(model.trail(metric)),
     }
 
 
@@ -190,16 +191,16 @@ def _telling(section: ModelSection) -> dict[str, str]:
     metric = model.telling(section)
     if metric is None:
         return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}
-    now, before = figures.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
+    now, before = number_format.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
     compared = section.comparison.baseline.run is not None
     return {
         "name": metric.metric,
         "now": now,
         "before": before,
-        "change": figures.change(metric) if compared else "",
-        "judgement": figures.judgement(metric) if compared else "",
+        "change": number_format.change(metric) if compared else "",
+        "judgement": number_format.judgement(metric) if compared else "",
         "trend": metric.trend,
-        "spark": figures.sparkline(model.trail(metric)),
+        "spark": sparkline(model.trail(metric)),
     }
 
 
@@ -218,7 +219,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
 
 
 def _digest(digest: str | None) -> str:
-    return figures.ABSENT if digest is None else digest.removeprefix("sha256:")[:12]
+    return number_format.ABSENT if digest is None else digest.removeprefix("sha256:")[:12]
 
 
 # --- charts
@@ -244,9 +245,9 @@ def _history(delta: MetricDelta, bounds: Sequence[tuple[str, float]]) -> charts.
     trail = model.trail(delta)
     if sum(map(math.isfinite, trail)) < 2 or not delta.history:
         return None
-    low, high = figures.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
+    low, high = number_format.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
     last = delta.values.get("candidate")
-    own = "missing" if last is None else "" if math.isfinite(last) else figures.number(last)
+    own = "missing" if last is None else "" if math.isfinite(last) else number_format.number(last)
     return charts.Chart(
         title=delta.metric,
         description=f"{delta.metric} of {counted(len(trail), 'run')}, oldest first, from {low} to {high}",

@@ -147,10 +147,10 @@ def notices(section: ModelSection) -> tuple[Notice, ...]:
     """
     baseline = section.comparison.baseline
     crash = crash_of(section.run)
-    told = tuple(
+    shown = tuple(
         one for one in section.comparison.notices if not one.elsewhere and not (crash and crash.is_told_by_notice(one))
     )
-    return tuple(one for one in told if baseline.has_numbers or one != baseline.problem)
+    return tuple(one for one in shown if baseline.has_numbers or one != baseline.problem)
 
 
 def rerun_rows(section: ModelSection) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from ciplug.errors import counted
 from ciplug.records.canonical import plain
 from ciplug.records.run_diff import CodeDiff, FileFact, Part, RunDiff, SeriesSummary, Value
-from ciplug.reports import figures, text, untrusted
+from ciplug.reports import number_format, text, untrusted
 
 _FILES_MOST = 20
 """Files of code that are listed."""
@@ -50,7 +50,7 @@ def as_text(found: RunDiff, width: int | None = None) -> str:
     """A table for each part, as narrow as `width` where that is given: in several tables, if the runs have no room."""
     from tabulate import tabulate
 
-    from ciplug.reports.narrow import in_parts
+    from ciplug.reports.narrow_table import in_parts
 
     blocks = []
     for title, headers, rows in _tables(found):
@@ -133,18 +133,18 @@ _NOUNS: dict[Part, tuple[str, str]] = {
 
 def _cells(part: Part, values: Sequence[Value | None]) -> list[str]:
     if part == "metrics":
-        return figures.numbers([float(v) if isinstance(v, (int, float)) else None for v in values])
+        return number_format.numbers([float(v) if isinstance(v, (int, float)) else None for v in values])
     return [_cell(value, _FORMS.get(part)) for value in values]
 
 
 def _cell(value: Value | None, form: Callable[[Any], str] | None) -> str:
     if value is None:
-        return figures.ABSENT
+        return number_format.ABSENT
     if isinstance(value, SeriesSummary):
         return series_words(value)
     if isinstance(value, FileFact):
         digest = value.digest.removeprefix("sha256:")[:_ID]
-        about = [figures.size(value.size)] if value.size is not None else []
+        about = [number_format.size(value.size)] if value.size is not None else []
         about += [] if value.is_here else ["not kept"]
         return f"{digest} ({', '.join(filter(None, about))})" if about else digest
     return form(value) if form else text.scalar(value)
@@ -152,12 +152,12 @@ def _cell(value: Value | None, form: Callable[[Any], str] | None) -> str:
 
 def series_words(series: SeriesSummary) -> str:
     """The steps of a metric in a few words: `30 steps, last 0.31, 0.3 to 0.9`."""
-    lowest, highest = figures.number(series.min), figures.number(series.max)
-    return f"{counted(series.steps, 'step')}, last {figures.number(series.last)}, {lowest} to {highest}"
+    lowest, highest = number_format.number(series.min), number_format.number(series.max)
+    return f"{counted(series.steps, 'step')}, last {number_format.number(series.last)}, {lowest} to {highest}"
 
 
 def _run_fact(value: Any) -> str:
-    return figures.number(value) if isinstance(value, float) else text.scalar(value)
+    return number_format.number(value) if isinstance(value, float) else text.scalar(value)
 
 
 _FORMS: dict[Part, Callable[[Any], str]] = {"run": _run_fact}
@@ -170,6 +170,6 @@ def _change(values: Sequence[Value | None]) -> str:
     change = after - before
     if not math.isfinite(change) or change == 0:
         return ""
-    shown = figures.signed(figures.number(abs(change)), change)
-    relative = f" ({figures.percent(change / abs(before))})" if before else ""
+    shown = number_format.signed(number_format.number(abs(change)), change)
+    relative = f" ({number_format.percent(change / abs(before))})" if before else ""
     return shown + relative

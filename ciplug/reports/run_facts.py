@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ciplug.errors import listed
 from ciplug.records.run import Run
-from ciplug.reports import figures
+from ciplug.reports import number_format
 
 
 def facts_of(run: Run) -> list[tuple[str, str]]:
@@ -32,15 +32,15 @@ def facts_of(run: Run) -> list[tuple[str, str]]:
         ("actor", context.actor),
         ("trusted", None if context.trusted else "no: a fork's pull request"),
         ("command", " ".join(origin.command) or None),
-        ("wall time", figures.duration(origin.wall_seconds)),
-        ("CPU time", figures.duration(origin.cpu_seconds)),
-        ("peak memory", figures.size(origin.peak_memory_bytes)),
+        ("wall time", number_format.duration(origin.wall_seconds)),
+        ("CPU time", number_format.duration(origin.cpu_seconds)),
+        ("peak memory", number_format.size(origin.peak_memory_bytes)),
         ("seed", None if origin.seed is None else str(origin.seed)),
         ("Python", origin.python),
         ("system", origin.os),
         ("CPU", machine.cpu),
         ("cores", None if machine.cores is None else str(machine.cores)),
-        ("memory", figures.size(machine.memory_bytes)),
+        ("memory", number_format.size(machine.memory_bytes)),
         ("GPU", ", ".join(machine.gpus) or None),
         ("ciplug", origin.ciplug),
     ]

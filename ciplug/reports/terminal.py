@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from ciplug.errors import counted
 from ciplug.records import canonical
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import figures, text, untrusted
+from ciplug.reports import number_format, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.crash import crash_of
+from ciplug.reports.sparkline import sparkline
 from ciplug.reports.unverified import CELL_LIMIT, HEADERS
 
 if TYPE_CHECKING:
@@ -81,7 +82,12 @@ def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
     columns = model.columns(comparison)
     headers = ["metric", *(escape(c.label, untrusted.NAME_LIMIT) for c in columns), "change", ""]
     rows = [
-        [escape(m.metric, untrusted.NAME_LIMIT), *_values(m, columns), figures.change(m), figures.judgement(m)]
+        [
+            escape(m.metric, untrusted.NAME_LIMIT),
+            *_values(m, columns),
+            number_format.change(m),
+            number_format.judgement(m),
+        ]
         for m in _ordered(comparison)
     ]
     align = ["left", *["right"] * (len(columns) + 1), "left"]
@@ -221,8 +227,8 @@ def _metric_rows(
         colour = _TREND_COLOURS.get(metric.trend)
         row = [names[metric.metric], *_values(metric, columns)]
         if compared:
-            row += [figures.change(metric), ink(figures.judgement(metric), *([colour] if colour else []))]
-        row += [figures.sparkline(model.trail(metric))] if history else []
+            row += [number_format.change(metric), ink(number_format.judgement(metric), *([colour] if colour else []))]
+        row += [sparkline(model.trail(metric))] if history else []
         rows.append(row)
     align = ["left", *["right"] * len(columns), *(["right", "left"] if compared else [])]
     return _draw(headers, rows, [*align, *(["left"] if history else [])], "simple")
@@ -251,11 +257,11 @@ def _ordered(comparison: Comparison) -> list[MetricDelta]:
 
 
 def _values(metric: MetricDelta, columns: Sequence[Column]) -> list[str]:
-    return figures.numbers([metric.values.get(c.role) for c in columns])
+    return number_format.numbers([metric.values.get(c.role) for c in columns])
 
 
 def _digest(digest: str | None) -> str:
-    return figures.ABSENT if digest is None else untrusted.clean(digest.removeprefix("sha256:")[:12])
+    return number_format.ABSENT if digest is None else untrusted.clean(digest.removeprefix("sha256:")[:12])
 
 
 def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str], fmt: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted, listed
 from ciplug.records import moment
-from ciplug.reports import figures
+from ciplug.reports import number_format
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
@@ -74,7 +74,7 @@ def older(recorded: str | None, than: str | None) -> str:
 def scalar(value: Scalar | None) -> str:
     """A parameter's value; a dash for one that is not there."""
     if value is None:
-        return figures.ABSENT
+        return number_format.ABSENT
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -94,6 +94,8 @@ def unverified_run(run: Run, reason: Reason) -> UnverifiedRun:
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
-    from ciplug.reports import figures, untrusted
+    from ciplug.reports import number_format, untrusted
 
-    return ", ".join(f"{untrusted.shortened(name, 16)}={figures.number(value)}" for name, value in metrics.items())
+    return ", ".join(
+        f"{untrusted.shortened(name, 16)}={number_format.number(value)}" for name, value in metrics.items()
+    )

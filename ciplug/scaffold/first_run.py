@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import config
-from ciplug.capture.written import is_pattern, newest
+from ciplug.capture.written_files import is_pattern, newest
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import Context
-from ciplug.scaffold.pipelines import after_dashes
 from ciplug.scaffold.project import Numbers, Project, metric_files, read_numbers, scan
+from ciplug.scaffold.template_text import after_dashes
 from ciplug.scaffold.training import Training
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import NO_ARTIFACTS, Session

@@ -6,19 +6,26 @@ pipeline is written that trains something else.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ciplug.errors import CiplugError, UsageError
-from ciplug.scaffold import yaml_text
+from ciplug.scaffold.monorepo import ProjectFolder, in_folder
 from ciplug.scaffold.shipped import shipped
+from ciplug.scaffold.template_text import (
+    TRAINING,
+    after_dashes,
+    not_as_expected,
+    replaced,
+    with_branch,
+    with_command,
+    with_install,
+    yaml_scalar,
+)
 
 COMMAND = "python train.py"
 """The training of the templates."""
-_COMMAND = r"\bpython3? train\.py"
 _PLACEHOLDER = "git+https://git.example.com/your-org/ciplug.git@" + "0" * 40
 _PIP_SOURCE = r"git\+https://[\w./-]+/ciplug(?:\.git)?@0{40}"
 _ACTION = r"^your-org/ciplug@0{40}$"
@@ -27,7 +34,6 @@ _ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://([\w.:-]+)/)?([\w.-]+/[\w.-]+
 _SOURCE = re.compile(r"[\w@:/.+~=%#?,\[\]-]+")
 _FOLDER = re.compile(r"[\w.@+][\w.@+/ -]*")
 """Folder names that need no escaping in YAML, Groovy and a shell, in quotes of any kind."""
-_OPERATOR = re.compile(r"[;&|<>()`\n]")
 
 Template = Callable[[str], str]
 """The text of a template by its path below `templates`."""
@@ -142,7 +148,7 @@ _WATCH = _Job(
         "jenkins": ("Jenkinsfile.monitor", "jenkins/Jenkinsfile.monitor"),
     },
     ("monitor",),
-    ("ciplug-source",),
+    ("fetch", "ciplug-source"),
 )
 _DEPLOY = _Job(
     "--deploy",
@@ -168,15 +174,15 @@ def _with_job(made: Pipeline, host: str, settings: Settings, read: Template, job
     if host == "gitlab":
         for line in (f"    {key}:\n" for key in job.inputs):
             if line not in text:
-                raise _changed(name, f"it has no input {line.strip()}")
+                raise not_as_expected(name, f"it has no input {line.strip()}")
     elif settings.source is not None and host == "github":
         action = _ACTION_SOURCE.fullmatch(settings.source)
-        text = _replaced(text, name, _SETUP, f"{action[2]}/setup@{action[3]}" if action else settings.source)
+        text = replaced(text, name, _SETUP, f"{action[2]}/setup@{action[3]}" if action else settings.source)
     elif settings.source is not None:
         source = settings.source
         text, count = re.subn(rf"(?<='){_PIP_SOURCE}(?=')", lambda match: source, text)
         if not count:
-            raise _changed(name, "it does not name where ciplug comes from")
+            raise not_as_expected(name, "it does not name where ciplug comes from")
     if host == "jenkins":
         if settings.forge:
             text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{settings.forge.upper()}_TOKEN'")
@@ -187,7 +193,7 @@ def _with_job(made: Pipeline, host: str, settings: Settings, read: Template, job
         for call in job.calls:
             text, count = re.subn(rf"ciplug {call}(?=[ '\n])(?!:)", f"ciplug {call} {option}", text)
             if not count:
-                raise _changed(name, f"it does not call ciplug {call}")
+                raise not_as_expected(name, f"it does not call ciplug {call}")
     todo = _todo_of(job, host, path)
     if settings.source is None and host != "gitlab":
         todo.append(f"in {path}, name your copy of ciplug, too")
@@ -221,7 +227,7 @@ def _github(settings: Settings, present: Collection[str], read: Template) -> Pip
     _no_expression(settings.command)
     path, name = f".github/workflows/{settings.title}.yml", "github/train.yml"
     site_path, site_name = ".github/workflows/site.yml", "github/site.yml"
-    text = _command(read(name), name, settings.command)
+    text = with_command(read(name), name, settings.command)
     site = _site(read(site_name), site_name, settings) if settings.site else ""
     todo = []
     if settings.source is None:
@@ -233,13 +239,13 @@ def _github(settings: Settings, present: Collection[str], read: Template) -> Pip
         if action is None or action[1] not in (None, "github.com", settings.server):
             hint = "write it like your-org/ciplug@COMMIT, for `uses:`: actions come from the forge itself"
             raise UsageError(f"--source {settings.source}: not an action on this forge", hint=hint)
-        text = _replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
-        site = site and _replaced(site, site_name, _SETUP, f"{action[2]}/setup@{action[3]}")
+        text = replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
+        site = site and replaced(site, site_name, _SETUP, f"{action[2]}/setup@{action[3]}")
     if site:
         todo.append('choose "GitHub Actions" as the source in Settings > Pages, and check who can read the pages')
-    text = _branch(_installs(text, name, settings.install), name, settings.branch)
+    text = with_branch(with_install(text, name, settings.install), name, settings.branch)
     return Pipeline(
-        {path: _in_folder(text, name, settings, path), **({site_path: site} if site else {})},
+        {path: _for_folder(text, name, settings, path), **({site_path: site} if site else {})},
         tuple(todo),
         ("none: the job's token is enough, and the workflow grants its permissions",),
     )
@@ -251,7 +257,7 @@ def _site(text: str, name: str, settings: Settings) -> str:
         return text
     new, count = re.subn(r"(?<=ciplug site )(?=--output)", f'--config "{settings.folder}/ciplug.yaml" ', text)
     if not count:
-        raise _changed(name, "it does not call ciplug site --output")
+        raise not_as_expected(name, "it does not call ciplug site --output")
     return new
 
 
@@ -304,11 +310,11 @@ def _gitlab(settings: Settings, present: Collection[str], read: Template) -> Pip
             "include:",
             f"  - local: {component}",
             "    inputs:",
-            *([f"      job-name: {_scalar(settings.title)}"] if settings.folder else []),
-            *([f"      working-directory: {_scalar(settings.folder)}"] if settings.folder else []),
-            f"      ciplug-source: {_scalar(settings.source or _PLACEHOLDER)}",
+            *([f"      job-name: {yaml_scalar(settings.title)}"] if settings.folder else []),
+            *([f"      working-directory: {yaml_scalar(settings.folder)}"] if settings.folder else []),
+            f"      ciplug-source: {yaml_scalar(settings.source or _PLACEHOLDER)}",
             "      command:",
-            *(f"        - {_scalar(line)}" for line in lines),
+            *(f"        - {yaml_scalar(line)}" for line in lines),
             *(_GITLAB_SITE if settings.site else []),
             *(_GITLAB_WATCH if settings.monitor else []),
             *(_gitlab_deploy(settings) if settings.deploy else []),
@@ -316,7 +322,7 @@ def _gitlab(settings: Settings, present: Collection[str], read: Template) -> Pip
             "",
         ]
     )
-    include = include.replace("@SOURCE@", _scalar(settings.source or _PLACEHOLDER))
+    include = include.replace("@SOURCE@", yaml_scalar(settings.source or _PLACEHOLDER))
     if settings.folder:
         include = include.replace("@FOLDER@", settings.folder).replace("@NAME@", settings.title)
     files = {component: text}
@@ -346,7 +352,7 @@ def _jenkins(settings: Settings, present: Collection[str], read: Template) -> Pi
         text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{settings.forge.upper()}_TOKEN'")
     # Few agents have a `python`.
     command = re.sub(r"^python(?= )", "python3", settings.command)
-    changes = [(rf"(?<=-- ){_COMMAND}", after_dashes(command))]
+    changes = [(rf"(?<=-- ){TRAINING}", after_dashes(command))]
     changes.append((r"(?<=')my-model(?=')", settings.model))
     changes += [(rf"(?<='){_PIP_SOURCE}(?=')", settings.source)] if settings.source else []
     changes.append((r"(?<=branch ')main(?=')", settings.branch))
@@ -355,8 +361,8 @@ def _jenkins(settings: Settings, present: Collection[str], read: Template) -> Pi
         escaped = new.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
         text, count = re.subn(pattern, lambda match, escaped=escaped: escaped, text)  # type: ignore[misc]
         if not count:
-            raise _changed("jenkins/Jenkinsfile", f"nothing in it matches {pattern!r}")
-    text = _in_folder(text, "jenkins/Jenkinsfile", settings, path)
+            raise not_as_expected("jenkins/Jenkinsfile", f"nothing in it matches {pattern!r}")
+    text = _for_folder(text, "jenkins/Jenkinsfile", settings, path)
     todo = [] if settings.source else [f"in {path}, set CIPLUG_SOURCE to your copy of ciplug, at a commit"]
     if settings.install:
         todo.append(f"install what the training needs into the agents' python3: pip install {settings.install}")
@@ -389,55 +395,20 @@ def _place(path: str, settings: Settings, present: Collection[str]) -> tuple[str
 
 def _steps(read: Template, name: str, settings: Settings, path: str) -> tuple[str, tuple[str, ...]]:
     """A template with a step of `pip install -r …`, and `ciplug ci -- COMMAND` among its steps."""
-    text = _command(read(name), name, after_dashes(settings.command))
-    text = _installs(text, name, settings.install)
-    text = _in_folder(_branch(text, name, settings.branch), name, settings, path)
+    text = with_command(read(name), name, after_dashes(settings.command))
+    text = with_install(text, name, settings.install)
+    text = _for_folder(with_branch(text, name, settings.branch), name, settings, path)
     if settings.source is None:
         return text, (f"in {path}, replace git+https://…/ciplug.git@000… with your copy of ciplug, at a commit",)
-    return _replaced(text, name, _PIP_SOURCE, settings.source), ()
+    return replaced(text, name, _PIP_SOURCE, settings.source), ()
 
 
-_RUNS = (
-    (r"^name: train$", "name: @NAME@"),
-    (r"^  train:\n", "  train:\n    name: @NAME@\n"),
-    (r"^  ciplug:\n", '  ciplug:\n    name: "@NAME@: ciplug"\n'),
-    (r"^    runs-on: .*$", '\\g<0>\n    defaults: {run: {working-directory: "@FOLDER@"}}'),
-)
-_PUSHES = (
-    # Not for pull requests: a required check that `paths` skips stays pending for ever.
-    (r"^  push: \{branches: (\[.*\])\}$", '  push: {branches: \\1, paths: ["@FOLDER@/**", "@FILE@"]}'),
-)
-_IN_FOLDER: dict[str, tuple[tuple[str, str], ...]] = {
-    "github/train.yml": (
-        *_RUNS,
-        (r"^( +)with:\n +(command|collect): ", '\\1with:\n\\1  working-directory: "@FOLDER@"\n\\1  \\2: '),
-        (r"(?<= path: )ciplug-report(?=\}$)", '"@FOLDER@/ciplug-report"'),
-    ),
-    "gitea/train.yml": (*_RUNS, (r"(?<= path: )ciplug-report(?=\}$)", '"@FOLDER@/ciplug-report"')),
-    "bitbucket/bitbucket-pipelines.yml": (
-        (r"(?<= name: )train$", "@NAME@"),
-        (r"(?<= name: )ciplug$", '"@NAME@: ciplug"'),
-        (r"^( +)script:$", '\\1script:\n\\1  - cd "@FOLDER@"'),
-        (r"(?<=- )test-results/\*\*$", '"@FOLDER@/test-results/**"'),
-    ),
-    "azure/azure-pipelines.yml": (
-        (r"^( +)(displayName: (?:install|train)|name: ciplug)$", '\\1\\2\n\\1workingDirectory: "@FOLDER@"'),
-        (r"(?<= testResultsFiles: )ciplug-report/junit.xml(?=\}$)", '"@FOLDER@/ciplug-report/junit.xml"'),
-        (r"(?<=- publish: )ciplug-report$", '"@FOLDER@/ciplug-report"'),
-    ),
-}
-"""Template → its changes for one project of several in the repository."""
-_FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
-    "github/train.yml": _PUSHES,
-    "gitea/train.yml": _PUSHES,
-    "bitbucket/bitbucket-pipelines.yml": (
-        (r"^( +)(name: .*)$", '\\1\\2\n\\1condition: {changesets: {includePaths: ["@FOLDER@/**"]}}'),
-    ),
-    "azure/azure-pipelines.yml": (
-        (r"^trigger:\n(  branches: .*)$", 'trigger:\n\\1\n  paths: {include: ["@FOLDER@", "@FILE@"]}'),
-    ),
-}
-"""Template → its path filters, only where no required check would wait for a skipped job."""
+def _for_folder(text: str, name: str, settings: Settings, path: str) -> str:
+    if settings.folder is None:
+        return text
+    return in_folder(text, name, ProjectFolder(settings.folder, settings.title, settings.alone), path)
+
+
 _GITLAB_SITE_FILE = ".gitlab/ciplug-site.yml"
 _GITLAB_SITE = (f"  - local: {_GITLAB_SITE_FILE}", "    inputs:", "      ciplug-source: @SOURCE@")
 _GITLAB_WATCH = ("  - local: .gitlab/ciplug-watch.yml", "    inputs:", "      ciplug-source: @SOURCE@")
@@ -448,9 +419,9 @@ def _gitlab_deploy(settings: Settings) -> list[str]:
         "  - local: .gitlab/ciplug-deploy.yml",
         "    inputs:",
         "      ciplug-source: @SOURCE@",
-        f"      model: {_scalar(settings.model)}",
+        f"      model: {yaml_scalar(settings.model)}",
         "      target: prod",
-        *([f"      config: {_scalar(f'{settings.folder}/ciplug.yaml')}"] if settings.folder else []),
+        *([f"      config: {yaml_scalar(f'{settings.folder}/ciplug.yaml')}"] if settings.folder else []),
     ]
 
 
@@ -469,86 +440,3 @@ _GITLAB_RULES = tuple(
         ),
     )
 )
-
-
-def _in_folder(text: str, name: str, settings: Settings, path: str) -> str:
-    """The text for a project in a folder; its pipeline is the file `path` at the top."""
-    if settings.folder is None:
-        return text
-    if name == "jenkins/Jenkinsfile":
-        return _in_dir(text, settings.folder)
-    for pattern, new in (*_IN_FOLDER[name], *(_FOR_ITS_CHANGES[name] if settings.alone else ())):
-        filled = new.replace("@FOLDER@", settings.folder).replace("@NAME@", settings.title).replace("@FILE@", path)
-        text, count = re.subn(pattern, filled, text, flags=re.MULTILINE)
-        if not count:
-            raise _changed(name, f"nothing in it matches {pattern!r}")
-    return text
-
-
-def _in_dir(text: str, folder: str) -> str:
-    """A Jenkinsfile all of whose steps run in a folder."""
-
-    def new(block: re.Match[str]) -> str:
-        indent, name, steps = block.groups()
-        inner = re.sub(r"^(?=.)", "    ", steps, flags=re.MULTILINE)
-        return f"{indent}{name} {{\n{indent}    dir('{folder}') {{\n{inner}{indent}    }}\n{indent}}}"
-
-    text, count = re.subn(r"^( *)(steps|script|cleanup) \{\n(.*?\n)\1\}", new, text, flags=re.MULTILINE | re.DOTALL)
-    if not count:
-        raise _changed("jenkins/Jenkinsfile", "it has no block of steps")
-    return text
-
-
-def _installs(text: str, name: str, install: str | None) -> str:
-    """What the training needs; on GitHub, the file is a variable of the step."""
-    pattern = r"^pip install -r .*"
-    try:
-        if install is None:
-            return yaml_text.without_step(text, pattern)
-        if install.startswith("-r ") and "REQUIREMENTS" in text:
-            return yaml_text.replace(text, r"requirements\.txt", lambda match: install.removeprefix("-r "))
-        return yaml_text.replace(text, pattern, lambda match: f"pip install {install}")
-    except CiplugError as problem:
-        raise _changed(name, problem.message) from None
-
-
-def _command(text: str, name: str, command: str) -> str:
-    def new(match: re.Match[str]) -> str:
-        # A string in a GitHub expression: ${{ inputs.command || 'python train.py' }}
-        return command.replace("'", "''") if "${{" in match.string else command
-
-    try:
-        return yaml_text.replace(text, _COMMAND, new)
-    except CiplugError as problem:
-        raise _changed(name, problem.message) from None
-
-
-def _branch(text: str, name: str, branch: str) -> str:
-    return _replaced(text, name, r"^main$", branch, where=lambda path: "branches" in path)
-
-
-def _replaced(
-    text: str, name: str, pattern: str, new: str, where: Callable[[yaml_text.Path], bool] = lambda path: True
-) -> str:
-    try:
-        return yaml_text.replace(text, pattern, lambda match: new, where=where)
-    except CiplugError as problem:
-        raise _changed(name, problem.message) from None
-
-
-def _changed(name: str, what: str) -> CiplugError:
-    return CiplugError(
-        f"the template {name} cannot be filled in: {what}",
-        hint=f"copy templates/{name} by hand, and report this as a bug in ciplug",
-    )
-
-
-def after_dashes(command: str) -> str:
-    """A command for a line of shell, after `ciplug ci --`."""
-    plain = not _OPERATOR.search(command) and not re.match(r"\s*\w+=", command)
-    return command if plain else f"sh -c {shlex.quote(command)}"
-
-
-def _scalar(text: str) -> str:
-    """Text as a YAML value, plain if every reader reads the same."""
-    return text if re.fullmatch(r"[A-Za-z][\w./+@-]*(?: [\w./=+-]+|:[\w./+@-]+)*", text) else json.dumps(text)

@@ -232,7 +232,7 @@ def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
 
 def _of_earlier_trainings(top: Path, path: str) -> frozenset[Path]:
     """Of the files that match a pattern, those in a folder that an earlier training had for itself."""
-    from ciplug.capture.written import absolute, is_pattern, matches, newest
+    from ciplug.capture.written_files import absolute, is_pattern, matches, newest
 
     last = newest(top / path, ()) if is_pattern(top / path) else None
     if last is None:

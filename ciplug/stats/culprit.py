@@ -105,14 +105,14 @@ def suspect(
     noise = math.fsum(
         (value / unit - math.fsum(one / unit for one in of) / len(of)) ** 2 for of in others for value in of
     )
-    told = sum(len(of) - 1 for of in others)
+    comparisons = sum(len(of) - 1 for of in others)
     logs: dict[int, float] = {}
     count, total, start = 0, 0.0, first
     for at in measured:
         if at >= start:
             # The commits after one measured commit, up to the next, split the numbers in the same way.
             upto = min(at, last)
-            one = _log_factor(count, n - count, total, whole, squares + noise, told)
+            one = _log_factor(count, n - count, total, whole, squares + noise, comparisons)
             logs.update(dict.fromkeys(range(start, upto + 1), one))
             start = upto + 1
         count, total = count + len(values[at]), total + sums[at]

@@ -232,7 +232,7 @@ def bootstrap_score(
         )
     values = np.sort(values[~np.isnan(values)])
     if not np.ptp(values):
-        return Undecided("the score is the same on every resample: its noise cannot be told from them")
+        return Undecided("the score is the same on every resample: so its noise cannot be estimated")
     count = len(values) + 1
     rank = max(1, math.floor(_expanded(rule.alpha, n) * count))
     beyond = len(values) - int(np.searchsorted(values, rule.bound))

@@ -20,7 +20,7 @@ from ciplug.records.run import Run
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
 from ciplug.steps.candidate import Candidate, dataset_digest
 from ciplug.steps.policy_in_force import PolicyInForce
-from ciplug.steps.registered import read_if_whole
+from ciplug.steps.registered_model import read_if_whole
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:

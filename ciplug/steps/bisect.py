@@ -263,7 +263,7 @@ def train_at(
     links = [session.cwd / link for link in search.links]
     try:
         with checkout(workspace, commit, links) as place, _working_in(place / inside) as folder:
-            there = open_session(
+            own_session = open_session(
                 store=session.store.uri,
                 config_file=session.options.config_file,
                 cwd=folder,
@@ -271,15 +271,15 @@ def train_at(
                 listener=session.listener,
                 for_recording=True,
             )
-            inputs = inputs_of(there)
+            inputs = inputs_of(own_session)
             inputs = replace(
                 inputs,
                 model=search.model,
                 model_is_asked=True,
                 tags={**inputs.tags, TAG: search.metric},
             )
-            trained = train(there, inputs, command)
-            delivered = deliver(there, trained.recorded)
+            trained = train(own_session, inputs, command)
+            delivered = deliver(own_session, trained.recorded)
     except FileNotFoundError:
         problem = f"it has no folder {inside}"
     except CiplugError as error:

@@ -46,7 +46,8 @@ def commits_around(session: Session, commit: str, branch: str | None) -> history
 
 def _commits_around(session: Session, commit: str, branch: str | None) -> history.History:
     workspace = session.need_workspace()
-    return history.history_of(workspace, commit, branch or target_branch(session, workspace), session.env)
+    target = branch or target_branch(session, workspace)
+    return history.history_of(workspace, commit, target, session.env, session.tips_seen.get(target or ""))
 
 
 def target_branch(session: Session, workspace: Workspace) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ciplug.git.history import CommitText, describe
-from ciplug.reports import figures
+from ciplug.reports import number_format
 from ciplug.reports.history_page import HistoryChange, HistoryPage, HistoryRow
 from ciplug.reports.untrusted import clean
 from ciplug.steps.session import Session
@@ -27,10 +27,10 @@ def described(session: Session, known: MetricHistory) -> Mapping[str, CommitText
 
 def change_words(known: MetricHistory, change: LevelChange, texts: Mapping[str, CommitText]) -> str:
     """One line on a change: how far, which commit, how sure."""
-    before, after = figures.numbers([change.before, change.after])
+    before, after = number_format.numbers([change.before, change.after])
     moved = {None: "moved", True: "got worse", False: "got better"}[known.is_worse(change)]
     if len(change.candidates) == 1:
-        which = f"at {commit_words(known.commits[change.at], texts)}, {figures.sureness(change.probability)} sure"
+        which = f"at {commit_words(known.commits[change.at], texts)}, {number_format.sureness(change.probability)} sure"
     else:
         first, last = (known.commits[change.candidates[end]][:8] for end in (0, -1))
         which = f"at one of {len(change.candidates)} commits, {first} to {last}"

@@ -18,7 +18,7 @@ from ciplug.records.keys import EVERY_AMENDMENT, RunKey, parse_amendments
 from ciplug.records.run import File
 from ciplug.registry import ledger
 from ciplug.steps.kept_files import kept_files, read_folders
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import NO_ARTIFACTS, Session, now
 from ciplug.stores import Store, is_git
 from ciplug.stores.files import OWN, DroppedFiles, DropsFiles

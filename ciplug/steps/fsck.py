@@ -14,15 +14,15 @@ from ciplug.steps.kept_files import KeptFile, read_folders
 from ciplug.steps.object_checks import ObjectChecks
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
-from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
+from ciplug.steps.unreadable_objects import set_aside, unreadable
 from ciplug.stores import Problem, Store
 from ciplug.stores.base import NotesHeads
 from ciplug.stores.files import OWN, ChecksItself, Files
 
 _OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
 
-_MEND = "; in a bucket or folder, delete the object first; whoever has the file records it again"
+_REPAIR = "; record the file again from a machine that has it (in a bucket or folder, delete the object first)"
 
 Kept = Mapping[str, Sequence[KeptFile]]
 """Place → the artifacts that are kept there."""
@@ -122,7 +122,7 @@ def _of_files(session: Session, kept: Kept, progress: Progress | None) -> Iterat
         damaged = _damaged(files, single - missing, progress) if progress else {}
         where = "the store" if place == OWN else place
         gone = (
-            f"its bytes are missing from {where}: whoever has the file records it again, ciplug record --artifact PATH"
+            f"its bytes are missing from {where}; where the file exists, record it again: ciplug record --artifact PATH"
         )
         for file in sorted(artifacts, key=str):
             if file.digest in missing:
@@ -130,12 +130,12 @@ def _of_files(session: Session, kept: Kept, progress: Progress | None) -> Iterat
             elif file.digest in unread:
                 yield Problem(str(file), f"the list of its files cannot be read: {unread[file.digest]}")
             elif file.digest in damaged:
-                yield Problem(str(file), f"{where} has other bytes: {damaged[file.digest]}{_MEND}")
+                yield Problem(str(file), f"{where} has other bytes: {damaged[file.digest]}{_REPAIR}")
             for path, digest in sorted(lists.get(file.digest, {}).items()):
                 if digest in missing:
                     yield Problem(f"{file}/{path}", gone)
                 elif digest in damaged:
-                    yield Problem(f"{file}/{path}", f"{where} has other bytes: {damaged[digest]}{_MEND}")
+                    yield Problem(f"{file}/{path}", f"{where} has other bytes: {damaged[digest]}{_REPAIR}")
 
 
 def _damaged(files: Files, digests: Collection[str], progress: Progress) -> dict[str, str]:

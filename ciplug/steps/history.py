@@ -14,7 +14,7 @@ from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote, RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.model import Model
-from ciplug.steps.registered import read_past, read_registry
+from ciplug.steps.registered_model import read_past, read_registry
 from ciplug.steps.session import Session, stamp
 
 

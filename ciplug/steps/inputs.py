@@ -14,7 +14,7 @@ from ciplug.records.left_out import LeftOut
 
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
-    from ciplug.capture.metric_take import Reading
+    from ciplug.capture.metric_choice import Reading
     from ciplug.console import Listener
 
 
@@ -62,7 +62,7 @@ def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
 
     A gate and `of` name a metric by its old or its present name, and the file has either of them.
     """
-    from ciplug.capture.metric_take import Reading
+    from ciplug.capture.metric_choice import Reading
 
     names = section.metrics.rename
     present = section.policy.renamed(names).directions()
@@ -113,7 +113,7 @@ class Surroundings(Protocol):
 
 def size_of(folder: Path, paths: Sequence[Path]) -> int:
     """Bytes of these files and folders, as far as they can be seen."""
-    from ciplug.capture.written import files_of
+    from ciplug.capture.written_files import files_of
 
     total = 0
     for file in (file for path in paths for file in files_of(folder / path)):

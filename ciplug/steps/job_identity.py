@@ -9,7 +9,7 @@ from pathlib import Path
 from ciplug import ci
 from ciplug.ci.base import Checkout
 from ciplug.ci.job_commit import Identity, identify
-from ciplug.git import commits, published
+from ciplug.git import commits, published_commits
 from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context, PublishedAt
 
@@ -46,13 +46,13 @@ class _Remote:
 
     def published(self) -> PublishedAt:
         head = self.workspace.head
-        return published.published_at(self.workspace, head, self.env) if head else PublishedAt()
+        return published_commits.published_at(self.workspace, head, self.env) if head else PublishedAt()
 
     def is_tip(self, commit: str, refs: Sequence[str]) -> bool:
-        return published.is_tip(self.workspace, commit, refs, self.env)
+        return published_commits.is_tip(self.workspace, commit, refs, self.env)
 
     def is_on_branch(self, commit: str, branch: str) -> bool:
-        return published.is_on_branch(self.workspace, commit, branch, self.env)
+        return published_commits.is_on_branch(self.workspace, commit, branch, self.env)
 
 
 def _checkout(workspace: Workspace, *, of_host: bool) -> Checkout:

@@ -17,7 +17,7 @@ from ciplug.git.branch_files import Tree, tree_of_commit
 from ciplug.git.commits import commit_named, has_commit
 from ciplug.records.registry_event import Promote
 from ciplug.records.verdict import Verdict
-from ciplug.registry.chain import Finding, Link, policy_faults
+from ciplug.registry.evidence_chain import Finding, Link, policy_faults
 from ciplug.steps.committed_settings import settings_in
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session

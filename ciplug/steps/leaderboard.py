@@ -12,7 +12,7 @@ from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.records.selection import Reason
 from ciplug.registry.model import Version
 from ciplug.steps.policy_in_force import of_checkout
-from ciplug.steps.registered import read_if_whole
+from ciplug.steps.registered_model import read_if_whole
 from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, SearchResult
 from ciplug.tracking.entries import Entry

@@ -16,7 +16,7 @@ from ciplug.capture.artifacts import is_address
 from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
-from ciplug.capture.written import absolute, files_of, is_in, older_than
+from ciplug.capture.written_files import absolute, files_of, is_in, older_than
 from ciplug.console import Note, warning
 from ciplug.errors import GitError, InputError, listed
 from ciplug.git.worktree import committed

@@ -20,7 +20,7 @@ from ciplug.registry.ladder import NO_STAGE
 from ciplug.stats.level_changes import LevelChange, level_changes
 from ciplug.steps.branches import commits_around
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
-from ciplug.steps.registered import read_if_whole
+from ciplug.steps.registered_model import read_if_whole
 from ciplug.steps.select import facts_on
 from ciplug.steps.session import Session
 

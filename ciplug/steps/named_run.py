@@ -26,7 +26,7 @@ from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.reports.untrusted import clean
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.select import NamedBase, NamedCommit, candidates, counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.hidden import NOT_RANKED, only_trainings

@@ -19,7 +19,7 @@ from ciplug.records.keys import (
 )
 from ciplug.records.run import File
 from ciplug.steps.kept_files import KeptFile, kept_files
-from ciplug.steps.set_aside import damage
+from ciplug.steps.unreadable_objects import damage
 from ciplug.stores.base import Problem
 
 

@@ -20,10 +20,11 @@ from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
+from ciplug.steps.dirt import DIRTY
 from ciplug.steps.first_job import job_of
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.logged_artifacts import inherited
-from ciplug.steps.record import DIRTY, REDACT, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.record import REDACT, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug.capture.content import name_of
-from ciplug.capture.written import COARSEST, SECOND, Outputs, Stamp, absolute, files_of, is_in, is_pattern
+from ciplug.capture.written_files import COARSEST, SECOND, Outputs, Stamp, absolute, files_of, is_in, is_pattern
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, listed, nearest
 from ciplug.git.cache import cache_folder

@@ -234,6 +234,7 @@ def _read_policies(session: Session) -> Policies:
     if target is None or session.workspace is None or file is None:
         return Policies(own, source, target or session.context.branch)
     tree = tree_of_branch(session.workspace, target, session.env)
+    session.tips_seen[target] = tree.commit
     settings = settings_in(tree, file, f"{target} ({tree.commit[:8]})")
     if settings is None:
         return Policies(own, source, target, base_branch=target)
@@ -288,7 +289,7 @@ def _source(session: Session, file: Path | None) -> PolicySource:
     if file is None or session.workspace is None:
         return PolicySource(file=str(path))
     top = session.workspace.top
-    as_committed = bool(committed(top, [top / file]))
+    as_committed = bool(committed(top, [top / file], config=session.workspace.config))
     # A run may be judged later, by the policy of a commit after its own.
     head = commit_named(top, "HEAD") if as_committed else None
     return PolicySource(file=file.as_posix(), commit=head, as_committed=as_committed)

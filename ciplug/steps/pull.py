@@ -14,9 +14,9 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import RunKey, log_of, model_of, parse_entry
 from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
-from ciplug.registry.chain import Fault
-from ciplug.registry.chain_text import words
 from ciplug.registry.events import payload_of
+from ciplug.registry.evidence_chain import Fault
+from ciplug.registry.evidence_chain_text import words
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.replayed_rules import model_digest
@@ -30,7 +30,7 @@ from ciplug.steps.placing import check_folder
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import yanked
-from ciplug.steps.registered import read_registry
+from ciplug.steps.registered_model import read_registry
 from ciplug.steps.registry_checks import other_verdict, wrong_verdict
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs

@@ -16,7 +16,7 @@ from ciplug.registry.model import Model, Version
 from ciplug.registry.resolve import find_version
 from ciplug.steps.fetch import fetch
 from ciplug.steps.named_run import find_key
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.tracking.hidden import hidden_states, only_trainings
@@ -53,8 +53,8 @@ class StoreReader:
     ) -> list[Entry]:
         """Return the runs that satisfy every condition, the latest first where no order is given. Raises UsageError."""
         conditions: list[Condition] = [] if where is None else list(parse(where))
-        asked = {MODEL: model, BRANCH: branch, PARENT: parent}
-        conditions += [Comparison(key, "=", value) for key, value in asked.items() if value is not None]
+        filters = {MODEL: model, BRANCH: branch, PARENT: parent}
+        conditions += [Comparison(key, "=", value) for key, value in filters.items() if value is not None]
         if limit is not None and limit < 0:
             raise UsageError("limit takes a number from 0 up, or None for all")
         hide = () if deleted else hidden_states(conditions)

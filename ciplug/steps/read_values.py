@@ -146,7 +146,7 @@ def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
     TensorBoard's files belong together: a pattern of them stays one.
     """
     from ciplug.capture.event_files import event_files
-    from ciplug.capture.written import is_pattern, newest
+    from ciplug.capture.written_files import is_pattern, newest
 
     if not is_pattern(folder / path) or event_files(folder / path, left_out):
         return path
@@ -168,10 +168,10 @@ def _read_files(
     if not (inputs.metrics or inputs.params):
         return files
     from ciplug.capture.content import shown_path
+    from ciplug.capture.metric_choice import LAST
     from ciplug.capture.metric_files import read_metrics
-    from ciplug.capture.metric_take import LAST
     from ciplug.capture.param_files import read_params
-    from ciplug.capture.written import without
+    from ciplug.capture.written_files import without
 
     sources: dict[str, str] = {}
     for path in inputs.metrics:

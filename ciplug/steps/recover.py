@@ -18,7 +18,7 @@ from ciplug.capture.artifacts import is_address
 from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
-from ciplug.capture.written import SECOND, files_of, newer_than, older_than
+from ciplug.capture.written_files import SECOND, files_of, newer_than, older_than
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError
 from ciplug.records.left_out import LeftOut

@@ -11,7 +11,7 @@ from ciplug.records.keys import RunKey, log_of
 from ciplug.records.notice import Kind as NoticeKind
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.records.registry_labels import MovedFrom, MovedTo
-from ciplug.registry import chain_text, ledger, stored_checkpoints
+from ciplug.registry import evidence_chain_text, ledger, stored_checkpoints
 from ciplug.registry.events import payload_of
 from ciplug.registry.model import Model
 from ciplug.registry.reading import origin_in
@@ -23,7 +23,7 @@ from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.known_signers import with_known_signers
 from ciplug.steps.mirror_tags import is_mirrored
 from ciplug.steps.promotion.judging_section import judging_section
-from ciplug.steps.registered import is_signed, signers_key
+from ciplug.steps.registered_model import is_signed, signers_key
 from ciplug.steps.session import Session
 from ciplug.steps.tag_check import wrong_tags
 from ciplug.stores.base import KeepsStates, Log, Problem, Store
@@ -53,12 +53,12 @@ def check_model(session: Session, model: str) -> ModelCheck:
         signed, origin = is_signed(session), origin_in(session.log, is_signed(session))
         state = fold(model, events, signed, origin)
         for notice in state.notices:
-            told = f"{notice.clause}: {notice.remedy}"
+            text = f"{notice.clause}: {notice.remedy}"
             # Whoever may push can append one. Until a signer vouches for it, nobody does as it says.
             if notice.kind is NoticeKind.UNSIGNED_EVENTS:
-                problems.append(Problem(log_of(model), told))
+                problems.append(Problem(log_of(model), text))
             else:
-                notes.append(told)
+                notes.append(text)
         section = judging_section(session, session.config, state)
         ladder, gated = session.config.ladder_of(section), session.config.gated_stages(section)
         notes += other_ladders(model, events, ladder)
@@ -166,7 +166,7 @@ def _of_policies(
             own.add(policy)
         else:
             named = f"event {seq} of '{model}' was judged by a policy that is not this repository's"
-            found[seq] = policy, Problem(key, f"{named}: {clean(chain_text.words(finding), 300)}")
+            found[seq] = policy, Problem(key, f"{named}: {clean(evidence_chain_text.words(finding), 300)}")
     left = [one for policy, one in found.values() if policy not in own]
     return [one for one in left if isinstance(one, Problem)], [one for one in left if isinstance(one, str)]
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed, families
 from ciplug.console import Note, warning
-from ciplug.errors import Cause, ConfigError, Conflict, StoreError
+from ciplug.errors import Cause, ConfigError, Conflict, FileChanged, StoreError
 from ciplug.records.canonical import new_id
 from ciplug.records.keys import amended_run, is_run
 from ciplug.steps.session import Session, beside_runs
 from ciplug.steps.sign import signed
+from ciplug.stores.files import FilesApart, TakesFiles
 
 MOST_KEYS = 5_000
 MOST_BYTES = 64 * 1024 * 1024
@@ -90,10 +91,11 @@ def _batches(entries: Sequence[Sealed]) -> Iterator[list[Sealed]]:
 def _send_together(session: Session, batch: Sequence[Sealed], source: str | None) -> list[Sealed]:
     """Send these entries in one write and discard them. Raises StoreError, and keeps all, if it is refused."""
     try:
-        objects = _send_files(session, batch, source)
+        is_sent = _sent_at_once(session, batch)
+        objects = {} if is_sent else _send_files(session, batch, source)
         # What another process has sent meanwhile, it has removed, and its files with it.
         waiting = [sealed for sealed in batch if sealed.waits]
-        if waiting:
+        if waiting and not is_sent:
             together = _merged(objects[sealed.folder] for sealed in waiting)
             session.store.add(together)
             _note_sent(session, together)
@@ -104,6 +106,23 @@ def _send_together(session: Session, batch: Sequence[Sealed], source: str | None
     for sealed in waiting:
         sealed.discard()
     return waiting
+
+
+def _sent_at_once(session: Session, batch: Sequence[Sealed]) -> bool:
+    """Send records and their files by one write, where the store can do that. Else nothing has happened."""
+    store, files = session.store, session.files
+    waits = [listed for sealed in batch if (listed := artifacts.waiting(sealed.folder))]
+    if not waits or files is None or not isinstance(store, TakesFiles) or {one.to for one in waits} != {files.uri}:
+        return False
+    objects = _merged(sealed.objects for sealed in batch)
+    paths = {digest: path for one in waits for digest, path in one.files.items()}
+    try:
+        with session.listener.transfer("files sent", len(paths), sum(one.size for one in waits)) as tell:
+            store.add_with(objects, files, paths, tell)
+    except (FilesApart, FileChanged):
+        return False  # Which files are lost is found out one by one.
+    _note_sent(session, objects)
+    return True
 
 
 def _note_sent(session: Session, objects: Mapping[str, bytes]) -> None:

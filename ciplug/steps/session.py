@@ -50,7 +50,7 @@ T = TypeVar("T")
 NO_ARTIFACTS = "none"
 REPORT_FOLDER = "ciplug-report"
 """The folder that the pipeline archives, unless another one is named."""
-FORK = "fork:"
+FORK_PREFIX = "fork:"
 """The prefix of the store's address in the spool entries of a fork's job."""
 
 
@@ -139,6 +139,11 @@ class Session:
 
     @cached_property
     def _remembered(self) -> dict[Hashable, Any]:
+        return {}
+
+    @cached_property
+    def tips_seen(self) -> dict[str, str]:
+        """Branch → its tip, as the remote gave it a moment ago. Emptied by what takes long, such as a training."""
         return {}
 
     @cached_property
@@ -265,7 +270,7 @@ class Session:
     @property
     def spooled_for(self) -> str:
         """The store that this job's entries wait for. A fork's stay apart: no trusted job sends them later."""
-        return self.store.address if self.context.trusted else f"{FORK}{self.store.address}"
+        return self.store.address if self.context.trusted else f"{FORK_PREFIX}{self.store.address}"
 
     @property
     def send_command(self) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import NotFound
 from ciplug.records.run import Run
-from ciplug.steps.gated_first import gated_metrics, gated_order
 from ciplug.steps.leaderboard import direction_of
+from ciplug.steps.metric_order import gated_metrics, gated_order
 from ciplug.steps.select import select_runs
 from ciplug.steps.session import Session
 from ciplug.tracking.entries import Entry

@@ -12,8 +12,8 @@ from ciplug.git.objects import read_objects
 from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.registry import ledger
-from ciplug.registry.chain import Fault, Finding, Link
-from ciplug.registry.chain_text import remedy, words
+from ciplug.registry.evidence_chain import Fault, Finding, Link
+from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.registry.model import Model, Version
 from ciplug.registry.reading import origin_in
 from ciplug.registry.replay import counting
@@ -21,7 +21,7 @@ from ciplug.registry.tag_faults import CONTRADICTIONS, DueTag, FoundTag, WrongTa
 from ciplug.registry.tags import is_of, tags_by_event
 from ciplug.reports.untrusted import clean
 from ciplug.steps.mirror_tags import TagMirror, git_store, is_mirrored, make_tags, tag_of
-from ciplug.steps.registered import is_signed
+from ciplug.steps.registered_model import is_signed
 from ciplug.steps.session import Session
 from ciplug.stores.base import Log
 from ciplug.stores.git.tags import NewTag, content_of

@@ -18,10 +18,11 @@ from ciplug.git.environment import is_token
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import UNSEEN
 from ciplug.records.run import Status
+from ciplug.steps.dirt import tell_dirt
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.mlflow_runs import Tracking, nothing_found
 from ciplug.steps.outputs import Watch, older_outputs
-from ciplug.steps.record import Recorded, begin, finish, tell_beside, tell_dirt
+from ciplug.steps.record import Recorded, begin, finish, skeleton_of, tell_beside
 from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
 
@@ -86,7 +87,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
     watch = Watch(session, inputs, command)
     entry = begin(session, inputs, command=command)
-    tell_dirt(session, entry)
+    tell_dirt(session, skeleton_of(entry).provenance)
     tell_beside(session, entry)
     tracking = Tracking(entry, session.env, session.cwd)
     env = {**_environment(session, entry, inputs), **tracking.environment}
@@ -96,6 +97,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     except CiplugError:
         entry.discard()
         raise
+    session.tips_seen.clear()
     if child.exit_code in _NO_STARTS and not (_has_begun(entry, watch) or tracking.has_begun):
         entry.discard()
         raise FailedStart(child.exit_code)
@@ -210,7 +212,7 @@ def record_files(session: Session, inputs: Inputs) -> Recorded:
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
     inputs = replace(inputs, older=tuple(older_outputs(session, inputs)))
     entry = begin(session, inputs)
-    tell_dirt(session, entry)
+    tell_dirt(session, skeleton_of(entry).provenance)
     if inputs.older:
         notice = Notice(kind=Kind.OLDER, run=entry.id, files=inputs.older)
         session.tell(warning(notice.clause, notice.remedy))

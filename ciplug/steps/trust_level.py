@@ -15,7 +15,7 @@ class Level(NamedTuple):
     """A level, and what shows that it holds."""
 
     name: Literal["open", "protected", "signed"]
-    """open: whoever may push is trusted with everything. protected: the registry is written by those who may push to
+    """open: who can push is trusted with everything. protected: the registry is written by those who may push to
     the branch of the store. signed: only what an allowed signer has signed counts."""
     shown_by: str
 
@@ -25,7 +25,7 @@ def level_of(session: Session) -> Level:
     if signers := signers_of(session):
         return Level("signed", f"the policy in force names the signers {listed(sorted(signers.keys))}")
     if not is_git(session.store_uri):
-        return Level("open", "whoever may write the bucket is trusted with everything")
+        return Level("open", "everyone who can write to the bucket is trusted with everything")
     from ciplug.forges import NoForge
 
     branch = session.store.address.rpartition("#")[2]

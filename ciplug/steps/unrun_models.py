@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.run_that_counts import LOCAL
+from ciplug.comparison.run_that_counts import is_of_pipeline
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 from ciplug.steps.branches import commits_around, first_recorded
@@ -55,7 +55,7 @@ def _target_commits(session: Session, runs: Runs, commit: str) -> list[str]:
 def _trained(runs: Runs, commit: str) -> dict[str, None]:
     """The models of a commit's runs: of those of pipelines, or of all where there are none."""
     counted = _counted(runs, commit)
-    of_pipelines = [run for run in counted if run.provenance.context.host != LOCAL]
+    of_pipelines = [run for run in counted if is_of_pipeline(run.provenance.context.host)]
     return dict.fromkeys(sorted(run.model for run in of_pipelines or counted if run.provenance.context.trusted))
 
 

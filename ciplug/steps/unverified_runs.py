@@ -29,11 +29,11 @@ def unverified_runs(
     if model is not None:
         recorded = [run for run in recorded if run.model == model]
     facts = facts_on(session, runs, recorded)
-    told = set(_told(sections))
+    named = set(_told(sections))
     found = [
         (run, Reason.UNSIGNED if facts[run.id].trusted else Reason.FORK)
         for run in sorted(recorded, key=lambda run: (run.model, run.id))
-        if run.id not in told
+        if run.id not in named
         and facts[run.id].objection is None
         and not (facts[run.id].trusted and facts[run.id].signed)
     ]

@@ -8,7 +8,7 @@ from ciplug.records.registry_event import Vouch
 from ciplug.registry import events, ledger
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.promotion.writing import check_key
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.signers import sign_event, signers_of
 from ciplug.steps.trust import need_trusted

@@ -178,13 +178,27 @@ def _left_behind(uri: str, url: str, workspace: Workspace | None, branch: str) -
     """Return advice for a repository that was its own store before it had a remote."""
     if workspace is None or not uri.startswith("git:") or url == file_url(workspace.common_dir):
         return []
-    if not run_git("for-each-ref", "--count=1", f"refs/{branch}/", cwd=workspace.top, check=False).stdout:
+    if not _has_refs(workspace, branch):
         return []
     return [
         f"this repository itself holds runs, from before it had a remote: move them by git push REMOTE "
         f"'refs/{branch}/*' 'refs/heads/{branch}*', then git for-each-ref --format='delete %(refname)' "
         f"refs/{branch} | git update-ref --stdin"
     ]
+
+
+_without_refs: set[tuple[Path, str]] = set()
+"""Checkouts, and branches, of which this process knows that they hold no store from before they had a remote."""
+
+
+def _has_refs(workspace: Workspace, branch: str) -> bool:
+    """Whether a checkout has refs of a store of its own. Asked once, where it has none: none come up any more."""
+    clone = workspace.common_dir, branch
+    if clone not in _without_refs:
+        if run_git("for-each-ref", "--count=1", f"refs/{branch}/", cwd=workspace.top, check=False).stdout:
+            return True
+        _without_refs.add(clone)
+    return False
 
 
 def open_files(

@@ -72,6 +72,26 @@ class Files(Protocol):
 
 
 @runtime_checkable
+class TakesFiles(Protocol):
+    """A store that keeps records, and the files that they name, by one write."""
+
+    def add_with(self, objects: Mapping[str, bytes], files: Files, paths: Mapping[str, Path], tell: Tell) -> None:
+        """Keep objects and files at once: all of them, or none.
+
+        Raises FilesApart where that cannot be, FileChanged as `put` does, and StoreError where the place cannot be
+        reached.
+        """
+        ...
+
+
+class FilesApart(Exception):
+    """Files and records cannot be kept by one write: they go to two places, or the host does not take both at once.
+
+    `put` and `add` keep them, one after the other.
+    """
+
+
+@runtime_checkable
 class ChecksItself(Files, Protocol):
     """A place that knows what can be wrong with it, besides its files."""
 
@@ -193,6 +213,6 @@ def receive(
     what = f"more than {most:,} bytes" if size > most else f"{size:,} bytes of another digest"
     raise StoreError(
         f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not used",
-        hint="whoever has the right file repairs this by recording it again; delete an object before that",
+        hint="record the right file again, after deleting the damaged object",
         cause=Cause.DAMAGED,
     )

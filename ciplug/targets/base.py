@@ -34,11 +34,26 @@ class Live(NamedTuple):
 
     reference: str
     """What names these very bytes there."""
-    files: Mapping[str, str]
-    """Path → sha256:<hex>; empty where it is not of ciplug."""
+    files: Mapping[str, str] | None = None
+    """Path → sha256:<hex>; empty where it is not of ciplug; None where the target cannot say."""
     endpoint: str | None = None
     problem: str | None = None
     """Why it does not serve them as it should, as a clause, such as `nothing answers at …`."""
+    digest: str | None = None
+    """Where the target cannot say the files: the digest of all of them that it has noted."""
+    outdated: str | None = None
+    """Why a deployment of the same version would change it, as a clause: its settings are not those of ciplug.yaml."""
+
+    def has(self, digest: str, files: Mapping[str, str]) -> bool:
+        """Whether it has the files of a version; also where the target can neither confirm nor deny it."""
+        if self.files is not None:
+            return dict(self.files) == dict(files)
+        return self.digest in (None, digest)
+
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether the target says nothing about which bytes it serves."""
+        return self.files is None and self.digest is None
 
 
 class Target(Protocol):

@@ -23,13 +23,13 @@ from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.param_files import read_params
 from ciplug.errors import CiplugError
 from ciplug.git.lfs import parse_pointer
+from ciplug.git.objects import parse_tree
 from ciplug.records import bundle, columns, examples, inputs, read, series
 from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import amendment_object
 from ciplug.stores.bucket import index
 from ciplug.stores.git import segments
-from ciplug.stores.git.objects import parse_tree
 from tests.bundles import a_run, objects_of
 from tests.registry_samples import EVENTS
 

@@ -83,7 +83,9 @@ def test_a_fold_takes_our_records_alone(near: Scene, key: str) -> None:
 KINDS = {"ed25519": (), "ecdsa": (), "ecdsa-521": ("-b", "521"), "rsa": ()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["ed25519", "rsa", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("ecdsa", "ecdsa-521"))]
+)
 def test_signatures_that_are_none_start_few_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -185,6 +187,7 @@ def bombs(near: Scene) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_kept_tip_without_end_is_bounded(near: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """In CPU time, and in what is loaded."""
     monkeypatch.setattr(restore, "BLOCK_MOST", 500_000)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.steps.registered import read_registry
+from ciplug.steps.registered_model import read_registry
 from ciplug.steps.select import select_runs
 from ciplug.steps.session import Session, open_session
 from ciplug.steps.signers import judged_runs

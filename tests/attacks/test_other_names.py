@@ -14,15 +14,15 @@ from ciplug.records.keys import run_key
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import Run
 from ciplug.registry import ledger
-from ciplug.registry.chain import Fault
 from ciplug.registry.events import payload_of, wrap
+from ciplug.registry.evidence_chain import Fault
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.registration import registration_of
 from ciplug.steps.pull import pull, version_name
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
 from tests.team import STAMP, Team, team_in
 

@@ -29,7 +29,7 @@ from ciplug.registry import ledger
 from ciplug.registry.events import wrap
 from ciplug.steps.promotion import labels, moves
 from ciplug.steps.promotion.rollback import roll_back
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.vouch import vouch
 from tests.attacks.test_signed import make_key

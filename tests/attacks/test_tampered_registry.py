@@ -15,7 +15,7 @@ from ciplug.registry.events import payload_of
 from ciplug.steps import history
 from ciplug.steps.promotion import labels, moves
 from ciplug.steps.promotion.rollback import roll_back
-from ciplug.steps.registered import read_registry
+from ciplug.steps.registered_model import read_registry
 from ciplug.steps.registry_checks import check_model
 from tests.team import Team, team_in
 

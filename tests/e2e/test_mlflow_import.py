@@ -46,10 +46,10 @@ def _refs(project: Project) -> str:
 CUT_OFF = """
 import os, signal, sys
 from ciplug import cli
-from ciplug.interop import mlflow_import
+from ciplug.interop import import_runs
 
-mlflow_import._RUNS_MOST, writes = 2, []
-write = mlflow_import._Import._write
+import_runs.RUNS_MOST, writes = 2, []
+write = import_runs.Importer._write
 
 def cut_off(self):
     writes.append(1)
@@ -57,7 +57,7 @@ def cut_off(self):
         os.kill(os.getpid(), signal.SIGKILL)
     write(self)
 
-mlflow_import._Import._write = cut_off
+import_runs.Importer._write = cut_off
 cli.main(sys.argv[1:])
 """
 

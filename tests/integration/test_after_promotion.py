@@ -273,6 +273,7 @@ def outputs_in(file: Path) -> dict[str, str]:
     return {line.partition("<<")[0]: next(lines) for line in lines if "<<" in line}
 
 
+@pytest.mark.slow
 def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, receiver: WebhookReceiver) -> None:
     pytest.importorskip("standardwebhooks")
     project = Project.create(tmp_path / "work")

@@ -72,14 +72,14 @@ def test_two_processes_send_the_same_run(project: Project, monkeypatch: pytest.M
     ours, other = (open_session(cwd=project.folder) for _ in range(2))
     inputs = Inputs(artifacts=(Path("model.bin"),))
     run = finish(ours, begin(ours, inputs), inputs, status="finished").run
-    put = GitFiles.put
+    batches = GitFiles.batches
 
-    def slowly(files: GitFiles, waiting: Mapping[str, Path], tell: Tell) -> None:
-        monkeypatch.setattr(GitFiles, "put", put)
+    def slowly(files: GitFiles, waiting: Mapping[str, Path], tell: Tell) -> list[dict[str, Path]]:
+        monkeypatch.setattr(GitFiles, "batches", batches)
         assert len(send(other)) == 1
-        put(files, waiting, tell)
+        return batches(files, waiting, tell)
 
-    monkeypatch.setattr(GitFiles, "put", slowly)
+    monkeypatch.setattr(GitFiles, "batches", slowly)
     assert send(ours) == []
     assert record_of(project, run.id)["artifacts"][0]["store"] == "git:"
     assert ours.store.check() == []
@@ -322,6 +322,7 @@ def test_a_forks_job_sends_nothing(project: Project) -> None:
     assert git(project.folder, "ls-remote", "origin", "refs/ciplug/*") == ""
 
 
+@pytest.mark.slow
 def test_killed_while_its_files_are_sent(project: Project, tmp_path: Path, git_server: GitServer) -> None:
     git_server.create("slow")
     git(project.folder, "remote", "set-url", "origin", git_server.url("slow"))
@@ -343,6 +344,51 @@ def test_killed_while_its_files_are_sent(project: Project, tmp_path: Path, git_s
     project.ciplug("record", "--spooled")
     (run,) = project.json("runs", "list", "--json")
     assert run["status"] == "finished"
+    project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"))
+    assert pulled(tmp_path / "all") == ALL
+
+
+@pytest.mark.parametrize(
+    ("host", "fault", "pushes"),
+    [
+        ({}, None, 1),
+        ({}, "after", 1),  # What was carried out is found there by the next try.
+        pytest.param({}, "half", 2, marks=pytest.mark.slow),
+        # Both are asked for once more by the names that this host takes.
+        ({"custom_refs": False}, None, 2),
+        pytest.param({"atomic": False}, None, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_and_its_files_are_one_push(
+    project: Project, tmp_path: Path, git_server: GitServer, host: dict[str, bool], fault: Any, pushes: int
+) -> None:
+    git_server.create("one", **host)
+    git(project.folder, "remote", "set-url", "origin", git_server.url("one"))
+    project.push()
+    git_server.requests.clear()
+    if fault:
+        git_server.fail_next(fault)
+    run = project.train()
+    sent = [r for r in git_server.requests if r.service == "receive-pack" and r.method == "POST" and r.bytes_in > 4]
+    assert len(sent) == pushes
+    project.ciplug("pull", run, "--to", str(tmp_path / "all"))
+    assert pulled(tmp_path / "all") == ALL
+    assert len(project.json("runs", "list", "--json")) == 1
+
+
+def test_a_record_whose_files_are_refused_is_not_there(project: Project, tmp_path: Path, git_server: GitServer) -> None:
+    """No reader sees a record without the bytes that it names, in one push and in two."""
+    hook = git_server.create("strict") / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ncase "$1" in *files*) echo "no files here" >&2; exit 1;; esac\n')
+    hook.chmod(0o755)
+    git(project.folder, "remote", "set-url", "origin", git_server.url("strict"))
+    project.push()
+    done = project.ciplug("run", "--", sys.executable, "train.py", code=3)
+    assert "no files here" in done.stderr and "allow pushes to refs/ciplug/files/*" in done.stderr
+    assert "ciplug" not in git(project.folder, "ls-remote", "origin")
+    hook.unlink()
+    project.ciplug("record", "--spooled")
+    (run,) = project.json("runs", "list", "--json")
     project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"))
     assert pulled(tmp_path / "all") == ALL
 

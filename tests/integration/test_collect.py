@@ -511,9 +511,16 @@ def gitlab(api: GitLabApi, pipeline: int = 900, **more: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("sub_path", ["", "/gitlab"])
-@pytest.mark.parametrize("pattern", [[], ["--pattern", "ciplug report/bundle.ndjson"]])
-def test_gitlab_the_fan_in_of_a_matrix(project: Project, ciplug: Call, sub_path: str, pattern: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("sub_path", "pattern"),
+    [
+        ("", ()),
+        ("/gitlab", ("--pattern", "ciplug report/bundle.ndjson")),
+        pytest.param("", ("--pattern", "ciplug report/bundle.ndjson"), marks=pytest.mark.slow),
+        pytest.param("/gitlab", (), marks=pytest.mark.slow),
+    ],
+)
+def test_gitlab_the_fan_in_of_a_matrix(project: Project, ciplug: Call, sub_path: str, pattern: tuple[str, ...]) -> None:
     with GitLabApi(sub_path=sub_path) as api:
         api.add_token("user-token", "tanuki", scopes=("read_api",), role="reporter")
         api.add_pipeline(900, commit=project.head)

@@ -157,6 +157,7 @@ def test_a_slow_job_does_not_overwrite_the_comment_on_a_newer_commit(
     assert github_api.statuses[project.head][-1]["state"] == "success"
 
 
+@pytest.mark.slow
 def test_a_push_job_says_what_the_job_of_its_pull_request_says(tmp_path: Path, github_api: GitHubApi) -> None:
     """`on: [push, pull_request]` starts both for one commit, and they have one comment and one status."""
     project = Project.with_remote(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.console import Nobody, Note
 from ciplug.errors import Refusal, StoreError
-from ciplug.registry.chain import Fault
+from ciplug.registry.evidence_chain import Fault
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.promotion import promote as promoting
 from ciplug.steps.promotion.labels import set_alias

@@ -9,7 +9,7 @@ import pytest
 from ciplug.errors import ForgeError, ForgeKind, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import OpenPullRequest
-from ciplug.forges.sticky import AUTHORS
+from ciplug.forges.sticky_comment import AUTHORS
 from ciplug.records.provenance import Context
 from tests.servers.gitlab_api import GitLabApi
 

@@ -14,7 +14,7 @@ import pytest
 from ciplug import ci
 from ciplug.cli import main
 from ciplug.errors import GitError, GitKind
-from ciplug.git import safe
+from ciplug.git import safe_directory
 from ciplug.git.environment import git_environment
 from ciplug.git.workspace import discover
 from ciplug.steps.session import open_session
@@ -176,7 +176,7 @@ def foreign(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proje
     """A project that belongs to another user than the one who runs ciplug."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("only root can give files away")
-    monkeypatch.setattr(safe, "_named", [])
+    monkeypatch.setattr(safe_directory, "_named", [])
     for path in [project.folder, *project.folder.rglob("*")]:
         os.chown(path, 1001, 1001, follow_symlinks=False)
     refused = subprocess.run(["git", "status"], cwd=project.folder, capture_output=True, check=False)
@@ -273,10 +273,10 @@ def test_each_host_names_its_workspace(env: dict[str, str], variable: str) -> No
 
 
 def test_a_path_of_any_kind_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(safe, "_named", [])
+    monkeypatch.setattr(safe_directory, "_named", [])
     odd = tmp_path / 'a "quoted" path \\ with # and ; in it'
     odd.mkdir()
-    safe.name_safe(odd)
+    safe_directory.name_safe(odd)
     listed = subprocess.run(
         ["git", "config", "--get-all", "safe.directory"], env=git_environment(), capture_output=True, check=True
     )

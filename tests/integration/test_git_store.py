@@ -11,7 +11,7 @@ from ciplug.errors import StoreError
 from ciplug.git.workspace import discover
 from ciplug.records import bundle
 from ciplug.stores import open_store
-from ciplug.stores.base import PENDING_ALARM
+from ciplug.stores.base import PENDING_ALARM, Store
 from ciplug.stores.git.folding import FOLD_AT
 from ciplug.stores.git.objects import LooseObjects, object_id
 from tests.project import git
@@ -51,6 +51,30 @@ def test_a_reader_folds_when_much_is_pending(place: Place, git_server: GitServer
 def test_a_write_is_two_requests_and_no_fetch(place: Place, git_server: GitServer) -> None:
     place.open().add({"runs/a.json": b"1"})
     assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
+
+
+def test_a_young_store_is_read_by_few_requests(place: Place, git_server: GitServer) -> None:
+    """Before its first fold a store has no branch, and git fails where a branch is asked for by its name."""
+
+    def asked(store: Store) -> int:
+        git_server.requests.clear()
+        store.refresh()
+        store.keys("")
+        return len(git_server.requests)
+
+    store = place.open()
+    assert [asked(store) for _ in range(2)] == [4, 2]
+    place.open().add({"runs/a.json": b"1"})
+    assert [asked(store) for _ in range(2)] == [3, 2]
+    store.compact()
+    # The branch has come up: once it is seen, it is asked for by its name again.
+    assert store.keys("") == ["runs/a.json"]
+    assert all(asked(store) <= 3 for _ in range(2))
+    other = place.open()
+    other.add({"runs/b.json": b"2"})
+    other.compact()
+    store.refresh()
+    assert store.keys("") == ["runs/a.json", "runs/b.json"]
 
 
 def test_an_append_after_reading_the_log_fetches_nothing(place: Place, git_server: GitServer) -> None:

@@ -57,6 +57,9 @@ def test_each_commit_with_new_metrics_has_a_run(project: Project) -> None:
     assert first["started"] == first["ended"] == "2026-01-02T12:00:00.000Z"
     assert first["model"] == "wine" and first["provenance"]["context"]["actor"] == "Ann"
     assert first["artifacts"][0]["path"] == "model.txt"
+    # It is a baseline for what is trained next: its stages have read the files of its commit.
+    assert first["provenance"]["dirty"] is False
+    assert "diverged" in project.ciplug("compare", FIRST, FASTER).stdout
     session = open_session(cwd=project.folder, env=os.environ)
     series = session.runs().series(session.runs().get(first["id"]))
     assert series["train/loss"] == Series((0, 1, 2), (0.1, 0.05, 0.1 / 3)) and set(series) == {*_LIVE}
@@ -85,6 +88,25 @@ def test_what_the_cache_lacks_is_named_and_tried_again(project: Project) -> None
     shutil.copytree(DATA / "cache", cache)
     assert "1 new run, 1 known" in project.ciplug(*words).stdout
     assert _runs(project)[commit[:8]]["metrics"] == {"recall": 0.54}
+
+
+def test_files_that_a_stage_has_not_seen_make_a_run_dirty(project: Project) -> None:
+    for name, text in (
+        ("evaluate.py", "other code"),
+        ("params.yaml", "lr: 7\nepochs: 3\n"),
+        ("test.json", '{"recall": 1}'),
+    ):
+        (project.folder / name).write_text(text)
+    (project.folder / ".gitignore").write_text("")
+    commit = project.commit("by hand")
+    project.ciplug("import", "dvc", ".", code=InputError.exit_code)
+    run = _runs(project)[commit[:8]]
+    assert run["provenance"]["dirty_files"] == ["evaluate.py", "test.json"]
+    policy = "version: 1\nmodel: default\nrecord: ci\n"
+    (project.folder / "ciplug.yaml").write_text(policy)
+    project.commit("policy")
+    refused = project.ciplug("promote", "default", "--to", "staging", "--run", _runs(project)[FIRST]["id"], code=None)
+    assert refused.returncode and "imported from another system" in refused.stderr
 
 
 def test_a_shallow_clone_is_refused(project: Project, tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ LOG = '{"step": 1, "lr": 0.1}\n{"step": 1, \n'
 BY_EPOCH = '{"epoch": [1, 2], "val/loss": [0.4, 0.5]}'
 
 
+@pytest.mark.slow
 def test_a_file_that_was_refused_is_the_reason_of_each_metric_that_is_missing(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work", config=REFUSED)
     (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')

@@ -177,8 +177,8 @@ def test_no_cache_lives_longer_than_its_session() -> None:
     assert cached <= {
         "capture/logged.py",
         "capture/metric_clocks.py",
-        "config/clean.py",
-        "git/safe.py",
+        "config/clean_patterns.py",
+        "git/safe_directory.py",
         "mlflow/base.py",
         "records/canonical.py",
         "records/read.py",

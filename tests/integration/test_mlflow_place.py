@@ -25,6 +25,7 @@ from ciplug.steps.session import open_session
 from ciplug.tracking import amended
 from ciplug.tracking.runs import run_objects
 from tests.project import Project, git
+from tests.servers.git_http import GitServer
 
 EXPERIMENT = Experiment(id=state.experiment_id("wine"), name="wine")
 
@@ -208,6 +209,34 @@ def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int
     assert found(Condition("attribute", "run_id", "IN", (ids[1], ids[4]))) == [4, 1]
     running = [number for number in range(5, -1, -1) if number >= recorded]
     assert found(Condition("attribute", "status", "=", "RUNNING")) == running
+
+
+def test_a_folder_of_artifacts_comes_by_one_look_up(project: Project, git_server: GitServer, tmp_path: Path) -> None:
+    git_server.create("wine")
+    git(project.folder, "remote", "set-url", "origin", git_server.url("wine"))
+    place = Place("ciplug:")
+    run_id = _run(place)
+    for number in range(8):
+        (tmp_path / f"{number}.txt").write_text(f"file {number}")
+        files.write(
+            place, files.parse_path(f"{run_id}/artifacts/model/deep"), f"{number}.txt", tmp_path / f"{number}.txt"
+        )
+    place.sessions.end(run_id, "finished", None)
+    shutil.rmtree(project.folder / ".git" / "ciplug")
+
+    place = Place("ciplug:")
+    (tmp_path / "fetched").mkdir()
+    subject = files.parse_path(f"{run_id}/artifacts/model")
+    files.listed(place, subject)
+    git_server.requests.clear()
+    files.fetch_below(place, subject, tmp_path / "fetched")
+    assert len(git_server.requests) <= 5
+    git_server.requests.clear()
+    for number in range(8):
+        one = files.parse_path(f"{run_id}/artifacts/model/deep/{number}.txt")
+        files.download(place, one, tmp_path / "back" / str(number), tmp_path / "fetched")
+        assert (tmp_path / "back" / str(number)).read_text() == f"file {number}"
+    assert git_server.requests == []
 
 
 def test_looks_at_production_are_in_an_experiment_of_their_own(project: Project) -> None:

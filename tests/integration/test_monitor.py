@@ -23,12 +23,12 @@ from ciplug.records.provenance import Context
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import outcomes_of
 from ciplug.registry import ledger
-from ciplug.steps.monitoring import tell as telling
+from ciplug.steps.monitoring import alerts as telling
 from ciplug.steps.monitoring.monitor import Looked, look
 from ciplug.steps.monitoring.recorded import looks_at
-from ciplug.steps.monitoring.watched import Request
+from ciplug.steps.monitoring.watched_version import Request
 from ciplug.steps.promotion.rollback import roll_back
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.select import select_runs
 from ciplug.tracking.runs import run_objects
 from tests.attacks.test_signed import make_key
@@ -232,6 +232,7 @@ gates:
 """
 
 
+@pytest.mark.slow
 def test_a_loss_is_measured_from_the_run_of_the_version(team: Team, watch: Watch) -> None:
     """Its examples are others than those in production: what is compared is two samples, not pairs."""
     (team.project.folder / "ciplug.yaml").write_text(REGRESSION + OF_ALL)

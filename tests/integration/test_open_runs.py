@@ -296,6 +296,7 @@ def test_a_finished_child_waits_for_its_parent_also_when_that_is_killed(session:
     assert (runs["nested"].parent, runs["inner"].parent) == (top, runs["nested"].id)
 
 
+@pytest.mark.slow
 def test_workers_start_child_runs_of_their_own(session: Session) -> None:
     """Processes as joblib starts them, forked ones, and nested runs; one of them is killed."""
     code = (

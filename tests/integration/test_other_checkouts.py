@@ -13,7 +13,7 @@ import pytest
 
 from ciplug.ci.job_commit import Standing
 from ciplug.cli import main
-from ciplug.git.published import is_on_branch, is_tip, published_at
+from ciplug.git.published_commits import is_on_branch, is_tip, published_at
 from ciplug.git.workspace import discover
 from ciplug.records.provenance import Context, PublishedAt
 from ciplug.registry.reading import read_model

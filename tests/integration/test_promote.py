@@ -17,13 +17,17 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Promote, Register
+from ciplug.records.registry_labels import Tag, Untag
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
+from ciplug.registry.model import Model
 from ciplug.registry.reading import read_model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion import writing
+from ciplug.steps.promotion.judging_section import gated_stage
+from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import now, stamp
 from tests.project import git
@@ -653,3 +657,16 @@ def test_a_conflict_in_the_store_of_verdicts_is_not_a_lost_race(team: Team, monk
     monkeypatch.setattr("ciplug.steps.promotion.required_verdict.store_objects", conflict)
     with pytest.raises(Conflict):
         team.promote(run=run.id)
+
+
+def test_a_gated_stage_is_found_by_its_whole_name_in_any_case(team: Team) -> None:
+    team.policy("stages: {qa: {gates: [accuracy]}, dev: {gates: [accuracy]}, staging: {gates: [size]}}\n")
+    names = ("QA", " dev", "Staging", "stag", "none")
+    assert [gated_stage(team.session, Model("wine"), name) for name in names] == ["qa", "dev", "Staging", None, None]
+
+
+def test_of_a_tag_the_value_is_masked_and_nothing_is_added(team: Team) -> None:
+    secret = masked(team.session, Tag(key="api_key", value="s3cr3t-w0rd"))
+    assert secret.key == "api_key" and "s3cr3t" not in secret.value
+    for harmless in (Tag(key="api_key", value=""), Untag(key="api_key")):
+        assert masked(team.session, harmless) == harmless

@@ -14,8 +14,8 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote
 from ciplug.registry import ledger
-from ciplug.registry.chain import Fault
 from ciplug.registry.events import wrap
+from ciplug.registry.evidence_chain import Fault
 from ciplug.steps.promotion import labels, moves
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.pull import Pulled, pull, version_name

@@ -22,7 +22,7 @@ from ciplug.steps.promotion.promote import Promotion
 from ciplug.steps.promotion.registration import registration_of
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.promotion.writing import Written
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
 from tests.team import Team, team_in
 

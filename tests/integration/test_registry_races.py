@@ -30,7 +30,7 @@ from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.moves import demote
 from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.promotion.rollback import roll_back
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session, now, open_session
 from tests.project import git

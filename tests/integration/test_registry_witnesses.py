@@ -21,7 +21,7 @@ from ciplug.registry.reading import read
 from ciplug.steps.fsck import accept_registry
 from ciplug.steps.promotion import labels
 from ciplug.steps.pull import pull, version_name
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session, open_session
 from ciplug.stores.base import KeepsStates

@@ -19,7 +19,7 @@ from ciplug.records.keys import run_key
 from ciplug.records.registry_deployment import Outcome
 from ciplug.steps.deployment.deploy import deploy
 from ciplug.steps.deployment.smoke_test import SmokeResult, smoke_test
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
 from tests.servers.program import free_ports
 from tests.team import Team, team_in

@@ -22,9 +22,9 @@ from ciplug.records.keys import log_of
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.registry_moves import MoveFreely, Rollback
 from ciplug.registry import ledger
-from ciplug.registry.chain import Chain, Fault, Link
-from ciplug.registry.chain_text import remedy, words
 from ciplug.registry.events import payload_of, wrap
+from ciplug.registry.evidence_chain import Chain, Fault, Link
+from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.steps.evidence.attest import BrokenChain, attest
 from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.pull import pull, version_name

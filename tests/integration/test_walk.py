@@ -279,12 +279,12 @@ def test_the_requests_of_a_pull_request_s_job(
         clone.ciplug("ci", "--no-comment", "--", sys.executable, "train.py", env=job)
         return [request.service for request in git_server.requests]
 
-    policy, pushed = ["upload-pack"] * 6, ["receive-pack"] * 2
+    policy, pushed = ["upload-pack"] * 3, ["receive-pack"] * 2
     assert services_of_a_job("young") == [*policy, *pushed, *["upload-pack"] * 8, *pushed]
     monkeypatch.setattr("ciplug.stores.git.folding.SEGMENT_AT", 1)
     store.compact()
     assert store.segments()
-    assert services_of_a_job("grown") == [*policy, *pushed, *["upload-pack"] * 12, *pushed]
+    assert services_of_a_job("grown") == [*policy, *pushed, *["upload-pack"] * 10, *pushed]
 
 
 def test_the_training_does_not_see_the_tokens_that_ciplug_was_given(project: Project) -> None:

@@ -143,7 +143,7 @@ class _JsonHandler(Handler):
             self.command,
             parts.path,
             {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()},
-            json.loads(body) if body else None,
+            api.parse(self.command, body),
             api.token_of(self.headers),
             dict(self.headers.items()),
         )
@@ -195,6 +195,10 @@ class JsonApi(Loopback):
         self._last_id = 1000
         members = (getattr(type(self), name) for name in dir(type(self)))
         self._routes = [(*m.route, m) for m in members if hasattr(m, "route")]
+
+    def parse(self, method: str, body: bytes) -> Any:
+        """The body of a request, as `Call` has it."""
+        return json.loads(body) if body else None
 
     def token_of(self, headers: Any) -> str:
         raise NotImplementedError

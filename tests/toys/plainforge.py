@@ -10,8 +10,8 @@ from ciplug.forges.account import Account
 from ciplug.forges.address import Job, address_in, below, token_in
 from ciplug.forges.base import Forge, Lack, NoForge, OpenPullRequest, Place, Right, State, StoredFile, Token, preferred
 from ciplug.forges.json_api import JsonApi
-from ciplug.forges.merged import MergedPullRequest
-from ciplug.forges.sticky import Comment, check_body, upsert
+from ciplug.forges.merged_pull_request import MergedPullRequest
+from ciplug.forges.sticky_comment import Comment, check_body, upsert
 from ciplug.records.forge_pages import Pages
 
 name = "plainforge"

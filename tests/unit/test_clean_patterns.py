@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciplug.config.clean import Clean, line_to_add
+from ciplug.config.clean_patterns import Clean, line_to_add
 from ciplug.strict_yaml import read
 from tests import generated
 

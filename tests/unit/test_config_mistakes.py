@@ -88,6 +88,7 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         "two different ports from 1 to 65535 are expected, like [5001, 5002]: the next version starts beside the last"
     )
     oci = "a mapping is expected, like {kind: oci, repository: registry.example.com/team/wine}, not 3"
+    kinds = "'oci' or 'local' or 'sagemaker' or 'kserve' or 'azureml' or 'mlflow'"
     host = "host and name of a repository are expected, like registry.example.com/team/wine"
     compose = "'supervisor: compose' and 'image' need one another"
     volumes = "an absolute folder without ':' is expected"
@@ -97,8 +98,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         "  ciplug.yaml:2: targets.a.repository: this key is missing",
         "  ciplug.yaml:3: targets.b.folder: an absolute folder is expected, like /srv/models/wine, not 'x'",
         f"  ciplug.yaml:3: targets.b.ports: {ports}, not [1, 1]",
-        "  ciplug.yaml:4: targets.c.kind: 'oci' or 'local' is expected, not 'moon'",
-        "  ciplug.yaml:5: targets.d.kind: this key is missing (kind: 'oci' or 'local')",
+        f"  ciplug.yaml:4: targets.c.kind: {kinds} is expected, not 'moon'",
+        f"  ciplug.yaml:5: targets.d.kind: this key is missing (kind: {kinds})",
         "  ciplug.yaml:6: targets.E: write the name of a target in lower case, with letters, digits, '-' and '_'",
         f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
         f"  ciplug.yaml:7: targets.f: {oci}",

@@ -23,7 +23,7 @@ from ciplug.forges.failures import cut, words
 from ciplug.forges.gitea import Gitea
 from ciplug.forges.github import GitHub
 from ciplug.forges.gitlab import GitLab
-from ciplug.forges.sticky import NOTE_ROOM, Comment, carries, superseding, upsert
+from ciplug.forges.sticky_comment import NOTE_ROOM, Comment, carries, superseding, upsert
 from ciplug.health import forge as health
 from ciplug.health.base import Trouble
 from ciplug.records.provenance import Context

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ciplug.errors import ConfigError
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
@@ -503,5 +503,5 @@ def test_why_a_comparison_ends_so_and_what_to_do(
 def test_the_allowed_loss_passes_and_a_waiver_of_it_is_known_by_its_rule() -> None:
     gate = {"a": {**UP, "max_regression": 0.25}}
     (found,) = judge(gate, {"a": 0.5}, {"a": 0.75}).gates
-    assert (found.outcome, found.point, found.method, found.advice) == ("PASS", True, reasons.POINT, None)
+    assert (found.outcome, found.point, found.method, found.advice) == ("PASS", True, reason_text.POINT, None)
     assert (found.baseline, found.change, found.limit, found.baseline_label) == (0.75, -0.25, 0.25, "merge base")

@@ -18,12 +18,12 @@ from ciplug.config.allowance import Allowance
 from ciplug.config.gate import METRIC_TESTS, Gate
 from ciplug.config.policy import Policy
 from ciplug.errors import counted
-from ciplug.gates import reasons
+from ciplug.gates import reason_text
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.choice_of_test import Pair, best_test
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.reasons import POINT
+from ciplug.gates.reason_text import POINT
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.notice import Kind, Notice
@@ -332,7 +332,7 @@ def test_one_row_without_a_known_answer_switches_no_gate_off(
 def test_a_share_at_its_highest_bound_is_no_matter_of_more_data() -> None:
     policy = {"gates": {"a": {"min": 1.0, "n": "rows"}}}
     result = one(judge(policy, side("candidate", {"a": 1.0, "rows": 1000.0}), side("baseline", {})))
-    assert (result.outcome, result.advice) == ("INCONCLUSIVE", reasons.AT_THE_BOUND)
+    assert (result.outcome, result.advice) == ("INCONCLUSIVE", reason_text.AT_THE_BOUND)
 
 
 @pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])
@@ -510,7 +510,7 @@ def test_clusters_and_not_examples_settle_a_comparison_of_clusters() -> None:
         unit="cluster",
         rule=Rule(higher_is_better=True, allowed=0.05),
     )
-    advice = reasons.settled_by(interval.unit, more_needed(interval), 0.1)
+    advice = reason_text.settled_by(interval.unit, more_needed(interval), 0.1)
     assert advice.endswith(" more clusters of examples would decide")
 
 

@@ -54,12 +54,16 @@ def test_the_kind_of_a_failure(words: str, kind: GitKind) -> None:
 
 
 def test_every_kind_but_those_of_our_own_has_words() -> None:
-    own = {GitKind.UNKNOWN, GitKind.NOT_INSTALLED, GitKind.PUSH_OFF}
+    own = {GitKind.UNKNOWN, GitKind.NOT_INSTALLED, GitKind.PUSH_OFF, GitKind.SILENT}
     named = {kind for words, _ in WORDS for kind in failure_of(words).kinds} | own
     more = (
         "protected; could not read Username; Authentication failed; returned error: 403; hung up; not found; declined"
     )
     assert named | failure_of(more).kinds == set(GitKind)
+
+
+def test_git_may_fail_without_a_word() -> None:
+    assert read_failure(b"").kinds == {GitKind.SILENT}
 
 
 def test_a_broken_connection_may_come_with_a_damaged_pack() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from random import Random
@@ -11,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.errors import GitError
+from ciplug.git import cat_file
 from ciplug.git.bare import init_bare
-from ciplug.git.objects import read_objects
-from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, object_id, parse_tree
+from ciplug.git.objects import parse_tree, read_objects, sizes
+from ciplug.git.run import start_git
+from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, object_id
 from tests.project import git
 
 EMPTY_TREES = {
@@ -131,3 +134,38 @@ def test_an_object_that_exists_is_not_written_again(tmp_path: Path) -> None:
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     done = subprocess.run(["git", "cat-file", "-p", oid], cwd=tmp_path, capture_output=True, check=True)
     assert done.stdout == b"once"
+
+
+def test_one_process_answers_until_its_repository_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Path] = []
+
+    def start(*args: str, cwd: Path) -> subprocess.Popen[bytes]:
+        started.append(cwd)
+        return start_git(*args, cwd=cwd)
+
+    monkeypatch.setattr(cat_file, "start_git", start)
+    own, other = tmp_path / "own.git", tmp_path / "other.git"
+    init_bare(own, "sha1")
+    init_bare(other, "sha1")
+    later = LooseObjects(other, "sha1").blob(b"later")
+    first = LooseObjects(own, "sha1").blob(b"first")
+    assert read_objects(own, [first, later]) == {first: ("blob", b"first")}
+    # What a fetch brings as a pack is seen.
+    git(other, "update-ref", "refs/tags/later", later)
+    git(own, "fetch", "-q", str(other), "refs/tags/later")
+    git(own, "repack", "-q", "-a", "-d")
+    assert read_objects(own, [later]) == {later: ("blob", b"later")}
+    assert started == [own]
+    shutil.rmtree(own)
+    init_bare(own, "sha1")
+    assert read_objects(own, [first]) == {}
+    assert started == [own, own]
+    assert (sizes(own, [first]), sizes(own, ["HEAD:no such file"])) == ({}, {})
+    # One that was killed is replaced.
+    kept = [process for key, process in cat_file._kept.items() if key[0] == str(own)]
+    for process in kept:
+        process.kill()
+    again = LooseObjects(own, "sha1").blob(b"again")
+    assert (read_objects(own, [again]), sizes(own, [again])) == ({again: ("blob", b"again")}, {again: 5})
+    cat_file.close(own)
+    assert all(process.poll() is not None for process in kept)

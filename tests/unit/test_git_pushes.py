@@ -20,8 +20,8 @@ from ciplug.stores.git.content import Content
 from ciplug.stores.git.moves import Moves, move_refs
 from ciplug.stores.git.objects import BLOB, LooseObjects
 from ciplug.stores.git.refs import Refs
-from ciplug.stores.git.trial import try_writes
 from ciplug.stores.git.view import View
+from ciplug.stores.git.write_trial import try_writes
 from tests.project import git
 
 OK = PushResult()

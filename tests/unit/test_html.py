@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from ciplug.records.comparison import ParamDelta
 from ciplug.records.series import Series
-from ciplug.reports import charts, figures, html
+from ciplug.reports import charts, html
 from ciplug.reports.charts import Chart
 from ciplug.reports.report import Report
+from ciplug.reports.sparkline import sparkline
 from tests import generated
 from tests import report_samples as samples
 from tests.work import calls
@@ -125,7 +126,7 @@ def test_a_run_without_the_metric_has_no_place_in_its_history(value: float | Non
     assert 'class="dot"' not in own and f"{len(lacking.history)} runs before" in own
     assert any(">this run<" in one for one in charted)
     assert all('class="dot"' in one for one in charted if ">this run<" in one)
-    assert f"{figures.sparkline([*lacking.history, math.nan])}</td>" in page
+    assert f"{sparkline([*lacking.history, math.nan])}</td>" in page
 
 
 def test_what_passed_or_stayed_is_folded_as_in_the_comment() -> None:

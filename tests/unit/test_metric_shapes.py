@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.capture.metric_choice import Reading
 from ciplug.capture.metric_clocks import is_time
 from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.metric_order import logged_order, order_by_time
-from ciplug.capture.metric_take import Reading
 from ciplug.capture.param_files import read_params
 
 NOW = 1764000000.5

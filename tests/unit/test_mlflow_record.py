@@ -7,7 +7,8 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-from ciplug.interop import mlflow_export, mlflow_record
+from ciplug.interop import mlflow_record
+from ciplug.interop.mlflow_source import parents_first
 from ciplug.mlflow import state
 from ciplug.records.canonical import dumps
 from ciplug.records.changes import fold
@@ -130,11 +131,7 @@ def test_an_experiment_is_found_by_its_name() -> None:
 
 
 def test_a_parent_is_exported_before_its_children_and_a_circle_ends() -> None:
-    def run(id_: str, parent: str | None) -> Any:
-        tags = {"mlflow.parentRunId": parent} if parent else {}
-        return SimpleNamespace(info=SimpleNamespace(run_id=id_), data=SimpleNamespace(tags=tags))
-
-    runs = [run("grandchild", "child"), run("child", "top"), run("top", None), run("lost", "gone")]
-    order = [one.info.run_id for one in mlflow_export.parents_first(runs)]
+    parents = {"grandchild": "child", "child": "top", "lost": "gone"}
+    order = parents_first(["grandchild", "child", "top", "lost"], parents)
     assert order == ["top", "child", "grandchild", "lost"]
-    assert len(mlflow_export.parents_first([run("a", "b"), run("b", "a")])) == 2
+    assert len(parents_first(["a", "b"], {"a": "b", "b": "a"})) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciplug.reports.narrow import LEAST, Pairs, in_parts, narrowed, table_width, without
+from ciplug.reports.narrow_table import LEAST, Pairs, in_parts, narrowed, table_width, without
 from ciplug.reports.untrusted import shortened
 
 LONG = "validation/accuracy/of the class with a long name"

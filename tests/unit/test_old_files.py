@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.capture.written import COARSEST, SECOND, Outputs, older_than
+from ciplug.capture.written_files import COARSEST, SECOND, Outputs, older_than
 
 DAY = 86_400 * SECOND
 

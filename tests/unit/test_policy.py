@@ -404,6 +404,7 @@ def test_a_stage_narrows_what_counts() -> None:
 
 
 @cache
+@cache
 def validator() -> Any:
     import jsonschema
 
@@ -454,7 +455,7 @@ PLACES = [*places(Table(config.Config, ""), ())]
     ("path", "table"), PLACES, ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else ""
 )
 def test_the_reader_and_the_schema_know_the_same_keys(path: tuple[Any, ...], table: type) -> None:
-    published = schema()
+    published = validator().schema
     properties = published["properties"] if table is config.Config else published["$defs"][table.__name__]["properties"]
     # Beside `models` no other key may stand.
     known = [name for name in properties if path or name != "models"]

@@ -18,7 +18,7 @@ import pytest
 
 from ciplug.config import Config
 from ciplug.console import Nobody, Note
-from ciplug.forges.sticky import Comment, upsert
+from ciplug.forges.sticky_comment import Comment, upsert
 from ciplug.records.provenance import Context
 from ciplug.reports import comment
 from ciplug.reports.comment import MARKER

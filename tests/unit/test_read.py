@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
 from ciplug.records import canonical, read
+from ciplug.records.decode import Mismatched, decode
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import File, Run
@@ -193,3 +197,45 @@ def test_size_cap(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_noise_is_a_record_error(data: bytes) -> None:
     with pytest.raises(RecordError):
         read.run(data, "k")
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.integers() | finite | text
+    | st.sampled_from(["NaN", "Infinity", "finished", "PASS", 2**53, 1.0]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.data(), runs | verdicts | events)
+def test_what_is_read_without_pydantic_is_what_pydantic_reads(
+    data: st.DataObject, record: Run | Verdict | RegistryEvent
+) -> None:
+    value = json.loads(canonical.dumps(record))
+    # Something else in any place.
+    places = [(value, name) for name in value]
+    for holder, name in places:
+        inner = holder[name]
+        if isinstance(inner, (dict, list)):
+            places += [(inner, at) for at in (inner if isinstance(inner, dict) else range(len(inner)))]
+    holder, name = data.draw(st.sampled_from(places))
+    holder[name] = data.draw(junk)
+    try:
+        made = decode(type(record), value)
+    except Mismatched:
+        return
+    read._read_soundly = read._FEW
+    try:
+        assert repr(read._record(type(record), json.dumps(value).encode(), "key")) == repr(made)
+    finally:
+        read._read_soundly = 0
+
+
+def test_a_sound_record_is_read_without_pydantic() -> None:
+    program = (
+        "import sys\nfrom ciplug.records import canonical, read\nfrom ciplug.records.run import Run\n"
+        "run = Run(id='1', model='m', status='finished', started='', ended='', metrics={'f1': 1.0}, params={'a': 7})\n"
+        "assert read.run(canonical.dumps(run), 'key') == run and 'pydantic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

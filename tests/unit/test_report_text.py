@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ciplug.records.comparison import MetricDelta
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import GateResult
-from ciplug.reports import comment, figures, html, report, terminal, text, untrusted
+from ciplug.reports import comment, html, number_format, report, terminal, text, untrusted
 from ciplug.reports.report import Report
+from ciplug.reports.sparkline import sparkline
 from tests import report_samples as samples
 from tests.report_samples import metric
 
@@ -42,12 +43,12 @@ finite = st.floats(-1e300, 1e300)
     ],
 )
 def test_number(value: float, shown: str) -> None:
-    assert figures.number(value) == shown
+    assert number_format.number(value) == shown
 
 
 @given(finite)
 def test_a_number_is_never_shown_as_a_whole_one_that_it_is_not(value: float) -> None:
-    shown = float(figures.number(value))
+    shown = float(number_format.number(value))
     assert math.isclose(shown, value, rel_tol=1e-3, abs_tol=1e-300)
     if 1e-4 <= abs(value) < 1e15 and value != int(value):
         assert shown != int(shown)
@@ -55,16 +56,16 @@ def test_a_number_is_never_shown_as_a_whole_one_that_it_is_not(value: float) -> 
 
 @given(st.lists(finite, min_size=1, max_size=4))
 def test_values_that_differ_are_shown_different(values: list[float]) -> None:
-    shown = figures.numbers(values)
+    shown = number_format.numbers(values)
     assert len({float(s) for s in shown}) == len(set(values))
 
 
 def test_a_row_of_numbers_has_common_decimals() -> None:
-    assert figures.numbers([0.9142, 0.91, None]) == ["0.9142", "0.9100", "–"]
-    assert figures.numbers([0.12345678, 0.12345679]) == ["0.12345678", "0.12345679"]
-    assert figures.numbers([41.8, 46.0]) == ["41.8", "46.0"]
-    assert figures.numbers([math.nan, 0.5]) == ["NaN", "0.5"]
-    assert figures.numbers([]) == []
+    assert number_format.numbers([0.9142, 0.91, None]) == ["0.9142", "0.9100", "–"]
+    assert number_format.numbers([0.12345678, 0.12345679]) == ["0.12345678", "0.12345679"]
+    assert number_format.numbers([41.8, 46.0]) == ["41.8", "46.0"]
+    assert number_format.numbers([math.nan, 0.5]) == ["NaN", "0.5"]
+    assert number_format.numbers([]) == []
 
 
 @pytest.mark.parametrize(
@@ -84,26 +85,26 @@ def test_a_row_of_numbers_has_common_decimals() -> None:
     ],
 )
 def test_change_and_judgement(delta: report.MetricDelta, change: str, judgement: str) -> None:
-    assert figures.change(delta) == change
-    assert figures.judgement(delta) == judgement
+    assert number_format.change(delta) == change
+    assert number_format.judgement(delta) == judgement
 
 
 def test_sparkline() -> None:
-    assert figures.sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
-    assert figures.sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
-    assert figures.sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
-    assert figures.sparkline([-1e308, 1e308]) == "▁█"
-    assert figures.sparkline([0.0, 5e-324]) == "▁█"
-    assert figures.sparkline([1e-9, 5e-9, 1e-9]) == "▁█▁"
-    assert figures.sparkline([math.nan, math.nan]) == ""
-    assert figures.sparkline([1.0]) == ""
-    assert figures.sparkline([]) == ""
-    assert len(figures.sparkline(list(range(100)))) == 20
+    assert sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
+    assert sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
+    assert sparkline([-1e308, 1e308]) == "▁█"
+    assert sparkline([0.0, 5e-324]) == "▁█"
+    assert sparkline([1e-9, 5e-9, 1e-9]) == "▁█▁"
+    assert sparkline([math.nan, math.nan]) == ""
+    assert sparkline([1.0]) == ""
+    assert sparkline([]) == ""
+    assert len(sparkline(list(range(100)))) == 20
 
 
 @given(st.lists(st.floats()))
 def test_a_sparkline_takes_any_values(values: list[float]) -> None:
-    assert len(figures.sparkline(values)) in (0, min(20, len(values)))
+    assert len(sparkline(values)) in (0, min(20, len(values)))
 
 
 def test_a_method_is_shown_unless_the_reason_of_a_point_states_it() -> None:
@@ -120,8 +121,8 @@ def test_words() -> None:
         "3 days older", "23 hours older", "6 hours older", "14 minutes older", "", "2 hours newer", "", "",
     ]  # fmt: skip
     assert text.older(None, None) == ""
-    assert [figures.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
-    assert [figures.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
+    assert [number_format.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
+    assert [number_format.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
     assert [text.scalar(v) for v in (None, "", True, 1e-05, 3, "x")] == ["–", '""', "true", "1e-05", "3", "x"]
     assert text.tally(samples.verdict()) == "1 failed, 3 passed"
     assert text.headline(None, None) == ("📊", "compared, no gates set")

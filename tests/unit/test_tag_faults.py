@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciplug.registry.chain import Fault
+from ciplug.registry.evidence_chain import Fault
 from ciplug.registry.tag_faults import DueTag, FoundTag, WrongTag, claim_of, tag_faults
 
 EVENTS = [f"sha256:{number:064}" for number in range(1, 4)]

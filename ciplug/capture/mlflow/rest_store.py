@@ -56,7 +56,7 @@ class RestStore:
         self._base = urllib.parse.urlunsplit(
             (parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")
         )
-        self._headers = {"Accept": "application/json", **_authorization(parts, env)}
+        self._headers = {"Accept": "application/json", **authorization(parts, env)}
         self._until = 0.0
 
     def runs(self, marked: str | None) -> list[MlflowRun]:
@@ -226,7 +226,7 @@ def _texts(pairs: Any) -> dict[str, str]:
     return {str(one["key"]): str(one.get("value", "")) for one in pairs or []}
 
 
-def _authorization(parts: urllib.parse.SplitResult, env: Mapping[str, str]) -> dict[str, str]:
+def authorization(parts: urllib.parse.SplitResult, env: Mapping[str, str]) -> dict[str, str]:
     """The header that MLflow's client sends: of the address, else of the variables for a user, else for a token."""
     user, password = env.get("MLFLOW_TRACKING_USERNAME"), env.get("MLFLOW_TRACKING_PASSWORD")
     if parts.username:

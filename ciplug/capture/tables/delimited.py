@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from ciplug.capture.tables import limits
+from ciplug.capture.tables.duplicate_names import one_of
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row, Table, check_shape, first_twice
-from ciplug.capture.tables.twice import one_of
 from ciplug.errors import counted
 
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ciplug.capture.tables import limits
+from ciplug.capture.tables.duplicate_names import with_twice
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row, Table
-from ciplug.capture.tables.twice import with_twice
 from ciplug.errors import InputError
 from ciplug.records.read import DuplicateKeyError, deeper_than, unique_keys
 

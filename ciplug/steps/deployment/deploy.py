@@ -16,12 +16,12 @@ from ciplug.attestation.documents import PROVENANCE, VERDICT
 from ciplug.attestation.provenance import provenance
 from ciplug.attestation.statement import to_json
 from ciplug.attestation.test_result import test_result
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.errors import DeploymentRefused, NotDeployed, PromotionRefused, Refusal, StoreError, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED, Deploy
 from ciplug.records.run import Run
-from ciplug.registry.chain import Chain, Fault
-from ciplug.registry.chain_text import remedy, words
+from ciplug.registry.evidence_chain import Chain, Fault
+from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Deployed, Model, Version
 from ciplug.registry.replayed_rules import model_digest
@@ -42,7 +42,7 @@ from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
 from ciplug.steps.pull import check_standing, version_name
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import open_target
@@ -126,7 +126,7 @@ def deploy(session: Session, name: str, target: str, *, progress: Progress = sil
 def _go(walk: _Walk, progress: Progress) -> Done:
     live = walk.at.live(walk.stage)
     logged = read_model(walk.session, walk.name).deployed.get(walk.target)
-    if _serves(walk, live) and live and _is_logged(walk, logged, live):
+    if _serves(walk, live) and live and not live.outdated and _is_logged(walk, logged, live):
         return _done(walk, live, 0)
     with tempfile.TemporaryDirectory(prefix="ciplug-") as place:
         folder = Path(place) / "files"
@@ -258,7 +258,7 @@ def _statements(walk: _Walk) -> dict[str, bytes]:
 
 def _serves(walk: _Walk, live: Live | None) -> bool:
     """Whether a target serves the very files that were promoted."""
-    return live is not None and live.problem is None and dict(live.files) == walk.placed_files
+    return live is not None and live.problem is None and live.has(walk.digest, walk.placed_files)
 
 
 def _is_logged(walk: _Walk, logged: Deployed | None, live: Live) -> bool:
@@ -305,11 +305,13 @@ def _change(walk: _Walk, release: Release) -> Done:
     live = walk.at.live(walk.stage)
     if live is None or not _serves(walk, live):
         why = f": {live.problem}" if live and live.problem else ""
-        raise DeploymentRefused(
+        wrong = DeploymentRefused(
             NotDeployed.OTHER_CONTENT,
             f"'{walk.target}' does not serve {walk.shown} after the switch{why}",
-            hint=f"see: ciplug deployments status '{walk.name}'; then go on: {walk.again}",
+            hint=f"see: ciplug deployments status '{walk.name}'; then deploy again: {walk.again}",
         )
+        _note_failure(walk, release.event, wrong)
+        raise wrong
     event = _conclude(walk, release.event, reference=live.reference, endpoint=live.endpoint)
     return _done(walk, live, event)
 

@@ -9,7 +9,7 @@ from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.targets import stage_of, targets_of
 from ciplug.steps.fetch import Progress, silent
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ciplug.capture.content import digest_file, name_of
 from ciplug.capture.tables.formats import open_table
 from ciplug.capture.tables.source import Source
-from ciplug.config.targets import SmokeTest
+from ciplug.config.target_base import SmokeTest
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
 from ciplug.steps.fetch import fetch

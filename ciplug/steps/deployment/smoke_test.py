@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ciplug.comparison.served_answers import differences
-from ciplug.config.targets import SmokeTest as Settings
-from ciplug.config.targets import Target as TargetSettings
+from ciplug.config.target_base import SmokeTest as Settings
+from ciplug.config.target_base import Target as TargetSettings
 from ciplug.errors import ConfigError, DeploymentRefused, NotDeployed
 from ciplug.records.registry_deployment import DEPLOYED, Outcome, SmokeTested
 from ciplug.registry.model import DeployEvent, Model, Version
@@ -27,7 +27,7 @@ from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
 from ciplug.steps.pull import version_name
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import invocations

@@ -18,7 +18,7 @@ from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import need_model
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import open_target
@@ -33,7 +33,9 @@ class State(Enum):
     EMPTY = (0, "empty")
     """Nothing is served, and the log says so."""
     BEHIND = (0, "behind")
-    """It serves what the log says, and another version holds the stage now."""
+    """It serves what the log says, and another version holds the stage now, or its settings have changed."""
+    UNCHECKED = (0, "unchecked")
+    """It serves something that was deployed, and cannot say which bytes."""
     REVOKED = (1, "revoked")
     """It serves what the log says, and this version was yanked, or has left the stage with no other one in it."""
     UNFINISHED = (1, "unfinished")
@@ -104,11 +106,13 @@ def _status(session: Session, model: Model, target: str) -> Status:
         )
     holder = model.holder(stage)
     number = holder.number if holder else None
-    if state is State.SERVED and logged and logged.serves:
+    if state in (State.SERVED, State.UNCHECKED) and logged and logged.serves and live:
         if revoked := why_revoked(model, logged.serves.version, stage):
             state, problem = State.REVOKED, revoked
         elif number not in (None, logged.serves.version):
             state = State.BEHIND
+        elif live.outdated:
+            state, problem = State.BEHIND, live.outdated
     if logged is not None and logged.is_ended and state is not State.EMPTY:
         return Status(
             model.name,
@@ -121,7 +125,7 @@ def _status(session: Session, model: Model, target: str) -> Status:
             problem,
             undeploy_command(model.name, target),
         )
-    fine = state in (State.SERVED, State.EMPTY)
+    fine = state in (State.SERVED, State.UNCHECKED, State.EMPTY)
     remedy = None if fine or holder is None else deploy_command(model.name, stage, target)
     if state is State.REVOKED:
         remedy = next_command(model, stage, target)
@@ -145,9 +149,11 @@ def _compared(session: Session, model: Model, logged: Deployed | None, live: Liv
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
     expected = {"/".join(placing.parts(placing.own_place(path))): digest for path, digest in files.items()}
     same_version = served.digest == (version.digest or model_digest(version.files))
-    if not same_version or dict(live.files) != expected or live.reference != served.reference:
+    if not same_version or not live.has(served.digest or "", expected) or live.reference != served.reference:
         return State.OTHER, f"it serves other bytes than version {served.version}, which the log says"
-    return (State.DOWN, live.problem) if live.problem else (State.SERVED, None)
+    if live.problem:
+        return State.DOWN, live.problem
+    return (State.UNCHECKED if live.is_unchecked else State.SERVED), None
 
 
 def worst(found: Sequence[Status]) -> int:

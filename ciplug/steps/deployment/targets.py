@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from ciplug.config.targets import Target as Settings
+from ciplug.config.target_base import Target as Settings
 from ciplug.errors import ConfigError, NotFound, nearest
 from ciplug.registry.model import Model
 from ciplug.steps.policy_in_force import read_policies

@@ -15,7 +15,7 @@ from ciplug.steps.deployment.targets import find_target, stage_of, undeploy_comm
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 from ciplug.targets import open_target
 from ciplug.targets.base import Target

@@ -17,7 +17,7 @@ from ciplug.errors import NotFound, StoreError
 from ciplug.git.credentials import redact
 from ciplug.records import read
 from ciplug.records.run import Run
-from ciplug.registry.chain import Chain
+from ciplug.registry.evidence_chain import Chain
 from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.chain_notes import notes_on
 from ciplug.steps.evidence.verify import Request, verify
@@ -49,7 +49,7 @@ def attest(session: Session, name: str, *, task: str = TASK) -> Attestation:
 
     Raises NotFound for a name of nothing, or a version without a run, BrokenChain for one that does not verify.
     """
-    from ciplug.registry.chain_text import remedy, words
+    from ciplug.registry.evidence_chain_text import remedy, words
 
     chain = verify(session, Request(name, with_files=False, fetch=True, to_use=True))
     session.tell(*notes_on(chain))

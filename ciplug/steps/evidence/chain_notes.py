@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ciplug.console import Note, warning
-from ciplug.registry.chain import Chain
-from ciplug.registry.chain_text import remedy, words
+from ciplug.registry.evidence_chain import Chain
+from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.reports.untrusted import clean
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ciplug.errors import Cause, ConfigError, InputError, StoreError, listed
-from ciplug.registry.chain import Fault
+from ciplug.registry.evidence_chain import Fault
 from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
 from ciplug.steps.evidence.version_files import wrong_in_folder

@@ -18,7 +18,7 @@ from ciplug.records import read
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, outcomes_of
-from ciplug.registry.chain import (
+from ciplug.registry.evidence_chain import (
     Chain,
     Fault,
     Finding,

@@ -12,12 +12,12 @@ from ciplug.records.keys import EntryKey, log_of
 from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.records.registry_labels import MovedFrom, MovedTo
 from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
-from ciplug.registry.chain import scan
 from ciplug.registry.events import payload_of
+from ciplug.registry.evidence_chain import scan
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.resolve import find_version, parse_version_name
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 _MOVES = frozenset(one.type for one in (Register, Promote, Demote, Rollback, MoveFreely))

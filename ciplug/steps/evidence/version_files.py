@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ciplug.capture.content import digest_file
 from ciplug.errors import Cause, CiplugError, InputError, RecordError, StoreError
 from ciplug.records.run import File, Run
-from ciplug.registry.chain import Fault
+from ciplug.registry.evidence_chain import Fault
 from ciplug.steps import placing
 from ciplug.steps.fetch import MANIFEST_MOST
 from ciplug.steps.session import Session

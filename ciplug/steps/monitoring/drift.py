@@ -16,7 +16,7 @@ from ciplug.records.verdict import GateResult
 from ciplug.stats.drift_tests import ColumnDrift, DataDrift, Drift
 from ciplug.stats.intervals import Undecided
 from ciplug.steps.monitoring.reference import default_reference, find_reference
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.monitoring.window import Window, evaluated, policy_of
 
 if TYPE_CHECKING:

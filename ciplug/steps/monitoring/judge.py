@@ -19,7 +19,7 @@ from ciplug.records.verdict import GateResult, Verdict, worst
 from ciplug.steps.monitoring.drift import judge_drift
 from ciplug.steps.monitoring.performance import judge_performance
 from ciplug.steps.monitoring.reference import default_reference
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.monitoring.window import COVERAGE, LABELLED, ROWS, Window, evaluated, policy_of, undecided_result
 from ciplug.steps.session import now, stamp
 
@@ -131,9 +131,9 @@ def _parts(window: Window) -> _Parts:
         else:
             left.append(name)
     drift = {name: policy.gates[name] for name in named if policy.gates[name].kind == "drift"}
-    asked = (settings.reference, settings.columns, settings.min_effect) != (None, None, None)
+    has_options = (settings.reference, settings.columns, settings.min_effect) != (None, None, None)
     reference = settings.reference or default_reference(window.watched)
-    if reference and settings.predictions and (asked or not drift):
+    if reference and settings.predictions and (has_options or not drift):
         name = DRIFT if DRIFT not in policy.gates else "drift in production"
         drift[name] = Gate(
             kind="drift",

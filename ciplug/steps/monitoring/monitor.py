@@ -14,11 +14,11 @@ from ciplug.errors import listed
 from ciplug.records.monitored import Monitored
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
+from ciplug.steps.monitoring.alerts import tell
 from ciplug.steps.monitoring.judge import Measured, judge_window
 from ciplug.steps.monitoring.recorded import begun, completed, keep, looks_at
 from ciplug.steps.monitoring.rollback import roll_back_if_due
-from ciplug.steps.monitoring.tell import tell
-from ciplug.steps.monitoring.watched import Request, Watched, find_watched
+from ciplug.steps.monitoring.watched_version import Request, Watched, find_watched
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.steps.trust import MUST_NOT_WRITE

@@ -14,7 +14,7 @@ from ciplug.gates import checks, rule_text
 from ciplug.records.examples import means
 from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import Undecided
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.monitoring.window import LABELLED, Window, evaluated, label_of, policy_of, undecided_result
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def judge_performance(window: Window, gates: Mapping[str, Gate], runs: Runs) -> 
     least = watched.settings.min_coverage
     if not labelled or labelled < least * due:
         share = f"{labelled:,} of {counted(due, 'prediction')} {'has' if labelled == 1 else 'have'} a label"
-        asked = f", and min_coverage asks for {least:.0%}" if labelled else ""
-        reason = f"{share}{asked}" if due else "there is no prediction that labels are due for"
+        required = f", and min_coverage asks for {least:.0%}" if labelled else ""
+        reason = f"{share}{required}" if due else "there is no prediction that labels are due for"
         return [
             undecided_result(policy.resolved(name), name, reason, "are labels late? see label_delay") for name in gates
         ]

@@ -19,7 +19,7 @@ from ciplug.records.keys import parse_runs, verdict_object
 from ciplug.records.monitored import Monitored
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import Verdict
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp

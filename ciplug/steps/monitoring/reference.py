@@ -11,7 +11,7 @@ from ciplug.errors import CiplugError
 from ciplug.records.run import File
 from ciplug.stats.intervals import Undecided
 from ciplug.steps.fetch import fetch
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.placing import own_place
 
 

@@ -18,12 +18,12 @@ from ciplug.records.run import Run
 from ciplug.registry.model import Version
 from ciplug.reports.untrusted import clean
 from ciplug.steps.monitoring.recorded import looks_at
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.rollback import change_of, roll_back
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session, now
 
 
@@ -59,7 +59,7 @@ def decide(session: Session, watched: Watched) -> Decision:
     if section is None or settings is None or settings.on_fail != "rollback":
         return Decision(why_not="the policy of the default branch does not say 'on_fail: rollback'")
     if not watched.in_stage:
-        return Decision(why_not=f"'{clean(watched.stage, 80)}' is no stage")
+        return Decision(why_not=f"no stage is named '{clean(watched.stage, 80)}'")
     model = read_model(protected, watched.model)
     holder = model.holder(watched.stage)
     if holder is None or holder.number != watched.version.number:

@@ -16,7 +16,7 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult
 from ciplug.stats.drift_tests import DataDrift
 from ciplug.stats.intervals import Undecided
-from ciplug.steps.monitoring.watched import Watched
+from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.session import now
 
 if TYPE_CHECKING:

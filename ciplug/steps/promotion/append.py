@@ -12,7 +12,7 @@ from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger, stored_checkpoints
 from ciplug.registry.ledger import Ledger
 from ciplug.registry.model import Model
-from ciplug.steps.registered import signers_key
+from ciplug.steps.registered_model import signers_key
 from ciplug.steps.session import Session
 from ciplug.steps.signers import sign_event
 from ciplug.stores.base import KeepsStates

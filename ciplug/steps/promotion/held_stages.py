@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ciplug.registry import ledger
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 from ciplug.registry.model import Version
-from ciplug.steps.registered import read_if_whole
+from ciplug.steps.registered_model import read_if_whole
 from ciplug.steps.session import Session
 
 

@@ -15,7 +15,7 @@ from ciplug.steps.promotion.own_policy import check_own_policy
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.writing import Written, need_model, write, yanked
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][\w.-]{0,254}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ciplug.config.stages import Approvals
     from ciplug.forges.base import Forge
-    from ciplug.forges.merged import Approval, MergedPullRequest
+    from ciplug.forges.merged_pull_request import Approval, MergedPullRequest
 
 
 class Wanted(NamedTuple):

@@ -12,7 +12,7 @@ from ciplug.registry.model import Model
 from ciplug.reports.untrusted import clean
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.writing import Written, need_model, write
-from ciplug.steps.registered import read_registry
+from ciplug.steps.registered_model import read_registry
 from ciplug.steps.session import Session
 from ciplug.stores.base import Head
 

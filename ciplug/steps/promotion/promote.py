@@ -37,7 +37,7 @@ from ciplug.steps.promotion.writing import (
     pause,
     yanked,
 )
-from ciplug.steps.registered import read_registry
+from ciplug.steps.registered_model import read_registry
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs

@@ -14,7 +14,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.promote import PromotionRequest
 from ciplug.steps.promotion.proposed import every_proposed
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_model
+from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ciplug.comparison.run_that_counts import LOCAL
+from ciplug.comparison.run_that_counts import LOCAL, is_of_pipeline
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.run import Run
 from ciplug.signing import SIGNING_KEY
@@ -49,10 +49,12 @@ def _check_signed(session: Session, runs: Runs, run: Run) -> None:
 
 
 def _check_host(session: Session, run: Run, section: str) -> None:
-    if run.provenance.context.host == LOCAL and read_policies(session).only_pipelines(section):
+    host = run.provenance.context.host
+    if not is_of_pipeline(host) and read_policies(session).only_pipelines(section):
+        where = "recorded on a person's machine" if host == LOCAL else "imported from another system"
         raise PromotionRefused(
             Refusal.NOT_OF_PIPELINE,
-            f"run {run.id[:12]} was recorded on a person's machine, and 'record: ci' takes runs of pipelines only",
+            f"run {run.id[:12]} was {where}, and 'record: ci' takes runs of pipelines only",
             hint="train that commit in a pipeline, and promote the run of it",
         )
 

@@ -22,7 +22,7 @@ from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.promotion.append import append
 from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.registered import read_registry
+from ciplug.steps.registered_model import read_registry
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.signers import signers_of, signs
 from ciplug.stores.base import NoLog

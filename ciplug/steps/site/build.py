@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciplug.reports.site import pages, scripts
-from ciplug.steps.gated_first import gated_metrics
 from ciplug.steps.metric_history import check_branch
+from ciplug.steps.metric_order import gated_metrics
 from ciplug.steps.place_names import repository_name
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.site.audits import audit_tables

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import RunKey, parse_runs, run_key
-from ciplug.reports import figures, untrusted
+from ciplug.reports import number_format, untrusted
 from ciplug.reports.charts import thin
 from ciplug.reports.crash import crash_of
 from ciplug.reports.images import data_address
@@ -109,7 +109,7 @@ def _record(run: Run, series: Mapping[str, Series], images: Iterable[Image], ima
         "images": [[scripts.shown(path), name, problem and scripts.shown(problem)] for path, name, problem in images],
         "images_left": images_left,
         "files": [
-            [scripts.shown(file.path), figures.size(file.size), file.digest.removeprefix("sha256:")[:12]]
+            [scripts.shown(file.path), number_format.size(file.size), file.digest.removeprefix("sha256:")[:12]]
             for file in run.artifacts[:FILES_MOST]
         ],
     }

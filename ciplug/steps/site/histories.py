@@ -10,8 +10,8 @@ from ciplug.errors import CiplugError, NotFound, counted
 from ciplug.reports.site import scripts
 from ciplug.steps.branches import target_branch
 from ciplug.steps.change_text import history_page
-from ciplug.steps.gated_first import gated_metrics, gated_order
 from ciplug.steps.metric_history import metric_history, metrics_on
+from ciplug.steps.metric_order import gated_metrics, gated_order
 from ciplug.steps.site.folder import DATA, SiteFolder
 
 if TYPE_CHECKING:

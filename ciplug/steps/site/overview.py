@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.records.keys import parse_runs
 from ciplug.registry import ledger
-from ciplug.reports import figures
+from ciplug.reports import number_format
 from ciplug.reports.site import scripts
 from ciplug.reports.site.pages import BranchRow, ModelRow, RegistryModel
 from ciplug.steps.event_text import EVENT_HEADERS, event_row, listed_names, minute
-from ciplug.steps.gated_first import gated_metrics, gated_order
 from ciplug.steps.history import history
-from ciplug.steps.registered import read_if_whole
+from ciplug.steps.metric_order import gated_metrics, gated_order
+from ciplug.steps.registered_model import read_if_whole
 from ciplug.steps.select import first_counting
 from ciplug.tracking.hidden import hidden_states, only_trainings
 from ciplug.tracking.query import BRANCH, MODEL, STARTED, Comparison, Key
@@ -61,7 +61,7 @@ def model_rows(session: Session, runs: Runs, models: Sequence[Model]) -> list[Mo
                 last=minute(last),
                 last_run=entries[0].id if entries else None,
                 counting=counting.id if counting else None,
-                metrics=[(one, figures.number(metrics[one])) for one in order],
+                metrics=[(one, number_format.number(metrics[one])) for one in order],
                 versions=_stages(of_registry.get(name)),
             )
         )
@@ -136,7 +136,8 @@ def _story(session: Session, model: Model) -> RegistryModel:
             "created": minute(one.created),
             "aliases": ", ".join(model.aliases_of(one.number)),
             "metrics": [
-                (name, figures.number(one.metrics[name])) for name in gated_order(one.metrics, gated)[:METRICS_SHOWN]
+                (name, number_format.number(one.metrics[name]))
+                for name in gated_order(one.metrics, gated)[:METRICS_SHOWN]
             ],
             "yanked": one.yanked,
             "description": one.description or "",
@@ -144,14 +145,14 @@ def _story(session: Session, model: Model) -> RegistryModel:
         for one in reversed(model.versions)
     ]
     # A column in which no event has anything says nothing.
-    told = [at for at in range(len(EVENT_HEADERS)) if any(row[at] not in ("", "-") for row in rows)]
+    shown = [at for at in range(len(EVENT_HEADERS)) if any(row[at] not in ("", "-") for row in rows)]
     return RegistryModel(
         name=model.name,
         description=model.description or "",
         tags=[f"{key}={value}" for key, value in sorted(model.tags.items())],
         versions=versions,
-        event_headers=[EVENT_HEADERS[at] for at in told],
-        events=[[row[at] for at in told] for row in rows],
+        event_headers=[EVENT_HEADERS[at] for at in shown],
+        events=[[row[at] for at in shown] for row in rows],
         earlier=past.earlier,
         notes=list(model.notes),
     )

@@ -66,12 +66,12 @@ def drop_files(
     """As `DropsFiles.drop`."""
     due = [file for file in aside_files(bucket) if is_due(file, now)]
     wanted = {file.digest for file in due} & set(needed)
-    there = {digest for digest, size in each(lambda d: bucket.size(key_of(d)), wanted).items() if size is not None}
+    present = {digest for digest, size in each(lambda d: bucket.size(key_of(d)), wanted).items() if size is not None}
     dropped = set()
     for file in due:
-        if file.digest in wanted and file.digest not in there:
+        if file.digest in wanted and file.digest not in present:
             _move(bucket, read, file.name, key_of(file.digest))
-            there.add(file.digest)
+            present.add(file.digest)
         else:
             bucket.delete(file.name)
             if file.digest not in wanted:

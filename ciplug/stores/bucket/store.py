@@ -4,6 +4,7 @@ Layout (format 1)
     inbox/<id>            one write, until it is folded: a bundle, named by its keys
     index/<n>.claim       what fold n takes, written before anything of it
     index/<n>.done        what fold n has left, written after all of it: from then on it counts
+    index/<n>.sum         what all folds up to n add up to: it saves requests, and may be deleted at any time
     runs/…, amend/…, verdicts/…
                           segments: see `segment_files`
     objects/<key>         what has been folded and is not a row of a segment, as it is
@@ -227,7 +228,7 @@ class ObjectStore:
         return check(self._reader, self._folding, repair=repair, visit=visit or (lambda _: None))
 
     def try_writes(self) -> list[Trial]:
-        from ciplug.stores.bucket.trial import try_writes
+        from ciplug.stores.bucket.write_trial import try_writes
 
         if isinstance(self._bucket, NewFolder) and self._bucket.is_missing:
             # Its parent can be written, or it could not have been opened. A trial would make it.

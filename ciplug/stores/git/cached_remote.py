@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from ciplug.errors import Cause, GitError, GitKind, StoreError, counted
-from ciplug.git.bare import init_bare
-from ciplug.git.objects import present, read_objects, sizes
+from ciplug.git import cat_file
+from ciplug.git.bare import init_bare, own_refs
+from ciplug.git.objects import parse_tree, present, read_objects, sizes
 from ciplug.git.run import run_git
 from ciplug.locking import held
-from ciplug.stores.git.objects import parse_tree
+from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.remote import GitRemote
 
 T = TypeVar("T")
 
 UNREACHABLE_HINT = "is the repository reachable with this checkout's credentials?"
+NO_BRANCH = ""
+"""What is remembered of a store that had no branch yet when it was read."""
 _PACKS_MOST = 60
+_KEPT_MOST = 1024 * 1024
+"""Bytes of a write that is kept as it was pushed."""
+_LATELY = 60.0
+"""Seconds."""
+_fetched: dict[Path, float] = {}
+"""Repository → when this process last fetched into it, by the monotonic clock."""
 _OF_THE_REMOTE = {
     Cause.NETWORK,
     Cause.NO_CREDENTIAL,
@@ -50,14 +61,14 @@ class CachedRemote(GitRemote):
             init_bare(self.repository, self.format)
             return work()
         if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
-            shutil.rmtree(self.repository, ignore_errors=True)
+            self._remove()
         try:
             init_bare(self.repository, self.format)
             return work()
         except (StoreError, GitError, OSError, KeyError, ValueError) as problem:
             if not packs.exists() or _is_of_the_remote(problem):
                 raise
-            shutil.rmtree(self.repository, ignore_errors=True)
+            self._remove()
             init_bare(self.repository, self.format)
             return work()
 
@@ -67,22 +78,40 @@ class CachedRemote(GitRemote):
             return fetch()
         aside = self.repository.with_suffix(".old")
         shutil.rmtree(aside, ignore_errors=True)
+        cat_file.close(self.repository)
         self.repository.rename(aside)
         try:
             return fetch()
         except BaseException:
-            shutil.rmtree(self.repository, ignore_errors=True)
+            self._remove()
             aside.rename(self.repository)
             raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
+    def _remove(self) -> None:
+        _fetched.pop(self.repository, None)
+        cat_file.close(self.repository)
+        shutil.rmtree(self.repository, ignore_errors=True)
+
+    @property
+    def was_fetched_lately(self) -> bool:
+        """Whether this process has fetched the refs of the store less than a minute ago."""
+        return not self.offline and time.monotonic() - _fetched.get(self.repository, -_LATELY) < _LATELY
+
+    def note_fetch(self) -> None:
+        """From now on, the refs of the store count as fetched lately."""
+        _fetched[self.repository] = time.monotonic()
+
+    def keep(self, objects: Mapping[str, bytes]) -> None:
+        """Keep a write that was just pushed: the next fetch then need not bring it."""
+        if self.was_fetched_lately and sum(map(len, objects.values())) < _KEPT_MOST:
+            with contextlib.suppress(OSError):
+                write_commit(LooseObjects(self.repository, self.format), objects)
+
     def refs(self, below: str) -> dict[str, str]:
         """Ref → object id of our own refs."""
-        listed = run_git(
-            "for-each-ref", "--format=%(objectname) %(refname)", below, cwd=self.repository, env=self.env
-        ).stdout.decode()
-        return {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
+        return own_refs(self.repository, below)
 
     def point(self, ref: str, oid: str) -> None:
         """Set one of our own refs, as a fetch would."""
@@ -105,6 +134,11 @@ class CachedRemote(GitRemote):
             return self._memory.read_text() or None
         except OSError:
             return None
+
+    @property
+    def knows_no_branch(self) -> bool:
+        """Whether the store had no branch when it was read last, so that asking for it by name would fail."""
+        return self.remembered() is None and self._memory.exists()
 
     @property
     def _memory(self) -> Path:
@@ -160,6 +194,10 @@ class CachedRemote(GitRemote):
         """Object → bytes of those that are here; nothing is fetched."""
         return sizes(self.repository, oids)
 
+    def present(self, oids: Iterable[str]) -> set[str]:
+        """Those of the objects that are here."""
+        return present(self.repository, oids)
+
     def tree_sizes(self, names: Iterable[str]) -> dict[str, int]:
         """Name → bytes of trees, by whatever name git knows them."""
         return sizes(self.repository, names)
@@ -203,6 +241,12 @@ class CachedRemote(GitRemote):
             half = len(oids) // 2
             self._fetch_sound(oids[:half])
             self._fetch_sound(oids[half:])
+
+
+def write_commit(written: LooseObjects, objects: Mapping[str, bytes]) -> str:
+    """Write the commit of a write to the store. A fixed date: the same objects are the same commit, whenever sent."""
+    tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
+    return written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
 
 
 def _is_of_the_remote(problem: Exception) -> bool:

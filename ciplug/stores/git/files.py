@@ -32,7 +32,7 @@ from ciplug.stores.git.file_drops import drop_files, due_files, waiting_files
 from ciplug.stores.git.file_folds import fold_files
 from ciplug.stores.git.files_view import FileRefs, FilesView, fetch_files
 from ciplug.stores.git.folding import FOLD_AT
-from ciplug.stores.git.objects import BLOB, blob_id
+from ciplug.stores.git.objects import BLOB, LooseObjects, blob_id
 
 LOOK_FROM = 256 * 1024
 """Smaller files are sent without a look-up first, which would cost as much."""
@@ -61,6 +61,11 @@ class GitFiles:
             return set(digests) - self._find_all(digests).keys()
 
     def put(self, files: Mapping[str, Path], tell: Tell) -> None:
+        for batch in self.batches(files, tell):
+            self.push(batch, tell)
+
+    def batches(self, files: Mapping[str, Path], tell: Tell) -> list[dict[str, Path]]:
+        """The files that are not here yet, as far as that is worth a look-up, in parts for one push each."""
         sizes = {digest: path.stat().st_size for digest, path in files.items() if path.exists()}
         absent = set(files)
         if sum(sizes.values()) > LOOK_FROM:
@@ -73,17 +78,16 @@ class GitFiles:
                 if digest not in blobs or self._is_other(digest, path, blobs[digest])
             }
             tell(sum(size for digest, size in sizes.items() if digest not in absent))
-        batch: dict[str, Path] = {}
-        room = _PUSH_MOST
+        batches: list[dict[str, Path]] = []
+        room = 0
         for digest in sorted(absent):
             size = sizes.get(digest, 0)
-            if batch and (size > room or len(batch) == _PUSH_FILES):
-                self._push(batch, tell)
-                batch, room = {}, _PUSH_MOST
-            batch[digest] = files[digest]
+            if not batches or size > room or len(batches[-1]) == _PUSH_FILES:
+                batches.append({})
+                room = _PUSH_MOST
+            batches[-1][digest] = files[digest]
             room -= size
-        if batch:
-            self._push(batch, tell)
+        return batches
 
     def _is_other(self, digest: str, path: Path, oids: Collection[str]) -> bool:
         try:
@@ -91,22 +95,13 @@ class GitFiles:
         except (FileChanged, OSError):
             return False
 
-    def _push(self, files: Mapping[str, Path], tell: Tell) -> None:
+    def push(self, files: Mapping[str, Path], tell: Tell) -> None:
+        """Send files by one push, with the errors of `put`."""
         with self._remote.side() as (side, written):
-            # Files of a model have little in common, and git would search for it.
-            with (side / "config").open("a") as config:
-                config.write("[core]\n\tbigFileThreshold = 1m\n")
-            tree = {}
-            total = 0
-            for digest, path in files.items():
-                size = path.stat().st_size if path.exists() else 0
-                tree[hex_of(digest)] = (BLOB, written.blob_of(checked(path, digest), size))
-                total += size
-            root = written.tree(tree)
             # A fixed date: the same files are the same commit, whenever they are sent. Whoever knows them beforehand
             # can take the ref that is named by it, and cannot know the next one.
             for when in (0, int(time.time())):
-                commit = written.commit(root, (), f"ciplug: {len(tree)} files\n\n[skip ci]", when)
+                commit, total = self.write(side, written, files, when)
                 places = self._refs.pending(commit)
                 result = self._remote.create(side, commit, *places)
                 if not any(result.refuses(ref, GitKind.STALE) for ref in places):
@@ -122,7 +117,35 @@ class GitFiles:
                 "--artifact-store s3://… keeps files elsewhere, and none keeps digests only",
             )
         tell(total)
-        # Most writers do not fetch what is pending. A few do and fold it, so that it does not grow without end.
+        self.fold_at_times(commit)
+
+    def is_beside(self, remote: CachedRemote, branch: str) -> bool:
+        """Whether the files are in the repository of a store, and beside its branch."""
+        return self._refs == FileRefs(branch) and self._remote.is_same(remote)
+
+    def places(self, commit: str) -> tuple[str, str]:
+        """The refs for a commit of files; the second is used if the host refuses the first."""
+        return self._refs.pending(commit)
+
+    @staticmethod
+    def write(side: Path, written: LooseObjects, files: Mapping[str, Path], when: int) -> tuple[str, int]:
+        """Write files into a repository to push from; returns the commit, and the bytes of all.
+
+        Raises FileChanged.
+        """
+        # Files of a model have little in common, and git would search for it.
+        with (side / "config").open("a") as config:
+            config.write("[core]\n\tbigFileThreshold = 1m\n")
+        tree = {}
+        total = 0
+        for digest, path in files.items():
+            size = path.stat().st_size if path.exists() else 0
+            tree[hex_of(digest)] = (BLOB, written.blob_of(checked(path, digest), size))
+            total += size
+        return written.commit(written.tree(tree), (), f"ciplug: {len(tree)} files\n\n[skip ci]", when), total
+
+    def fold_at_times(self, commit: str) -> None:
+        """Most writers do not fetch what is pending. A few do and fold it, so that it does not grow without end."""
         if self._may_fold and int(commit[:2], 16) % (FOLD_AT // 2) == 0:
             with contextlib.suppress(StoreError), self._remote.locked():
                 self._look()

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ciplug.git.objects import read_objects
+from ciplug.git.objects import parse_tree, read_objects
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
-from ciplug.stores.git.objects import BLOB, TREE, parse_tree
+from ciplug.stores.git.objects import BLOB, TREE
 
 NAME = re.compile(r"[0-9a-f]{64}")
 DROPPED = "dropped"

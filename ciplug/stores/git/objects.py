@@ -102,16 +102,3 @@ class LooseObjects:
 def _bytes(name: str) -> bytes:
     """Return a name as bytes of a tree: some names are not UTF-8."""
     return name.encode(errors="surrogateescape")
-
-
-def parse_tree(data: bytes, object_format: str) -> dict[str, tuple[str, str]]:
-    """Return name → (mode, object id) of a raw tree object."""
-    width = 20 if object_format == "sha1" else 32
-    entries, at = {}, 0
-    while at < len(data):
-        space = data.index(b" ", at)
-        null = data.index(b"\0", space)
-        name = data[space + 1 : null].decode(errors="surrogateescape")
-        entries[name] = (data[at:space].decode(), data[null + 1 : null + 1 + width].hex())
-        at = null + 1 + width
-    return entries

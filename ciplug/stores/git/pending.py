@@ -23,7 +23,7 @@ BESIDE_TOTAL_MOST = 512 * _MIB
 """Bytes of all that is beside pending records: whoever asks for it asks for few runs."""
 FETCHED_MOST = 256 * _MIB
 """Bytes that are fetched at once, or folded at once."""
-_SMALL = _MIB
+SMALL = _MIB
 _COMMITS, _LARGE_COMMITS = 250, 8
 """Writes that are fetched at once: their objects have no other bound."""
 _NAMED_MOST = 3
@@ -101,7 +101,7 @@ class Pending:
             limits[oid] = max(most_of(key), limits.get(oid, 0))
         sizes = self._remote.sizes(limits)
         damaged: set[str | None] = {None}
-        for limit, at_once in ((_SMALL, _COMMITS), (max(limits.values(), default=0), _LARGE_COMMITS)):
+        for limit, at_once in ((SMALL, _COMMITS), (max(limits.values(), default=0), _LARGE_COMMITS)):
             missing = {oid for oid in limits if oid not in sizes}
             commits = sorted({self._commits[oid] for oid in missing if oid in self._commits})
             for at in range(0, len(commits), at_once):

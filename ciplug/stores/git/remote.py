@@ -69,6 +69,11 @@ class GitRemote:
         digest = hashlib.sha256(f"{self._url}\n{name}\n{object_format}".encode()).hexdigest()[:16]
         self.repository = cache / f"{digest}.git"
 
+    def is_same(self, other: GitRemote) -> bool:
+        """Whether both are one repository, reached in the same way."""
+        ours, theirs = ((one._url, one.format, one.env, one._refusal) for one in (self, other))
+        return ours == theirs
+
     @contextmanager
     def with_env(self, env: Mapping[str, str]) -> Iterator[None]:
         """Have git see another environment for a while."""
@@ -118,6 +123,24 @@ class GitRemote:
             if result.ok or not left or not (raced or result.network):
                 break
             pause(_TRIES - left)
+        return result
+
+    def create_together(self, side: Path, places: Mapping[str, Sequence[str]]) -> PushResult:
+        """Push commits to new refs, all of them or none; a repeated push is the same push.
+
+        Args:
+            places: commit → its refs, of which the host may refuse the first.
+        """
+        result = PushResult()
+        for refs in zip(*places.values(), strict=True):
+            specs = [f"{commit}:{ref}" for commit, ref in zip(places, refs, strict=True)]
+            for left in reversed(range(_TRIES)):
+                result = self.push(side, specs, ["--atomic", *(f"--force-with-lease={ref}:" for ref in refs)])
+                if result.ok or not left or not result.network:
+                    break
+                pause(_TRIES - left)
+            if result.ok or not result.rejected:
+                break
         return result
 
     def push(self, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> PushResult:

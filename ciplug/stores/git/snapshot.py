@@ -18,13 +18,15 @@ from ciplug.stores.git.content import entry_path
 from ciplug.stores.git.erasing import without_erased
 from ciplug.stores.git.log_entries import block_of, every_entry, read_entries
 from ciplug.stores.git.objects import object_id
-from ciplug.stores.git.pending import Pending
+from ciplug.stores.git.pending import SMALL, Pending
 from ciplug.stores.git.view import View
 
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
 
 
+_BESIDE_INDEX = 64
+"""Pending writes that are fetched with the INDEX. Of many, only few are read."""
 _AT_ONCE = 16
 """Segments in memory at a time, where all are asked."""
 
@@ -102,6 +104,7 @@ class Snapshot:
 
     def keys(self, prefixes: tuple[str, ...]) -> set[str]:
         content = self.view.content
+        self._bring_index(prefixes)
         # A key that several writes claim is listed: what cannot be read is not the same as what is not there.
         keys = {key for key in (*self.loose, *self.view.contested) if key.startswith(prefixes)}
         keys.update(key for key in every_entry(content) if key.startswith(prefixes))
@@ -111,6 +114,16 @@ class Snapshot:
         for segment in self._each(names):
             keys.update(key for key in segment.keys if key.startswith(prefixes))
         return keys
+
+    def _bring_index(self, prefixes: tuple[str, ...]) -> None:
+        """Fetch the INDEX together with the pending writes whose names are asked for: they are read next."""
+        indexes = self.view.content.indexes
+        if not indexes or "index" in self.__dict__ or self._remote.present(indexes) == set(indexes):
+            return
+        files = self.view.pending.values()
+        commits = [commit for commit, keys in files if any(key.startswith(prefixes) for key in keys)]
+        if 0 < len(commits) <= _BESIDE_INDEX:
+            self._remote.bring_commits(sorted(commits), SMALL, indexes)
 
     # Segments
 

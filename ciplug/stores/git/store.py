@@ -24,7 +24,8 @@ from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
 from ciplug.stores.base import Head, Problem, Trial, Visit
-from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.files import FilesApart
+from ciplug.stores.git.cached_remote import CachedRemote, write_commit
 from ciplug.stores.git.content import is_readable
 from ciplug.stores.git.log import GitLog
 from ciplug.stores.git.objects import LooseObjects
@@ -36,6 +37,7 @@ from ciplug.stores.git.remote import in_the_way
 # What only readers and folds need is imported when they run: a job that records does neither.
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
+    from ciplug.stores.files import Files, Tell
     from ciplug.stores.git.tags import Mirror, NewTag
     from ciplug.stores.git.view import View
 
@@ -116,12 +118,11 @@ class GitStore:
                 cause=Cause.TOO_LARGE,
             )
         with self._remote.side() as (side, written):
-            tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
-            # A fixed date: the same objects are the same commit, whenever they are sent.
-            commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
+            commit = write_commit(written, objects)
             result = self._remote.create(side, commit, *self._refs.inbox(commit))
         self._reader.seen = None
         if result.ok:
+            self._remote.keep(objects)
             return
         refs = self._refs.inbox(commit)
         with self._remote.locked():
@@ -130,6 +131,35 @@ class GitStore:
             # The name is that of this very commit.
             raise in_the_way([ref for ref in refs if result.refuses(ref, *GitKind)] or [refs[0]])
         raise self._remote.refused(result, self._refs.push_hint)
+
+    def add_with(self, objects: Mapping[str, bytes], files: Files, paths: Mapping[str, Path], tell: Tell) -> None:
+        from ciplug.stores.git.files import GitFiles
+
+        if not isinstance(files, GitFiles) or not files.is_beside(self._remote, self._refs.branch):
+            raise FilesApart
+        if not is_readable(objects) or too_large(objects):
+            raise FilesApart
+        *before, batch = [*files.batches(paths, tell)] or [{}]
+        for one in before:
+            files.push(one, tell)
+        if not batch:
+            self.add(objects)
+            return
+        with self._remote.side() as (side, written):
+            of_files, size = files.write(side, written, batch, 0)
+            commit = write_commit(written, objects)
+            places = {of_files: files.places(of_files), commit: self._refs.inbox(commit)}
+            result = self._remote.create_together(side, places)
+        self._reader.seen = None
+        if result.ok:
+            tell(size)
+            self._remote.keep(objects)
+            files.fold_at_times(of_files)
+        elif result.failure and GitKind.NO_ATOMIC not in result.failure.kinds:
+            raise self._remote.refused(result, self._refs.push_hint)
+        else:
+            # One after the other shows which of them the host refuses, and it may take both.
+            raise FilesApart
 
     def restore_tags(self, mirror: Mirror, tags: Sequence[NewTag], found: Mapping[str, str]) -> PushResult:
         """Put tags where they belong; those of `found`, ref → object, are moved if they are still there."""
@@ -328,7 +358,7 @@ class GitStore:
         ]
 
     def try_writes(self) -> list[Trial]:
-        from ciplug.stores.git.trial import try_writes
+        from ciplug.stores.git.write_trial import try_writes
 
         with self._remote.locked():
             return try_writes(self._remote, self._refs, self._reader.fetch().view)

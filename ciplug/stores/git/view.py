@@ -13,7 +13,7 @@ from functools import cached_property
 from ciplug.errors import Cause, GitKind, StoreError, counted
 from ciplug.git.failures import Failure
 from ciplug.records.keys import signature_key
-from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
+from ciplug.stores.git.cached_remote import NO_BRANCH, UNREACHABLE_HINT, CachedRemote
 from ciplug.stores.git.content import (
     DEEPEST,
     FOLDER_MOST,
@@ -101,30 +101,48 @@ def fetch_view(remote: CachedRemote, refs: Refs) -> View:
         remote.remember(last)
     else:
         view.gone = remote.remembered()
+        if not view.gone and not remote.offline:
+            remote.remember(NO_BRANCH)
     return view
 
 
 def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
     """Our refs, once they are what the remote has; offline, as the last fetch left them."""
-    failure = None if remote.offline else remote.fetch("--depth=1", "--prune", f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
-    if failure and GitKind.NO_REF in failure.kinds:
-        failure = _fetch_without_branch(remote, refs)
+    failure = None
+    if not remote.offline:
+        is_known = not remote.knows_no_branch
+        failure = _fetch_by_name(remote, refs) if is_known else None
+        if not is_known or (failure and GitKind.NO_REF in failure.kinds):
+            failure = _fetch_without_branch(remote, refs)
     if failure:
         raise remote.unreadable(f"the store at {remote.address}", failure, hint=UNREACHABLE_HINT)
+    remote.note_fetch()
     # A fold fetches the series branch for itself: that is not a write.
-    ours = (OUR_TIP, *refs.places.values())
-    return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref.startswith(ours)}
+    places = tuple(refs.places.values())
+    return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref == OUR_TIP or ref.startswith(places)}
+
+
+def _fetch_by_name(remote: CachedRemote, refs: Refs) -> Failure | None:
+    refspecs = (f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
+    # Without a depth, git asks for no objects where it has all: most often, nothing has changed since a moment ago.
+    if remote.was_fetched_lately and remote.refs(OUR_TIP) and remote.fetch("--prune", *refspecs) is None:
+        return None
+    return remote.fetch("--depth=1", "--prune", *refspecs)
 
 
 def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
-    remote.forget(OUR_TIP)
-    # git fails with --depth where nothing matches.
-    failure = remote.fetch("--depth=1", "--prune", *refs.refspecs) and remote.fetch("--prune", *refs.refspecs)
-    if failure:
-        return failure
-    # Between the two, the first fold may have moved into the branch what the inbox then lacked.
-    again = remote.fetch("--depth=1", f"+{refs.tip}:{OUR_TIP}")
-    return None if again and GitKind.NO_REF in again.kinds else again
+    """Fetch a store that has no branch yet. Its first fold may make one meanwhile: one listing has all refs."""
+    # Unlike a name, a pattern may match nothing. It matches the names of other branches, too.
+    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", *refs.refspecs)
+    if remote.was_fetched_lately and remote.fetch("--prune", *refspecs) is None:
+        return None
+    failure = remote.fetch("--depth=1", "--prune", *refspecs)
+    if failure and GitKind.SILENT in failure.kinds:
+        # Nothing matches: and nothing was pruned.
+        for ref in remote.refs("refs/store"):
+            remote.forget(ref)
+        return None
+    return failure and remote.fetch("--prune", *refs.refspecs)
 
 
 def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:

@@ -1,0 +1,240 @@
+"""The target `kserve`: real kubectl and a real OCI registry, and a stand-in for the API server and the controller."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
+from ciplug.steps import history
+from ciplug.steps.deployment.deploy import Done, deploy
+from ciplug.steps.deployment.status import State, statuses
+from ciplug.targets import kserve, open_target
+from ciplug.targets.kserve import Kserve
+from ciplug.targets.model_pack import INDEX, MANIFEST
+from tests.servers.docker_registry import Registry, docker_registry
+from tests.servers.kubernetes_api import KubernetesApi
+from tests.servers.program import find
+from tests.team import Team, team_in
+
+pytestmark = pytest.mark.e2e
+_TEXT, _TEXTS = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
+_COUNT = {"type": "integer", "format": "int32"}
+
+
+def _closed(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
+
+
+SCHEMA = _closed(
+    ["apiVersion", "kind", "metadata", "spec"],
+    apiVersion={"const": "serving.kserve.io/v1beta1"},
+    kind={"const": "InferenceService"},
+    metadata=_closed(["name"], name=_TEXT, namespace=_TEXT, annotations=_TEXTS),
+    spec=_closed(
+        ["predictor"],
+        predictor=_closed(
+            [],
+            minReplicas=_COUNT,
+            maxReplicas=_COUNT,
+            serviceAccountName=_TEXT,
+            model=_closed(
+                ["modelFormat"],
+                modelFormat=_closed(["name"], name=_TEXT, version=_TEXT),
+                storageUri=_TEXT,
+                runtime=_TEXT,
+                protocolVersion=_TEXT,
+            ),
+        ),
+    ),
+)
+"""What KServe's CRD says of the keys that are used here."""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with docker_registry(tmp_path_factory.mktemp("registry")) as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
+    program = Path(find("kubectl"))
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(kserve, "PAUSE", 0.01)
+    with KubernetesApi() as api:
+        api.write_config(tmp_path / "kubeconfig")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield api
+
+
+def team_with(folder: Path, registry: Registry, how: str) -> Team:
+    """A team with version 1 in production, and version 2, an MLflow model and a note, in staging."""
+    team = team_in(folder)
+    repository = f"{registry.host}/{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}/wine"
+    team.policy(
+        f"targets: {{prod: {{kind: kserve, name: wine, namespace: models, storage: 'oci+native://{repository}', "
+        f"format: mlflow, predictor: {{minReplicas: 1, model: {{protocolVersion: v2, runtime: mlserver}}}}, {how}}}}}\n"
+    )
+    team.promote(run=team.judged().id)
+    team.promote("production", version=1)
+    second = team.judged(artifacts=(team.keep(b"second", "model/MLmodel"), team.keep(b"notes", "README.md")))
+    team.promote(run=second.id)
+    return team
+
+
+@pytest.fixture
+def team(tmp_path: Path, cluster: KubernetesApi, registry: Registry) -> Team:
+    return team_with(tmp_path, registry, "apply: true, patience: 5")
+
+
+def deployed(team: Team) -> Done:
+    return deploy(team.session.refreshed(), "wine@production", "prod")
+
+
+def refused(team: Team, error: type[CiplugError]) -> Any:
+    with pytest.raises(error) as caught:
+        deployed(team)
+    assert caught.value.hint
+    return caught.value
+
+
+def state_of(team: Team) -> State:
+    (found,) = statuses(team.session.refreshed(), "wine")
+    return found.state
+
+
+def events(team: Team) -> list[tuple[str, int]]:
+    found = history.stored(team.session.refreshed(), "wine")
+    return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
+
+
+def change(team: Team, old: str, new: str) -> None:
+    file = team.project.folder / "ciplug.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    team.project.commit("settings")
+    team.session = team.session.refreshed()
+
+
+def address(cluster: KubernetesApi) -> str:
+    return str(cluster.objects["wine"]["spec"]["predictor"]["model"]["storageUri"])
+
+
+def test_the_manifest_in_a_file_is_pinned_by_the_digest(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "gitops" / "wine.yaml"
+    team = team_with(tmp_path, registry, f"manifest: {file}")
+    done = deployed(team)
+    manifest = yaml.safe_load(file.read_text())
+    jsonschema.validate(manifest, SCHEMA)
+    assert manifest["spec"]["predictor"] == {
+        "minReplicas": 1,
+        "model": {
+            "modelFormat": {"name": "mlflow"},
+            "protocolVersion": "v2",
+            "runtime": "mlserver",
+            "storageUri": done.reference,
+        },
+    }
+    notes = manifest["metadata"]["annotations"]
+    assert (notes["ciplug/model"], notes["ciplug/version"], notes["ciplug/stage"]) == ("wine", "1", "Production")
+    assert state_of(team) is State.SERVED and deployed(team) == done._replace(event=0)
+    file.write_text(file.read_text().replace(done.reference, done.reference[:-3] + "000"))
+    assert state_of(team) is State.OTHER
+    deployed(team)
+    assert state_of(team) is State.SERVED and yaml.safe_load(file.read_text())["spec"] == manifest["spec"]
+
+
+def test_the_image_has_the_files_and_nothing_else(team: Team, cluster: KubernetesApi, registry: Registry) -> None:
+    deployed(team)
+    team.promote("production", version=2)
+    done = deployed(team)
+    name = done.reference.partition(f"{registry.host}/")[2].partition("@")[0]
+    index = json.loads(registry.get(f"{name}/manifests/{done.reference.partition('@')[2]}", INDEX)[1])
+    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+    manifest = json.loads(registry.get(f"{name}/manifests/{index['manifests'][0]['digest']}", MANIFEST)[1])
+    found = {}
+    for layer in manifest["layers"]:
+        with tarfile.open(fileobj=BytesIO(registry.get(f"{name}/blobs/{layer['digest']}")[1])) as tar:
+            found |= {one.name: (tar.extractfile(one) or BytesIO()).read() for one in tar}
+    assert found == {"models/MLmodel": b"second", "files/README.md": b"notes"}
+    config = json.loads(registry.get(f"{name}/blobs/{manifest['config']['digest']}")[1])
+    assert config["rootfs"]["diff_ids"] == [layer["digest"] for layer in manifest["layers"]]
+
+
+def test_kubectl_applies_it_and_the_state_follows(team: Team, cluster: KubernetesApi) -> None:
+    first = deployed(team)
+    assert first.endpoint == "http://wine.models.example.com" and address(cluster) == first.reference
+    jsonschema.validate(cluster.objects["wine"]["spec"], SCHEMA["properties"]["spec"])
+    cluster.seen.clear()
+    assert deployed(team) == first._replace(event=0) and {"PUT", "POST"}.isdisjoint(cluster.seen)
+    cluster.objects["wine"]["metadata"]["labels"] = {"team": "red"}
+    change(team, "minReplicas: 1", "minReplicas: 2")
+    assert state_of(team) is State.BEHIND
+    deployed(team)
+    assert cluster.objects["wine"]["spec"]["predictor"]["minReplicas"] == 2 and state_of(team) is State.SERVED
+    assert cluster.objects["wine"]["metadata"]["labels"] == {"team": "red"}
+    cluster.objects["wine"]["spec"]["predictor"]["model"]["storageUri"] = "s3://elsewhere/wine"
+    assert state_of(team) is State.OTHER
+    at = open_target(team.session.config.targets["prod"], team.session.env, str)
+    with pytest.raises(DeploymentRefused, match="not of the model 'beer'"):
+        at.end("beer", "Production", 99)
+    for _ in range(2):
+        at.end("wine", "Production", 99)
+        assert at.live("Production") is None and cluster.objects == {}
+    assert "correct-horse-battery" not in json.dumps(history.stored(team.session.refreshed(), "wine"))
+
+
+def test_a_service_that_does_not_become_ready_is_put_back(team: Team, cluster: KubernetesApi) -> None:
+    change(team, "runtime: mlserver", "runtime: broken")
+    refusal = refused(team, DeploymentRefused)
+    assert refusal.reason is NotDeployed.UNHEALTHY and "no such layer" in refusal.message and cluster.objects == {}
+    change(team, "runtime: broken", "runtime: mlserver")
+    first = deployed(team)
+    team.promote("production", version=2)
+    change(team, "runtime: mlserver", "runtime: broken")
+    assert refused(team, DeploymentRefused).reason is NotDeployed.UNHEALTHY
+    assert address(cluster) == first.reference and events(team)[-1] == (FAILED, 2)
+    change(team, "runtime: broken", "runtime: mlserver")
+    deployed(team)
+    assert state_of(team) is State.SERVED and events(team)[-2:] == [(BEGUN, 2), (DEPLOYED, 2)]
+
+
+def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(
+    team: Team, cluster: KubernetesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(team)
+    team.promote("production", version=2)
+    original = Kserve._replace
+
+    def late(self: Kserve, *words: Any) -> None:
+        cluster.keep("wine", cluster.objects["wine"], 7)
+        original(self, *words)
+
+    monkeypatch.setattr(Kserve, "_replace", late)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
+    monkeypatch.setattr(Kserve, "_replace", original)
+    cluster.objects["wine"]["metadata"]["annotations"]["ciplug/event"] = "99"
+    assert "later deployment" in refused(team, DeploymentRefused).message
+
+
+def test_trouble_with_the_cluster_says_what_to_do(team: Team, cluster: KubernetesApi, tmp_path: Path) -> None:
+    env = {**team.session.env, "PATH": str(tmp_path)}
+    with pytest.raises(TargetError, match="kubectl is not installed"):
+        deploy(replace(team.session.refreshed(), env=env), "wine@production", "prod")
+    of_others = {"kind": "InferenceService", "apiVersion": "serving.kserve.io/v1beta1", "metadata": {"name": "wine"}}
+    cluster.keep("wine", {**of_others, "spec": {"predictor": {"model": {}}}}, 1)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_MODEL
+    change(team, "namespace: models", "namespace: elsewhere")
+    (tmp_path / "kubeconfig").write_text("{")
+    assert "kubectl get" in refused(team, TargetError).message and state_of(team) is State.UNREACHABLE
