@@ -54,7 +54,7 @@ def test_every_mistake_with_its_line_and_hint() -> None:
         "  ciplug.yaml:2: metrix: unknown key (did you mean 'metrics'?)",
         "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster, weight)",
         "  ciplug.yaml:5: gates.a.mim: unknown key (did you mean 'min'?)",
-        "  ciplug.yaml:7: gates.b.min: a number is expected, not 'x' (volumes: [/var/log/wine])",
+        "  ciplug.yaml:7: gates.b.min: a number is expected, not 'x'",
         "  ciplug.yaml:8: gates.b.max: a finite number is expected, not nan",
         "  ciplug.yaml:9: gates.c: min 2 is above max 1: nothing could pass",
         "  ciplug.yaml:11: stages.staging.gates: unknown gate 'e' (one of: a, b, c)",
@@ -158,7 +158,7 @@ def test_every_loosening_is_reported_beside_other_mistakes() -> None:
         "3 mistakes in ciplug.yaml:",
         "  ciplug.yaml:3: gates.a.min: 0.7 is below 0.8",
         "  ciplug.yaml:4: gates.b.severity: a gate of severity error may not be lowered to warning",
-        "  ciplug.yaml:5: gates.c.min: a number is expected, not 'x' (volumes: [/var/log/wine])",
+        "  ciplug.yaml:5: gates.c.min: a number is expected, not 'x'",
     ]
 
 
@@ -271,7 +271,7 @@ def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() ->
         "  ciplug.yaml:4: gates.b: min 2 is above max 1: nothing could pass",
         "  ciplug.yaml:5: gates.c.mim: unknown key (did you mean 'min'?)",
         "  ciplug.yaml:5: gates.c.alpha: a number between 0 and 0.5 is expected, not 7",
-        "  ciplug.yaml:6: gates.d.min: a number is expected, not 'x' (volumes: [/var/log/wine])",
+        "  ciplug.yaml:6: gates.d.min: a number is expected, not 'x'",
         "  ciplug.yaml:9: waivers.0.gate: 'e' is a gate of kind drift, which cannot be waived",
         "  ciplug.yaml:10: waivers.1.commit: a commit id is expected, at least 7 digits in quotes, not 'x'",
         "  ciplug.yaml:12: stages.staging.on_missing: 'fail' or 'warn' is expected, not 'maybe'",
