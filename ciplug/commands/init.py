@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--site", action="store_true", help="publish `ciplug site` on GitHub or GitLab Pages, too")
     parser.add_argument("--monitor", action="store_true", help="watch the version in production every night, too")
+    parser.add_argument("--deploy", action="store_true", help="promote and deploy in a job that a person starts, too")
     parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     host = args.ci or _host(whole, remote, asker)
     model = choose_model(args.model, whole, folder, remote)
     console.say(f"model: {model}")
-    planned = plan_pipeline(workspace, project, whole, training, host, model, args.source, args.site, args.monitor)
+    jobs = (args.site, args.monitor, args.deploy)
+    planned = plan_pipeline(workspace, project, whole, training, host, model, args.source, *jobs)
     own = posixpath.normpath(posixpath.join(folder, config.FILE))
     kept = _kept(args, [own, *planned.files], whole, planned.files, asker)
 

@@ -69,12 +69,26 @@ class LocalTarget(Target):
     """Seconds in which it must be ready."""
     after_switch: str | None = key(kinds.TEXT)
     """A command to run after the switch, such as `nginx -s reload`."""
-    supervisor: str | None = key(kinds.one_of("systemd", "process"))
-    """What keeps the server running: units of systemd of this user, or a process. Default: systemd where it runs."""
+    supervisor: str | None = key(kinds.one_of("systemd", "process", "compose"))
+    """What keeps the server running: units of systemd of this user, a process, or a container of Docker Compose.
+    Default: systemd where it runs."""
+    image: str | None = key(kinds.TEXT)
+    """The image of the container, for `supervisor: compose`."""
+    volumes: tuple[str, ...] | None = key(kinds.NAMES)
+    """Folders that the container may write to, under the same paths, beside the files of the version."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.serve and "{port}" not in self.serve:
             yield Mistake(("serve",), "the command must name its port: {port}", None, (("serve",),))
+        if (self.supervisor == "compose") != (self.image is not None):
+            words = "'supervisor: compose' and 'image' need one another"
+            yield Mistake(("image",), words, "image: python:3.12-slim", (("image",), ("supervisor",)))
+        if self.volumes and self.supervisor != "compose":
+            yield Mistake(("volumes",), "it is for 'supervisor: compose'", None, (("volumes",),))
+        for one in self.volumes or ():
+            if not one.startswith("/") or ":" in one:
+                words = f"an absolute folder without ':' is expected, not {values.shown(one)}"
+                yield Mistake(("volumes",), words, "volumes: [/var/log/wine]", (("volumes",),))
 
 
 KINDS: dict[str, Table] = {

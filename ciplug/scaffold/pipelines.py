@@ -7,7 +7,7 @@ pipeline is written that trains something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ciplug.errors import CiplugError, UsageError
@@ -65,6 +65,8 @@ class Settings:
     """Whether a job publishes the site as well."""
     monitor: bool = False
     """Whether a scheduled job watches the version in production as well."""
+    deploy: bool = False
+    """Whether a job that a person starts promotes and deploys as well."""
 
     @property
     def title(self) -> str:
@@ -109,29 +111,68 @@ def pipeline(host: str, settings: Settings, present: Collection[str], read: Temp
             f"--site: there is no job for the host '{host}'",
             hint="publish the folder that `ciplug site` writes; jobs are for github and gitlab",
         )
-    if settings.monitor and host not in _WATCHES:
-        raise UsageError(
-            f"--monitor: there is no job for the host '{host}'",
-            hint="call `ciplug monitor` in a scheduled job; jobs are for github, gitlab and jenkins",
-        )
+    for job in _jobs(settings):
+        if host not in job.files:
+            raise UsageError(
+                f"{job.option}: there is no job for the host '{host}'",
+                hint=f"{job.else_do}; jobs are for github, gitlab and jenkins",
+            )
     made = HOSTS[host](settings, present, read)
-    return _with_watch(made, host, settings, read) if settings.monitor else made
+    for job in _jobs(settings):
+        made = _with_job(made, host, settings, read, job)
+    return made
 
 
-_WATCHES: dict[str, tuple[str, str]] = {
-    "github": (".github/workflows/watch.yml", "github/watch.yml"),
-    "gitlab": (".gitlab/ciplug-watch.yml", "watch/template.yml"),
-    "jenkins": ("Jenkinsfile.monitor", "jenkins/Jenkinsfile.monitor"),
-}
-"""Host → the file of the scheduled job, and its template."""
+@dataclass(frozen=True)
+class _Job:
+    """A job beside the training, from a template of its own."""
+
+    option: str
+    """The option of `ciplug init` that asks for it."""
+    else_do: str
+    """What to do on a host without such a job."""
+    files: Mapping[str, tuple[str, str]]
+    """Host → its file, and the template of that."""
+    calls: tuple[str, ...]
+    """The commands of ciplug in it."""
+    inputs: tuple[str, ...]
+    """Inputs of the component of GitLab that the project gives."""
 
 
-def _with_watch(made: Pipeline, host: str, settings: Settings, read: Template) -> Pipeline:
-    """The pipeline with the scheduled job that watches the version in production."""
-    path, name = _WATCHES[host]
+_WATCH = _Job(
+    "--monitor",
+    "call `ciplug monitor` in a scheduled job",
+    {
+        "github": (".github/workflows/watch.yml", "github/watch.yml"),
+        "gitlab": (".gitlab/ciplug-watch.yml", "watch/template.yml"),
+        "jenkins": ("Jenkinsfile.monitor", "jenkins/Jenkinsfile.monitor"),
+    },
+    ("monitor",),
+    ("fetch", "ciplug-source"),
+)
+_DEPLOY = _Job(
+    "--deploy",
+    "call `ciplug deploy --smoke-test --roll-back` in a job that a person starts",
+    {
+        "github": (".github/workflows/deploy.yml", "github/deploy.yml"),
+        "gitlab": (".gitlab/ciplug-deploy.yml", "deploy/template.yml"),
+        "jenkins": ("Jenkinsfile.deploy", "jenkins/Jenkinsfile.deploy"),
+    },
+    ("promote", "deploy"),
+    ("ciplug-source", "model", "target", "config"),
+)
+
+
+def _jobs(settings: Settings) -> list[_Job]:
+    return [job for job, wanted in ((_WATCH, settings.monitor), (_DEPLOY, settings.deploy)) if wanted]
+
+
+def _with_job(made: Pipeline, host: str, settings: Settings, read: Template, job: _Job) -> Pipeline:
+    """The pipeline with one more job."""
+    path, name = job.files[host]
     text = read(name)
     if host == "gitlab":
-        for line in (f"    {key}:\n" for key in ("fetch", "ciplug-source")):
+        for line in (f"    {key}:\n" for key in job.inputs):
             if line not in text:
                 raise not_as_expected(name, f"it has no input {line.strip()}")
     elif settings.source is not None and host == "github":
@@ -142,21 +183,39 @@ def _with_watch(made: Pipeline, host: str, settings: Settings, read: Template) -
         text, count = re.subn(rf"(?<='){_PIP_SOURCE}(?=')", lambda match: source, text)
         if not count:
             raise not_as_expected(name, "it does not name where ciplug comes from")
-    if host == "jenkins" and settings.forge:
-        text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{settings.forge.upper()}_TOKEN'")
-    if settings.folder is not None:
-        option = f'--config "{settings.folder}/ciplug.yaml"'
-        text, count = re.subn(r"ciplug monitor(?='?$)", f"ciplug monitor {option}", text, flags=re.MULTILINE)
-        if not count:
-            raise not_as_expected(name, "it does not call ciplug monitor")
-    todo = [f"say where predictions and labels are: monitor: in ciplug.yaml; and write fetch-predictions.sh for {path}"]
-    if host == "gitlab":
-        todo.append("make a schedule for the default branch: Build > Pipeline schedules")
     if host == "jenkins":
-        todo.append(f"create a pipeline of the default branch with {path} as its script path")
+        if settings.forge:
+            text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{settings.forge.upper()}_TOKEN'")
+        model = settings.model.replace("\\", "\\\\").replace("'", "\\'")
+        text = text.replace("'my-model'", f"'{model}'")
+    if settings.folder is not None and not (host == "gitlab" and "config" in job.inputs):
+        option = f'--config "{settings.folder}/ciplug.yaml"'
+        for call in job.calls:
+            text, count = re.subn(rf"ciplug {call}(?=[ '\n])(?!:)", f"ciplug {call} {option}", text)
+            if not count:
+                raise not_as_expected(name, f"it does not call ciplug {call}")
+    todo = _todo_of(job, host, path)
     if settings.source is None and host != "gitlab":
         todo.append(f"in {path}, name your copy of ciplug, too")
     return replace(made, files={**made.files, path: text}, todo=(*made.todo, *todo))
+
+
+def _todo_of(job: _Job, host: str, path: str) -> list[str]:
+    if job is _WATCH:
+        todo = [
+            f"say where predictions and labels are: monitor: in ciplug.yaml; and write fetch-predictions.sh for {path}"
+        ]
+        if host == "gitlab":
+            todo.append("make a schedule for the default branch: Build > Pipeline schedules")
+    else:
+        todo = ["name the target, with its smoke_test:, in targets: of ciplug.yaml"]
+        if host == "github":
+            todo.append("give the environment of the stage required reviewers: Settings > Environments")
+        if host == "gitlab":
+            todo.append("protect the environment of the stage: Settings > CI/CD > Protected environments")
+    if host == "jenkins":
+        todo.append(f"create a pipeline of the default branch with {path} as its script path")
+    return todo
 
 
 _SITES = ("github", "gitlab")
@@ -258,6 +317,7 @@ def _gitlab(settings: Settings, present: Collection[str], read: Template) -> Pip
             *(f"        - {yaml_scalar(line)}" for line in lines),
             *(_GITLAB_SITE if settings.site else []),
             *(_GITLAB_WATCH if settings.monitor else []),
+            *(_gitlab_deploy(settings) if settings.deploy else []),
             *(_GITLAB_RULES if settings.folder and settings.alone else []),
             "",
         ]
@@ -352,6 +412,19 @@ def _for_folder(text: str, name: str, settings: Settings, path: str) -> str:
 _GITLAB_SITE_FILE = ".gitlab/ciplug-site.yml"
 _GITLAB_SITE = (f"  - local: {_GITLAB_SITE_FILE}", "    inputs:", "      ciplug-source: @SOURCE@")
 _GITLAB_WATCH = ("  - local: .gitlab/ciplug-watch.yml", "    inputs:", "      ciplug-source: @SOURCE@")
+
+
+def _gitlab_deploy(settings: Settings) -> list[str]:
+    return [
+        "  - local: .gitlab/ciplug-deploy.yml",
+        "    inputs:",
+        "      ciplug-source: @SOURCE@",
+        f"      model: {yaml_scalar(settings.model)}",
+        "      target: prod",
+        *([f"      config: {yaml_scalar(f'{settings.folder}/ciplug.yaml')}"] if settings.folder else []),
+    ]
+
+
 _GITLAB_RULES = tuple(
     line
     for job, always in (("@NAME@-train", ""), ("@NAME@", "\n      when: always"))

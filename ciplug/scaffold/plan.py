@@ -83,6 +83,7 @@ def plan_pipeline(
     source: str | None,
     site: bool = False,
     monitor: bool = False,
+    deploy: bool = False,
 ) -> pipelines.Pipeline:
     """The pipeline files of a host, `none` for no file.
 
@@ -90,13 +91,14 @@ def plan_pipeline(
         source: the address that the pipeline installs ciplug from; None for the default.
         site: publish the site of `ciplug site`, too.
         monitor: watch the version in production, too.
+        deploy: promote and deploy, too.
 
     Raises UsageError for a host without such a job.
     """
-    if host == "none" and not (site or monitor):
+    if host == "none" and not (site or monitor or deploy):
         return pipelines.Pipeline({})
     if host == "none":
-        option = "--site" if site else "--monitor"
+        option = "--site" if site else "--monitor" if monitor else "--deploy"
         raise UsageError(f"{option}: no pipeline is written", hint="name the host: --ci github or --ci gitlab")
     remote = remote_of(workspace)
     install = requirements(project, whole) or ("-r requirements.txt" if training.imports else None)
@@ -111,6 +113,7 @@ def plan_pipeline(
         folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
         site=site,
         monitor=monitor,
+        deploy=deploy,
         alone=".." not in (install or "").removeprefix("-r ").split("/"),
     )
     # The existing pipeline may already be the one to write.

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
-from ciplug.serve_log import predictions_of
+from ciplug.serve_log import NO_LOG_HEADER, predictions_of
 
 VARIABLE = "CIPLUG_ENDPOINT_TOKEN"
 """The variable with the token of the served model. It is sent as a bearer token."""
@@ -51,7 +51,7 @@ def ask(url: str, body: bytes, env: Mapping[str, str], *, timeout: float) -> lis
 
     Raises Silent, Refused and Unreadable, with a clause that says why; ConfigError for a token without TLS.
     """
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": "application/json", NO_LOG_HEADER: "1"}
     host, is_secure = urlsplit(url).hostname, urlsplit(url).scheme == "https"
     if token := env.get(VARIABLE, "").strip():
         if not is_secure and host not in _LOOPBACK:

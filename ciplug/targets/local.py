@@ -197,8 +197,8 @@ class Local:
         while not self._answers(port):
             ended = not self._supervisor_of(port).runs(server)
             if ended or time.monotonic() >= until:
-                said = self._masked(_tail(place / "server.log")).rpartition("\n")[2][:_WORDS]
                 self._stop(port)
+                said = self._masked(_tail(place / "server.log")).rpartition("\n")[2][:_WORDS]
                 how = "has ended" if ended else f"does not answer within {self._settings.patience:g} s"
                 raise DeploymentRefused(
                     NotDeployed.UNHEALTHY,
@@ -219,7 +219,9 @@ class Local:
 
     def _server(self, port: int, command: list[str] | None = None) -> Server:
         name = f"ciplug-{hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]}-{port}"
-        return Server(name, self._place_of(port), command or [])
+        release = str(_read_json(self._place_of(port) / "server.json").get("release", ""))
+        volumes = (f"ro:{release}/files", *(self._settings.volumes or ()))
+        return Server(name, self._place_of(port), command or [], self._settings.image, volumes)
 
     def _command(self, kept: Path, port: int) -> list[str]:
         files = kept / "files"

@@ -1,7 +1,8 @@
-"""What keeps a server running on this machine: systemd, as a unit of this user, or a process with its pid in a file."""
+"""What keeps a server running on this machine: systemd, as a unit of this user, Docker Compose, or a process."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -32,6 +33,11 @@ class Server:
     folder: Path
     """Where its log and its pid are kept, and its working directory."""
     command: Sequence[str]
+    image: str | None = None
+    """Of its container."""
+    volumes: Sequence[str] = ()
+    """Folders of this machine that the container sees under the same paths; those that begin with `ro:` cannot be
+    written there."""
 
 
 class Supervisor(Protocol):
@@ -44,7 +50,8 @@ class Supervisor(Protocol):
 
 
 def supervisor(name: str, env: Mapping[str, str]) -> Supervisor:
-    return Systemd(env) if name == "systemd" else Process(env)
+    kinds: Mapping[str, type[Systemd | Compose | Process]] = {"systemd": Systemd, "compose": Compose}
+    return kinds.get(name, Process)(env)
 
 
 def default_supervisor(env: Mapping[str, str]) -> str:
@@ -171,7 +178,7 @@ class Systemd:
     def start(self, server: Server) -> None:
         program = need_program(server, self._env)
         self._units.mkdir(parents=True, exist_ok=True)
-        unit = _unit(server, [program, *server.command[1:]], environment(self._env))
+        unit = unit_text(server, [program, *server.command[1:]], environment(self._env))
         write_atomically(self._units / f"{server.name}.service", unit.encode())
         self._systemctl("daemon-reload")
         self._systemctl("enable", f"{server.name}.service")
@@ -204,7 +211,7 @@ class Systemd:
             raise TargetError(f"systemctl cannot be called: {problem}", cause=Cause.UNSUPPORTED) from None
 
 
-def _unit(server: Server, command: Sequence[str], env: Mapping[str, str]) -> str:
+def unit_text(server: Server, command: Sequence[str], env: Mapping[str, str]) -> str:
     variables = "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in env.items())
     return (
         f"[Unit]\nDescription=ciplug: {server.name}\n\n"
@@ -218,3 +225,71 @@ def _quoted(word: str, *, dollars: bool = False) -> str:
     """A word as systemd reads it: % and, in commands, $ mean something to it."""
     text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     return f'"{text.replace("$", "$$") if dollars else text}"'
+
+
+class Compose:
+    """A project of Docker Compose with one service: the container starts again when it ends, and with the machine."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+
+    def start(self, server: Server) -> None:
+        write_atomically(_compose_file(server), compose_text(server).encode())
+        done = self._call(server, "up", "--detach", "--force-recreate", "--remove-orphans")
+        if done.returncode:
+            said = " ".join("".join(c for c in done.stderr if c.isprintable() or c.isspace()).split())[-300:]
+            raise TargetError(
+                f"docker compose up: {said or f'exit code {done.returncode}'}",
+                hint=f"try it on this machine: docker compose --file {shlex.quote(str(_compose_file(server)))} up",
+            )
+
+    def stop(self, server: Server) -> None:
+        if not _compose_file(server).exists():
+            return
+        said = self._call(server, "logs", "--no-color", "--no-log-prefix", "--tail", "200").stdout
+        (server.folder / "server.log").write_text(said)
+        done = self._call(server, "down", "--timeout", str(int(_PATIENCE)))
+        if done.returncode:
+            raise TargetError(f"docker compose down of {server.name}: exit code {done.returncode}")
+        _compose_file(server).unlink()
+
+    def runs(self, server: Server) -> bool:
+        if not _compose_file(server).exists():
+            return False
+        done = self._call(server, "ps", "--quiet", "--status", "running")
+        return done.returncode == 0 and bool(done.stdout.strip())
+
+    def _call(self, server: Server, *words: str) -> subprocess.CompletedProcess[str]:
+        command = ["docker", "compose", "--project-name", server.name, "--file", str(_compose_file(server)), *words]
+        try:
+            return subprocess.run(
+                command, env=dict(self._env), capture_output=True, text=True, errors="replace", timeout=600
+            )
+        except (OSError, subprocess.SubprocessError) as problem:
+            raise TargetError(
+                f"docker cannot be called: {problem}",
+                hint="install Docker with its plugin compose, or set supervisor: process",
+                cause=Cause.UNSUPPORTED,
+            ) from None
+
+
+def _compose_file(server: Server) -> Path:
+    return server.folder / "compose.yaml"
+
+
+def compose_text(server: Server) -> str:
+    """The compose file of a server. JSON is YAML, and needs no quoting rules; `$` means a variable to Compose."""
+    volumes = []
+    for one in server.volumes:
+        path = one.removeprefix("ro:")
+        volumes.append({"type": "bind", "source": path, "target": path, "read_only": path != one})
+    service = {
+        "image": server.image,
+        "entrypoint": list(server.command[:1]),
+        "command": list(server.command[1:]),
+        # The server listens on 127.0.0.1 of this machine, as without a container.
+        "network_mode": "host",
+        "restart": "unless-stopped",
+        "volumes": volumes,
+    }
+    return json.dumps({"name": server.name, "services": {"server": service}}, indent=2).replace("$", "$$") + "\n"

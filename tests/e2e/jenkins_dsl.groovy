@@ -303,6 +303,11 @@ class Parameters extends Strict {
     }
 }
 
+class Triggers extends Strict {
+    String where() { 'triggers' }
+    def cron(String when) { build.note(cron: when) }
+}
+
 class Post extends Strict {
     static final List CONDITIONS = ['always', 'success', 'failure', 'unstable', 'aborted', 'unsuccessful', 'cleanup']
     Map blocks = [:]
@@ -423,6 +428,7 @@ class Pipeline extends Section {
     Stages inner
     String where() { 'pipeline' }
     def parameters(Closure body) { run(body, new Parameters(build: build)) }
+    def triggers(Closure body) { run(body, new Triggers(build: build)) }
     def stages(Closure body) { inner = new Stages(build: build); run(body, inner) }
     void perform() {
         if (!agent) { throw new Wrong("pipeline: 'agent' is required") }

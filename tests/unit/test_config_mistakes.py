@@ -82,7 +82,7 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
     text = (
         "targets:\n  a: {kind: oci, folder: /x}\n  b: {kind: local, folder: x, ports: [1, 1]}\n"
         "  c: {kind: moon}\n  d: {repository: a.b/c}\n  E: {kind: oci, repository: 'https://a.b/c'}\n  f: 3\n"
-        "  g: {kind: local, folder: /x, serve: run}\n"
+        "  g: {kind: local, folder: /x, serve: run, supervisor: compose, volumes: [x]}\n"
     )
     ports = (
         "two different ports from 1 to 65535 are expected, like [5001, 5002]: the next version starts beside the last"
@@ -90,8 +90,10 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
     oci = "a mapping is expected, like {kind: oci, repository: registry.example.com/team/wine}, not 3"
     kinds = "'oci' or 'local' or 'sagemaker' or 'kserve' or 'azureml' or 'mlflow'"
     host = "host and name of a repository are expected, like registry.example.com/team/wine"
+    compose = "'supervisor: compose' and 'image' need one another"
+    volumes = "an absolute folder without ':' is expected"
     assert message(text) == [
-        "10 mistakes in ciplug.yaml:",
+        "12 mistakes in ciplug.yaml:",
         "  ciplug.yaml:2: targets.a.folder: unknown key (one of: kind, stage, smoke_test, repository)",
         "  ciplug.yaml:2: targets.a.repository: this key is missing",
         "  ciplug.yaml:3: targets.b.folder: an absolute folder is expected, like /srv/models/wine, not 'x'",
@@ -102,6 +104,8 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         f"  ciplug.yaml:6: targets.E.repository: {host}, not 'https://a.b/c'",
         f"  ciplug.yaml:7: targets.f: {oci}",
         "  ciplug.yaml:8: targets.g.serve: the command must name its port: {port}",
+        f"  ciplug.yaml:8: targets.g.image: {compose} (image: python:3.12-slim)",
+        f"  ciplug.yaml:8: targets.g.volumes: {volumes}, not 'x' (volumes: [/var/log/wine])",
     ]
     good = "targets: {a: {kind: oci, repository: 'a.b:5000/c/d'}, b: {kind: local, folder: ~/x, serve: 'x {port}'}}"
     config.parse(good, Path("ciplug.yaml"), lambda name: "")

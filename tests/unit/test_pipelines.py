@@ -79,6 +79,35 @@ def test_the_job_of_the_site_is_written_where_a_host_has_pages(host: str) -> Non
 
 
 @pytest.mark.parametrize("host", HOSTS)
+def test_the_job_that_deploys(host: str) -> None:
+    if host not in ("github", "gitlab", "jenkins"):
+        with pytest.raises(UsageError, match="--deploy: there is no job for the host"):
+            made(host, deploy=True)
+        return
+    paths = {"github": ".github/workflows/deploy.yml", "gitlab": ".gitlab/ciplug-deploy.yml"}
+    path = paths.get(host, "Jenkinsfile.deploy")
+    plain, plan = made(host), made(host, deploy=True, monitor=True)
+    assert path in plan.files.keys() - plain.files.keys() and "--smoke-test --roll-back" in plan.files[path]
+    assert any("smoke_test:" in step for step in plan.todo)
+    assert "0" * 40 not in "".join(plan.files.values()).replace("`your-org/ciplug`", "")
+    in_folder = made(host, deploy=True, folder="services/wine")
+    if host == "gitlab":
+        *_, last = yaml.safe_load(in_folder.files[".gitlab-ci.yml"])["include"]
+        inputs = {"model": "wine", "target": "prod", "config": "services/wine/ciplug.yaml"}
+        assert last["local"] == path and last["inputs"].items() >= inputs.items()
+        job = list(yaml.safe_load_all(plan.files[path]))[1]
+        assert job["$[[ inputs.job-name ]]-stop"]["environment"]["action"] == "stop"
+        return
+    for call in ("promote", "deploy"):
+        assert f'ciplug {call} --config "services/wine/ciplug.yaml"' in in_folder.files[path]
+    if host == "github":
+        (job,) = yaml.safe_load(plan.files[path])["jobs"].values()
+        assert job["environment"] == "${{ inputs.stage }}"
+    else:
+        assert "my-model" not in plan.files[path]
+
+
+@pytest.mark.parametrize("host", HOSTS)
 def test_the_scheduled_job_that_watches_production(host: str) -> None:
     if host not in ("github", "gitlab", "jenkins"):
         with pytest.raises(UsageError, match="--monitor: there is no job for the host"):

@@ -80,6 +80,8 @@ def test_a_wsgi_application_is_logged_and_never_disturbed(tmp_path: Path) -> Non
     assert lines(tmp_path / "log")[-1]["id"] == headers["x-prediction-id"] != 'x"\n{}'
     assert asked(app, b'{"a": 1}', PATH_INFO="/other")[0] == "200 OK"
     assert asked(app, b"fail")[0] == "500 Oh"
+    # Nor is the request of a smoke test.
+    assert asked(app, b'{"a": 1}', HTTP_X_CIPLUG_SMOKE_TEST="1")[0] == "200 OK"
     assert (len(lines(tmp_path / "log")), log.lost) == (3, 0)
     # Neither a log that cannot be written, nor an answer that is no prediction, costs the request anything.
     (tmp_path / "file").write_text("")
@@ -112,9 +114,13 @@ def test_an_asgi_application_is_logged_in_pieces_as_they_come(tmp_path: Path) ->
 
         scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [(b"X-Request-Id", b"r")]}
         await ASGIMiddleware(app, tmp_path / "p.jsonl", 2)(scope, receive, send)
+        if not pieces:
+            pieces.append({"type": "http.request", "body": data})
+            scope["headers"].append((b"X-Ciplug-Smoke-Test", b"1"))
+            await ASGIMiddleware(app, tmp_path / "p.jsonl", 2)(scope, receive, send)
 
     asyncio.run(ask())
-    assert (b"x-prediction-id", b"r") in told[0]["headers"] and len(told) == 3
+    assert (b"x-prediction-id", b"r") in told[0]["headers"] and len(told) == 6
     assert [(one["id"], one["inputs"]["a"], one["prediction"]) for one in lines(tmp_path)] == [
         ("r-0", 1, 1),
         ("r-1", 2.5, 0),
