@@ -5,14 +5,18 @@ CIPLUG_TEST_DEPLOY_KILLS=500 kills 500 of each kind.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import random
 import signal
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ciplug.steps.deployment.deploy import deploy
 from ciplug.steps.deployment.status import State, statuses
@@ -98,6 +102,26 @@ def test_pushes_that_are_killed(tmp_path: Path) -> None:
             return registry.get(f"wine/blobs/{digest}")[1]
 
         check_kills(team, served, lambda: sum(tag == "production" for tag in registry.tags("wine")))
+
+
+@pytest.mark.slow
+def test_manifests_of_kserve_that_are_killed(tmp_path: Path) -> None:
+    file = tmp_path / "wine.yaml"
+    with docker_registry(tmp_path / "registry") as registry:
+        team = team_with(
+            tmp_path,
+            f"{{kind: kserve, name: wine, storage: 'oci://{registry.host}/wine', format: sklearn, manifest: '{file}'}}",
+        )
+
+        def served() -> bytes | None:
+            address = yaml.safe_load(file.read_text())["spec"]["predictor"]["model"]["storageUri"]
+            index = json.loads(registry.get(f"wine/manifests/{address.partition('@')[2]}", model_pack.INDEX)[1])
+            digest = index["manifests"][0]["digest"]
+            (layer,) = json.loads(registry.get(f"wine/manifests/{digest}", model_pack.MANIFEST)[1])["layers"]
+            with tarfile.open(fileobj=io.BytesIO(registry.get(f"wine/blobs/{layer['digest']}")[1])) as tar:
+                return (tar.extractfile("models/model.bin") or io.BytesIO()).read()
+
+        check_kills(team, served, lambda: len(list(tmp_path.glob("wine.yaml"))))
 
 
 @pytest.fixture
