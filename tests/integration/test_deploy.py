@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, NotFound, PromotionRefused, TargetError
-from ciplug.records.registry_deployment import BEGUN, DEPLOYED
+from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.records.registry_event import Promote
 from ciplug.registry import ledger
 from ciplug.registry.events import wrap
@@ -389,6 +389,22 @@ def test_who_hangs_in_the_switch_says_so_and_the_state_shows_it(
     assert served(team, registry) == served(team, registry, "v1") and state_of(team) is State.OTHER
     deployed(team)
     assert served(team, registry) == served(team, registry, "v2") and state_of(team) is State.SERVED
+
+
+def test_a_target_that_answers_otherwise_after_the_switch_ends_the_deployment(
+    team: Team, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = deployed(team)
+    team.promote("production", version=2)
+    repository = oci_registry.Repository(registry.host, repository_of(team.project.folder.parent), {})
+    before = repository.manifest(first.reference.partition("@")[2])
+    assert before
+    held_up(monkeypatch, "switch", lambda: repository.put_manifest(before, "production"))
+    refusal = refused(team, DeploymentRefused)
+    assert refusal.reason is NotDeployed.OTHER_CONTENT and "deploy again" in refusal.hint
+    assert events(team)[-2:] == [(BEGUN, 2), (FAILED, 2)] and state_of(team) is State.BEHIND
+    deployed(team)
+    assert events(team)[-2:] == [(BEGUN, 2), (DEPLOYED, 2)] and state_of(team) is State.SERVED
 
 
 def test_two_jobs_with_the_same_version_are_no_rivals(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

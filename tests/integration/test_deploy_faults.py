@@ -1,23 +1,26 @@
 """Faults between a promotion and its deployment: what is served was promoted, it is one, and the same command ends it.
 
-The kinds: a kill at any line of ciplug's own, a connection that is cut, a status 500, an upload of half the bytes; each
-for a registry and for a machine. CIPLUG_TEST_DEPLOY_FAULTS=125 injects 125 of each of the eight, 1,000 in all.
+The kinds: a kill at any line of ciplug's own, a connection that is cut, a status 500, an upload of half the bytes; for a
+registry, a machine and KServe. CIPLUG_TEST_DEPLOY_FAULTS=112 injects 112 of each of the nine, 1,008 in all.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import random
 import shutil
 import signal
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from ciplug.errors import DeploymentRefused, TargetError
 from ciplug.steps.deployment.deploy import deploy
@@ -182,6 +185,27 @@ def killing(place: Place) -> Callable[[random.Random], bool]:
 def test_pushes_that_are_killed(oci: tuple[Place, Door]) -> None:
     place, _ = oci
     check(place, killing(place), new=False)
+
+
+@pytest.mark.slow
+def test_manifests_of_kserve_that_are_killed(tmp_path: Path) -> None:
+    file = tmp_path / "wine.yaml"
+    with docker_registry(tmp_path / "registry") as registry:
+        team = team_with(
+            tmp_path,
+            f"{{kind: kserve, name: wine, storage: 'oci://{registry.host}/wine', format: sklearn, manifest: '{file}'}}",
+        )
+
+        def served() -> bytes | None:
+            address = yaml.safe_load(file.read_text())["spec"]["predictor"]["model"]["storageUri"]
+            index = json.loads(registry.get(f"wine/manifests/{address.partition('@')[2]}", model_pack.INDEX)[1])
+            digest = index["manifests"][0]["digest"]
+            (layer,) = json.loads(registry.get(f"wine/manifests/{digest}", model_pack.MANIFEST)[1])["layers"]
+            with tarfile.open(fileobj=io.BytesIO(registry.get(f"wine/blobs/{layer['digest']}")[1])) as tar:
+                return (tar.extractfile("models/model.bin") or io.BytesIO()).read()
+
+        place = Place(team, served, lambda: len(list(tmp_path.glob("wine.yaml"))))
+        check(place, killing(place), new=False)
 
 
 @pytest.mark.slow

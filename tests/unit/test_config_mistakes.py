@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from ciplug import config
 from ciplug.config.json_schema import schema
 from ciplug.config.kinds import Listed, Named, Scalar, Table, keys_of
+from ciplug.config.targets import KINDS
 from ciplug.errors import ConfigError
+from ciplug.targets import OPENERS
 from tests import generated
 
 
@@ -112,6 +114,10 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
     published().validate(yaml.safe_load(good))
     for wrong in yaml.safe_load(text)["targets"].items():
         assert not published().is_valid({"targets": dict([wrong])}) or wrong[0] == "g"
+
+
+def test_every_kind_of_target_can_be_opened() -> None:
+    assert set(OPENERS) == set(KINDS)
 
 
 def test_the_models_of_a_file() -> None:
