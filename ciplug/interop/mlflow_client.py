@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,8 +43,16 @@ def open_client(uri: str, cwd: Path, *, for_reading: bool) -> Any:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
+    logging.getLogger().addFilter(without_traceback)
     with translated(uri):
         return MlflowClient(path.absolute().as_uri() if path is not None and path.is_dir() else uri)
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Let a message of MLflow pass in one line: it shows a traceback for each folder that is not an experiment."""
+    if str(record.msg).startswith("Malformed experiment"):
+        record.exc_info = None
+    return True
 
 
 def _check_store(path: Path) -> None:

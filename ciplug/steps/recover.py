@@ -21,6 +21,7 @@ from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.capture.written_files import SECOND, files_of, newer_than, older_than
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError
+from ciplug.records.keys import RunKey, is_described
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run
 from ciplug.steps import mlflow_runs
@@ -64,6 +65,8 @@ def recovery_notes(recovered: Recovered) -> Iterator[Note]:
         yield from recorded.notes
     for resumed in recovered.resumed:
         run_id, model = resumed.amendment.run, resumed.amendment.model
+        if is_described(RunKey(None, run_id)):
+            continue  # An experiment or a logged model of MLflow: it has no process, and nothing is missing.
         yield Note(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
         yield from resumed.notes
     problems = [one.problems for one in recovered.runs] + [one.problems for one in recovered.resumed]

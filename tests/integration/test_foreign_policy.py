@@ -59,7 +59,8 @@ def test_another_repository_promotes_nothing_and_frees_no_stage(team: Team, tmp_
     bad = team.judged(accuracy=0.2)
     other.verdict(bad)
     refusal = other.refused(run=bad.id)
-    assert refusal.reason is Refusal.OTHER_POLICY and "as event 3 says" in refusal.message
+    assert refusal.reason is Refusal.OTHER_POLICY
+    assert f"ciplug.yaml of commit {team.project.head[:12]}, as event 3 says" in refusal.message
     # Without gates of its own for the model, it moves nothing by the back door.
     ungated = elsewhere(team, tmp_path / "ungated", OTHERS).session
     for move in (
@@ -133,4 +134,5 @@ def test_the_first_promotion_of_a_run_of_another_repository_is_told(team: Team, 
     other.verdict(bad)
     heard = Heard()
     promote(replace(other.session.refreshed(), listener=heard), PromotionRequest("wine-b", "staging", run=bad.id))
-    assert any("which this repository does not have" in words for words in heard.words)
+    words = f"is of commit {str(bad.commit)[:12]}, which this repository does not have; from now on, "
+    assert any(words in message for message in heard.words)

@@ -166,9 +166,12 @@ def test_a_killed_program_leaves_a_killed_run(project: Project) -> None:
     place = Place("ciplug:")
     run_id = _run(place)
     place.sessions.log(run_id, _metric("loss", 1, 0, 1))
-    for writer in place.sessions.opened:
+    experiment = state.experiment_key(EXPERIMENT.id)
+    place.sessions.change(experiment, {"name": "wine"})
+    for writer in (*place.sessions.opened, place.sessions.writer_of(experiment)):
         writer.release()
-    project.ciplug("record", "--spooled")
+    said = project.ciplug("record", "--spooled").stderr
+    assert f"recovered run {run_id}" in said and "resumed" not in said
     run = Place("ciplug:").run(run_id)
     assert run is not None
     assert (run.status, run.metrics["loss"].value, run.experiment) == ("KILLED", 1.0, EXPERIMENT.id)
@@ -211,17 +214,24 @@ def test_search_is_the_same_whatever_is_recorded(project: Project, recorded: int
     assert found(Condition("attribute", "status", "=", "RUNNING")) == running
 
 
-def test_a_folder_of_artifacts_comes_by_one_look_up(project: Project, git_server: GitServer, tmp_path: Path) -> None:
+def test_a_folder_of_artifacts_goes_by_one_push_and_comes_by_one_look_up(
+    project: Project, git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git_server.create("wine")
     git(project.folder, "remote", "set-url", "origin", git_server.url("wine"))
     place = Place("ciplug:")
+    place.look()
+    # MLflow sets variables while it runs, and the store is opened before the place for files.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "1")
     run_id = _run(place)
     for number in range(8):
         (tmp_path / f"{number}.txt").write_text(f"file {number}")
         files.write(
             place, files.parse_path(f"{run_id}/artifacts/model/deep"), f"{number}.txt", tmp_path / f"{number}.txt"
         )
+    git_server.requests.clear()
     place.sessions.end(run_id, "finished", None)
+    assert [one.service for one in git_server.requests] == ["receive-pack", "receive-pack"]
     shutil.rmtree(project.folder / ".git" / "ciplug")
 
     place = Place("ciplug:")

@@ -26,6 +26,7 @@ from ciplug.registry.reading import read_model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion import writing
+from ciplug.steps.promotion.imported import import_alias, import_stage
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
@@ -670,3 +671,13 @@ def test_of_a_tag_the_value_is_masked_and_nothing_is_added(team: Team) -> None:
     assert secret.key == "api_key" and "s3cr3t" not in secret.value
     for harmless in (Tag(key="api_key", value=""), Untag(key="api_key")):
         assert masked(team.session, harmless) == harmless
+
+
+def test_an_import_sets_what_no_gate_judges(team: Team) -> None:
+    team.judged()
+    team.promote()
+    free = import_alias(team.session, "wine", "champion", 1, {}), import_stage(team.session, "wine", 1, "Archived", {})
+    gated = import_alias(team.session, "wine", "staging", 1, {}), import_stage(team.session, "wine", 1, "Staging", {})
+    assert free == (True, True) and gated == (False, False)
+    model = read_model(team.session.refreshed().log, "wine")
+    assert model.aliases == {"champion": 1} and model.versions[0].stage.casefold() == "staging"

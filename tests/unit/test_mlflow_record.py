@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from types import SimpleNamespace
 from typing import Any
 
 from ciplug.interop import mlflow_record
+from ciplug.interop.mlflow_client import without_traceback
 from ciplug.interop.mlflow_source import parents_first
 from ciplug.mlflow import state
 from ciplug.records.canonical import dumps
@@ -135,3 +137,12 @@ def test_a_parent_is_exported_before_its_children_and_a_circle_ends() -> None:
     order = parents_first(["grandchild", "child", "top", "lost"], parents)
     assert order == ["top", "child", "grandchild", "lost"]
     assert len(parents_first(["a", "b"], {"a": "b", "b": "a"})) == 2
+
+
+def test_a_folder_that_is_not_an_experiment_is_one_line() -> None:
+    """MLflow makes such folders itself, beside an SQLite file, and shows a traceback for each."""
+    wrong = (ValueError, ValueError("no meta.yaml"), None)
+    one = logging.LogRecord("root", logging.WARNING, "", 1, "Malformed experiment '%s'", ("1",), wrong)
+    other = logging.LogRecord("root", logging.WARNING, "", 1, "something else", (), wrong)
+    assert without_traceback(one) and without_traceback(other)
+    assert one.exc_info is None and other.exc_info is not None

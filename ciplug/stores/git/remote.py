@@ -63,6 +63,7 @@ class GitRemote:
         self.format = object_format
         self.env = transport_environment(config, url, token)
         self._url = without_password(url)
+        self._reached = (url, token, tuple(config), object_format, refusal, offline)
         self.offline = offline
         self._refusal = f"{self.address} is read offline" if offline else refusal
         self._cache = cache
@@ -70,9 +71,8 @@ class GitRemote:
         self.repository = cache / f"{digest}.git"
 
     def is_same(self, other: GitRemote) -> bool:
-        """Whether both are one repository, reached in the same way."""
-        ours, theirs = ((one._url, one.format, one.env, one._refusal) for one in (self, other))
-        return ours == theirs
+        """Whether both are one repository, reached with the same credentials."""
+        return self._reached == other._reached
 
     @contextmanager
     def with_env(self, env: Mapping[str, str]) -> Iterator[None]:
