@@ -32,13 +32,14 @@ def test_a_promotion_names_the_runs_of_others(scene: Scene) -> None:
     project = scene.project
     project.numbers({"accuracy": 0.9})
     project.commit("better")
-    project.train()
+    run = project.train()
     claimed = {"host": "local", "actor": "mallory"}
     other = run_of(project.head, 5, started="2020-01-01T00:00:00.000Z", metrics={"accuracy": 0.9}, context=claimed)
     scene.attacker.write(objects_of(other))
     project.ciplug("gate")
     promoted = project.ciplug("promote", "wine", "--to", "staging")
-    assert "the commit has runs of others: 000000000000 by mallory" in promoted.stdout + promoted.stderr
+    assert f"Run {run[:12]} is of " in promoted.stderr
+    assert "@example.com, and the commit has runs of others: 000000000000 by mallory" in promoted.stderr
     events = project.json("registry", "history", "wine", "--json")
     assert any("by mallory" in sentence for sentence in events[-1]["payload"]["reruns"])
     assert events[-1]["payload"]["trust"] == "open"

@@ -118,6 +118,19 @@ def test_no_credential_of_netrc_goes_along(team: Team, receiver: WebhookReceiver
     assert "Authorization" not in receiver.requests[0][1]
 
 
+def test_a_secret_of_a_webhook_has_24_bytes_or_more() -> None:
+    env = {
+        n: {
+            "CIPLUG_WEBHOOK_URL": "https://deploy.example.com",
+            "CIPLUG_WEBHOOK_SECRET": base64.b64encode(b"k" * n).decode(),
+        }
+        for n in (23, 24)
+    }
+    assert webhook_of(env[24]) == Webhook("https://deploy.example.com", b"k" * 24)
+    with pytest.raises(ConfigError, match="24 random bytes or more"):
+        webhook_of(env[23])
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [
