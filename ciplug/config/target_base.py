@@ -60,6 +60,14 @@ MAPPING = kinds.Scalar(_mapping, {"type": "object"})
 """Keys of another program, which ciplug does not know."""
 
 
+def _tolerance(value: Any) -> float:
+    number = values.amount(value)
+    if number >= 1:
+        raise ValueError(f"{values.shown(value)} lets nearly every answer pass: a share below 1 is expected")
+    return number
+
+
+_TOLERANCE = kinds.Scalar(_tolerance, {"type": "number", "minimum": 0, "exclusiveMaximum": 1})
 _ADDRESS = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
 
 
@@ -71,7 +79,7 @@ class SmokeTest:
     """A table that was recorded with the run of the version, relative to ciplug.yaml: an artifact, or a dataset."""
     rows: int = key(kinds.integer_from(1), 100)
     """This many rows are asked for, the first ones."""
-    tolerance: float = key(kinds.AMOUNT, 1e-6)
+    tolerance: float = key(_TOLERANCE, 1e-6)
     """How far numbers may be apart, as a share of the larger one and at least of 1. Labels are equal, or are not."""
     inputs: tuple[str, ...] | None = key(kinds.NAMES)
     """The columns to send. Default: those in the column `inputs`, else all but id, label and prediction."""
