@@ -79,3 +79,12 @@ class Target(Protocol):
         Args:
             event: the number of the event that began this end.
         """
+
+
+def what_stays(is_served: bool) -> str:
+    """The end of a message on a switch that did not happen.
+
+    Args:
+        is_served: whether a version was served before.
+    """
+    return "what was served before stays" if is_served else "nothing was served before"
