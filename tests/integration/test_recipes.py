@@ -92,6 +92,47 @@ OPENED = """\
 """
 
 
+PIPES = '''\
+"""Tables whose cells stand between pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ciplug.capture.tables.delimited import cell_value
+from ciplug.capture.tables.table import Row, Table
+
+
+class Pipes(Table):
+    def _rows(self, names: Collection[str] | None) -> Iterator[Row]:
+        head, *lines = self.source.text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            cells = zip(head.split("|"), line.split("|"), strict=True)
+            yield Row({name: cell_value(cell) for name, cell in cells if names is None or name in names}, number)
+'''
+OPEN_PIPES = """\
+def _pipes(source: Source) -> Table:
+    from ciplug.capture.tables.pipes import Pipes
+
+    return Pipes(source)
+
+
+"""
+
+
+def test_a_format_of_tables(copy: Copy, project: Project) -> None:
+    copy.add("capture/tables/pipes.py", PIPES)
+    copy.insert("capture/tables/formats.py", OPEN_PIPES, before="FORMATS: dict")
+    copy.insert("capture/tables/formats.py", '    ".psv": _pipes,\n', before='    ".parquet": _parquet,\n')
+    (project.folder / "metrics.psv").write_text("step|loss\n1|0.5\n2|0.25\n")
+    (project.folder / "rows.psv").write_text("id|label|prediction\na|1|1\nb|0|1\n")
+    (project.folder / "ciplug.yaml").write_text("version: 1\nmodel: toy\nmetrics: metrics.psv\nsamples: rows.psv\n")
+    project.commit("tables between pipes")
+    project.ciplug("record", env=copy.env)
+    (run,) = project.json("runs", "list", "--json", env=copy.env)
+    assert run["metrics"] == {"loss": 0.25, "accuracy": 0.5}
+
+
 PLACES = {
     "    if is_git(uri):\n        _parse_git(uri)\n": "return",  # check_store
     "    if not is_git(uri) and not uri.startswith(_OBJECTS):\n": "return",  # check_files
