@@ -31,7 +31,7 @@ def names_of(scene: Scene, ending: str, count: int = 1, number: int = 700) -> li
 @pytest.fixture
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can exceed quickly."""
-    monkeypatch.setattr(pending, "_SMALL", 10_000)
+    monkeypatch.setattr(pending, "SMALL", 10_000)
     monkeypatch.setattr(pending, "RECORD_MOST", 100_000)
     monkeypatch.setattr(pending, "BESIDE_MOST", 200_000)
     monkeypatch.setattr(pending, "TOTAL_MOST", 300_000)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from ciplug.errors import StoreError
+from ciplug.git.objects import object_id
 from ciplug.git.workspace import discover
 from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM, Store
 from ciplug.stores.git.folding import FOLD_AT
-from ciplug.stores.git.objects import LooseObjects, object_id
+from ciplug.stores.git.objects import LooseObjects
 from tests.project import git
 from tests.servers.git_http import GitServer
 from tests.stores import Place, git_place
