@@ -124,3 +124,30 @@ def test_an_end_that_is_killed_leaves_no_server(
     assert running(folder) == 0 and states(local_team)[-2:] == [(ENDING, 1), (ENDED, 1)]
     deploy(local_team.session.refreshed(), "wine@production", "onprem")
     assert answer(folder) == b"abc" and running(folder) == 1
+
+
+def test_the_end_at_a_target_that_is_configured_no_more_is_recorded(
+    local_team: Team,  # noqa: F811
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(local_team.project.folder)
+    deploy(local_team.session.refreshed(), "wine@production", "onprem")
+    words = ["undeploy", "wine", "--from", "onprem", "--store", local_team.session.store_uri]
+    record = [*words, "--record-only", "--reason", "the machine is gone"]
+    assert main(record) == 2 and "is a target of ciplug.yaml" in capsys.readouterr().err
+    local_team.policy("")
+    assert main(words) == 2
+    assert "--from onprem --record-only --reason TEXT" in capsys.readouterr().err
+    (found,) = statuses(local_team.session.refreshed(), "wine")
+    assert found.state is State.NOT_CONFIGURED and "--record-only" in str(found.remedy)
+    assert main([*words, "--record-only"]) == 2 and "--reason TEXT" in capsys.readouterr().err
+    assert main([*words[:3], "elsewhere", *words[4:], "--record-only", "--reason", "x"]) == 2
+    capsys.readouterr()
+    assert main(record) == 0
+    assert "neither asked nor changed" in capsys.readouterr().err
+    assert answer(folder) == b"abc" and states(local_team)[-2:] == [(ENDING, 1), (ENDED, 1)]
+    assert list(statuses(local_team.session.refreshed(), "wine")) == []
+    assert main(record) == 0 and "nothing to do" in capsys.readouterr().err
+    assert follows_the_rules(local_team)
