@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,20 @@ FILES_FOLDER = matching(_FILES_FOLDER, "a folder among the files of the version 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a mapping is expected, like {{minReplicas: 1}}, not {values.shown(value)}")
+    if (odd := _not_of_json(value)) is not None:
+        raise ValueError(f"{values.shown(odd)} is no value of JSON: write it in quotes")
     return value
+
+
+def _not_of_json(value: Any) -> Any:
+    """A key or a value in it that JSON does not have, such as a date; None: there is none."""
+    if isinstance(value, dict):
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        return odd if odd is not None else _not_of_json(list(value.values()))
+    if isinstance(value, list):
+        return next((odd for one in value if (odd := _not_of_json(one)) is not None), None)
+    is_plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return None if is_plain else value
 
 
 MAPPING = kinds.Scalar(_mapping, {"type": "object"})
