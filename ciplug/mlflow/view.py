@@ -145,7 +145,8 @@ class View:
         from ciplug.steps.signers import by_signatures
         from ciplug.tracking.runs import Runs
 
-        return by_signatures(self.session, Runs(self.session.store, own.objects if own else {}))
+        session = self.base.reading
+        return by_signatures(session, Runs(session.store, own.objects if own else {}))
 
     def texts(self, run_id: str) -> dict[str, str]:
         """Return digest → schema or profile of the inputs of a run."""

@@ -162,6 +162,36 @@ def test_a_push_that_fails_leaves_the_run_queued(
     assert _pushes(project) == 1
 
 
+def test_what_this_clone_has_is_read_while_the_store_cannot_be_reached(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs and their points, by a process that began before or after; and the store itself as soon as it is back."""
+
+    def losses(place: Place) -> list[float]:
+        page = Table(place.base, place.look(0.0)).search([EXPERIMENT.id], (), {"active"}, (), (), 0, None)
+        assert all(len(place.points(run.id, "loss")) == 2 for run in page.runs)
+        return [run.metrics["loss"].value for run in page.runs]
+
+    def trained(place: Place, loss: float) -> None:
+        run_id = _run(place, start=1_700_000_000_000 + int(loss))
+        place.sessions.log(run_id, _metric("loss", 0.0, 0, 1), _metric("loss", loss, 1, 2))
+        place.sessions.end(run_id, "finished", None)
+
+    before = Place("ciplug:")
+    trained(before, 1.0)
+    assert losses(before) == [1.0]
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
+    after = Place("ciplug:")
+    capsys.readouterr()
+    for place in (before, after):
+        place.base._records.clear()
+        assert losses(place) == losses(place) == [1.0]
+        assert capsys.readouterr().err.count("the store cannot be reached") == 1
+    (tmp_path / "away.git").rename(tmp_path / "remote.git")
+    trained(Place(f"ciplug:{project.folder}"), 2.0)
+    assert losses(before) == losses(after) == [2.0, 1.0]
+
+
 def test_a_killed_program_leaves_a_killed_run(project: Project) -> None:
     place = Place("ciplug:")
     run_id = _run(place)
