@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ciplug.mlflow import files, state
-from ciplug.mlflow.place import Place
+from ciplug.mlflow.place import Place, place_of
 from ciplug.mlflow.registry_view import RegistryView
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.state import Experiment
@@ -306,6 +306,21 @@ def test_looks_at_production_are_in_an_experiment_of_their_own(project: Project)
 def test_the_plus_of_an_address_may_be_encoded_or_not() -> None:
     for plus in ("+", "%2B"):
         assert parse_uri(f"ciplug:?store=git{plus}https://host/wine.git") == (None, "git+https://host/wine.git")
+
+
+def test_a_program_that_changes_its_folder_goes_on_in_its_checkout(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow keeps the tracking store that it has made; the artifacts and the registry are of the same checkout."""
+    tracking = place_of("ciplug:", is_tracking=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert place_of("ciplug:") is tracking and tracking.session.top == project.folder
+    assert place_of("ciplug:", is_tracking=True) is not tracking
+    monkeypatch.chdir(project.folder.parent)
+    relative = Place("ciplug:work")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert relative.session.top == project.folder
 
 
 def test_what_another_process_has_sent_meanwhile_is_not_lost(project: Project) -> None:

@@ -110,9 +110,10 @@ def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
     """Our refs, once they are what the remote has; offline, as the last fetch left them."""
     failure = None
     if not remote.offline:
-        is_known = not remote.knows_no_branch
-        failure = _fetch_by_name(remote, refs) if is_known else None
-        if not is_known or (failure and GitKind.NO_REF in failure.kinds):
+        # Asking for a branch that is not there fails, and costs as much as an answer.
+        has_branch = remote.remembered() is not None
+        failure = _fetch_by_name(remote, refs) if has_branch else None
+        if not has_branch or (failure and GitKind.NO_REF in failure.kinds):
             failure = _fetch_without_branch(remote, refs)
     if failure:
         raise remote.unreadable(f"the store at {remote.address}", failure, hint=UNREACHABLE_HINT)
@@ -131,9 +132,9 @@ def _fetch_by_name(remote: CachedRemote, refs: Refs) -> Failure | None:
 
 
 def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
-    """Fetch a store that has no branch yet. Its first fold may make one meanwhile: one listing has all refs."""
-    # Unlike a name, a pattern may match nothing. It matches the names of other branches, too.
-    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", *refs.refspecs)
+    """Fetch a store that may have no branch: by one listing, which has all refs, whoever makes the branch meanwhile."""
+    # Unlike a name, a pattern may match nothing. It may match other branches, too.
+    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", f"^{refs.series}", *refs.refspecs)
     if remote.was_fetched_lately and remote.fetch("--prune", *refspecs) is None:
         return None
     failure = remote.fetch("--depth=1", "--prune", *refspecs)
