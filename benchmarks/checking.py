@@ -1,5 +1,7 @@
 """What it costs to check a whole store: `ciplug fsck` in a git store, and the check of an object store.
 
+And what it costs to read two runs of the latter.
+
 Facts of one run: seconds of CPU and the peak of memory, of ciplug and of the git processes that it starts, each by
 itself; requests and bytes as the server saw them.
 """
@@ -21,7 +23,7 @@ from ciplug.stores.bucket.base import Bucket, Listed
 from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.bucket.store import ObjectStore
 
-AIM_MS, AIM_REQUESTS, AIM_MIB, AIM_GETS = 0.2, 15, 200, 1.1
+AIM_MS, AIM_REQUESTS, AIM_MIB, AIM_GETS, AIM_GETS_OF_TWO = 0.2, 15, 200, 1.1, 10
 _AT_ONCE = 1000
 
 # In a process of its own, so that the peak is that of this command.
@@ -59,7 +61,7 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact 
                 f"peak {mebibytes:.0f} MiB (aim: {AIM_MIB}){beyond}; one run",
             )
             few = few or seconds
-    yield _object_store(60 if quick else 60_000)
+    yield from _object_store(60 if quick else 60_000)
 
 
 class Counted:
@@ -80,22 +82,31 @@ class Counted:
         return self._bucket.list(folder)
 
 
-def _object_store(runs: int) -> Fact:
+def _object_store(runs: int) -> Iterator[Fact]:
     with scratch() as folder:
         (folder / "store").mkdir()
         bucket = open_bucket((folder / "store").as_uri(), {})
-        made = stored_runs(runs)
+        made, last = stored_runs(runs), dict[str, bytes]()
         while some := list(islice(made, _AT_ONCE)):
             store = ObjectStore(bucket, uri="file:", cache=folder / "cache")
-            store.add({run_key(run).key: dumps(run) for run in some})
+            store.add(last := {run_key(run).key: dumps(run) for run in some})
             store.compact()
         counted, checks = Counted(bucket), ObjectChecks()
         store = ObjectStore(counted, uri="file:", cache=folder / "empty")
         if (problems := store.check(visit=checks.take)) or checks.runs != runs:
             raise RuntimeError(f"{checks.runs} of {runs} runs, {len(problems)} problems")
-        segments = len(store.segments())
-        return Fact(
+        segments, folds = len(store.segments()), -(-runs // _AT_ONCE)
+        yield Fact(
             f"check of an object store of {runs:,} runs",
-            f"{len(counted.read) / segments:.2f} GETs a segment",
-            f"aim: {AIM_GETS}; {segments:,} segments, one fold for each {_AT_ONCE:,} runs, no cache; one run",
+            f"{len(counted.read) / (segments + folds):.2f} GETs a segment or fold",
+            f"aim: {AIM_GETS}; {segments:,} segments, {folds:,} folds, no cache; one run",
+        )
+        counted.read.clear()
+        two = list(last)[-2:]
+        if len(ObjectStore(counted, uri="file:", cache=folder / "another").read(two)) != len(two):
+            raise RuntimeError("the last two runs are not in the store")
+        yield Fact(
+            f"two runs of an object store of {runs:,} runs",
+            f"{len(counted.read)} GETs",
+            f"aim: {AIM_GETS_OF_TWO}; one for each of {folds:,} folds, many at once; no cache",
         )

@@ -1,7 +1,7 @@
 """Results of other tools that watch models, as numbers that gates may name.
 
-Read are the JSON of Evidently (reports and test suites as 0.4.40 writes them, reports as 0.7.21 does) and of NannyML
-(0.13.1: `results.to_df(multilevel=False).to_json(FILE, orient="records")`). To add a tool: a function that returns
+Read are the JSON of Evidently (reports and test suites of 0.4, reports of 0.7) and of NannyML 0.13
+(`results.to_df(multilevel=False).to_json(FILE, orient="records")`). To add a tool: a function that returns
 `Results` or None, listed in `_TOOLS`.
 """
 

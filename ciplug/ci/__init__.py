@@ -62,3 +62,8 @@ def workspace_of(env: Mapping[str, str]) -> str | None:
 def host_module(name: str) -> Host:
     """The host that `Context.host` names; an unknown one counts as local."""
     return HOSTS.get(name, local)
+
+
+def is_of_host(variable: str) -> bool:
+    """Whether a CI host sets a variable of this name in its jobs."""
+    return variable == "CI" or variable.startswith(tuple(one for host in HOSTS.values() for one in host.variables))

@@ -14,6 +14,7 @@ from ciplug.ci.base import Level, check_outputs, number, text
 from ciplug.records.provenance import Context
 
 name = "azure"
+variables = ("BUILD_", "SYSTEM_", "AGENT_", "TF_BUILD", "ENDPOINT_")
 push_hint = (
     "the step `checkout: self` needs `persistCredentials: true`, and in Azure Repos the project's build service "
     "needs 'Contribute' on the repository; else set CIPLUG_PUSH_TOKEN to a token that may write the repository"

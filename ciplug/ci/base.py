@@ -46,6 +46,11 @@ class Host(Protocol):
         """Whether a job merges the target into the head of its pull request, before its first command."""
         ...
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The beginnings of the names of the variables that this host sets: `GITHUB_`."""
+        ...
+
     def detect(self, env: Mapping[str, str]) -> bool:
         """Whether this environment is that of a job of this host."""
         ...

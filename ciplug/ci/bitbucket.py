@@ -9,6 +9,7 @@ from ciplug.ci.base import append_outputs, number, text
 from ciplug.records.provenance import Context
 
 name = "bitbucket"
+variables = ("BITBUCKET_",)
 push_hint = (
     "a step may push with the credentials of its checkout, unless a branch restriction forbids it; "
     "else set CIPLUG_PUSH_TOKEN to a repository access token with scope repository:write"

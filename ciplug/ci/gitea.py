@@ -10,6 +10,7 @@ from ciplug.ci.base import text
 from ciplug.records.provenance import Context
 
 name = "gitea"
+variables = ("GITEA_", "FORGEJO_", *github_actions.variables)
 
 
 def detect(env: Mapping[str, str]) -> bool:

@@ -14,6 +14,7 @@ from ciplug.ci.base import Level, check_outputs, cut_markdown, number, text
 from ciplug.records.provenance import Context
 
 name = "github_actions"
+variables = ("GITHUB_", "RUNNER_", "ACTIONS_")
 push_hint = "the job needs `permissions: contents: write`, or CIPLUG_PUSH_TOKEN set to a token that may write contents"
 
 MAX_EVENT_BYTES = 25 * 1024 * 1024

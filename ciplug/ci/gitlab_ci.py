@@ -10,6 +10,7 @@ from ciplug.ci.base import number, text
 from ciplug.records.provenance import Context
 
 name = "gitlab_ci"
+variables = ("CI_", "GITLAB_")
 
 
 def detect(env: Mapping[str, str]) -> bool:

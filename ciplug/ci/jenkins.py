@@ -11,6 +11,10 @@ from ciplug.ci.base import Checkout, number, place_of_remote, text
 from ciplug.records.provenance import Context
 
 name = "jenkins"
+variables = (
+    *("JENKINS_", "HUDSON_", "BUILD_", "CHANGE_", "BRANCH_", "JOB_", "STAGE_", "EXECUTOR_", "NODE_NAME", "NODE_LABELS"),
+    *("TAG_", "WORKSPACE"),
+)
 
 _CHANGE_URL = re.compile(r"(https?://[^/]+)/(.+?)/(?:-/)?(?:pulls?|merge_requests|pull-requests)/\d+")
 

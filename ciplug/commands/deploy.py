@@ -11,7 +11,7 @@ from ciplug.commands.output import tell_deployed
 from ciplug.commands.smoke_test_output import finish
 from ciplug.errors import UsageError
 from ciplug.steps.deployment.deploy import deploy
-from ciplug.steps.deployment.smoke_test import check_sample, smoke_test
+from ciplug.steps.deployment.smoke_test import prepare, smoke_test
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +30,9 @@ def run(args: argparse.Namespace) -> int:
     if args.roll_back and not args.smoke_test:
         raise UsageError("--roll-back is for a smoke test that does not pass", hint="add --smoke-test")
     session = options.session_of(args)
-    if args.smoke_test:
-        check_sample(session, args.version, args.to)
+    prepared = prepare(session, args.version, args.to) if args.smoke_test else None
     tell_deployed(deploy(session, args.version, args.to, progress=partial(console.transfer, "files fetched")))
-    if not args.smoke_test:
+    if prepared is None:
         return 0
     session = session.refreshed()
-    return finish(session, smoke_test(session, args.version, args.to), roll_back=args.roll_back)
+    return finish(session, smoke_test(session, args.version, args.to, prepared), roll_back=args.roll_back)

@@ -9,7 +9,7 @@ from ciplug import console
 from ciplug.attestation.model_card import TASK
 from ciplug.commands import options
 from ciplug.errors import StoreError, UsageError, counted
-from ciplug.interop.export_systems import SYSTEMS, TRACKERS, export_all, export_runs
+from ciplug.interop.export_systems import SYSTEMS, TRACKERS, Request, export_all, export_runs
 from ciplug.interop.huggingface import export_card
 from ciplug.interop.mlflow_export import Exported
 from ciplug.interop.runs_table import export_table
@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 "--experiment", metavar="NAME", action="append", default=[], help="only this one; may be repeated"
             )
             only.add_argument("--run", metavar="ID", action="append", default=[], help="only this run; may be repeated")
+            if words.has_bucket:
+                system.add_argument(
+                    "--artifacts",
+                    metavar="URI",
+                    help="the bucket in which the server keeps files, like s3://bucket: they are written there",
+                )
         elif name == "huggingface":
             system.add_argument(
                 "--version",
@@ -63,12 +69,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _to_tracker(args: argparse.Namespace, session: Session) -> int:
+    request = Request(args.system, args.target, args.artifacts if SYSTEMS[args.system].has_bucket else None)
     with console.count("written", "run") as tell:
         if args.run:
             ids = [session.runs().key_of(one).id for one in args.run]
-            done = export_runs(session, args.system, args.target, ids, tell)
+            done = export_runs(session, request, ids, tell)
         else:
-            done = export_all(session, args.system, args.target, args.experiment, tell)
+            done = export_all(session, request, args.experiment, tell)
     _show(done)
     return StoreError.exit_code if done.failed else 0
 

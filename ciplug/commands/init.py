@@ -24,7 +24,10 @@ from ciplug.scaffold.project import Numbers, Project, metric_files, read_numbers
 from ciplug.scaffold.training import Training, Trainings, named_training, trainings
 from ciplug.scaffold.write_files import write
 
-_CI = (*pipelines.HOSTS, "none")
+
+def _choices() -> list[str]:
+    """The CI hosts that a pipeline can be written for, and none."""
+    return [*pipelines.HOSTS, "none"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--command", metavar="CMD", help="the training command (default: from the project's files)")
     parser.add_argument("--model", metavar="M", help="name of the model (default: the repository's, or the folder's)")
-    parser.add_argument("--ci", choices=_CI, help="host to write a pipeline for (default: from files and remote)")
+    parser.add_argument(
+        "--ci", choices=_choices(), help="host to write a pipeline for (default: from files and remote)"
+    )
     parser.add_argument(
         "--source", metavar="ADDRESS", help="your copy of ciplug, at a commit, for the pipeline to install"
     )
@@ -135,9 +140,9 @@ def _host(project: Project, remote: str | None, asker: Asker) -> str:
         console.say(f"CI: {detected.name} (by {detected.why})")
         return detected.name
     if remote and asker.may:
-        answer = asker.ask(f"Write a pipeline for which CI host ({', '.join(_CI)})? [none]", "none").lower()
-        if answer not in _CI:
-            raise UsageError(f"unknown CI host {answer!r}", hint=f"one of: {', '.join(_CI)}")
+        answer = asker.ask(f"Write a pipeline for which CI host ({', '.join(_choices())})? [none]", "none").lower()
+        if answer not in _choices():
+            raise UsageError(f"unknown CI host {answer!r}", hint=f"one of: {', '.join(_choices())}")
         return answer
     console.say(f"CI: none detected, because {detected.why}; no pipeline is written: name a host with --ci")
     return "none"

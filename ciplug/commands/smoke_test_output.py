@@ -8,7 +8,6 @@ from ciplug import console
 from ciplug.commands.output import tell_deployed, tell_ended
 from ciplug.errors import CiplugError, counted
 from ciplug.records.canonical import dumps
-from ciplug.records.registry_deployment import Outcome
 from ciplug.reports.untrusted import clean
 from ciplug.steps.deployment.bring_back import bring_back
 from ciplug.steps.deployment.smoke_test import SmokeResult
@@ -27,10 +26,10 @@ def finish(session: Session, tested: SmokeResult, *, roll_back: bool, as_json: b
         return 0
     bring = f"bring the version before back: ciplug rollback '{tested.model}' --to {tested.stage.lower()} --redeploy"
     hint = None if roll_back else f"{bring} --reason TEXT"
-    if tested.outcome is Outcome.NO_SAMPLE:
+    if not tested.outcome.is_of_the_version:
         hint = "nothing is known of the version, so it stays; see docs/deploy.md on the sample"
     console.complain(f"{head}: {clean(tested.reason or '', 400)} (event {tested.event})", hint)
-    if roll_back and tested.outcome is not Outcome.NO_SAMPLE:
+    if roll_back and tested.outcome.is_of_the_version:
         _bring_back(session, tested)
     return tested.exit_code
 

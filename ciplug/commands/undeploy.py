@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_ended
-from ciplug.steps.deployment.undeploy import undeploy
+from ciplug.steps.deployment.undeploy import record_end, undeploy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="target", metavar="TARGET", required=True, help="a target of ciplug.yaml on the default branch"
     )
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
+    parser.add_argument(
+        "--record-only",
+        action="store_true",
+        help="touch no target: only say in the log that it serves nothing, for a target that ciplug.yaml names no more",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    tell_ended(undeploy(session, args.model, args.target, reason=args.reason))
+    if args.record_only:
+        ended = record_end(session, args.model, args.target, args.reason or "")
+        tell_ended(ended)
+        if ended.event:
+            console.say(f"this is what the log says: '{args.target}' was neither asked nor changed")
+    else:
+        tell_ended(undeploy(session, args.model, args.target, reason=args.reason))
     return 0

@@ -14,6 +14,20 @@ _ENDPOINT = r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}"
 _ROLE = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,500}"
 _AZURE_ENDPOINT = r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]"
 _LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+PREDICTOR_KEYS = (
+    *("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "autoScaling", "containerConcurrency", "timeout"),
+    *("serviceAccountName", "imagePullSecrets", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"),
+    *(
+        "priorityClassName",
+        "runtimeClassName",
+        "securityContext",
+        "terminationGracePeriodSeconds",
+        "deploymentStrategy",
+    ),
+)
+"""Keys of `spec.predictor` that change where and how often a model runs, and not which bytes answer."""
+MODEL_KEYS = ("runtime", "runtimeVersion", "protocolVersion", "resources")
+"""The same of `spec.predictor.model`; the runtime is the server program."""
 _STORAGE = rf"{S3_FOLDER}|oci(\+native)?://{unnamed(REPOSITORY)}"
 
 
@@ -61,7 +75,8 @@ class KserveTarget(Target):
     """The folder among the files of the version that the server gets. Default: that of the only MLflow model, or else
     all files."""
     predictor: Mapping[str, Any] = key(MAPPING, {})
-    """More keys of `spec.predictor`: the runtime, resources, the service account."""
+    """More keys of `spec.predictor`: the runtime, resources, the service account. Only those that cannot change which
+    bytes are served."""
     apply: bool = key(kinds.FLAG, False)
     """Whether kubectl applies the manifest."""
     context: str | None = key(kinds.TEXT)
@@ -75,9 +90,15 @@ class KserveTarget(Target):
         if self.apply == (self.manifest is not None):
             yield Mistake((), "either apply: true or manifest: FILE is needed", None, (("apply",), ("manifest",)))
         model = self.predictor.get("model", {})
-        if not isinstance(model, dict) or "storageUri" in model:
-            words = "a mapping without storageUri is expected, which is the address of the deployed version"
-            yield Mistake(("predictor", "model"), words, None, (("predictor",),))
+        if not isinstance(model, dict):
+            yield Mistake(("predictor", "model"), "a mapping is expected", None, (("predictor",),))
+            model = {}
+        for keys, given, path in ((("model", *PREDICTOR_KEYS), self.predictor, ()), (MODEL_KEYS, model, ("model",))):
+            for name in given:
+                if name not in keys:
+                    words = "it can change which bytes are served, so it cannot be set here"
+                    hint = f"keys that can: {', '.join(keys)}; an image, arguments and variables are for a runtime"
+                    yield Mistake(("predictor", *path, str(name)), words, hint, (("predictor",),))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -53,13 +54,34 @@ FILES_FOLDER = matching(_FILES_FOLDER, "a folder among the files of the version 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a mapping is expected, like {{minReplicas: 1}}, not {values.shown(value)}")
+    if (odd := _not_of_json(value)) is not None:
+        raise ValueError(f"{values.shown(odd)} is no value of JSON: write it in quotes")
     return value
+
+
+def _not_of_json(value: Any) -> Any:
+    """A key or a value in it that JSON does not have, such as a date; None: there is none."""
+    if isinstance(value, dict):
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        return odd if odd is not None else _not_of_json(list(value.values()))
+    if isinstance(value, list):
+        return next((odd for one in value if (odd := _not_of_json(one)) is not None), None)
+    is_plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return None if is_plain else value
 
 
 MAPPING = kinds.Scalar(_mapping, {"type": "object"})
 """Keys of another program, which ciplug does not know."""
 
 
+def _tolerance(value: Any) -> float:
+    number = values.amount(value)
+    if number >= 1:
+        raise ValueError(f"{values.shown(value)} lets nearly every answer pass: a share below 1 is expected")
+    return number
+
+
+_TOLERANCE = kinds.Scalar(_tolerance, {"type": "number", "minimum": 0, "exclusiveMaximum": 1})
 _ADDRESS = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
 
 
@@ -71,7 +93,7 @@ class SmokeTest:
     """A table that was recorded with the run of the version, relative to ciplug.yaml: an artifact, or a dataset."""
     rows: int = key(kinds.integer_from(1), 100)
     """This many rows are asked for, the first ones."""
-    tolerance: float = key(kinds.AMOUNT, 1e-6)
+    tolerance: float = key(_TOLERANCE, 1e-6)
     """How far numbers may be apart, as a share of the larger one and at least of 1. Labels are equal, or are not."""
     inputs: tuple[str, ...] | None = key(kinds.NAMES)
     """The columns to send. Default: those in the column `inputs`, else all but id, label and prediction."""

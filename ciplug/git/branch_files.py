@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,12 @@ from ciplug.errors import GitError, GitKind
 from ciplug.git.bare import init_bare
 from ciplug.git.commits import has_commit, local_tip
 from ciplug.git.failures import Failure
-from ciplug.git.objects import is_commit_id, parse_tree, read_objects
+from ciplug.git.objects import is_commit_id, parse_tree, read_sound
 from ciplug.git.remote import fetch_object, fetch_tip, list_refs, side_repository
 from ciplug.git.workspace import Workspace
 from ciplug.locking import held
 
-_SUBMODULE = "160000"
+_FOLDER, _SUBMODULE = "40000", "160000"
 _SYMBOLIC = "ref: refs/heads/"
 
 
@@ -31,31 +32,53 @@ class Tree:
     def read(self, path: str) -> bytes | None:
         """Content of the file at `path`, from the top of the repository; None where the commit has no such file.
 
-        Raises GitError when it has one that cannot be fetched.
+        Each object on the way there is one whose content has its id: whoever can write into `.git` can put any file
+        under any id, and git reads it. Raises GitError when the file cannot be fetched, or an object is another.
         """
-        name = f"{self.commit}:{path}"
-        entry = read_objects(self.repository, [name]).get(name)
-        if entry is None:
-            folder, _, file = path.rpartition("/")
-            names = root, above = f"{self.commit}^{{tree}}", f"{self.commit}:{folder}"
-            trees = read_objects(self.repository, names)
-            if root not in trees:
-                raise GitError(f"commit {self.commit[:8]} cannot be read", hint=f"git fetch origin {self.commit}")
-            kind, data = trees.get(above, ("", b""))
-            mode, blob = (
-                parse_tree(data, self.workspace.object_format).get(file, ("", "")) if kind == "tree" else ("", "")
-            )
-            if not mode.startswith("1") or mode == _SUBMODULE:
-                return None
-            # Most pull requests leave the file as it is: then the checkout has it.
-            entry = read_objects(self.workspace.top, [blob]).get(blob)
-            if entry is None and self.repository != self.workspace.top:
-                fetch_object(self.workspace, self.repository, blob, self.env)
-                entry = read_objects(self.repository, [blob]).get(blob)
+        blob = self._blob_at(path)
+        if blob is None:
+            return None
+        entry = self._objects(blob).get(blob) or self._in_checkout(blob)
+        if entry is None and self.repository != self.workspace.top:
+            fetch_object(self.workspace, self.repository, blob, self.env)
+            entry = self._objects(blob).get(blob)
         if entry is None:
             raise GitError(f"{path} of commit {self.commit[:8]} cannot be fetched", hint="fetch the branch first")
         kind, data = entry
         return data if kind == "blob" else None
+
+    def _blob_at(self, path: str) -> str | None:
+        """The id of the file at `path`; None where there is no file."""
+        kind, data = self._objects(self.commit).get(self.commit, ("", b""))
+        header = data.partition(b"\n")[0].decode(errors="replace")
+        if kind != "commit" or not header.startswith("tree "):
+            raise self._unreadable()
+        mode, oid = _FOLDER, header.removeprefix("tree ")
+        for name in path.split("/"):
+            if mode != _FOLDER:
+                return None
+            kind, data = self._objects(oid).get(oid, ("", b""))
+            if kind != "tree":
+                raise self._unreadable()
+            mode, oid = parse_tree(data, self.workspace.object_format).get(name, ("", ""))
+        return oid if mode.startswith("1") and mode != _SUBMODULE else None
+
+    def _objects(self, oid: str) -> dict[str, tuple[str, bytes]]:
+        try:
+            return read_sound(self.repository, [oid])
+        except GitError as problem:
+            if problem.kind is GitKind.DAMAGED and self.repository != self.workspace.top:
+                problem.hint = f"delete this folder, which is fetched anew: {self.repository}"
+            raise
+
+    def _in_checkout(self, blob: str) -> tuple[str, bytes] | None:
+        """The file in the checkout, where most pull requests leave it as it is."""
+        with contextlib.suppress(GitError):
+            return read_sound(self.workspace.top, [blob]).get(blob)
+        return None
+
+    def _unreadable(self) -> GitError:
+        return GitError(f"commit {self.commit[:8]} cannot be read", hint=f"git fetch origin {self.commit}")
 
 
 def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) -> Tree:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ciplug.errors import GitError
+from ciplug.errors import GitError, GitKind
 from ciplug.git import cat_file
 from ciplug.git.run import run_git
 
@@ -40,6 +41,30 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
         # Asked again, it tells why.
         run_git("cat-file", cat_file.CONTENT, cwd=repository, input=os.fsencode("\n".join(ordered) + "\n"))
         raise GitError("git cat-file failed") from None
+    return objects
+
+
+def object_id(kind: str, data: bytes, object_format: str) -> str:
+    """The id that git gives to an object of this content."""
+    whole = f"{kind} {len(data)}".encode() + b"\0" + data
+    return hashlib.new(object_format, whole, usedforsecurity=False).hexdigest()
+
+
+def is_sound(oid: str, kind: str, data: bytes) -> bool:
+    """Whether an object has the content that its id stands for: git believes the name of the file that it is in."""
+    return object_id(kind, data, "sha256" if len(oid) == 64 else "sha1") == oid
+
+
+def read_sound(repository: Path, oids: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+    """Like `read_objects`, of whole ids. Raises GitError for an object with other content than its id stands for."""
+    objects = read_objects(repository, oids)
+    for oid, (kind, data) in objects.items():
+        if not is_sound(oid, kind, data):
+            raise GitError(
+                f"the {kind} {oid} has other content in {repository} than its id stands for: it is damaged, or forged",
+                hint="make a new clone of the repository",
+                kind=GitKind.DAMAGED,
+            )
     return objects
 
 

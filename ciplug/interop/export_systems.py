@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ciplug.errors import Cause, StoreError, counted
+from ciplug.errors import Cause, StoreError, UsageError, counted
+from ciplug.git.credentials import redact
 from ciplug.interop import mlflow_targets
+from ciplug.interop.export_writer import writer_of
 from ciplug.interop.gitlab_export_registry import GitlabRegistryExport
 from ciplug.interop.mlflow_export import Exported, RunExport
 from ciplug.interop.mlflow_export_registry import RegistryExport
 from ciplug.interop.mlflow_server import MlflowServer
 from ciplug.interop.mlflow_source import ExportSource
 from ciplug.steps.session import Session
+
+_BUCKET = re.compile(r"(?:s3|gs)://[^/?#@\s]+(?:/[^?#\s]*)?")
 
 
 class Tracker(NamedTuple):
@@ -39,10 +46,12 @@ class System(NamedTuple):
     target: str
     of_checkout: bool = False
     """Whether this checkout or job can name the target, so that it may be left out."""
+    has_bucket: bool = False
+    """Whether it may keep its files in a bucket, to which the user's own credential leads."""
 
 
 SYSTEMS: Mapping[str, System] = {
-    "mlflow": System("MLflow", "a server of MLflow 2 or 3", "the address of the server"),
+    "mlflow": System("MLflow", "a server of MLflow 2 or 3", "the address of the server", has_bucket=True),
     "gitlab": System(
         "GitLab's model experiments",
         "GitLab's model experiments and model registry",
@@ -51,7 +60,10 @@ SYSTEMS: Mapping[str, System] = {
     ),
     "azureml": System("Azure ML", "a workspace of Azure Machine Learning", "its tracking URI, azureml://…"),
     "sagemaker": System(
-        "SageMaker", "managed MLflow on Amazon SageMaker", "the ARN of the tracking server or the MLflow app"
+        "SageMaker",
+        "managed MLflow on Amazon SageMaker",
+        "the ARN of the tracking server or the MLflow app",
+        has_bucket=True,
     ),
     "huggingface": System("Hugging Face", "a model card with the metrics of a version", "the folder of its README.md"),
     "csv": System("CSV", "the runs as a table of text", "the file"),
@@ -59,36 +71,43 @@ SYSTEMS: Mapping[str, System] = {
 }
 
 
-def export_all(
-    session: Session, system: str, target: str | None, experiments: Sequence[str], tell: Callable[[int], None]
-) -> Exported:
+class Request(NamedTuple):
+    """What is exported where."""
+
+    system: str
+    """A name in `TRACKERS`."""
+    target: str | None = None
+    """The address there; None: of this job or checkout, for a system that has one."""
+    artifacts: str | None = None
+    """The address of the bucket in which the server keeps files, and to which files may be written."""
+    seconds: float = math.inf
+    """The time in which requests may begin."""
+
+
+def export_all(session: Session, request: Request, experiments: Sequence[str], tell: Callable[[int], None]) -> Exported:
     """Copy the runs of a store to a tracker, and its registered models unless only some experiments are asked for.
 
     Args:
-        system: a name in `TRACKERS`.
-        target: the address there; None: of this job or checkout, for a system that has one.
         experiments: names; empty: all.
         tell: is called with numbers of runs and versions that were dealt with.
 
     Raises UsageError for an experiment that is not there or a target that is none, StoreError where one of the two
     stores cannot be reached.
     """
-    tracker = TRACKERS[system]
-    server = tracker.open(session, target)
+    server = _open(session, request)
     done = Exported()
-    with _understood(server, done):
+    with writer_of(session) as writer, _understood(server, done):
         source = ExportSource(session)
-        runs = RunExport(source, server, tell, done)
+        runs = RunExport(source, server, tell, done, writer)
         runs.copy_experiments(experiments)
         if not experiments:
-            tracker.registry(source, server, runs, tell, done).run()
+            TRACKERS[request.system].registry(source, server, runs, tell, done).run()
     return done
 
 
 def export_runs(
     session: Session,
-    system: str,
-    target: str | None,
+    request: Request,
     ids: Sequence[str],
     tell: Callable[[int], None],
     tags: Mapping[str, str] | None = None,
@@ -96,15 +115,27 @@ def export_runs(
     """Copy these runs to a tracker, and nothing else. Raises as `export_all`, and UsageError for an unknown run.
 
     Args:
-        tags: more tags, which the copies get.
+        tags: more tags, by which the server is told what to do.
     """
-    server = TRACKERS[system].open(session, target)
+    server = _open(session, request)
     done = Exported()
-    with _understood(server, done):
-        export = RunExport(ExportSource(session), server, tell, done)
+    with writer_of(session) as writer, _understood(server, done):
+        export = RunExport(ExportSource(session), server, tell, done, writer)
         for id_ in ids:
             export.copy_run(id_, tags or {})
     return done
+
+
+def _open(session: Session, request: Request) -> MlflowServer:
+    server = TRACKERS[request.system].open(session, request.target)
+    server.until = time.monotonic() + request.seconds
+    if request.artifacts is not None:
+        if not _BUCKET.fullmatch(request.artifacts):
+            raise UsageError(
+                f"--artifacts {redact(request.artifacts)}: not the address of a bucket", hint="like s3://bucket/folder"
+            )
+        server.artifacts = request.artifacts.rstrip("/")
+    return server
 
 
 @contextmanager

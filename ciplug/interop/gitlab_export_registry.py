@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ciplug.capture.mlflow.run import TAG
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, StoreError
+from ciplug.interop.mlflow_copies import WRITER, mark_of, may_go_on, set_tag
 from ciplug.interop.mlflow_export import Exported, RunExport
 from ciplug.interop.mlflow_export_registry import VERSION
 from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused
@@ -59,7 +60,11 @@ class GitlabRegistryExport:
         except Refused as missing:
             if not missing.is_unknown_thing:
                 raise
-            about = {"name": model.name, "description": model.description or "", "tags": pairs(model.tags)}
+            about = {
+                "name": model.name,
+                "description": model.description or "",
+                "tags": pairs(self._runs.own_tags(model.tags)),
+            }
             server.post("registered-models/create", about)
         if self._source.aliases(model):
             self._done.left_out["alias: GitLab keeps none"] += 1
@@ -69,26 +74,45 @@ class GitlabRegistryExport:
 
     def _take(self, model: Model, version: Version) -> None:
         server, number = self._server, f"{version.number}.0.0"
-        try:
-            # Of a version, the alias is its number as SemVer.
-            made = server.get("registered-models/alias", name=model.name, alias=number)["model_version"]
-        except Refused as missing:
-            if not missing.is_unknown_thing:
-                raise
-            tags = {**version.tags, "gitlab.version": number}
+        made = self._find(model, number)
+        if made is None:
+            mark = {VERSION: str(version.number), WRITER: mark_of(self._runs.writer)}
+            tags = {**self._runs.own_tags(version.tags), "gitlab.version": number, **mark}
             if version.stage != NO_STAGE:
                 tags[_STAGE] = version.stage
             about = {"name": model.name, "description": version.description or "", "tags": pairs(tags)}
-            made = server.post("model-versions/create", about)["model_version"]
+            try:
+                made = server.post("model-versions/create", about)["model_version"]
+            except Refused as refused:
+                # Another export was first, or our own request, of which the answer was lost.
+                made = self._find(model, number)
+                if made is None:
+                    raise refused from None
+        marks = {tag["key"]: str(tag.get("value", "")) for tag in made.get("tags") or ()}
+        if marks.get(VERSION) != str(version.number):
+            raise StoreError(f"version {number} there is not of this export")
         run = server.get("runs/get", run_id=str(made["run_id"]))["run"]
         data = run.get("data") or {}
         if any(tag["key"] == VERSION for tag in data.get("tags") or ()):
             self._done.known_versions += 1
             return
+        if not may_go_on(marks.get(WRITER, ""), self._runs.writer):
+            raise StoreError(f"another export is writing version {number} there; export again when it has ended")
         self._complete(run, version, has_metrics=bool(data.get("metrics")))
         if version.stage != NO_STAGE:
             self._done.left_out[f"stage: GitLab keeps none; it is in the tag {_STAGE} of the version"] += 1
         self._done.versions += 1
+
+    def _find(self, model: Model, number: str) -> dict[str, Any] | None:
+        """A version there, of which the alias is its number as SemVer."""
+        try:
+            found: dict[str, Any] = self._server.get("registered-models/alias", name=model.name, alias=number)
+        except Refused as missing:
+            if not missing.is_unknown_thing:
+                raise
+            return None
+        made: dict[str, Any] = found["model_version"]
+        return made
 
     def _complete(self, run: dict[str, Any], version: Version, *, has_metrics: bool) -> None:
         """Give the run of a version its files, metrics and tags. The last of them says that it has all."""
@@ -108,7 +132,7 @@ class GitlabRegistryExport:
         own = {tag["key"] for tag in (run.get("data") or {}).get("tags") or ()}
         for key, value in [*tags.items(), (VERSION, str(version.number))]:
             if value and key not in own:
-                server.post("runs/set-tag", {"run_id": id_, "key": key, "value": value})
+                set_tag(server, id_, key, value)
 
     def _lost(self, why: str) -> None:
         self._done.left_out[f"file: {why}"] += 1

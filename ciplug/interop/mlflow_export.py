@@ -1,7 +1,7 @@
 """Export the runs of this store to a server with MLflow's REST API: each once.
 
-The server gives each run a new id; the tag `ciplug.run` has the one that it has here. It is written last: a copy
-without it was cut off, and the next export removes it and copies the run again.
+The server gives each run a new id; the tag `ciplug.run` has the one that it has here, and `ciplug.trust` says whose it
+is. Of the tags that a training has set, none reaches the copy by which a server or an export is told what to do.
 """
 
 from __future__ import annotations
@@ -9,26 +9,32 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
 from ciplug.capture.mlflow.run import PARENT, TAG
 from ciplug.errors import CiplugError, StoreError, UsageError, listed
+from ciplug.interop.mlflow_copies import Busy, Copies
 from ciplug.interop.mlflow_record import SOURCE
 from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused, Unusable
 from ciplug.interop.mlflow_source import ExportSource, tags_of
-from ciplug.interop.mlflow_uploads import Uploads, pairs
-from ciplug.mlflow.state import Experiment, RunState
+from ciplug.interop.mlflow_uploads import FilesElsewhere, Uploads, pairs
+from ciplug.mlflow.state import KIND, Experiment, RunState
 from ciplug.records.run import Run
 
-COPYING = "ciplug.copying"
+TRUST = "ciplug.trust"
 LOGGED_MODEL = "ciplug.logged_model"
 """Tag of a logged model: the id that it has here."""
-_OF_THE_COPY = {RUN_ID, EXPERIMENT, ARTIFACTS, SOURCE, TAG, PARENT}
+_PARENT_HERE = "ciplug.parent"
+"""Tag of a run: the id that its parent has here, where that has no copy there."""
+_OF_THE_COPY = {RUN_ID, EXPERIMENT, ARTIFACTS, SOURCE, TAG, PARENT, KIND}
 """Tags that say where a run is from, or name another id there."""
-_ATTEMPTS = 3
+_ATTEMPTS, _RESENT_MOST = 3, 5
 _BACKOFF = 0.5
+_HISTORY = 25_000
+"""Points of one answer."""
 T = TypeVar("T")
 
 
@@ -52,12 +58,17 @@ class Exported:
 class RunExport:
     """Runs on their way to a server."""
 
-    def __init__(self, source: ExportSource, server: MlflowServer, tell: Callable[[int], None], done: Exported) -> None:
+    def __init__(
+        self, source: ExportSource, server: MlflowServer, tell: Callable[[int], None], done: Exported, writer: str
+    ) -> None:
         self._source, self._server, self._tell, self._done = source, server, tell, done
+        self.writer = writer
+        """The id of this export."""
         self.copies: dict[str, str] = {}
         """Our id of a run → theirs."""
         self.models: dict[str, str] = {}
         """Our id of a logged model → the address that its copy has there."""
+        self._failed: set[str] = set()
 
     def copy_experiments(self, names: Sequence[str]) -> None:
         """Copy experiments with their runs; without names, all. Raises UsageError for one that is not there."""
@@ -68,15 +79,32 @@ class RunExport:
             )
         for name in names or sorted(every):
             experiment = every[name]
+            if alike := self._of_same_name(experiment):
+                words = f"here, '{alike}' has the same name for {self._server.dialect.title}: rename one of the two"
+                self._done.failed.append(f"experiment '{name}': {words}")
+                continue
             if experiment.deleted and not self._server.dialect.keeps_deleted:
                 self._done.deleted += len(self._source.run_ids(experiment.id))
                 continue
-            target = _Target(self._server, experiment)
+            target = self._target(experiment)
             self.copies |= target.known()
             for run, record in self._source.runs(self._source.run_ids(experiment.id)):
                 self._take(run, record, target)
                 self._tell(1)
             target.close()
+
+    def _target(self, experiment: Experiment) -> Copies:
+        return Copies(self._server, experiment, self.own_tags(experiment.tags), self.writer)
+
+    def _of_same_name(self, experiment: Experiment) -> str | None:
+        """Another experiment here that would be the same one there."""
+        name = self._server.dialect.experiment_name
+        kept = (
+            one for one in self._source.experiments.values() if self._server.dialect.keeps_deleted or not one.deleted
+        )
+        return next(
+            (one.name for one in kept if one.name != experiment.name and name(one.name) == name(experiment.name)), None
+        )
 
     def copy_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Copy one run.
@@ -91,12 +119,29 @@ class RunExport:
             raise UsageError(f"there is no run {run_id}", hint="list them: ciplug runs list")
         run, record = found
         experiment = self._source.experiments.get(run.experiment_name)
-        target = _Target(self._server, experiment or Experiment(id=run.experiment, name=run.experiment_name))
+        experiment = experiment or Experiment(id=run.experiment, name=run.experiment_name)
+        if alike := self._of_same_name(experiment):
+            title = self._server.dialect.title
+            raise UsageError(
+                f"the experiments '{experiment.name}' and '{alike}' have the same name for {title}",
+                hint="rename one of the two",
+            )
+        target = self._target(experiment)
         self.copies |= target.known(run.id)
+        if (parent := run.tags.get(PARENT)) and self._server.dialect.filters_by_tag:
+            self.copies |= target.known(parent)
         self._take(run, record, target, tags)
         self._tell(1)
 
-    def _take(self, run: RunState, record: Run | None, target: _Target, tags: Mapping[str, str] | None = None) -> None:
+    def own_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """The tags of a training, without those that only an export sets."""
+        reserved = self._server.dialect.reserved
+        for name in tags:
+            if name.startswith(reserved):
+                self._left_out("tag", f"'{name}' is a name that a training cannot use there")
+        return {name: value for name, value in tags.items() if not name.startswith(reserved)}
+
+    def _take(self, run: RunState, record: Run | None, target: Copies, tags: Mapping[str, str] | None = None) -> None:
         if run.id in self.copies:
             self._done.known += 1
             return
@@ -106,56 +151,73 @@ class RunExport:
         try:
             if target.is_deleted:
                 raise StoreError(f"the experiment '{target.name}' is deleted there")
-            self.copies[run.id] = self._copy(run, {**tags_of(run, record), **(tags or {})}, target)
+            if (parent := run.tags.get(PARENT)) in self._failed:
+                raise StoreError(f"the run above it, {parent}, is not there yet")
+            facts = {**tags_of(run, record), TRUST: self._source.trust_of(record)}
+            self.copies[run.id] = self._copy(run, facts, tags or {}, target)
             self._done.new += 1
-        except Refused as refused:
-            if refused.status in (401, 403):
-                raise
-            self._done.failed.append(f"run {run.id}: {refused.message}")
+        except Busy as busy:
+            if busy.copy.is_complete:
+                self.copies[run.id] = busy.copy.id
+                self._done.known += 1
+            else:
+                self._fail(run, busy.message)
         except Interrupted as cut:
-            self._done.failed.append(f"run {run.id}: {cut.message}, {_ATTEMPTS} times")
+            self._fail(run, f"{cut.message}, {_ATTEMPTS} times")
         except Unusable:
             raise
         except CiplugError as problem:
-            self._done.failed.append(f"run {run.id}: {problem.message}")
+            if isinstance(problem, Refused) and problem.status in (401, 403):
+                raise
+            self._fail(run, problem.message)
 
-    def _copy(self, run: RunState, tags: Mapping[str, str], target: _Target) -> str:
+    def _fail(self, run: RunState, why: str) -> None:
+        self._failed.add(run.id)
+        self._done.failed.append(f"run {run.id}: {why}")
+
+    def _copy(self, run: RunState, facts: Mapping[str, str], orders: Mapping[str, str], target: Copies) -> str:
         """Copy a run; where an answer did not come, what may be there of it is removed, and it is copied again."""
+        left_out = self._done.left_out.copy()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._copy_once(run, tags, target)
-            except Interrupted:
-                if attempt == _ATTEMPTS:
+                return self._copy_once(run, facts, orders, target)
+            except CiplugError as problem:
+                self._done.left_out = left_out.copy()
+                if isinstance(problem, FilesElsewhere) or not isinstance(problem, Unusable):
+                    # Nobody waits for a copy that this export does not complete.
+                    with suppress(StoreError):
+                        target.remove_own(run.id)
+                if not isinstance(problem, Interrupted) or attempt == _ATTEMPTS:
                     raise
                 time.sleep(_BACKOFF * 2**attempt)
-                target.remove_begun(run.id)
         raise AssertionError
 
-    def _copy_once(self, run: RunState, tags: Mapping[str, str], target: _Target) -> str:
+    def _copy_once(self, run: RunState, facts: Mapping[str, str], orders: Mapping[str, str], target: Copies) -> str:
+        """Args:
+        facts: tags that this export adds.
+        orders: tags that tell the server what to do.
+        """
         server = self._server
-        own = {name: value for name, value in tags.items() if name not in _OF_THE_COPY}
+        tags = {**self.own_tags({name: run.tags[name] for name in run.tags if name not in _OF_THE_COPY}), **facts}
         if parent := run.tags.get(PARENT):
-            own[PARENT] = self.copies.get(parent, parent)
-        about = {
-            "experiment_id": target.id,
-            "start_time": run.start or 0,
-            "run_name": run.name,
-            "user_id": run.user,
-            "tags": pairs({COPYING: run.id, **{name: own.pop(name) for name in [*own] if name.startswith("gitlab.")}}),
-        }
-        info = server.post("runs/create", about, repeats=False)["run"]["info"]
+            known = self.copies.get(parent)
+            tags |= {PARENT: known} if known else {_PARENT_HERE: parent}
+        about = {"start_time": run.start or 0, "run_name": run.name, "user_id": run.user}
+        info = target.begin(run.id, about, orders)
         copy = str(info["run_id"])
-        self._log_values(run, copy, own)
-        self._log_inputs(run, copy)
         uploads = Uploads(server, lambda name, why: self._left_out("file", why))
         address = str(info.get("artifact_uri") or "")
-        uploads.send(self._source.files_of_run(run.id), address)
+        files = self._source.files_of_run(run.id)
+        uploads.check(files, address)
+        self._log_values(run, copy, tags)
+        self._log_inputs(run, copy)
+        uploads.send(files, address)
         self._log_models(run, copy, target.id, address, uploads)
         ended = {"end_time": run.end} if run.end is not None else {}
         server.post("runs/update", {"run_id": copy, "status": run.status, **ended})
         target.finish(copy, run.id)
         if run.deleted:
-            server.post("runs/delete", {"run_id": copy})
+            target.remove(copy)
         return copy
 
     # Values
@@ -192,9 +254,7 @@ class RunExport:
         if not items:
             return
         try:
-            self._server.post(
-                "runs/log-batch", {"run_id": copy, kind: items}, repeats=self._server.dialect.filters_by_tag
-            )
+            self._send_once(copy, kind, items)
         except Refused as refused:
             if not refused.is_about_value:
                 raise
@@ -203,6 +263,39 @@ class RunExport:
                 return
             for part in parts:
                 self._log(copy, kind, [part])
+
+    def _send_once(self, copy: str, kind: str, items: Sequence[dict[str, Any]]) -> None:
+        """Log values, each once: a server may keep a point twice that it gets twice, or refuse a name that it has."""
+        for attempt in range(1, _RESENT_MOST + 1):
+            try:
+                self._server.post("runs/log-batch", {"run_id": copy, kind: items}, repeats=False)
+                return
+            except Interrupted:
+                if attempt == _RESENT_MOST:
+                    raise
+                time.sleep(_BACKOFF * attempt)
+                if kind == "metrics":
+                    there = {key: self._history(copy, key) for key in dict.fromkeys(one["key"] for one in items)}
+                    if None in there.values():
+                        raise
+                    items = [one for one in items if _facts(one) not in (there[one["key"]] or ())]
+                else:
+                    found = (self._server.get("runs/get", run_id=copy)["run"].get("data") or {}).get(kind) or ()
+                    known = {one["key"] for one in found}
+                    items = [one for one in items if one["key"] not in known]
+                if not items:
+                    return
+
+    def _history(self, copy: str, key: str) -> set[tuple[int, int, str]] | None:
+        """The points of a metric that the server has; None where it does not tell."""
+        about = {"run_id": copy, "metric_key": key, "max_results": _HISTORY}
+
+        def read() -> dict[str, Any]:
+            pages = self._server.pages("metrics/get-history", "metrics", about, method="GET")
+            return {"found": set(map(_facts, pages))}
+
+        found = self._server.supports("history of metrics", read)
+        return None if found is None else found["found"]
 
     def _named(self, kind: str, values: Mapping[str, T]) -> dict[str, T]:
         """The values under names that the server takes."""
@@ -235,7 +328,7 @@ class RunExport:
                 "model_type": model.model_type or "",
                 "source_run_id": copy,
                 "params": pairs(model.params),
-                "tags": pairs({**model.tags, LOGGED_MODEL: model.id}),
+                "tags": pairs({**self.own_tags(model.tags), LOGGED_MODEL: model.id}),
             }
             create = self._server.supports("logged models", self._server.post, "logged-models", about, repeats=False)
             if create is None:
@@ -254,93 +347,9 @@ class RunExport:
             self.models[model.id] = f"models:/{exported}"
 
 
-class _Target:
-    """An experiment there, which is made where there is none."""
-
-    def __init__(self, server: MlflowServer, experiment: Experiment) -> None:
-        self._server, self._experiment = server, experiment
-        self.name = server.dialect.experiment_name(experiment.name)
-        copy = self._find()
-        self._is_new = copy is None
-        if copy is None:
-            try:
-                copy = {"experiment_id": server.post("experiments/create", {"name": self.name})["experiment_id"]}
-            except Refused as refused:
-                # Another export was first, or our own request, of which the answer was lost.
-                copy = self._find()
-                if copy is None:
-                    raise refused from None
-        self.id = str(copy["experiment_id"])
-        self.is_deleted = copy.get("lifecycle_stage", "active") != "active"
-        if not self.is_deleted:
-            known = {tag["key"] for tag in copy.get("tags") or ()}
-            for key, value in experiment.tags.items():
-                if key not in known:
-                    about = {"experiment_id": self.id, "key": key, "value": value}
-                    server.supports("experiment tags", server.post, "experiments/set-experiment-tag", about)
-
-    def _find(self) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = self._server.get("experiments/get-by-name", experiment_name=self.name)["experiment"]
-        except Refused as refused:
-            if refused.is_unknown_thing:
-                return None
-            raise
-        return found
-
-    def known(self, run_id: str | None = None) -> dict[str, str]:
-        """Return our id → theirs of the runs that are there, and remove those that were cut off.
-
-        Args:
-            run_id: only this one is asked for, where the server can.
-        """
-        copies: dict[str, str] = {}
-        begun: list[str] = []
-        for info, tags in self._search(run_id, TAG, COPYING):
-            if TAG in tags:
-                copies[tags[TAG]] = info["run_id"]
-            elif COPYING in tags and info.get("lifecycle_stage", "active") == "active":
-                begun.append(info["run_id"])
-            copies.setdefault(info["run_id"], info["run_id"])
-        for id_ in begun:
-            self._server.post("runs/delete", {"run_id": id_})
-            copies.pop(id_, None)
-        return copies
-
-    def remove_begun(self, run_id: str) -> None:
-        """Remove the copies of a run that are not complete."""
-        for info, tags in self._search(run_id, COPYING):
-            is_active = info.get("lifecycle_stage", "active") == "active"
-            if tags.get(COPYING) == run_id and TAG not in tags and is_active:
-                self._server.post("runs/delete", {"run_id": info["run_id"]})
-
-    def _search(self, run_id: str | None, *keys: str) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
-        about: dict[str, Any] = {"experiment_ids": [self.id], "run_view_type": "ALL"}
-        filters: list[dict[str, Any]] = [{}]
-        if run_id is not None and self._server.dialect.filters_by_tag:
-            filters = [{"filter": f"tags.`{key}` = '{run_id}'"} for key in keys]
-        for one in filters:
-            for run in self._server.pages("runs/search", "runs", {**about, **one}):
-                tags = (run.get("data") or {}).get("tags") or ()
-                yield run["info"], {str(tag["key"]): str(tag.get("value", "")) for tag in tags}
-
-    def finish(self, copy: str, run_id: str) -> None:
-        """Mark a copy as complete."""
-        server = self._server
-        try:
-            server.post("runs/set-tag", {"run_id": copy, "key": TAG, "value": run_id})
-        except Refused as refused:
-            # GitLab takes a tag once: the answer to the first request may have been lost.
-            run = server.get("runs/get", run_id=copy)["run"]
-            tags = (run.get("data") or {}).get("tags") or ()
-            if not any(tag["key"] == TAG for tag in tags):
-                raise refused from None
-        server.supports("deleting tags", server.post, "runs/delete-tag", {"run_id": copy, "key": COPYING})
-
-    def close(self) -> None:
-        """Delete an experiment that is deleted here."""
-        if self._experiment.deleted and self._is_new:
-            self._server.post("experiments/delete", {"experiment_id": self.id})
+def _facts(point: Mapping[str, Any]) -> tuple[int, int, str]:
+    """What a point is, however a server writes its numbers."""
+    return int(point.get("step") or 0), int(point["timestamp"]), repr(float(point["value"]))
 
 
 def _why(refused: Refused) -> str:

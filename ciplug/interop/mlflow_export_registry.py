@@ -1,13 +1,14 @@
 """Export the registered models of this store to a server of MLflow: each version once, under its number.
 
-The tag `ciplug.version` of the model says how far the copy got. A stage that a policy judges is there as MLflow shows
+The tag `ciplug.version` of the model says how far the copy got, and that of a version which one it is a copy of. A
+version without it is somebody else's, and stays as it is. A stage that a policy judges is there as MLflow shows
 it here: as the stage of the version, and as an alias.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ciplug.errors import CiplugError, StoreError
@@ -20,7 +21,8 @@ from ciplug.registry.model import Model, Version
 
 VERSION = "ciplug.version"
 _STAGES = ("Staging", "Production", "Archived")
-_DELETED = "deleted:/"
+_PLACEHOLDER = "ciplug.placeholder"
+"""Tag of the copy of a version that is deleted here: it is created to be deleted, so that later ones keep theirs."""
 _OF_RUN = re.compile(r"(?:runs:/|ciplug-artifacts:/(?:[^/]+/)?)(?P<run>[0-9a-f]{32})(?:/artifacts)?(?P<path>/.*)?")
 _OF_MODEL = re.compile(r"(?:models:/|ciplug-artifacts:/(?:[^/]+/)?models/)(?P<model>m-[0-9a-f]{32})(?:/artifacts)?")
 
@@ -58,12 +60,12 @@ class RegistryExport:
                 raise
             about = {
                 "name": name,
-                "tags": pairs({**model.tags, VERSION: "0"}),
+                "tags": pairs({**self._runs.own_tags(model.tags), VERSION: "0"}),
                 "description": model.description or "",
             }
             registered = server.post("registered-models/create", about)["registered_model"]
-        tags = {tag["key"]: tag.get("value", "") for tag in registered.get("tags") or ()}
-        if VERSION not in tags:
+        tags = _tags(registered)
+        if not tags.get(VERSION, "").isdecimal():
             raise StoreError(f"there is another model of this name, '{name}'")
         ours = {one.number: one for one in model.versions}
         known = {int(one["version"]): one for one in self._versions(name)}
@@ -74,13 +76,15 @@ class RegistryExport:
                 self._done.known_versions += number in ours
             else:
                 if number not in known:
-                    known[number] = self._register(name, number, ours.get(number))
+                    known[number] = self._register(name, number, ours.get(number), known)
+                elif _tags(known[number]).get(VERSION) != str(number):
+                    raise StoreError(f"version {number} there is not of this export")
                 if number in ours:
                     self._label(model, ours[number])
                     self._done.versions += 1
                     self._tell(1)
                 server.post("registered-models/set-tag", {"name": name, "key": VERSION, "value": str(number)})
-            if number in known and str(known[number].get("source", "")).startswith(_DELETED):
+            if number not in ours and number in known and _PLACEHOLDER in _tags(known[number]):
                 self._delete(name, number)
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
@@ -90,12 +94,19 @@ class RegistryExport:
         found = self._server.pages("model-versions/search", "model_versions", about, method="GET")
         return [one for one in found if one["name"] == name]
 
-    def _register(self, name: str, number: int, version: Version | None) -> dict[str, Any]:
-        """Create a version; one that was deleted here is created to be deleted, so that later ones keep theirs."""
-        about: dict[str, Any] = {"name": name, "source": f"{_DELETED}{name}/{number}"}
+    def _register(self, name: str, number: int, version: Version | None, known: Collection[int]) -> dict[str, Any]:
+        """Create a version.
+
+        Args:
+            version: None: it was deleted here.
+            known: the numbers that are taken there.
+        """
+        mark = {VERSION: str(number)}
+        about: dict[str, Any] = {"name": name, "source": f"deleted:/{name}/{number}"}
+        about["tags"] = pairs({_PLACEHOLDER: "true", **mark})
         if version is not None:
             source = self._address(version)
-            about = {"name": name, "source": source, "tags": pairs(version.tags)}
+            about = {"name": name, "source": source, "tags": pairs({**self._runs.own_tags(version.tags), **mark})}
             optional = {
                 "run_id": self._runs.copies.get(version.run or ""),
                 "run_link": version.run_link,
@@ -105,10 +116,11 @@ class RegistryExport:
             }
             about |= {key: value for key, value in optional.items() if value}
         made: dict[str, Any] = self._server.post("model-versions/create", about, repeats=False)["model_version"]
-        if int(made["version"]) != number:
-            self._delete(name, int(made["version"]))
-            raise StoreError(f"the target would number version {number} as {made['version']}")
-        return made
+        if (theirs := int(made["version"])) != number:
+            if theirs not in known:
+                self._delete(name, theirs)
+            raise StoreError(f"the target would number version {number} as {theirs}")
+        return {**made, "tags": about["tags"]}
 
     def _delete(self, name: str, number: int) -> None:
         self._server.post("model-versions/delete", {"name": name, "version": str(number)}, method="DELETE")
@@ -134,8 +146,7 @@ class RegistryExport:
         for output in outputs:
             found = self._server.supports("logged models", self._server.get, f"logged-models/{output['model_id']}")
             info = found["model"]["info"] if found else {}
-            tags = {tag["key"]: tag.get("value", "") for tag in info.get("tags") or ()}
-            if found and id_ in (info["model_id"], tags.get(LOGGED_MODEL)):
+            if found and id_ in (info["model_id"], _tags(info).get(LOGGED_MODEL)):
                 return f"models:/{info['model_id']}"
         return f"runs:/{copy}/{model.name}" if "logged models" in self._server.lacks or not outputs else None
 
@@ -153,3 +164,7 @@ class RegistryExport:
                 about = {"name": name, "alias": alias, "version": number}
                 if server.supports("aliases", server.post, "registered-models/alias", about) is None:
                     self._done.left_out["alias: the server keeps none"] += 1
+
+
+def _tags(thing: Mapping[str, Any]) -> dict[str, str]:
+    return {str(tag["key"]): str(tag.get("value", "")) for tag in thing.get("tags") or ()}

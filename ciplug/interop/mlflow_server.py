@@ -6,7 +6,9 @@ The credential is sent to the host of the address and to no other: redirects are
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,8 +25,14 @@ from ciplug.reports.untrusted import clean
 if TYPE_CHECKING:
     import requests
 
-_PAGE = 1_000
+_PAGE = 200
+_PAGES_MOST = 50_000
+_ANSWER_MOST = 256 * 1024 * 1024
+"""Bytes of one answer: a page of runs with as many parameters as a server takes."""
+_ANSWER_SECONDS = 120
+"""For one answer, however slowly it comes."""
 _UPLOAD_SECONDS = 600
+_PART = 256 * 1024
 _WORDS_MOST = 300
 _DENIED = (401, 403)
 
@@ -50,7 +58,9 @@ class Dialect:
     experiment_name: Callable[[str], str] = str
     """The name that an experiment has there."""
     filters_by_tag: bool = True
-    """Whether a search for runs takes a filter."""
+    """Whether a search for runs takes a filter; otherwise it takes GitLab's order."""
+    reserved: tuple[str, ...] = ("ciplug.",)
+    """The beginnings of tags by which the server, or an export, is told what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +120,10 @@ class MlflowServer:
     ) -> None:
         self.dialect = dialect
         self.env = env
+        self.artifacts: str | None = None
+        """The address of the bucket that files may be written to, as the user gave it; None: to no bucket."""
+        self.until = math.inf
+        """The end of patience, by `time.monotonic`: no request begins after it."""
         self.lacks: set[str] = set()
         """The parts of the API that the server has refused as unknown."""
         self._address, self._wait, self._say = address, wait, say
@@ -137,6 +151,7 @@ class MlflowServer:
     def pages(self, path: str, key: str, about: Mapping[str, Any], *, method: str = "POST") -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a search."""
         query = {"max_results": _PAGE, **about}
+        seen: set[str] = set()
         while True:
             if method == "GET":
                 answer = self.get(path, **{name: str(value) for name, value in query.items()})
@@ -145,6 +160,9 @@ class MlflowServer:
             yield from answer.get(key) or []
             if not (token := answer.get("next_page_token")):
                 return
+            if str(token) in seen or len(seen) >= _PAGES_MOST:
+                raise Unusable(f"{self.name}: the pages of {path} do not end", hint=self.dialect.remedy)
+            seen.add(str(token))
             query = {**query, "page_token": token}
 
     def supports(
@@ -179,22 +197,20 @@ class MlflowServer:
         return (own.scheme, own.netloc.lower()) == (other.scheme, other.netloc.lower())
 
     def _call(self, session: requests.Session, method: str, path: str, **more: Any) -> dict[str, Any]:
-        answer = self._send(session, method, f"{self._address.url}/api/2.0/mlflow/{path}", **more)
-        try:
-            data = answer.json()
-        except ValueError:
-            data = None
+        data = self._send(session, method, f"{self._address.url}/api/2.0/mlflow/{path}", **more)
         if not isinstance(data, dict):
             raise Unusable(f"{self.name}: not an answer of an MLflow server", hint=self.dialect.remedy)
         return data
 
-    def _send(self, session: requests.Session, method: str, url: str, **more: Any) -> requests.Response:
+    def _send(self, session: requests.Session, method: str, url: str, **more: Any) -> Any:
+        """Send a request; returns the JSON of its answer, None of an answer that is something else."""
         import requests
 
+        if time.monotonic() > self.until:
+            raise Unusable(f"{self.name} is too slow", hint="the time that a job has for it is over")
         more.setdefault("timeout", retries.TIMEOUT)
         try:
-            # Of a session, REQUESTS_CA_BUNDLE would replace it.
-            answer = session.request(method, url, allow_redirects=False, verify=self._address.verify, **more)
+            answer, body = self._answer(session, method, url, more)
         except requests.ConnectTimeout as problem:
             raise self._unreachable(problem) from None
         except requests.RequestException as problem:
@@ -203,6 +219,7 @@ class MlflowServer:
             raise Interrupted(f"{self.name}: the connection was cut") from None
         except ForgeError as problem:
             raise Unusable(problem.message, hint=problem.hint) from None
+        data = _json(body)
         if answer.is_redirect or 300 <= answer.status_code < 400:
             place = clean(redact(answer.headers.get("Location", "another address")).partition("?")[0], 200)
             raise Unusable(
@@ -212,31 +229,69 @@ class MlflowServer:
         if answer.status_code >= 500 and session is self._careful and answer.status_code not in (501, 503):
             raise Interrupted(f"{self.name}: HTTP {answer.status_code}")
         if not answer.ok:
-            raise self._refusal(answer)
-        return answer
+            raise self._refusal(answer.status_code, data if isinstance(data, dict) else {})
+        return data
+
+    def _answer(
+        self, session: requests.Session, method: str, url: str, more: dict[str, Any]
+    ) -> tuple[requests.Response, bytes]:
+        """Send a request, and again after an answer that was cut, where it may be repeated."""
+        import requests
+
+        attempts = retries.RETRIES if session is self._repeating and method != "PUT" else 0
+        while True:
+            # Of a session, REQUESTS_CA_BUNDLE would replace it.
+            answer = session.request(
+                method, url, allow_redirects=False, verify=self._address.verify, stream=True, **more
+            )
+            with answer:
+                try:
+                    return answer, self._body(answer)
+                except requests.ConnectionError:
+                    if not attempts:
+                        raise
+            attempts -= 1
+            time.sleep(retries.BACKOFF)
+
+    def _body(self, answer: requests.Response) -> bytes:
+        """The body of an answer. Raises Unusable for one that is too long, or takes too long."""
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        # Whatever has come so far: a server that sends a byte now and then would never fill a longer part.
+        read = getattr(answer.raw, "read1", answer.raw.read)
+        until, body = time.monotonic() + _ANSWER_SECONDS, bytearray()
+        try:
+            while part := read(_PART, decode_content=True):
+                body += part
+                if len(body) > _ANSWER_MOST or time.monotonic() > until:
+                    too = "long" if len(body) > _ANSWER_MOST else "slow"
+                    raise Unusable(f"{self.name}: an answer is too {too}", hint=self.dialect.remedy)
+        except HTTPError as problem:
+            raise requests.ConnectionError(problem) from None
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and not answer.headers.get("Content-Encoding") and len(body) < int(length):
+            raise requests.ConnectionError("the answer was cut")
+        return bytes(body)
 
     def _unreachable(self, problem: Exception) -> Unusable:
         kind = type(problem).__name__
         hint = "is the server running, and can this machine reach it?"
+        if kind == "SSLError":
+            hint = "does its certificate hold, and does this machine trust who issued it?"
         return Unusable(f"{self.name} did not answer: {kind}", hint=hint, cause=Cause.NETWORK)
 
-    def _refusal(self, answer: requests.Response) -> Refused:
-        try:
-            body = answer.json()
-        except ValueError:
-            body = {}
-        body = body if isinstance(body, dict) else {}
+    def _refusal(self, status: int, body: Mapping[str, Any]) -> Refused:
         words = body.get("message") or body.get("error") or ""
         if isinstance(words, list):
             words = "; ".join(map(str, words))
         text = clean(str(words), _WORDS_MOST) if words and isinstance(words, str) else "no reason given"
         code = body.get("error_code")
-        denied = answer.status_code in _DENIED
         return Refused(
-            f"{self.name}: HTTP {answer.status_code}: {text}",
-            status=answer.status_code,
+            f"{self.name}: HTTP {status}: {text}",
+            status=status,
             code=code if isinstance(code, str) else "",
-            hint=self.dialect.remedy if denied or answer.status_code == 404 else None,
+            hint=self.dialect.remedy if status in (*_DENIED, 404) else None,
         )
 
     @cached_property
@@ -257,6 +312,8 @@ class MlflowServer:
         import requests
 
         session = requests.Session()
+        # It would read the whole body of a redirect, to follow it.
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         # As a function, or a ~/.netrc would come before it.
         session.auth = self._address.authorize
         session.headers.update({"Accept": "application/json", "Content-Type": "application/json"})
@@ -264,3 +321,10 @@ class MlflowServer:
         session.cert = self._address.certificate
         retries.mount(session, self._waiting, repeats=repeats)
         return session
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ciplug.interop.export_trust import NOT_RECORDED, RunTrust
 from ciplug.interop.mlflow_client import place_uri
 from ciplug.interop.mlflow_uploads import pairs
 from ciplug.mlflow import files, state
@@ -48,6 +49,16 @@ class ExportSource:
     def __init__(self, session: Session) -> None:
         self.place = place_of(place_uri(session))
         self.place.look(0.0)
+        self._trust = RunTrust(session, self._record)
+
+    def trust_of(self, record: Run | None) -> str:
+        """Whether a trusted writer has recorded a run: a word for its tag."""
+        return self._trust.of(record) if record is not None else NOT_RECORDED
+
+    def _record(self, run_id: str) -> Run | None:
+        row = self.place.base.rows.row_of.get(run_id)
+        key = None if row is None else self.place.base.key_of(row)
+        return self.place.base.records([key]).get(key) if key else None
 
     @cached_property
     def experiments(self) -> dict[str, Experiment]:
@@ -138,13 +149,15 @@ class ExportSource:
 
 
 def tags_of(run: RunState, record: Run | None) -> dict[str, str]:
-    """The tags of a copy: those that MLflow shows of the run, its commit, and the page of its pipeline."""
-    tags = dict(run.tags)
+    """The tags of a copy that say where its run is from: its commit, the page of its pipeline, and its kind."""
+    tags = {}
     if record is not None and record.commit:
-        tags.setdefault(COMMIT_TAG, record.commit)
+        tags[COMMIT_TAG] = record.commit
     context = record.provenance.context if record is not None else None
     if context is not None and context.run_url:
         tags[RUN_URL] = context.run_url
+    if record is not None and record.kind == "monitor":
+        tags[state.KIND] = record.kind
     return tags
 
 

@@ -43,6 +43,7 @@ GITLAB = Dialect(
     only_finite=True,
     keeps_deleted=False,
     filters_by_tag=False,
+    reserved=("ciplug.", "gitlab."),
 )
 AZURE_ML = Dialect(
     title="Azure ML",

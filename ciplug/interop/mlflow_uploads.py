@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from ciplug.errors import CiplugError, StoreError
-from ciplug.interop.mlflow_server import MlflowServer, Refused
+from ciplug.git.credentials import redact
+from ciplug.interop.mlflow_server import MlflowServer, Refused, Unusable
+from ciplug.reports.untrusted import clean
 
 _PART = 4 * 1024 * 1024
 FLAT = "__"
@@ -26,6 +29,10 @@ class Source(Protocol):
         ...
 
 
+class FilesElsewhere(Unusable):
+    """The server keeps its files at a place that the user has not named: no credential of this machine goes there."""
+
+
 class Uploads:
     """Sends files to one server.
 
@@ -36,8 +43,16 @@ class Uploads:
     def __init__(self, server: MlflowServer, lost: Callable[[str, str], None]) -> None:
         self._server, self._lost = server, lost
 
+    def check(self, source: Source, address: str) -> None:
+        """Raise FilesElsewhere where files would have to be written to a bucket that the user has not named."""
+        if source.names():
+            self._put_to(address)
+
     def send(self, source: Source, address: str, prefix: str = "") -> None:
-        """Send all files. Raises StoreError where the server cannot be reached, or refuses all of them."""
+        """Send all files.
+
+        Raises StoreError where the server cannot be reached, or refuses all of them; FilesElsewhere as `check` does.
+        """
         names = source.names()
         if not names:
             return
@@ -68,6 +83,8 @@ class Uploads:
     def _put_to(self, address: str) -> Callable[[str, Path, set[str]], None] | None:
         """What puts a file at an address of artifacts; None where only the owner of that place can."""
         server, parts = self._server, urlsplit(address)
+        if {".", ".."} & set(unquote(parts.path).split("/")):
+            raise FilesElsewhere(f"{server.name} keeps files at an address that leads elsewhere: {_place(address)}")
         if parts.scheme == "mlflow-artifacts":
             if parts.netloc and parts.netloc.lower() != urlsplit(server.url).netloc.lower():
                 return None
@@ -78,7 +95,13 @@ class Uploads:
         if parts.scheme in ("s3", "gs"):
             from ciplug.stores.bucket.opening import open_bucket
 
-            bucket = open_bucket(unquote(address).rstrip("/"), server.env)
+            here = unquote(address).rstrip("/")
+            if server.artifacts is None or not f"{here}/".startswith(f"{server.artifacts}/"):
+                raise FilesElsewhere(
+                    f"{server.name} keeps its files at {_place(address)}, a bucket that you have not named",
+                    hint=f"if it is yours, export with --artifacts {_bucket(parts)}",
+                )
+            bucket = open_bucket(here, server.env)
             return lambda name, file, flat: bucket.upload(name, _chunks(file), file.stat().st_size)
         return None
 
@@ -106,6 +129,14 @@ _ADVICE = (
     ", which this export does not write: `ciplug pull` brings the files of a version, and the tool of that "
     "platform uploads them"
 )
+
+
+def _place(address: str) -> str:
+    return clean(redact(address).partition("?")[0], 200)
+
+
+def _bucket(parts: SplitResult) -> str:
+    return shlex.quote(clean(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200))
 
 
 def _shown(address: str) -> str:

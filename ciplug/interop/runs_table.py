@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ciplug.errors import UsageError
+from ciplug.locking import sync_folder
 from ciplug.records import moment
 from ciplug.reports.untrusted import csv_cell
 from ciplug.steps.read_runs import StoreReader
@@ -34,14 +37,18 @@ def export_table(session: Session, form: str, file: Path, where: str | None, tel
     """
     entries = StoreReader(session).search(where, (), None)
     columns = wide_columns([_row(entry) for entry in entries], _FACTS)
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise UsageError(f"{file} is a link, or no file", hint="name another file: a plain file is replaced whole")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        path = file.with_name(f".{file.name}.part")
-        try:
+        # In a folder of its own, where nobody else can have put a link.
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".ciplug-") as folder:
+            path = Path(folder) / file.name
             WRITERS[form](columns, path)
+            with path.open("rb") as written:
+                os.fsync(written)
             path.replace(file)
-        finally:
-            path.unlink(missing_ok=True)
+        sync_folder(file.parent)
     except OSError as problem:
         raise UsageError(f"{file} cannot be written: {problem.strerror or problem}") from None
     tell(len(entries))
@@ -57,7 +64,7 @@ def _row(entry: Entry) -> TableRow:
 
 def _write_csv(columns: Mapping[str, list[Any]], file: Path) -> None:
     """UTF-8 with a line for each run. No cell is a formula for a spreadsheet; nothing stands for what is not there."""
-    with file.open("w", encoding="utf-8", newline="") as out:
+    with file.open("w", encoding="utf-8", errors="replace", newline="") as out:
         writer = csv.writer(out)
         writer.writerow([csv_cell(name) for name in columns])
         writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
@@ -90,7 +97,8 @@ def _write_parquet(columns: Mapping[str, list[Any]], file: Path) -> None:
             arrays[name] = pa.array(values, {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[kind])
         else:
             arrays[name] = pa.array([value if value is None else _text(value) for value in values], pa.string())
-    pq.write_table(pa.table(arrays), file, compression="zstd")
+    table = pa.table(list(arrays.values()), names=[_text(name) for name in arrays])
+    pq.write_table(table, file, compression="zstd")
 
 
 def _kind(values: list[Any]) -> type | None:

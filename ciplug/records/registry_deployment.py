@@ -49,8 +49,10 @@ class Outcome(Enum):
     MISMATCH = "mismatch"
     NO_SAMPLE = "no_sample"
     """There is no recorded sample to ask, or none of its rows has a recorded prediction."""
+    NOT_COMPARABLE = "not_comparable"
+    """A recorded prediction of the sample is null, NaN or infinite: no answer can be compared with it."""
     NO_ANSWER = "no_answer"
-    """The endpoint is silent."""
+    """The endpoint is silent, or there is no address to ask."""
     REFUSED = "refused"
     """The server refuses the request."""
     UNREADABLE = "unreadable"
@@ -61,6 +63,11 @@ class Outcome(Enum):
     @property
     def words(self) -> str:
         return self.value.replace("_", " ")
+
+    @property
+    def is_of_the_version(self) -> bool:
+        """Whether it says something of the version that is served, and not of the sample alone."""
+        return self not in (Outcome.NO_SAMPLE, Outcome.NOT_COMPARABLE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,13 @@ def code_markdown(name: str, limit: int = NAME_LIMIT) -> str | None:
 def csv_cell(text: str) -> str:
     """A cell of CSV in which a spreadsheet finds no formula, and a runner no command: `'=cmd()`, `# #[error]`."""
     text = _COMMAND.sub("# #", text)
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    # In some countries, a spreadsheet begins a cell at each semicolon.
+    text = _NEXT_CELL.sub(lambda m: m[1] + (f"'{m[2]}" if _is_formula(m[2]) else m[2]), text)
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    return bool(_FORMULA.match(text)) and not _NUMBER.fullmatch(text)
 
 
 def output_line(text: str, limit: int = PROSE_LIMIT) -> str:
@@ -108,7 +114,8 @@ def defuse(lines: str) -> str:
     return re.sub("(?<=:)(?=:)|(?<=#)(?=#)", _INVISIBLE, lines)
 
 
-_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+_FORMULA = re.compile(r"\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NEXT_CELL = re.compile(r"([;\t\r\n])([^;\t\r\n]+)")
 _NUMBER = re.compile(r"[-+]?(?:[\d.]+(?:[eE][-+]?\d+)?|inf|Infinity)")
 _URL = re.compile(r"https?://[^/?#\s]+.*", re.DOTALL | re.IGNORECASE)
 _URL_UNSAFE = re.compile(r"[^A-Za-z0-9\-._~:/?#@!$&*+,=%]")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ciplug import forges
 from ciplug.records.provenance import Context
+from ciplug.scaffold.host_files import HOST_FILES
 
 _AZURE_REPOS = re.compile(r"[/@.](?:dev\.azure|visualstudio)\.com[/:]")
 
@@ -24,7 +25,7 @@ def forge_of(remote: str | None, env: Mapping[str, str]) -> str | None:
 
 
 def detect_host(pipelines: Mapping[str, str], remote: str | None, env: Mapping[str, str]) -> DetectedHost:
-    """The host of an existing pipeline, else the forge of the remote.
+    """The host of an existing pipeline, else the forge of the remote, if it has a CI host with a template.
 
     Args:
         pipelines: host → its existing pipeline file.
@@ -41,6 +42,8 @@ def detect_host(pipelines: Mapping[str, str], remote: str | None, env: Mapping[s
         host, *others = pipelines
         more = f"; also present: {', '.join(others)} (--ci)" if others else ""
         return DetectedHost(host, f"{pipelines[host]}{more}")
-    if kind:
+    if kind in HOST_FILES:
         return DetectedHost(kind, "the remote")
+    if kind:
+        return DetectedHost(None, f"there is no template for the forge of the remote, {kind}")
     return DetectedHost(None, "the remote's name does not show which forge it is" if remote else "there is no remote")

@@ -16,6 +16,7 @@ from ciplug.git.credentials import redact
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
 from ciplug.records.run import Scalar, is_model_name
+from ciplug.scaffold.host_files import HOST_FILES
 from ciplug.scaffold.training import METRIC_FILE
 
 _FILES_MOST = 20_000
@@ -40,14 +41,6 @@ _OF_ONE_TIME = re.compile(
 _PARAMS = re.compile(r"(?:params|parameters|hparams|hyperparameters|hyperparams)\.(?:ya?ml|json|toml)", re.IGNORECASE)
 _LISTS = re.compile(r"requirements[\w.-]*\.txt|pyproject\.toml|setup\.(?:py|cfg)|dvc\.(?:yaml|lock)|MLproject|Makefile")
 _BRANCHES = ("main", "master", "trunk", "develop")
-_PIPELINES = {
-    "github": re.compile(r"\.github/workflows/[^/]+\.ya?ml"),
-    "gitlab": re.compile(r"\.gitlab-ci\.yml"),
-    "jenkins": re.compile(r"Jenkinsfile"),
-    "gitea": re.compile(r"\.(?:gitea|forgejo)/workflows/[^/]+\.ya?ml"),
-    "bitbucket": re.compile(r"bitbucket-pipelines\.yml"),
-    "azure": re.compile(r"\.?azure-pipelines\.ya?ml"),
-}
 
 
 @dataclass(frozen=True)
@@ -76,9 +69,9 @@ class Project:
     def pipelines(self) -> dict[str, str]:
         """The CI hosts of the pipelines in the project, each with its file."""
         hosts: dict[str, str] = {}
-        for name, pattern in _PIPELINES.items():
+        for name, host in HOST_FILES.items():
             for path in self.files:
-                if pattern.fullmatch(path):
+                if host.pattern.fullmatch(path):
                     hosts.setdefault(name, path)
         return hosts
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ciplug.console import warning
 from ciplug.errors import ConfigError, GitError
 from ciplug.git.credentials import redact
-from ciplug.git.objects import read_objects
+from ciplug.git.objects import is_sound, read_objects
 from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.registry import ledger
@@ -100,6 +100,7 @@ def _contents(session: Session, oids: Iterable[str]) -> dict[str, bytes]:
     """Object → content, of tags: those of this clone, and the others of the remote."""
     wanted = set(oids)
     objects = read_objects(session.need_workspace().top, wanted)
+    objects = {oid: entry for oid, entry in objects.items() if is_sound(oid, *entry)}
     if not session.offline and (missing := wanted - objects.keys()):
         objects.update(git_store(session).tag_objects(missing))
     return {oid: data for oid, (_, data) in objects.items()}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
-import math
+import re
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
@@ -17,6 +22,7 @@ VARIABLE = "CIPLUG_ENDPOINT_TOKEN"
 """The variable with the token of the served model. It is sent as a bearer token."""
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _ANSWER_MOST = 64 * 1024 * 1024
 _WORDS = 200
 
@@ -46,31 +52,63 @@ def request_body(rows: Sequence[Mapping[str, Any]], form: str) -> bytes:
     return json.dumps({form: value}, default=str).encode()
 
 
-def ask(url: str, body: bytes, env: Mapping[str, str], *, timeout: float) -> list[Any]:
+def token_for(url: str, env: Mapping[str, str]) -> str | None:
+    """The token of the job for an address; None: the job has none.
+
+    Raises ConfigError for an address that cannot be asked, and for a token that cannot be sent there.
+    """
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigError(
+            f"{url[:_WORDS]!r} is not an address that can be asked", hint="write it like https://wine.example.com"
+        )
+    token = env.get(VARIABLE, "").strip()
+    if not token:
+        return None
+    if not _TOKEN.fullmatch(token):
+        raise ConfigError(
+            f"{VARIABLE} has a blank, a line break or another character that no token has",
+            hint="set the variable to the token alone",
+        )
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(f"{VARIABLE} is not sent to {url} without TLS", hint="write the address with https://")
+    return token
+
+
+def ask(url: str, body: bytes, token: str | None, *, timeout: float) -> list[Any]:
     """The predictions that a server answers.
 
-    Raises Silent, Refused and Unreadable, with a clause that says why; ConfigError for a token without TLS.
+    Args:
+        timeout: the seconds until the last byte of the answer.
+
+    Raises Silent, Refused and Unreadable, with a clause that says why.
     """
     headers = {"Content-Type": "application/json", "Accept": "application/json", NO_LOG_HEADER: "1"}
-    host, is_secure = urlsplit(url).hostname, urlsplit(url).scheme == "https"
-    if token := env.get(VARIABLE, "").strip():
-        if not is_secure and host not in _LOOPBACK:
-            raise ConfigError(f"{VARIABLE} is not sent to {url} without TLS", hint="write the address with https://")
+    if token:
         headers["Authorization"] = f"Bearer {token}"
-    proxies = urllib.request.ProxyHandler({}) if host in _LOOPBACK else urllib.request.ProxyHandler()
-    opener = urllib.request.build_opener(proxies, _NoRedirect())
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 (http or https, by the policy)
+    is_near = urlsplit(url).hostname in _LOOPBACK
+    proxies = urllib.request.ProxyHandler({}) if is_near else urllib.request.ProxyHandler()
+    until = time.monotonic() + timeout
+    opener = urllib.request.build_opener(proxies, _NoRedirect(), _Http(until), _Https(until))
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 (http or https, by token_for)
     try:
-        with opener.open(request, timeout=timeout) as answer:
-            data = answer.read(_ANSWER_MOST + 1)
-    except urllib.error.HTTPError as problem:
-        with problem:
-            said = _said(problem.read(_WORDS * 4))
-        words = f"status {problem.code}{f': {said}' if said else ''}"
-        raise (Silent if problem.code in (502, 503, 504) else Refused)(words) from None
-    except (OSError, ValueError, urllib.error.URLError) as problem:
+        try:
+            with opener.open(request, timeout=timeout) as answer:
+                data = answer.read(_ANSWER_MOST + 1)
+                if answer.length and len(data) <= _ANSWER_MOST:
+                    raise Silent(f"the answer ends {answer.length:,} bytes early")
+        except urllib.error.HTTPError as problem:
+            with problem:
+                said = _said(problem.read(_WORDS * 4))
+            words = f"status {problem.code}{f': {said}' if said else ''}"
+            raise (Silent if problem.code in (502, 503, 504) else Refused)(words) from None
+    except (OSError, ValueError, http.client.HTTPException) as problem:
         reason = getattr(problem, "reason", problem)
-        raise Silent(_said(str(reason).encode()) or type(problem).__name__) from None
+        raise Silent(_said(str(reason).encode(errors="replace")) or type(problem).__name__) from None
     return _predictions(data)
 
 
@@ -78,17 +116,18 @@ def _predictions(data: bytes) -> list[Any]:
     if len(data) > _ANSWER_MOST:
         raise Unreadable(f"an answer of more than {_ANSWER_MOST:,} bytes")
     try:
-        return [_finite(one) for one in predictions_of(data)]
+        return [_not_deep(one) for one in predictions_of(data)]
     except (ValueError, RecursionError):
         raise Unreadable(f"no JSON with predictions: {_said(data)}") from None
 
 
-def _finite(value: Any) -> Any:
-    """A value as it is recorded: NaN is null."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
+def _not_deep(value: Any, deepest: int = 50) -> Any:
+    """The value. Raises ValueError for lists in lists that no prediction has: text is made of what differs."""
+    if isinstance(value, list | dict):
+        if deepest == 0:
+            raise ValueError("too deep")
+        for one in value.values() if isinstance(value, dict) else value:
+            _not_deep(one, deepest - 1)
     return value
 
 
@@ -102,3 +141,57 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *args: Any, **named: Any) -> None:
         return None
+
+
+class _InTime(io.RawIOBase):
+    """What a connection receives, until a moment: a server that sends a byte a second is not waited for."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        self._sock = sock
+        self._raw = cast(io.RawIOBase, sock.makefile("rb", buffering=0))
+        self._until = until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, until: float, **named: Any) -> None:
+        super().__init__(sock, *args, **named)
+        self.fp.close()
+        self.fp = io.BufferedReader(_InTime(sock, until))
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self._until = until
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_connection, http.client.HTTPConnection, self._until), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self._until = until
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_connection, http.client.HTTPSConnection, self._until), req)
+
+
+def _connection(kind: type[http.client.HTTPConnection], until: float, host: str, **named: Any) -> Any:
+    connection = kind(host, **named)
+    connection.response_class = partial(_Answer, until=until)  # type: ignore[assignment]
+    return connection

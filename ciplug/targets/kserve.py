@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,31 @@ from ciplug.config.service_targets import KserveTarget
 from ciplug.errors import DeploymentRefused, NotDeployed, TargetError
 from ciplug.locking import write_atomically
 from ciplug.targets.base import Live, Release
+from ciplug.targets.kserve_service import (
+    BEFORE,
+    address_of,
+    cannot_load,
+    notes_of,
+    observed,
+    part,
+    strangers,
+    trouble_of,
+    url_of,
+)
 from ciplug.targets.kserve_storage import open_storage
-from ciplug.targets.kubectl import Conflict, Kubectl
+from ciplug.targets.kubectl import Conflict, Kind, Kubectl
 from ciplug.targets.served_folder import served_folder
 
 PAUSE = 3.0
 """Seconds between two questions to a service that is not ready."""
-_KIND = "inferenceservices.serving.kserve.io"
+_KIND = Kind("serving.kserve.io", "v1beta1", "inferenceservices")
 _MODEL, _VERSION, _DIGEST, _STAGE, _COMMIT, _EVENT, _SETTINGS = (
     f"ciplug/{name}" for name in ("model", "version", "digest", "stage", "commit", "event", "settings")
 )
 """Annotations."""
 _OURS = ("apiVersion", "kind", "spec")
+_ATTEMPTS = 10
+"""KServe writes its status into the object that is replaced, which is then another one for Kubernetes."""
 _WORDS_MOST = 300
 
 
@@ -46,46 +60,40 @@ class Kserve:
         served = self._get()
         if served is None:
             return None
-        address, digest = _address(served), _notes(served).get(_DIGEST, "")
+        address, notes = address_of(served), notes_of(served)
+        is_of_settings = notes.get(_SETTINGS) == self._settings_digest
+        spec = self._spec(address) if is_of_settings else {}
+        problem = None if self._settings.manifest else trouble_of(served)
+        if found := strangers(served, spec):
+            problem = f"it has {found[0]}, which is not of ciplug and can change what is served"
+        digest = "" if found else notes.get(_DIGEST, "")
         files = self._storage.files(address, digest) if digest else {}
-        status = served.get("status", {})
-        problem = None if self._settings.manifest else _trouble(served)
         outdated = None
-        if _notes(served).get(_SETTINGS) != self._settings_digest:
+        if not is_of_settings:
             outdated = f"the settings of the InferenceService {self._settings.name} in ciplug.yaml have changed"
-        return Live(address, files, status.get("url"), problem and self._words(problem), outdated=outdated)
+        return Live(address, files, url_of(served), problem and self._words(problem), outdated=outdated)
 
     def place(self, release: Release) -> None:
         self._check_model(release.model, self._get())
         self._address = self._put(release)
 
     def switch(self, release: Release) -> None:
-        served = self._get()
-        self._check_model(release.model, served)
-        self._check_order(release.model, release.event, served)
-        wanted = self._manifest(release, self._address or self._put(release))
+        address = self._address or self._put(release)
         if self._settings.manifest:
-            self._write(wanted)
+            served = self._get()
+            self._check(release.model, release.event, served)
+            self._write(self._manifest(release, address, served))
             return
-        is_there = served is not None and (_address(served), _notes(served).get(_SETTINGS)) == (
-            _address(wanted),
-            self._settings_digest,
-        )
-        if not is_there:
-            self._replace(wanted, served, release.model)
+        before, is_there = self._replace(release, address)
         # What was served before is known only to who has replaced it.
-        self._wait(release, served, can_go_back=not is_there)
+        self._wait(release, before, can_go_back=not is_there)
 
     def end(self, model: str, stage: str, event: int) -> None:
-        served = self._get()
-        if served is None:
+        if not self._settings.manifest:
+            self._delete(model, event)
             return
-        self._check_model(model, served)
-        self._check_order(model, event, served)
-        if self._settings.manifest:
-            Path(self._settings.manifest).unlink(missing_ok=True)
-        else:
-            self._kubectl.delete()
+        self._check(model, event, self._get())
+        Path(self._settings.manifest).unlink(missing_ok=True)
 
     # --- the manifest
 
@@ -97,9 +105,13 @@ class Kserve:
         facts = [self._settings.format, self._settings.predictor, self._settings.folder, self._settings.storage]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _manifest(self, release: Release, address: str) -> dict[str, Any]:
+    def _spec(self, address: str) -> dict[str, Any]:
         predictor = dict(self._settings.predictor)
         model = {"modelFormat": {"name": self._settings.format}, **predictor.get("model", {}), "storageUri": address}
+        return {"spec": {"predictor": {**predictor, "model": model}}}
+
+    def _manifest(self, release: Release, address: str, served: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The object, with the labels and annotations that others have given to the one that it replaces."""
         notes = {
             _MODEL: release.model,
             _VERSION: str(release.version),
@@ -109,12 +121,12 @@ class Kserve:
             _EVENT: str(release.event),
             _SETTINGS: self._settings_digest,
         }
-        return {
-            "apiVersion": "serving.kserve.io/v1beta1",
-            "kind": "InferenceService",
-            "metadata": {"name": self._settings.name, "namespace": self._settings.namespace, "annotations": notes},
-            "spec": {"predictor": {**predictor, "model": model}},
-        }
+        metadata: dict[str, Any] = {"name": self._settings.name, "namespace": self._settings.namespace}
+        if not self._settings.manifest and served is not None:
+            metadata = {**part(served, "metadata")}
+            notes = {**notes_of(served), **notes, BEFORE: str(observed(served))}
+        made = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService"}
+        return {**made, "metadata": {**metadata, "annotations": notes}, **self._spec(address)}
 
     def _write(self, manifest: Mapping[str, Any]) -> None:
         import yaml
@@ -140,25 +152,66 @@ class Kserve:
             found = yaml.safe_load(file.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, yaml.YAMLError, RecursionError) as problem:
+        except (OSError, yaml.YAMLError, ValueError, RecursionError) as problem:
             raise TargetError(f"{file} cannot be read: {' '.join(str(problem).split())[:200]}") from None
         return found if isinstance(found, dict) else {}
 
-    def _replace(self, wanted: Mapping[str, Any], served: Mapping[str, Any] | None, model: str) -> None:
-        """Replace what was read, with the labels and annotations that others have given it."""
-        made = dict(wanted)
-        if served is not None:
-            there = served["metadata"]
-            notes = {**there.get("annotations", {}), **wanted["metadata"]["annotations"]}
-            made["metadata"] = {**there, "annotations": notes}
-        try:
-            self._kubectl.put(made)
-        except Conflict as problem:
-            raise DeploymentRefused(
-                NotDeployed.SUPERSEDED,
-                f"somebody else has changed the InferenceService {self._settings.name} meanwhile: {problem.message}",
-                hint=f"see what is served: ciplug deployments status '{model}'",
-            ) from None
+    def _replace(self, release: Release, address: str) -> tuple[Mapping[str, Any] | None, bool]:
+        """Have the cluster want this version; returns what it wanted before, and whether that was this very version."""
+        read: Mapping[str, Any] | None = None
+        for attempt in range(_ATTEMPTS):
+            served = self._gone_if_deleted(release.model, release.event)
+            if attempt and _changed(read, served):
+                break
+            read = served
+            self._check(release.model, release.event, served)
+            wanted = self._manifest(release, address, served)
+            if served is not None and self._is_as(wanted, served):
+                return served, True
+            try:
+                self._kubectl.put(wanted)
+                return served, False
+            except Conflict as problem:
+                conflict = problem
+        raise DeploymentRefused(
+            NotDeployed.SUPERSEDED,
+            f"somebody else has changed the InferenceService {self._settings.name} meanwhile: {conflict.message}",
+            hint=f"see what is served: ciplug deployments status '{release.model}'",
+        )
+
+    def _is_as(self, wanted: Mapping[str, Any], served: Mapping[str, Any]) -> bool:
+        """Whether the cluster wants this version already, with these settings, and nothing else."""
+        is_of_settings = notes_of(served).get(_SETTINGS) == self._settings_digest
+        return is_of_settings and address_of(served) == address_of(wanted) and not strangers(served, wanted)
+
+    def _gone_if_deleted(self, model: str, event: int) -> dict[str, Any] | None:
+        """What the cluster has, once an earlier one that is being deleted is gone."""
+        until = time.monotonic() + self._settings.patience
+        while (served := self._kubectl.get()) and part(served, "metadata").get("deletionTimestamp"):
+            self._check(model, event, served)
+            if time.monotonic() >= until:
+                raise TargetError(
+                    f"the InferenceService {self._settings.name} is still being deleted after "
+                    f"{self._settings.patience:g} s",
+                    hint=f"see: kubectl describe inferenceservice {self._settings.name} -n {self._settings.namespace}",
+                )
+            time.sleep(PAUSE)
+        return served
+
+    def _delete(self, model: str, event: int) -> None:
+        """Delete the service that is of this model and of no later deployment, and return when it is gone."""
+        for _ in range(_ATTEMPTS):
+            served = self._gone_if_deleted(model, event)
+            if served is None:
+                return
+            self._check(model, event, served)
+            with suppress(Conflict):
+                self._kubectl.delete(served)
+        if self._gone_if_deleted(model, event) is not None:
+            raise TargetError(
+                f"the InferenceService {self._settings.name} is changed by others all the time, and was not deleted",
+                hint=f"see: kubectl describe inferenceservice {self._settings.name} -n {self._settings.namespace}",
+            )
 
     def _wait(self, release: Release, before: Mapping[str, Any] | None, *, can_go_back: bool) -> None:
         """Return when the service is ready. If it does not become that, put back what was served before."""
@@ -166,16 +219,15 @@ class Kserve:
         while True:
             now = self._kubectl.get()
             self._check_order(release.model, release.event, now)
-            trouble = _trouble(now) if now else "it is gone"
+            trouble = trouble_of(now) if now else "it is gone"
             if trouble is None:
                 return
-            if now is None or time.monotonic() >= until or _cannot_load(now):
+            if now is None or time.monotonic() >= until or cannot_load(now):
                 break
             time.sleep(PAUSE)
         end = "it stays so, and KServe serves what it can"
         if can_go_back and now is not None:
-            self._go_back(before, now)
-            end = "what was served before is put back"
+            end = self._go_back(release, before)
         raise DeploymentRefused(
             NotDeployed.UNHEALTHY,
             f"the InferenceService {self._settings.name} is not ready with version {release.version}: "
@@ -183,15 +235,29 @@ class Kserve:
             hint=f"see: kubectl describe inferenceservice {self._settings.name} -n {self._settings.namespace}",
         )
 
-    def _go_back(self, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
+    def _go_back(self, release: Release, before: Mapping[str, Any] | None) -> str:
+        """Put back what was there before; returns the words for that."""
         if before is None:
-            self._kubectl.delete()
-            return
-        metadata = {**before["metadata"], "resourceVersion": now["metadata"]["resourceVersion"]}
-        self._kubectl.put({**{name: before[name] for name in _OURS}, "metadata": metadata})
+            self._delete(release.model, release.event)
+            return "nothing was served before, and it was deleted"
+        for _ in range(_ATTEMPTS):
+            now = self._kubectl.get()
+            self._check_order(release.model, release.event, now)
+            if now is None:
+                break
+            notes = {**notes_of(before), BEFORE: str(observed(now))}
+            metadata = {**part(before, "metadata"), "resourceVersion": part(now, "metadata").get("resourceVersion")}
+            with suppress(Conflict):
+                self._kubectl.put({**{n: before.get(n) for n in _OURS}, "metadata": {**metadata, "annotations": notes}})
+                return "what was served before is put back"
+        return "what was served before could not be put back"
+
+    def _check(self, model: str, event: int, served: Mapping[str, Any] | None) -> None:
+        self._check_model(model, served)
+        self._check_order(model, event, served)
 
     def _check_model(self, model: str, served: Mapping[str, Any] | None) -> None:
-        if served is not None and _notes(served).get(_MODEL) != model:
+        if served is not None and notes_of(served).get(_MODEL) != model:
             what = self._settings.manifest or f"the InferenceService {self._settings.name}"
             raise DeploymentRefused(
                 NotDeployed.OTHER_MODEL,
@@ -201,7 +267,7 @@ class Kserve:
 
     def _check_order(self, model: str, event: int, served: Mapping[str, Any] | None) -> None:
         """Raise DeploymentRefused where a later deployment is served: this job was held up for long."""
-        text = _notes(served).get(_EVENT, "") if served else ""
+        text = notes_of(served).get(_EVENT, "") if served else ""
         if text.isdecimal() and int(text) > event:
             raise DeploymentRefused(
                 NotDeployed.SUPERSEDED,
@@ -214,33 +280,8 @@ class Kserve:
         return "".join(c if c.isprintable() else " " for c in self._mask(text))[:_WORDS_MOST]
 
 
-def _notes(served: Mapping[str, Any]) -> Mapping[str, str]:
-    found = served.get("metadata", {}).get("annotations", {})
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _address(served: Mapping[str, Any]) -> str:
-    try:
-        return str(served["spec"]["predictor"]["model"]["storageUri"])
-    except (KeyError, TypeError):
-        return ""
-
-
-def _trouble(served: Mapping[str, Any]) -> str | None:
-    """Why a service is not ready, as a clause; None: it is."""
-    status, generation = served.get("status", {}), served.get("metadata", {}).get("generation", 0)
-    if status.get("observedGeneration", generation) < generation:
-        return "KServe has not looked at it yet"
-    if _cannot_load(served):
-        failure = status["modelStatus"].get("lastFailureInfo", {})
-        return f"the model cannot be loaded: {failure.get('message') or failure.get('reason') or 'no reason is given'}"
-    conditions: list[dict[str, Any]] = status.get("conditions", [])
-    ready = next((one for one in conditions if one.get("type") == "Ready"), {})
-    if ready.get("status") == "True":
-        return None
-    return str(ready.get("message") or ready.get("reason") or "it is not ready")
-
-
-def _cannot_load(served: Mapping[str, Any]) -> bool:
-    state = served.get("status", {}).get("modelStatus", {}).get("transitionStatus")
-    return state in ("BlockedByFailedLoad", "InvalidSpec")
+def _changed(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> bool:
+    """Whether somebody has changed more than the status of an object, or made another one."""
+    if before is None or now is None:
+        return True
+    return any(part(before, "metadata").get(key) != part(now, "metadata").get(key) for key in ("uid", "generation"))

@@ -31,7 +31,7 @@ def names_of(scene: Scene, ending: str, count: int = 1, number: int = 700) -> li
 @pytest.fixture
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can exceed quickly."""
-    monkeypatch.setattr(pending, "_SMALL", 10_000)
+    monkeypatch.setattr(pending, "SMALL", 10_000)
     monkeypatch.setattr(pending, "RECORD_MOST", 100_000)
     monkeypatch.setattr(pending, "BESIDE_MOST", 200_000)
     monkeypatch.setattr(pending, "TOTAL_MOST", 300_000)
@@ -123,6 +123,28 @@ def test_signatures_that_are_none_start_few_processes(
     for number in range(50):
         assert allowed._signer(b"- %d" % number, good) is None
     assert len(started) == 6 and told
+
+
+@pytest.mark.parametrize("rewritten", [True, False], ids=["branch", "inbox"])
+def test_the_history_behind_a_ref_is_never_fetched(scene: Scene, rewritten: bool) -> None:
+    """Nor where the store was read a moment ago: the history of the project itself is there for whoever pushes one."""
+    store = open_session(cwd=scene.project.folder).store
+    keys = store.keys("")
+    attacker, tip = scene.attacker, ""
+    attacker.fetch(BRANCH)
+    branch = attacker.git("rev-parse", "refs/copy^{tree}")
+    for number in range(40):
+        names = {hashlib.sha256(b"%d %d" % (number, at)).hexdigest(): b"" for at in range(100)}
+        tree = attacker.written.nested_tree({name: attacker.written.blob(data) for name, data in names.items()})
+        tip = attacker.written.commit(tree, (tip,) if tip else (), "project", number)
+    own = attacker.git("rev-parse", f"{attacker.write_commit(objects_of(run_of(scene.project.head, 9)))}^{{tree}}")
+    tip = attacker.written.commit(branch if rewritten else own, (tip,), "ciplug: fold", 1_700_000_000)
+    attacker.push(tip, BRANCH if rewritten else f"refs/ciplug/inbox/{tip}")
+    assert scene.server is not None
+    scene.server.requests.clear()
+    store.refresh()
+    assert set(store.keys("")) >= set(keys)
+    assert sum(request.bytes_out for request in scene.server.requests) < 20_000
 
 
 @pytest.mark.slow

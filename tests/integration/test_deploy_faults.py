@@ -1,7 +1,7 @@
 """Faults between a promotion and its deployment: what is served was promoted, it is one, and the same command ends it.
 
-The kinds: a kill at any line of ciplug's own, a connection that is cut, a status 500, an upload of half the bytes; for a
-registry, a machine and KServe. CIPLUG_TEST_DEPLOY_FAULTS=112 injects 112 of each of the nine, 1,008 in all.
+The kinds: a kill at any line of ciplug's own, a connection that is cut, a status 500, an upload of half the bytes; for
+a registry, a machine and KServe. CIPLUG_TEST_DEPLOY_FAULTS=112 injects 112 of each of the nine, 1,008 in all.
 """
 
 from __future__ import annotations

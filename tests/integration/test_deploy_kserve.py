@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +21,9 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.registered_model import read_model
 from ciplug.targets import kserve, open_target
-from ciplug.targets.kserve import Kserve
+from ciplug.targets.kubectl import Conflict, Kind, Kubectl
 from ciplug.targets.model_pack import INDEX, MANIFEST
 from tests.servers.docker_registry import Registry, docker_registry
 from tests.servers.kubernetes_api import KubernetesApi
@@ -215,17 +217,110 @@ def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(
 ) -> None:
     deployed(team)
     team.promote("production", version=2)
-    original = Kserve._replace
+    original = Kubectl.put
 
-    def late(self: Kserve, *words: Any) -> None:
-        cluster.keep("wine", cluster.objects["wine"], 7)
-        original(self, *words)
+    def late(generation: int) -> None:
+        def put(self: Kubectl, manifest: Any) -> None:
+            monkeypatch.setattr(Kubectl, "put", original)
+            cluster.keep("wine", cluster.objects["wine"], generation)
+            original(self, manifest)
 
-    monkeypatch.setattr(Kserve, "_replace", late)
+        monkeypatch.setattr(Kubectl, "put", put)
+
+    late(7)
     assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
-    monkeypatch.setattr(Kserve, "_replace", original)
+    # KServe writes its status at any time, which is no change by somebody else.
+    late(7)
+    deployed(team)
+    assert state_of(team) is State.SERVED
+    change(team, "minReplicas: 1", "minReplicas: 2")
     cluster.objects["wine"]["metadata"]["annotations"]["ciplug/event"] = "99"
     assert "later deployment" in refused(team, DeploymentRefused).message
+
+
+def test_a_change_that_decides_what_answers_is_seen_and_put_right(team: Team, cluster: KubernetesApi) -> None:
+    deployed(team)
+    spec = cluster.objects["wine"]["spec"]
+    predictor, model = spec["predictor"], spec["predictor"]["model"]
+    # The API server adds such defaults itself.
+    predictor["initContainers"], model["name"] = [], ""
+    assert state_of(team) is State.SERVED
+    changes: list[tuple[dict[str, Any], str, Any]] = [
+        (spec, "transformer", {"containers": [{"image": "other"}]}),
+        (predictor, "canaryTrafficPercent", 0),
+        (predictor, "containers", [{"image": "other"}]),
+        (predictor, "storageUris", [{"uri": "s3://elsewhere"}]),
+        (model, "storage", {"path": "elsewhere"}),
+        (model, "args", ["--model_dir=/elsewhere"]),
+        (model, "runtime", "elsewhere"),
+    ]
+    for part, key, value in changes:
+        before = part.get(key)
+        part[key] = value
+        assert state_of(team) is State.OTHER, key
+        part[key] = before
+    for part, key, value in changes:
+        part[key] = value
+    deployed(team)
+    assert state_of(team) is State.SERVED and set(cluster.objects["wine"]["spec"]) == {"predictor"}
+    assert set(cluster.objects["wine"]["spec"]["predictor"]) == {"minReplicas", "model"}
+
+
+def test_what_is_deployed_while_an_end_hangs_is_not_deleted(
+    team: Team, cluster: KubernetesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(team)
+    at = open_target(team.session.config.targets["prod"], team.session.env, str)
+    delete = Kubectl.delete
+
+    def late(self: Kubectl, found: Any) -> None:
+        monkeypatch.setattr(Kubectl, "delete", delete)
+        team.promote("production", version=2)
+        deployed(team)
+        delete(self, found)
+
+    monkeypatch.setattr(Kubectl, "delete", late)
+    with pytest.raises(DeploymentRefused) as caught:
+        at.end("wine", "Production", read_model(team.session.refreshed(), "wine").deployed["prod"].last.event + 1)
+    assert caught.value.reason is NotDeployed.SUPERSEDED and state_of(team) is State.SERVED
+    # Another one under its name is not the one that was read.
+    found = Kubectl(
+        Kind("serving.kserve.io", "v1beta1", "inferenceservices"), "wine", "models", None, env_of(team), str
+    )
+    read = found.get() or {}
+    cluster.keep("wine", {**cluster.objects.pop("wine"), "metadata": {"name": "wine"}}, 1)
+    with pytest.raises(Conflict):
+        found.delete(read)
+    assert "wine" in cluster.objects
+
+
+def env_of(team: Team) -> dict[str, str]:
+    return {**os.environ, **team.session.env}
+
+
+def test_who_is_being_deleted_is_waited_for(team: Team, cluster: KubernetesApi) -> None:
+    deployed(team)
+    first = cluster.objects["wine"]["metadata"]
+    first["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    team.promote("production", version=2)
+    deployed(team)
+    assert state_of(team) is State.SERVED and cluster.objects["wine"]["metadata"]["uid"] != first["uid"]
+
+
+def test_kubectl_gets_no_token_of_the_job(
+    team: Team, cluster: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "kubectl"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nenv >> {tmp_path / "env"}\nexec {find("kubectl")} "$@"\n')
+    tool.chmod(0o755)
+    secrets = ("CIPLUG_PUSH_TOKEN", "CIPLUG_OCI_PASSWORD", "GITHUB_TOKEN", "CI_JOB_TOKEN", "DB_PASSWORD", "CI_JOB_JWT")
+    theirs = ("AWS_SESSION_TOKEN", "AZURE_CLIENT_SECRET", "CLOUDSDK_AUTH_ACCESS_TOKEN", "HTTPS_PROXY")
+    env = {**team.session.env, "PATH": f"{tool.parent}:{os.environ['PATH']}"}
+    env |= dict.fromkeys((*secrets, *theirs[:-1]), "correct-horse") | {"HTTPS_PROXY": ""}
+    assert open_target(team.session.config.targets["prod"], env, str).live("Production") is None
+    seen = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert seen.isdisjoint(secrets) and seen >= {*theirs, "KUBECONFIG", "HOME"}
 
 
 def test_trouble_with_the_cluster_says_what_to_do(team: Team, cluster: KubernetesApi, tmp_path: Path) -> None:

@@ -140,7 +140,11 @@ def test_sagemaker(project: Project, s3: S3) -> None:
     with SagemakerTracker() as there:
         there.bucket = "s3://runs/mlflow"
         env = {**s3.env, "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": there.origin}
-        said = _said(project, *line.split()[2:], env=env)
+        refused = _said(project, *line.split()[2:4], env=env, code=3)
+        assert "a bucket that you have not named" in refused and "--artifacts s3://runs" in refused
+        assert not there.runs
+        words = [word.replace("s3://acme-mlflow", "s3://runs") for word in line.split()[2:]]
+        said = _said(project, *words, env=env)
         assert "1 new run, 0 known" in said and there.copies() and ": file:" not in said
         top = f"mlflow/{there.run_named('first')['info']['run_id']}/artifacts"
     bucket = open_bucket("s3://runs", s3.env)

@@ -13,6 +13,7 @@ import pytest
 from ciplug.errors import Cause, Conflict, GitError, GitKind, RecordError, RemoteError, StoreError
 from ciplug.git.bare import init_bare
 from ciplug.git.failures import Failure
+from ciplug.git.objects import object_id
 from ciplug.git.push import PushResult
 from ciplug.records import columns
 from ciplug.records.canonical import digest
@@ -25,7 +26,7 @@ from ciplug.stores.git import view as view_module
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.check import find_problems
 from ciplug.stores.git.content import Content, folders, is_readable, read_content, root_tree, unfoldable
-from ciplug.stores.git.objects import LooseObjects, object_id
+from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.restore import KeptLogs, kept_logs, lost_entries, lost_objects, restore_objects
 from ciplug.stores.git.snapshot import Snapshot

@@ -14,9 +14,10 @@ from time import time as now
 import pytest
 
 from ciplug.errors import GitKind, StoreError
+from ciplug.git.objects import object_id
 from ciplug.registry import ledger
 from ciplug.stores.git import dead_locks
-from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, object_id
+from ciplug.stores.git.objects import BLOB, TREE, LooseObjects
 from ciplug.stores.git.remote import GitRemote
 from tests.crowd import check, crowd, fsck, persist
 from tests.project import Project, git

@@ -14,7 +14,7 @@ import pytest
 
 from ciplug.errors import Conflict, StoreError
 from ciplug.records import bundle
-from ciplug.records.canonical import dumps
+from ciplug.records.canonical import digest, dumps
 from ciplug.stores.base import Store
 from ciplug.stores.bucket import folding, index, logs, segment_files
 from ciplug.stores.bucket.base import Bucket, Listed
@@ -538,55 +538,21 @@ def test_a_check_reads_every_segment_and_every_object_once(place: Place) -> None
     assert sorted(read) == sorted([*place.names("runs"), *place.names("objects")])
 
 
-def many_folds(place: Place, folds: int) -> dict[str, bytes]:
-    """Runs of so many folds, by one process with a cache."""
+def test_only_folds_say_what_the_store_holds(place: Place) -> None:
+    """Whoever may put an object could sum them up wrongly, for every reader who has not seen the folds themselves."""
     objects: dict[str, bytes] = {}
-    for number in range(folds):
-        objects |= (some := run(number, f"{number:040x}"))
-        place.open(cache="folds").add(some)
-        assert place.open(cache="folds").compact() == 1
-    return objects
-
-
-def test_a_reader_without_a_cache_makes_few_requests_after_many_folds(place: Place) -> None:
-    objects = many_folds(place, 31)
-    # One run was dropped, and the results of its folds still name it.
-    place.open(cache="folds").drop(list(run(0, f"{0:040x}")), "a test")
-    objects = {key: data for key, data in objects.items() if key not in run(0, f"{0:040x}")}
-    for compared in (objects, run(3, f"{3:040x}") | run(30, f"{30:040x}")):
-        watched = place.watch()
-        assert place.open(watched).read(compared) == compared
-    assert len(watched.calls) <= 10, watched.calls
+    for number, commit in enumerate(COMMITS):
+        objects |= fill(place, range(number * 3, number * 3 + 3), commit)
+        assert place.open().compact() == 3
+    ends = [entry for entry in place.bucket.list("index") if entry.name.endswith(".done")]
+    of = digest(dumps([[number, *entry] for number, entry in enumerate(sorted(ends), 1)]))
+    lie = zlib.compress(of.encode() + b"\n" + index.encode_done(index.Done()), 1)
+    for name in ("index/000003.sum", "index/999999999.sum"):
+        place.bucket.put(name, lie)
     holds(place.open(), objects)
-    assert place.open().check() == []
-    # Of the sums, the last one and the one before it stay.
-    sums = [name for name in place.names("index") if name.endswith(".sum")]
-    assert len(sums) == 2
-    # Whatever happens to them, the folds themselves say what the store holds.
-    place.bucket.put(sums[-1], b"damaged")
-    place.bucket.delete(sums[0])
-    assert place.open().read(objects) == objects
-    (problem,) = place.open().check()
-    assert (problem.where, problem.repairable) == (sums[-1], True)
-    assert place.open().check(repair=True)[0].repaired and place.open().check() == []
-
-
-def test_a_sum_that_is_not_of_these_folds_is_not_read(place: Place) -> None:
-    objects = many_folds(place, 4)
-    (name,) = [name for name in place.names("index") if name.endswith(".sum")]
-    before = place.bucket.get(name) or b""
-    # The result of a fold is written anew, as a repair does it, and the sum has none of it.
-    end = place.bucket.get("index/000002.done") or b""
-    place.bucket.put("index/000002.done", end.replace(b'"lost":[]', b'"lost":["inbox/x"]'))
-    holds(place.open(), objects)
-    assert place.open().check() == []
-    # One of these folds that says something else is found.
-    state = place.open()._reader.see(by_sums=False).state
-    del state.files[next(iter(state.files))]
-    assert index.encode_sum(state) != before
-    place.bucket.put(name, index.encode_sum(state))
-    assert "does not say what the folds before it" in place.open().check(repair=True)[0].what
-    holds(place.open(), objects)
+    kept, dropped = dict(list(objects.items())[4:]), list(objects)[:4]
+    assert place.open().drop(dropped, "a test") == len(dropped)
+    holds(place.open(), kept)
 
 
 # Mending

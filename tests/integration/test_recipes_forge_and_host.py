@@ -13,11 +13,14 @@ import pytest
 from ciplug import ci, cli, forges
 from ciplug.ci.base import Host
 from ciplug.forges.base import ForgeModule
+from ciplug.git import credentials
 from ciplug.health import remedies
 from ciplug.records import forge_pages
 from ciplug.records.provenance import Context
 from ciplug.reports.comment import MARKER
-from tests.project import Project
+from ciplug.scaffold import host_files, pipelines
+from ciplug.scaffold.detect_host import detect_host
+from tests.project import Project, git
 from tests.servers.loopback import Answer, Call, JsonApi, route
 from tests.toys import plain_ci, plainforge
 
@@ -75,6 +78,9 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(forges.FORGES, forge.name, forge)
     monkeypatch.setitem(forge_pages.FORGES, forge.name, plainforge.PAGES)
     monkeypatch.setattr(ci, "HOSTS", {host.name: host, **ci.HOSTS})
+    monkeypatch.setattr(credentials, "_JOB_HOSTS", (*credentials._JOB_HOSTS, "PLAIN_SERVER"))
+    monkeypatch.setitem(host_files.HOST_FILES, host.name, plain_ci.FILES)
+    monkeypatch.setitem(pipelines.HOSTS, host.name, plain_ci.pipeline)
 
 
 @pytest.fixture
@@ -144,3 +150,46 @@ def test_a_walk_on_both(
     cli.main(["doctor"])
     shown = capfd.readouterr().out
     assert "plainforge" in shown and "number 7, from the job's environment" in shown
+
+
+def test_init_writes_no_pipeline_for_a_forge_without_a_ci_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(forges.FORGES, plainforge.name, plainforge)
+    project = Project.create(tmp_path / "work")
+    (project.folder / "ciplug.yaml").unlink()
+    git(project.folder, "remote", "add", "origin", "https://plainforge.corp/acme/demo.git")
+    monkeypatch.setenv("CIPLUG_PLAINFORGE_URL", "https://plainforge.corp")
+    monkeypatch.chdir(project.folder)
+    assert cli.main(["init", "--yes", "--command", "python train.py"]) == 0
+    assert "no pipeline is written" in capfd.readouterr().err
+    assert (project.folder / "ciplug.yaml").exists()
+
+
+@pytest.mark.usefixtures("toys")
+def test_init_writes_the_pipeline_of_a_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project.create(tmp_path / "work")
+    monkeypatch.chdir(project.folder)
+    command = ["init", "--yes", "--force", "--command", "python train.py"]
+    assert cli.main([*command, "--ci", "plain_ci"]) == 0
+    assert (project.folder / "plain.txt").read_text() == "run ciplug ci -- python train.py\n"
+    assert detect_host({"plain_ci": "plain.txt"}, None, {}).name == "plain_ci"
+    (project.folder / "service").mkdir()
+    (project.folder / "service" / "train.py").write_text("print('a training')\n")
+    monkeypatch.chdir(project.folder / "service")
+    assert cli.main(command) == 0, "by the file in the repository"
+    assert "plain_ci (by" in capfd.readouterr().err
+    assert (project.folder / "plain.txt").read_text() == "in service run ciplug ci -- python train.py\n"
+
+
+def test_each_host_of_init_has_its_files() -> None:
+    assert set(pipelines.HOSTS) == set(host_files.HOST_FILES)
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_variables_of_a_host_are_known() -> None:
+    assert ci.is_of_host("PLAIN_COMMIT"), "the demo, and these tests, ignore the job around them"
+    env = {"PLAIN_SERVER": "https://code.corp", credentials.PUSH_TOKEN: "t"}
+    assert credentials.push_token(env, "https://code.corp/acme/demo.git", None) == "t"

@@ -14,12 +14,13 @@ from ciplug import config
 from ciplug.cli import main
 from ciplug.config import Keep
 from ciplug.errors import ConfigError
+from ciplug.git.objects import object_id
 from ciplug.registry import ledger
 from ciplug.registry.events import EVENT_TYPES, EventType, wrap
 from ciplug.steps.drop_old_runs import runs_to_drop
 from ciplug.steps.session import open_session
 from ciplug.stores.git import folding
-from ciplug.stores.git.objects import BLOB, LooseObjects, object_id
+from ciplug.stores.git.objects import BLOB, LooseObjects
 from tests.file_samples import sha
 from tests.project import CONFIG, Project, git, measured
 from tests.team import STAMP, team_in

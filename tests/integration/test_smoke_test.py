@@ -16,9 +16,11 @@ from ciplug.cli import main
 from ciplug.errors import ConfigError, DeploymentRefused, NotDeployed, PromotionRefused
 from ciplug.records.examples import Examples, encode
 from ciplug.records.keys import run_key
-from ciplug.records.registry_deployment import Outcome
+from ciplug.records.registry_deployment import DEPLOYED, Outcome
+from ciplug.steps.deployment.bring_back import bring_back
 from ciplug.steps.deployment.deploy import deploy
 from ciplug.steps.deployment.smoke_test import SmokeResult, smoke_test
+from ciplug.steps.deployment.undeploy import Ended, undeploy
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
 from tests.servers.program import free_ports
@@ -36,6 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]
         rows = [dict(zip(asked["columns"], row)) for row in asked["data"]]
+        if model.get("nonsense"):
+            return self.wfile.write(b"nonsense\\r\\n\\r\\n")
         if model.get("fails"):
             return self.reply(model["fails"], {"error": f"bad rows, {self.headers['Authorization']}"})
         answers = [row["alcohol"] * model["weight"] for row in rows]
@@ -58,6 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 ALCOHOL = (9.5, 10.25, 12.0)
+NOTHING = b'{"id": "7", "inputs": {"alcohol": 9}, "prediction": null}\n'
 
 
 def sample(weight: float) -> bytes:
@@ -124,6 +129,9 @@ def test_each_outcome_is_named_in_the_log(team: Team) -> None:
         ({"weight": 2, "left_out": 3}, sample(2), Outcome.MORE_ANSWERS, "6 answers to 3 rows"),
         ({"weight": 2, "fails": 400}, sample(2), Outcome.REFUSED, "status 400: "),
         ({"weight": 2, "fails": 503}, sample(2), Outcome.NO_ANSWER, "does not answer within 2 s: status 503"),
+        ({"weight": 2, "nonsense": 1}, sample(2), Outcome.NO_ANSWER, "does not answer within 2 s: nonsense"),
+        ({"weight": 2}, sample(2) + NOTHING, Outcome.NOT_COMPARABLE, "1 recorded prediction of sample.jsonl cannot"),
+        ({"weight": 3}, sample(2) + NOTHING, Outcome.MISMATCH, "3 of 4 answers differ"),
         ({"weight": 2, "odd": 1}, sample(2), Outcome.UNREADABLE, "no JSON with predictions: <html>"),
         ({"weight": 2}, b'{"id": "1", "inputs": {"alcohol": 9}}\n', Outcome.NO_SAMPLE, "no column of predictions"),
         ({"weight": 2}, b"not json\n", Outcome.NO_SAMPLE, "sample.jsonl"),
@@ -181,14 +189,39 @@ def test_a_version_that_answers_otherwise_is_rolled_back(
     hold(team, {"weight": 3}, sample(2))
     code, said = call(*test)
     assert code == 1 and "mismatch" in said and "'onprem' serves wine version 2" in said, said
-    # Without a sample, nothing is changed.
+    settings(team, "sample: sample.jsonl, patience: 1")
+    hold(team, {"weight": 2, "nonsense": 1}, sample(2))
+    code, said = call(*test)
+    assert code == 1 and "no answer" in said and "'onprem' serves wine version 2" in said, said
+    # Without a sample whose answers can be compared, or with a token that cannot be sent, nothing is changed.
     hold(team, {"weight": 3})
     code, said = call(*test)
     assert code == 1 and "sample.jsonl was not recorded with run" in said, said
+    hold(team, {"weight": 2}, sample(2) + NOTHING)
+    code, said = call(*test)
+    assert code == 1 and "1 recorded prediction of sample.jsonl cannot be compared" in said and "'7': None" in said
+    monkeypatch.setenv("CIPLUG_ENDPOINT_TOKEN", "hunter2\nhunter2")
+    code, said = call(*test)
+    assert code == 2 and "line break" in said and "hunter2" not in said, said
     model = read_model(team.session.refreshed(), "wine")
     assert (model.deployed["onprem"].serves or model.deployed["onprem"].last).version == 2
     assert main(["deployments", "list", "--store", team.session.store_uri]) == 0
     assert "passed" in capsys.readouterr().out or model.deployed["onprem"].tested is None
+
+
+def test_what_another_has_deployed_meanwhile_is_not_ended(team: Team) -> None:
+    tested = deployed(team, {"weight": 3})
+    assert tested.outcome is Outcome.MISMATCH
+    team.session = team.session.refreshed()
+    undeploy(team.session, "wine", "onprem")
+    deploy(team.session.refreshed(), "wine@production", "onprem")
+    with pytest.raises(DeploymentRefused) as refused:
+        list(bring_back(team.session.refreshed(), tested))
+    assert refused.value.reason is NotDeployed.SUPERSEDED and refused.value.hint
+    served = read_model(team.session.refreshed(), "wine").deployed["onprem"]
+    assert served.last.state == DEPLOYED and served.serves
+    again = smoke_test(team.session.refreshed(), "wine@production", "onprem")
+    assert [type(one) for one in bring_back(team.session.refreshed(), again)] == [Ended]
 
 
 def test_who_may_not_deploy_may_not_test(team: Team) -> None:

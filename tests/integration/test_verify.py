@@ -223,9 +223,11 @@ def lost_commit(team: Team) -> None:
 
 
 def damaged_commit(team: Team) -> None:
-    head = team.project.head
+    objects, head = team.project.folder / ".git" / "objects", team.project.head
     other = git(team.project.folder, "commit-tree", "-m", "another", f"{head}^{{tree}}")
-    git(team.project.folder, "replace", head, other)
+    file = objects / head[:2] / head[2:]
+    file.unlink()
+    file.write_bytes((objects / other[:2] / other[2:]).read_bytes())
 
 
 @pytest.mark.parametrize(

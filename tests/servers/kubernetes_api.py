@@ -1,6 +1,8 @@
 """As much of a Kubernetes API server as kubectl needs for InferenceServices, and of KServe's controller.
 
-kubectl itself is real. A service whose predictor names the runtime `broken` does not become ready.
+kubectl itself is real. As in KServe, a status stays until the controller has looked at what was changed, which it does
+after the next question; its `observedGeneration` is that of the Deployment behind the service, which others count up,
+too. A service whose predictor names the runtime `broken` does not become ready. What is deleted is there once more.
 """
 
 from __future__ import annotations
@@ -70,8 +72,12 @@ class _Api(Handler):
             else:
                 self._tell(200, api.keep(name, given, kept["metadata"]["generation"] + 1))
         elif self.command == "DELETE":
-            del api.objects[name]
-            self._tell(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
+            must = json.loads(body or b"{}").get("preconditions", {})
+            if any(api.objects[name]["metadata"].get(key) != value for key, value in must.items()):
+                self._refuse(409, "Conflict")
+            else:
+                api.objects[name]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+                self._tell(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
         else:
             self._tell(200, api.looked_at(name))
 
@@ -92,26 +98,42 @@ class KubernetesApi(Loopback):
         self.seen: list[str] = []
         self.before: Callable[[], object] | None = None
         """Called once, before the next request is answered."""
-        self._revision = 0
+        self._seen: dict[str, str] = {}
+        self._count = 0
+
+    def _next(self) -> str:
+        self._count += 1
+        return str(self._count)
 
     def keep(self, name: str, given: dict[str, Any], generation: int) -> dict[str, Any]:
-        self._revision += 1
-        metadata = {**given["metadata"], "resourceVersion": str(self._revision), "generation": generation}
-        self.objects[name] = {**given, "metadata": metadata, "status": {"observedGeneration": generation - 1}}
+        kept = self.objects.get(name, {})
+        facts = {"uid": kept.get("metadata", {}).get("uid") or f"uid-{self._next()}", "generation": generation}
+        metadata = {**given["metadata"], **facts, "resourceVersion": self._next()}
+        self.objects[name] = {**given, "metadata": metadata, "status": kept.get("status", {})}
         return self.objects[name]
 
     def looked_at(self, name: str) -> dict[str, Any]:
         """The object as it is now; the controller looks at it afterwards."""
         kept = self.objects[name]
+        if "deletionTimestamp" in kept["metadata"]:
+            return self.objects.pop(name)
+        spec = json.dumps([kept["spec"], kept["metadata"].get("annotations")])
+        if kept["status"] and self._seen.get(name) == spec:
+            return kept
+        self._seen[name] = spec
         broken = kept["spec"]["predictor"]["model"].get("runtime") == "broken"
         failure = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": {"message": "no such layer"}}
         status = {
-            "observedGeneration": kept["metadata"]["generation"],
+            "observedGeneration": kept["status"].get("observedGeneration", 10) + 1,
             "url": f"http://{name}.models.example.com",
             "conditions": [{"type": "Ready", "status": "False" if broken else "True"}],
             "modelStatus": failure if broken else {"transitionStatus": "UpToDate"},
         }
-        self.objects[name] = {**kept, "status": status}
+        self.objects[name] = {
+            **kept,
+            "metadata": {**kept["metadata"], "resourceVersion": self._next()},
+            "status": status,
+        }
         return kept
 
     def write_config(self, file: Path) -> None:

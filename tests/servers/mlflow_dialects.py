@@ -42,6 +42,8 @@ class TrackerApi(JsonApi):
         self.points: dict[str, list[dict[str, Any]]] = {}
         self.models: dict[str, dict[str, Any]] = {}
         self.versions: dict[tuple[str, str], dict[str, Any]] = {}
+        self.deleted: list[dict[str, Any]] = []
+        """Versions."""
         self.files: dict[str, bytes] = {}
 
     def parse(self, method: str, body: bytes) -> Any:
@@ -134,6 +136,8 @@ class TrackerApi(JsonApi):
         if filter_ := self.filter_of(call.body):
             key, value = _TAG.fullmatch(filter_).groups()  # type: ignore[union-attr]
             found = [run for run in found if {"key": key, "value": value} in run["data"]["tags"]]
+        if call.body.get("order_by") == "created_at DESC":
+            found.reverse()
         start = int(call.body.get("page_token") or 0)
         more = {"next_page_token": str(start + 2)} if start + 2 < len(found) else {}
         return Answer(200, {"runs": found[start : start + 2], **more})
@@ -156,6 +160,13 @@ class TrackerApi(JsonApi):
 
     def check_batch(self, run: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         """Raise the refusal of a batch."""
+
+    @route("GET", "/api/2.0/mlflow/metrics/get-history")
+    def history(self, call: Call) -> Answer:
+        found = [one for one in self.points[call.query["run_id"]] if one["key"] == call.query["metric_key"]]
+        start = int(call.query.get("page_token") or 0)
+        more = {"next_page_token": str(start + 500)} if start + 500 < len(found) else {}
+        return Answer(200, {"metrics": found[start : start + 500], **more})
 
     @route("POST", "/api/2.0/mlflow/runs/set-tag")
     def set_tag(self, call: Call) -> Answer:
@@ -194,13 +205,22 @@ class TrackerApi(JsonApi):
         name = call.body["name"]
         if name not in self.models:
             return _missing()
-        number = str(1 + sum(1 for model, _ in self.versions if model == name))
+        # A number is not used again.
+        taken = [*self.versions.values(), *self.deleted]
+        number = str(1 + sum(1 for one in taken if one["name"] == name))
         self.versions[name, number] = {**call.body, "version": number, "aliases": []}
         return Answer(200, {"model_version": self.versions[name, number]})
 
     @route("GET", "/api/2.0/mlflow/model-versions/search")
     def search_versions(self, call: Call) -> Answer:
         return Answer(200, {"model_versions": list(self.versions.values())})
+
+    @route("DELETE", "/api/2.0/mlflow/model-versions/delete")
+    def delete_version(self, call: Call) -> Answer:
+        if (call.body["name"], call.body["version"]) not in self.versions:
+            return _missing()
+        self.deleted.append(self.versions.pop((call.body["name"], call.body["version"])))
+        return Answer(200, {})
 
     @route("POST", "/api/2.0/mlflow/registered-models/set-tag")
     def set_model_tag(self, call: Call) -> Answer:
@@ -253,6 +273,10 @@ class GitlabTracker(TrackerApi):
             return _invalid(f"Validation failed: Name '{call.body['key']}' already taken")
         tags.append({"key": call.body["key"], "value": call.body["value"]})
         return Answer(200, {})
+
+    @route("GET", "/api/2.0/mlflow/metrics/get-history")
+    def history(self, call: Call) -> Answer:
+        return self.not_found()
 
     @route("POST", "/api/2.0/mlflow/experiments/set-experiment-tag")
     def set_experiment_tag(self, call: Call) -> Answer:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 
 from ciplug.ci import base
 from ciplug.ci.base import number, text
 from ciplug.records.provenance import Context
+from ciplug.scaffold.host_files import HostFiles
+from ciplug.scaffold.monorepo import ProjectFolder, in_folder
+from ciplug.scaffold.pipelines import Pipeline, Settings, Template
 
 name = "plain_ci"
+variables = ("PLAIN_",)
 names_the_head = True
 merges_into_head = False
 merged_head = base.second_parent
@@ -41,3 +46,16 @@ annotate = base.annotate
 
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     return base.append_outputs(text(env, "PLAIN_OUTPUTS"), outputs)
+
+
+FILES = HostFiles(pattern=re.compile(r"plain\.txt"), in_folder=((r"^run ", "in @FOLDER@ run "),))
+"""The row for `ciplug.scaffold.host_files.HOST_FILES`."""
+
+
+def pipeline(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
+    """The row for `ciplug.scaffold.pipelines.HOSTS`."""
+    filled = f"run ciplug ci -- {settings.command}\n"
+    if settings.folder is not None:
+        folder = ProjectFolder(settings.folder, settings.title, settings.alone)
+        filled = in_folder(filled, "plain_ci/plain.txt", folder, "plain.txt")
+    return Pipeline({"plain.txt": filled})

@@ -80,6 +80,26 @@ def test_duplicate_keys_and_values_that_yaml_cannot_read_are_among_them() -> Non
     assert len(message(extending)) == 1
 
 
+def test_what_can_change_the_bytes_that_kserve_serves_is_refused_by_name() -> None:
+    fine = (
+        "minReplicas: 2, tolerations: [{key: gpu}], nodeSelector: {a: b}, serviceAccountName: x, "
+        "model: {runtime: mlserver, resources: {limits: {cpu: 1}}}"
+    )
+    start = "targets: {a: {kind: kserve, name: w, storage: 's3://abc/d', format: onnx, apply: true, predictor: "
+    assert config.parse(start + "{" + fine + "}}}", Path("ciplug.yaml"), str, "").targets
+    refused = {
+        "predictor": ("canaryTrafficPercent", "containers", "initContainers", "storageUris", "workerSpec", "volumes"),
+        "predictor.model": ("storageUri", "storage", "image", "args", "command", "env", "modelFormat"),
+    }
+    for path, names in refused.items():
+        for name in names:
+            value = f"{{{name}: 1}}" if path == "predictor" else f"{{model: {{{name}: 1}}}}"
+            said = " ".join(message(start + value + "}}"))
+            assert f"targets.a.{path}.{name}: it can change which bytes are served" in said, said
+    assert "2026-01-02 is no value of JSON" in " ".join(message(start + "{timeout: 2026-01-02}}}")).replace("'", "")
+    assert "a mapping is expected" in " ".join(message(start + "{model: [1]}}}"))
+
+
 def test_the_kind_of_a_target_chooses_its_keys() -> None:
     text = (
         "targets:\n  a: {kind: oci, folder: /x}\n  b: {kind: local, folder: x, ports: [1, 1]}\n"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ciplug.errors import GitError
 from ciplug.git import cat_file
 from ciplug.git.bare import init_bare
-from ciplug.git.objects import parse_tree, read_objects, sizes
+from ciplug.git.objects import object_id, parse_tree, read_objects, sizes
 from ciplug.git.run import start_git
-from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, object_id
+from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id
 from tests.project import git
 
 EMPTY_TREES = {

@@ -68,8 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Import from other systems, and export to them.
     "interop": {
         *RECORDS,
-        *("attestation", "capture", "config", "console", "forges", "git", "mlflow", "registry", "reports", "steps"),
-        *("stores", "tracking"),
+        *("attestation", "capture", "config", "console", "forges", "git", "locking", "mlflow", "registry", "reports"),
+        *("steps", "stores", "tracking"),
     },
     "commands": {
         *RECORDS,

@@ -12,6 +12,7 @@ import pytest
 from ciplug.capture.result_files import merged, read_results
 from ciplug.errors import InputError
 
+DATA = Path(__file__).parents[1] / "data" / "monitoring"
 OLD_REPORT = {
     "version": "0.4.40",
     "timestamp": "2026-11-30 03:00:00",
@@ -81,6 +82,30 @@ def test_forms(tmp_path: Path, document: Any, values: dict[str, float], made: fl
     assert found.values == pytest.approx(values, nan_ok=True) and found.made == made
     with pytest.raises(InputError, match="is in another file of results, too"):
         merged({file: found, tmp_path / "other.json": found})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "evidently_04_report",
+            {
+                "DatasetDriftMetric/share_of_drifted_columns": 0.75,
+                "DataDriftTable/drift_by_columns/color/drift_detected": 0.0,
+            },
+        ),
+        ("evidently_04_suite", {"tests/total": 5.0, "tests/failed": 4.0}),
+        ("evidently_07", {"DriftedColumnsCount(drift_share=0.5)/share": 0.75, "tests/failed": 4.0}),
+        ("nannyml_performance", {"roc_auc_value": 0.8534961154, "alerts": 0.0}),
+        ("nannyml_drift", {"alcohol_kolmogorov_smirnov_value": 0.3308571429, "alerts": 1.0}),
+    ],
+)
+def test_files_that_the_tools_wrote(name: str, expected: dict[str, float]) -> None:
+    """By Evidently 0.7.23 (with its `legacy` part) and NannyML 0.13.1, from 300 and 500 rows with a shift."""
+    found = read_results(DATA / f"{name}.json")
+    values = {key.partition("/")[2]: value for key, value in found.values.items()}
+    assert {key: values[key] for key in expected} == expected
+    assert (found.made is None) == (name == "evidently_07")
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "[1]", '{"metrics": 3}', '{"metrics": [{"metric": {}}]}', "nothing"])

@@ -32,7 +32,7 @@ def bring_back(
     except PromotionRefused as refused:
         if refused.reason is not Refusal.NOBODY_BEFORE:
             raise
-        yield undeploy(session.refreshed(), tested.model, tested.target, reason=reason)
+        yield undeploy(session.refreshed(), tested.model, tested.target, reason=reason, expected=tested.deployed)
         return
     if done.written.payload is None:
         words = f"not rolled back: version {tested.version} does not hold {tested.stage} any more"

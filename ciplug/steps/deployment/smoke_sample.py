@@ -65,7 +65,7 @@ def read_sample(session: Session, run: Run, folder: Path, settings: SmokeTest) -
     ids = [str(row.get(settings.id, number)) for number, row in enumerate(rows)]
     if is_artifact and any(settings.prediction in row for row in rows):
         recorded: Sequence[Any] = [row.get(settings.prediction) for row in rows]
-        has_one = [settings.prediction in row for row in rows]
+        has_one = [True] * len(rows)
     else:
         by_id = _recorded_by_id(session, run, path)
         recorded = [by_id.get(one) for one in ids]

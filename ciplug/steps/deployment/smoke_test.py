@@ -10,14 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ciplug.comparison.served_answers import differences
+from ciplug.comparison.served_answers import differences, nothing_to_compare
 from ciplug.config.target_base import SmokeTest as Settings
 from ciplug.config.target_base import Target as TargetSettings
-from ciplug.errors import ConfigError, DeploymentRefused, NotDeployed
+from ciplug.errors import ConfigError, DeploymentRefused, NotDeployed, counted
 from ciplug.records.registry_deployment import DEPLOYED, Outcome, SmokeTested
 from ciplug.registry.model import DeployEvent, Model, Version
 from ciplug.registry.resolve import find_version
 from ciplug.reports.untrusted import clean
+from ciplug.steps.deployment.smoke_address import Address, address_of, check_address
 from ciplug.steps.deployment.smoke_sample import NoSample, Sample, read_sample
 from ciplug.steps.deployment.targets import deploy_command, find_target, stage_of
 from ciplug.steps.policy_in_force import read_policies
@@ -49,6 +50,8 @@ class SmokeResult(NamedTuple):
     reason: str | None
     """Why it did not pass, as a clause."""
     event: int
+    deployed: int
+    """The number of the event by which the target serves the version."""
 
     @property
     def passed(self) -> bool:
@@ -75,11 +78,26 @@ class _Answered(NamedTuple):
     reason: str | None = None
 
 
-def check_sample(session: Session, name: str, target: str) -> None:
-    """Raise DeploymentRefused unless there is a recorded sample for a smoke test of a version: before it is served."""
+class Prepared(NamedTuple):
+    """What a smoke test needs, found before the version is served."""
+
+    version: int
+    sample: Sample
+
+
+def prepare(session: Session, name: str, target: str) -> Prepared:
+    """Find what a smoke test of a version needs: before it is served.
+
+    Raises ConfigError without `smoke_test:`, an address to ask, or a token that can be sent there; DeploymentRefused
+    unless there is a recorded sample whose predictions can be compared.
+    """
     plan = _plan(session, name, target)
+    check_address(target, plan.target_settings, plan.settings, session.env)
     try:
-        _sample(plan)
+        sample = _sample(plan)
+        if missing := nothing_to_compare(sample.recorded):
+            raise NoSample(_not_comparable(sample, missing))
+        return Prepared(plan.version.number, sample)
     except NoSample as problem:
         raise DeploymentRefused(
             NotDeployed.NO_SAMPLE,
@@ -95,23 +113,27 @@ _HINT = (
 )
 
 
-def smoke_test(session: Session, name: str, target: str) -> SmokeResult:
+def smoke_test(session: Session, name: str, target: str, prepared: Prepared | None = None) -> SmokeResult:
     """Ask a target that serves a version, given as `wine@production`, for the recorded sample, and log the outcome.
+
+    Args:
+        prepared: what was found for this version before; None: it is looked for.
 
     Raises ConfigError without `smoke_test:`, or an address to ask; DeploymentRefused where the target does not serve
     the version, by the log; PromotionRefused in a job that must not change the registry.
     """
     plan = _plan(session, name, target)
     serves = _served(plan)
-    url = _url(plan, serves)
+    address = address_of(target, plan.target_settings, plan.settings, serves.endpoint, session.env)
     sample: Sample | None = None
     try:
-        sample = _sample(plan)
+        is_of_this = prepared is not None and prepared.version == plan.version.number
+        sample = prepared.sample if prepared and is_of_this else _sample(plan)
     except NoSample as problem:
         answered = _Answered(Outcome.NO_SAMPLE, reason=str(problem))
     else:
-        answered = _ask(plan, sample, url)
-    return _record(plan, serves, sample, answered, url)
+        answered = _ask(plan, sample, address)
+    return _record(plan, serves, sample, answered, address)
 
 
 def _plan(session: Session, name: str, target: str) -> _Plan:
@@ -153,31 +175,23 @@ def _served(plan: _Plan) -> DeployEvent:
     return serves
 
 
-def _url(plan: _Plan, serves: DeployEvent) -> str:
-    address = plan.settings.url or serves.endpoint or ""
-    if not address.startswith(("http://", "https://")):
-        raise ConfigError(
-            f"the target '{plan.target}' is no server, so nothing is known to ask",
-            hint=f"name the server: targets: {{{plan.target}: {{smoke_test: {{url: https://wine.example.com}}}}}}",
-        )
-    return address.rstrip("/") + plan.settings.path
-
-
-def _ask(plan: _Plan, sample: Sample, url: str) -> _Answered:
+def _ask(plan: _Plan, sample: Sample, address: Address | None) -> _Answered:
+    if address is None:
+        return _Answered(Outcome.NO_ANSWER, reason=f"'{plan.target}' does not tell where the version is served")
     body = invocations.request_body(sample.rows, plan.settings.format)
     until = time.monotonic() + plan.settings.patience
     while True:
         left = until - time.monotonic()
         try:
-            answers = invocations.ask(url, body, plan.session.env, timeout=max(left, 1.0))
+            answers = invocations.ask(address.url, body, address.token, timeout=max(left, 1.0))
             return _compared(plan.settings, sample, answers)
         except invocations.Refused as problem:
-            return _Answered(Outcome.REFUSED, reason=f"{url} refuses the request: {problem}")
+            return _Answered(Outcome.REFUSED, reason=f"{address.url} refuses the request: {problem}")
         except invocations.Unreadable as problem:
-            return _Answered(Outcome.UNREADABLE, reason=f"{url} answers {problem}")
+            return _Answered(Outcome.UNREADABLE, reason=f"{address.url} answers {problem}")
         except invocations.Silent as problem:
             if time.monotonic() + _PAUSE >= until:
-                why = f"{url} does not answer within {plan.settings.patience:g} s: {problem}"
+                why = f"{address.url} does not answer within {plan.settings.patience:g} s: {problem}"
                 return _Answered(Outcome.NO_ANSWER, reason=why)
         time.sleep(_PAUSE)
 
@@ -187,15 +201,27 @@ def _compared(settings: Settings, sample: Sample, answers: Sequence[Any]) -> _An
     if len(answers) != rows:
         outcome = Outcome.FEWER_ANSWERS if len(answers) < rows else Outcome.MORE_ANSWERS
         return _Answered(outcome, reason=f"{len(answers)} answers to {rows} rows")
-    found = differences(sample.recorded, answers, settings.tolerance)
+    missing = nothing_to_compare(sample.recorded)
+    unequal = differences(sample.recorded, answers, settings.tolerance)
+    found = [one for one in unequal if one.row not in set(missing)]
+    if missing and not found:
+        return _Answered(Outcome.NOT_COMPARABLE, rows - len(unequal), _not_comparable(sample, missing))
     if not found:
         return _Answered(Outcome.PASSED, rows)
     first = found[0]
     return _Answered(
         Outcome.MISMATCH,
-        rows - len(found),
+        rows - len(unequal),
         f"{len(found)} of {rows} answers differ from what was recorded; row '{sample.ids[first.row][:_SHOWN]}': "
         f"recorded {_shown(first.recorded)}, answered {_shown(first.answered)}",
+    )
+
+
+def _not_comparable(sample: Sample, missing: Sequence[int]) -> str:
+    first = missing[0]
+    return (
+        f"{counted(len(missing), 'recorded prediction')} of {sample.path} cannot be compared with an answer; row "
+        f"'{sample.ids[first][:_SHOWN]}': {_shown(sample.recorded[first])}"
     )
 
 
@@ -204,7 +230,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def _record(plan: _Plan, serves: DeployEvent, sample: Sample | None, answered: _Answered, url: str) -> SmokeResult:
+def _record(
+    plan: _Plan, serves: DeployEvent, sample: Sample | None, answered: _Answered, address: Address | None
+) -> SmokeResult:
     reason = masking(plan.session)(answered.reason)[:400] if answered.reason else None
     rows = len(sample.rows) if sample else 0
 
@@ -227,7 +255,7 @@ def _record(plan: _Plan, serves: DeployEvent, sample: Sample | None, answered: _
             tolerance=plan.settings.tolerance,
             sample=sample.path if sample else plan.settings.sample,
             sample_digest=sample.digest if sample else None,
-            endpoint=url,
+            endpoint=address.url if address else None,
             reason=reason,
         )
 
@@ -242,4 +270,5 @@ def _record(plan: _Plan, serves: DeployEvent, sample: Sample | None, answered: _
         answered.equal,
         reason,
         written.event,
+        serves.event,
     )

@@ -12,7 +12,7 @@ from ciplug.registry.model import Deployed, Model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps import placing
 from ciplug.steps.deployment.still_served import next_command, why_revoked
-from ciplug.steps.deployment.targets import deploy_command, stage_of, targets_of, undeploy_command
+from ciplug.steps.deployment.targets import deploy_command, record_end_command, stage_of, targets_of, undeploy_command
 from ciplug.steps.evidence.version_files import single_files
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
@@ -87,14 +87,19 @@ def statuses(session: Session, name: str | None) -> Iterator[Status]:
             need_model(model)
         targets = targets_of(session, model.name)
         if model.exists:
-            yield from (_status(session, model, target) for target in sorted({*targets, *model.deployed}))
+            # Nobody can ask a target that ciplug.yaml does not name; where it serves nothing by the log, nobody need.
+            logged = {name for name, one in model.deployed.items() if one.is_open or one.serves is not None}
+            yield from (_status(session, model, target) for target in sorted({*targets, *logged}))
 
 
 def _status(session: Session, model: Model, target: str) -> Status:
     logged, settings = model.deployed.get(target), targets_of(session, model.name).get(target)
     if settings is None:
         kind = logged.last.kind if logged else ""
-        advice = "name it in targets: of ciplug.yaml on the default branch"
+        advice = (
+            "name it in targets: of ciplug.yaml on the default branch; or end by hand what it serves, and say so in "
+            f"the log: {record_end_command(model.name, target)}"
+        )
         return Status(model.name, target, kind, State.NOT_CONFIGURED, logged, remedy=advice)
     try:
         stage = stage_of(session, model, settings)

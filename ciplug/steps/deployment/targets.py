@@ -49,3 +49,8 @@ def deploy_command(model: str, stage: str, target: str) -> str:
 def undeploy_command(model: str, target: str) -> str:
     """The command line that ends what a target serves."""
     return shlex.join(["ciplug", "undeploy", model, "--from", target])
+
+
+def record_end_command(model: str, target: str) -> str:
+    """The command line that says in the log that a target which ciplug.yaml does not name serves nothing."""
+    return f"{undeploy_command(model, target)} --record-only --reason TEXT"

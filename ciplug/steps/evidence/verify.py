@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 from ciplug.attestation.documents import PROVENANCE, STATEMENTS
 from ciplug.config.stages import Stage
 from ciplug.errors import BrokenLog, Cause, CiplugError, NotFound, RecordError, RemoteError, StoreError, listed
-from ciplug.git.objects import read_objects
+from ciplug.git.objects import is_sound, read_objects
 from ciplug.git.run import run_git
 from ciplug.records import read
 from ciplug.records.keys import run_key
@@ -278,9 +277,7 @@ def _commit_in_clone(session: Session, commit: str) -> Fault | None:
         return Fault.DAMAGED_COMMIT
     if read is None or read[0] != "commit":
         return Fault.COMMIT_NOT_HERE
-    data = b"commit %d\x00%b" % (len(read[1]), read[1])
-    made = hashlib.sha256(data) if len(commit) == 64 else hashlib.sha1(data, usedforsecurity=False)
-    return None if made.hexdigest() == commit else Fault.DAMAGED_COMMIT
+    return None if is_sound(commit, *read) else Fault.DAMAGED_COMMIT
 
 
 def _verdict(walk: _Walk) -> Finding:

@@ -24,8 +24,6 @@ from ciplug.stores.bucket.segment_files import Row
 
 FOLD_AT = 512
 """A segment of a few runs is read as slowly as one of a thousand, so a reader waits for many pending writes."""
-SUM_AT = 4
-"""Folds after which their sum is written: a reader without a cache reads fewer of their results than these."""
 WRITES_PER_FOLD = 1000
 """The most writes in one fold; `_FOLD_BYTES` bounds their size. The next fold takes the rest."""
 _FOLD_BYTES = 256 * 1024 * 1024
@@ -69,22 +67,10 @@ class Folding:
                 self._remove_repeats(view)
                 number, claim = self._reader.steady(lambda view: (view.state.last + 1, self._fold_of(view, now)))
                 if claim is None:
-                    self._sum_up(view.state)
                     return folded
                 create(self._bucket, index.claim_name(number), index.encode_claim(claim), first=number == 1)
             # Whoever's claim it is that now has this number, it is finished next.
             view = self._see()
-
-    def _sum_up(self, state: State) -> None:
-        """Write what all folds add up to, if the last sum is some folds old. It only saves requests of readers."""
-        fits = [number for number in state.sums if number <= state.last]
-        since = sum(1 for number in state.ends if number > max(fits, default=0))
-        if since < SUM_AT or state.open or state.bad or state.last not in state.ends:
-            return
-        with contextlib.suppress(StoreError):
-            self._bucket.put(index.sum_name(state.last), index.encode_sum(state))
-            # A reader may be about to read the last one.
-            each(self._bucket.delete, [index.sum_name(number) for number in state.sums[:-1]])
 
     def drop(self, keys: Collection[str], reason: str, *, erase: bool = False) -> int:
         """Write the segments concerned anew, without these keys.

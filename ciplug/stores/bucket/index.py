@@ -1,7 +1,6 @@
 """The index of an object store: the content of each fold (a claim), and its result (the same number, done).
 
-Both are written once, and never change. What the store holds is what all that is done adds up to, by number. Now and
-then that is written down as well (a sum), so that a reader without a cache needs not read every fold.
+Both are written once, and never change. What the store holds is what all that is done adds up to, by number.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,16 +15,13 @@ from typing import Any
 
 from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records.bundle import is_key
-from ciplug.records.canonical import digest, dumps
+from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
-from ciplug.stores.bucket.base import Listed
 from ciplug.stores.bucket.segment_files import PATH
 
 VERSION = 1
-_NAME = re.compile(r"index/(\d{6,12})\.(claim|done|sum)")
+_NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
 _MARK = 4
-_SUM_MOST = 1024 * 1024 * 1024
-"""Bytes of a sum: that of a million runs has five million."""
 _GAP = 10_000
 """Numbers that may be missing between two folds: behind one at the end of all numbers, nobody could fold any more."""
 
@@ -95,12 +90,6 @@ class State:
     open: list[int] = field(default_factory=list)
     """Claims that are not done, in order."""
     last: int = 0
-    ends: dict[int, Listed] = field(default_factory=dict)
-    """Number of each fold that is done → its result, as it was listed."""
-    sums: list[int] = field(default_factory=list)
-    """The numbers of the folds up to which there is a sum, in order."""
-    summed: int = -1
-    """The number of the sum that it begins with; -1: none."""
     bad: dict[str, str] = field(default_factory=dict)
     """Name of an unreadable object of the index → the reason."""
     beyond: dict[str, str] = field(default_factory=dict)
@@ -160,12 +149,8 @@ def done_name(number: int) -> str:
     return f"index/{number:06d}.done"
 
 
-def sum_name(number: int) -> str:
-    return f"index/{number:06d}.sum"
-
-
 def parse_name(name: str) -> tuple[int, str] | None:
-    """Number and kind ("claim", "done" or "sum") of a name in the index."""
+    """Number and kind ("claim" or "done") of a name in the index."""
     match = _NAME.fullmatch(name)
     return (int(match[1]), match[2]) if match else None
 
@@ -198,37 +183,6 @@ def encode_done(done: Done) -> bytes:
             **({"erased": list(done.erased)} if done.erased else {}),
         }
     )
-
-
-def digest_of(ends: Mapping[int, Listed], until: int) -> str:
-    """The digest of the results of all folds up to a number, as they are listed: one that was repaired changes it."""
-    return digest(dumps([[number, *ends[number]] for number in sorted(ends) if number <= until]))
-
-
-def encode_sum(state: State) -> bytes:
-    """What all folds of a state add up to, as the result of one, behind the digest of theirs."""
-    whole = Done(
-        files=tuple(state.files[path] for path in in_order(state.files)),
-        objects=tuple(sorted(state.objects)),
-        dropped=tuple(sorted(state.dropped)),
-        erased=tuple(sorted(state.erased)),
-    )
-    return zlib.compress(digest_of(state.ends, state.last).encode() + b"\n" + encode_done(whole), 1)
-
-
-def decode_sum(data: bytes, name: str, expected: str) -> Done | None:
-    """The sum of the folds whose results have this digest; None for one of others.
-
-    Raises RecordError when it is damaged, StoreError when a newer version wrote it.
-    """
-    try:
-        inner = zlib.decompressobj()
-        of, newline, done = inner.decompress(data, _SUM_MOST).partition(b"\n")
-        if not (newline and inner.eof):
-            raise ValueError("it is cut off, or too large")
-    except (ValueError, zlib.error) as problem:
-        raise RecordError(f"{name}: not a sum of folds, or damaged: {problem}") from None
-    return decode_done(done, name) if of.decode(errors="replace") == expected else None
 
 
 def decode_claim(data: bytes, name: str) -> Claim:

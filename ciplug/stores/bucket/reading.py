@@ -110,17 +110,13 @@ class Reader:
             self.current = self.see()
         return self.current
 
-    def see(self, *, by_sums: bool = True) -> View:
-        """List the inbox first, and the index after it: what a fold takes out of the one is then in the other.
-
-        Args:
-            by_sums: whether the sum of many folds may be read in their place.
-        """
+    def see(self) -> View:
+        """List the inbox first, and the index after it: what a fold takes out of the one is then in the other."""
         self.wrong, self.current = {}, None
         for _ in range(_TRIES):
             all_listed = [entry for entry in self.bucket.list("inbox") if entry.name.count("/") == 1]
             listed = [entry for entry in all_listed if not _why_not(entry)]
-            state = self._state(by_sums=by_sums)
+            state = self._state()
             new = get_many(self.bucket, [e.name for e in listed if (e.name, e.tag) not in self._writes])
             writes = {e: self._writes.get((e.name, e.tag), new.get(e.name)) for e in listed}
             self._writes = {(e.name, e.tag): data for e, data in writes.items() if data is not None}
@@ -150,28 +146,17 @@ class Reader:
     def _report(self, name: str, why: str) -> None:
         self.wrong[name] = why
 
-    def _state(self, *, by_sums: bool) -> State:
+    def _state(self) -> State:
         listed: dict[int, dict[str, Listed]] = {}
         for entry in self.bucket.list("index"):
             if parsed := index.parse_name(entry.name):
                 listed.setdefault(parsed[0], {})[parsed[1]] = entry
-        sums = {number: kinds.pop("sum") for number, kinds in listed.items() if "sum" in kinds}
-        listed = {number: kinds for number, kinds in listed.items() if kinds}
         beyond = listed.keys() - index.following(listed)
         strays = {entry.name: _BEYOND for number in sorted(beyond) for entry in listed.pop(number).values()}
         done = {number: kinds["done"] for number, kinds in listed.items() if "done" in kinds}
-        state = State(
-            open=sorted(set(listed) - set(done)),
-            last=max(listed, default=0),
-            ends=done,
-            sums=sorted(sums),
-            beyond=strays,
-        )
-        if by_sums:
-            self._take_sum(state, sums)
-        rest = {number: entry for number, entry in done.items() if number > state.summed}
-        data = self._cached(rest.values())
-        for number in sorted(rest):
+        data = self._cached(done.values())
+        state = State(open=sorted(set(listed) - set(done)), last=max(listed, default=0), beyond=strays)
+        for number in sorted(done):
             name = done[number].name
             try:
                 state.take(index.decode_done(data.get(name, b""), name))
@@ -179,36 +164,12 @@ class Reader:
                 state.bad[name] = problem.message
         return state
 
-    def state_until(self, state: State, number: int) -> State:
-        """What the folds of a state up to a number add up to, read one by one."""
-        until, ends = State(), {at: entry for at, entry in state.ends.items() if at <= number}
-        data = self._cached(ends.values())
-        for at in sorted(ends):
-            with contextlib.suppress(RecordError):
-                until.take(index.decode_done(data.get(ends[at].name, b""), ends[at].name))
-        return until
-
-    def _take_sum(self, state: State, sums: Mapping[int, Listed]) -> None:
-        """Begin with the last sum that fits, if that saves requests. One that is damaged is as good as none."""
-        for number in sorted(sums, reverse=True):
-            ends = [entry for at, entry in state.ends.items() if at <= number]
-            if sum(1 for entry in ends if not self._place(entry).exists()) < 2:
-                continue
-            name = sums[number].name
-            data = self._cached([sums[number]]).get(name, b"")
-            with contextlib.suppress(RecordError):
-                whole = index.decode_sum(data, name, index.digest_of(state.ends, number))
-                if whole is not None:
-                    state.take(whole)
-                    state.summed = number
-                    return
-
-    def _place(self, entry: Listed) -> Path:
-        return self._cache / f"{Path(entry.name).name}-{hashlib.sha256(entry.tag.encode()).hexdigest()[:16]}"
-
     def _cached(self, entries: Iterable[Listed]) -> dict[str, bytes]:
         """Objects of the index, which never change, by way of the local disk."""
-        places = {entry.name: self._place(entry) for entry in entries}
+        places = {
+            e.name: self._cache / f"{Path(e.name).name}-{hashlib.sha256(e.tag.encode()).hexdigest()[:16]}"
+            for e in entries
+        }
         contents = {}
         for name, path in places.items():
             with contextlib.suppress(OSError):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ciplug.errors import RecordError
 from ciplug.stores.base import Problem, Visit
 from ciplug.stores.bucket import index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import each
 from ciplug.stores.bucket.check import Inspection, inspect
 from ciplug.stores.bucket.folding import Folding
-from ciplug.stores.bucket.index import Claim, State
+from ciplug.stores.bucket.index import Claim
 from ciplug.stores.bucket.reading import Reader, View
 
 
@@ -18,8 +17,7 @@ def check(reader: Reader, folding: Folding, *, repair: bool, visit: Visit) -> li
     problems = _finish_folds(reader, folding) if repair else []
     # Listed before the index is: what is in a segment that was listed is then in the index, too.
     listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in reader.bucket.list(kind)}
-    view = reader.see(by_sums=False)
-    problems += _wrong_sums(reader, view.state, repair=repair)
+    view = reader.see()
     inspection = inspect(reader.bucket, listed, view.state, view.pending, visit)
     problems += [
         Problem(name, why, repairable=index.parse_name(name) is not None and name not in view.state.beyond)
@@ -42,43 +40,9 @@ def check(reader: Reader, folding: Folding, *, repair: bool, visit: Visit) -> li
     return problems
 
 
-def _wrong_sums(reader: Reader, state: State, *, repair: bool) -> list[Problem]:
-    """The sums that do not say what their folds have left. Readers take no damaged one, but one that lies."""
-    problems = []
-    for number in state.sums:
-        name = index.sum_name(number)
-        data = reader.bucket.get(name)
-        if data is None or not (words := _wrong_sum(reader, state, number, data)):
-            continue
-        if repair:
-            reader.bucket.delete(name)
-        problems.append(Problem(name, words, repairable=True, repaired=repair))
-    return problems
-
-
-def _wrong_sum(reader: Reader, state: State, number: int, data: bytes) -> str | None:
-    name = index.sum_name(number)
-    try:
-        whole = index.decode_sum(data, name, index.digest_of(state.ends, number))
-    except RecordError as problem:
-        return problem.message
-    if whole is None:
-        return None
-    said = State()
-    said.take(whole)
-    until = reader.state_until(state, number)
-    same = (said.files, said.objects, said.dropped, said.erased) == (
-        until.files,
-        until.objects,
-        until.dropped,
-        until.erased,
-    )
-    return None if same else "it does not say what the folds before it have left"
-
-
 def _finish_folds(reader: Reader, folding: Folding) -> list[Problem]:
     """Finish what was begun, from what is left, and write again what a fold has left where that is damaged."""
-    state = reader.see(by_sums=False).state
+    state = reader.see().state
     stuck = [number for number in state.open if folding.is_stuck(number)]
     stuck += [parsed[0] for name in state.bad if (parsed := index.parse_name(name))]
     for number in sorted({*state.open, *stuck}):

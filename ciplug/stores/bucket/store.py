@@ -4,7 +4,6 @@ Layout (format 1)
     inbox/<id>            one write, until it is folded: a bundle, named by its keys
     index/<n>.claim       what fold n takes, written before anything of it
     index/<n>.done        what fold n has left, written after all of it: from then on it counts
-    index/<n>.sum         what all folds up to n add up to: it saves requests, and may be deleted at any time
     runs/…, amend/…, verdicts/…
                           segments: see `segment_files`
     objects/<key>         what has been folded and is not a row of a segment, as it is

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
+from ciplug.git.objects import object_id
 from ciplug.records.keys import EntryKey, is_object
 from ciplug.stores.git.blocks import SIZE, Block
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.objects import LooseObjects, object_id
+from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.segments import INDEX, NAME
 
 FORMAT = b"ciplug git store 1\n"

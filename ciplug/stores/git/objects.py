@@ -8,15 +8,11 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ciplug.git.objects import object_id
+
 AUTHOR = "ciplug <ciplug@localhost>"
 BLOB, TREE = "100644", "40000"
 FILES = (BLOB, "100755", "100664")
-
-
-def object_id(kind: str, data: bytes, object_format: str) -> str:
-    """The id that git gives to an object of this content."""
-    whole = f"{kind} {len(data)}".encode() + b"\0" + data
-    return hashlib.new(object_format, whole, usedforsecurity=False).hexdigest()
 
 
 def blob_id(chunks: Iterable[bytes], size: int, object_format: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ciplug.errors import RecordError
+from ciplug.git.objects import object_id
 from ciplug.records import columns
 from ciplug.stores.base import Problem, Visit
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content
-from ciplug.stores.git.objects import object_id
 from ciplug.stores.git.segments import Segment
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ciplug.errors import RecordError
+from ciplug.git.objects import object_id
 from ciplug.records.canonical import digest
 from ciplug.stores.base import Head, group_of
 from ciplug.stores.git import segments
@@ -17,7 +18,6 @@ from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path
 from ciplug.stores.git.erasing import without_erased
 from ciplug.stores.git.log_entries import block_of, every_entry, read_entries
-from ciplug.stores.git.objects import object_id
 from ciplug.stores.git.pending import SMALL, Pending
 from ciplug.stores.git.view import View
 
