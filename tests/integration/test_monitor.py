@@ -457,10 +457,11 @@ def test_a_webhook_tells_of_failure_and_recovery(team: Team, watch: Watch, monke
     with WebhookReceiver() as receiver:
         env = {**team.session.env, "CIPLUG_WEBHOOK_URL": receiver.origin, "CIPLUG_WEBHOOK_SECRET": secret}
         team.session = replace(team.session, env=env)
-        for number, share in enumerate((0.5, 0.5, 0.5, 0.9, 0.9)):
+        for number, share in enumerate((0.5, 0.5, 0.5, None, 0.9, None, 0.9)):
             when = NIGHT + timedelta(days=number)
-            predicted = rows(when)
-            watch(predicted, right(predicted, share), when)
+            predicted = rows(when if share else when - timedelta(days=30))
+            looked = watch(predicted, right(predicted, share or 0.9), when)
+            assert share or looked.verdict.outcome == "INCONCLUSIVE"
         messages = receiver.verified(secret)
         ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
     assert [one["type"] for one in messages] == ["monitor.failing"] * 2 + ["monitor.recovered"]

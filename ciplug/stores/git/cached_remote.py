@@ -153,11 +153,6 @@ class CachedRemote(GitRemote):
             return None
 
     @property
-    def knows_no_branch(self) -> bool:
-        """Whether the store had no branch when it was read last, so that asking for it by name would fail."""
-        return self.remembered() is None and self._memory.exists()
-
-    @property
     def _memory(self) -> Path:
         return self.repository.with_suffix(".seen")
 

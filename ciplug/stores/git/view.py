@@ -117,10 +117,11 @@ def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
     if listed is not None and refs.ours(listed) == _ours(remote, refs):
         return _ours(remote, refs)
     if not remote.offline:
-        is_known = not remote.knows_no_branch
+        # Asking for a branch that is not there fails, and costs as much as an answer.
+        has_branch = remote.remembered() is not None
         by_name = ("--depth=1", "--prune", f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
-        failure = remote.fetch(*by_name) if is_known else None
-        if not is_known or (failure and GitKind.NO_REF in failure.kinds):
+        failure = remote.fetch(*by_name) if has_branch else None
+        if not has_branch or (failure and GitKind.NO_REF in failure.kinds):
             failure = _fetch_without_branch(remote, refs)
     if failure:
         raise remote.unreadable(f"the store at {remote.address}", failure, hint=UNREACHABLE_HINT)
@@ -135,9 +136,10 @@ def _ours(remote: CachedRemote, refs: Refs) -> dict[str, str]:
 
 
 def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
-    """Fetch a store that has no branch yet. Its first fold may make one meanwhile: one listing has all refs."""
-    # Unlike a name, a pattern may match nothing. It matches the names of other branches, too.
-    failure = remote.fetch("--depth=1", "--prune", f"+{refs.tip}*:{OUR_TIP}*", *refs.refspecs)
+    """Fetch a store that may have no branch: by one listing, which has all refs, whoever makes the branch meanwhile."""
+    # Unlike a name, a pattern may match nothing. It may match other branches, too.
+    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", f"^{refs.series}", *refs.refspecs)
+    failure = remote.fetch("--depth=1", "--prune", *refspecs)
     if failure and GitKind.SILENT in failure.kinds:
         # Nothing matches: and nothing was pruned.
         for ref in remote.refs("refs/store"):
