@@ -84,6 +84,11 @@ class Refused(StoreError):
         self.status, self.code = status, code
 
     @property
+    def reason(self) -> str:
+        """The server's words, without the values in them: equal refusals are counted together."""
+        return self.message.partition(": ")[2].partition(": ")[2] or self.message
+
+    @property
     def is_unknown_thing(self) -> bool:
         """Whether what was asked for does not exist there."""
         return self.code == "RESOURCE_DOES_NOT_EXIST"

@@ -164,6 +164,8 @@ class TrackerApi(JsonApi):
     @route("GET", "/api/2.0/mlflow/metrics/get-history")
     def history(self, call: Call) -> Answer:
         found = [one for one in self.points[call.query["run_id"]] if one["key"] == call.query["metric_key"]]
+        if not found:
+            return _missing()
         start = int(call.query.get("page_token") or 0)
         more = {"next_page_token": str(start + 500)} if start + 500 < len(found) else {}
         return Answer(200, {"metrics": found[start : start + 500], **more})
