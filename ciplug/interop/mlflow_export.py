@@ -32,6 +32,7 @@ _PARENT_HERE = "ciplug.parent"
 """Tag of a run: the id that its parent has here, where that has no copy there."""
 _OF_THE_COPY = {RUN_ID, EXPERIMENT, ARTIFACTS, SOURCE, TAG, PARENT, KIND}
 """Tags that say where a run is from, or name another id there."""
+_NAME_MOST = 250
 _ATTEMPTS = 3
 _BACKOFF = 0.5
 
@@ -66,7 +67,8 @@ class RunExport:
         """Our id of a run → theirs."""
         self.models: dict[str, str] = {}
         """Our id of a logged model → the address that its copy has there."""
-        self._failed: set[str] = set()
+        self.failed: set[str] = set()
+        """Runs that are not there yet, though they should be."""
 
     def copy_experiments(self, names: Sequence[str]) -> None:
         """Copy experiments with their runs; without names, all. Raises UsageError for one that is not there."""
@@ -79,7 +81,7 @@ class RunExport:
             experiment = every[name]
             if alike := self._of_same_name(experiment):
                 words = f"here, '{alike}' has the same name for {self._server.dialect.title}: rename one of the two"
-                self._done.failed.append(f"experiment '{name}': {words}")
+                self._fail_all(experiment, words)
                 continue
             if experiment.deleted and not self._server.dialect.keeps_deleted:
                 self._done.deleted += len(self._source.run_ids(experiment.id))
@@ -89,7 +91,7 @@ class RunExport:
             except Refused as refused:
                 if not refused.is_about_value:
                     raise
-                self._done.failed.append(f"experiment '{name}': {refused.message}")
+                self._fail_all(experiment, refused.message)
                 continue
             self.copies |= target.known()
             for run, record in self._source.runs(self._source.run_ids(experiment.id)):
@@ -165,7 +167,7 @@ class RunExport:
         try:
             if target.is_deleted:
                 raise StoreError(f"the experiment '{target.name}' is deleted there")
-            if (parent := run.tags.get(PARENT)) in self._failed:
+            if (parent := run.tags.get(PARENT)) in self.failed:
                 raise StoreError(f"the run above it, {parent}, is not there yet")
             facts = {**tags_of(run, record), TRUST: self._source.trust_of(record)}
             self.copies[run.id] = self._copy(run, facts, tags or {}, target)
@@ -186,8 +188,12 @@ class RunExport:
             self._fail(run, problem.message)
 
     def _fail(self, run: RunState, why: str) -> None:
-        self._failed.add(run.id)
+        self.failed.add(run.id)
         self._done.failed.append(f"run {run.id}: {why}")
+
+    def _fail_all(self, experiment: Experiment, why: str) -> None:
+        self.failed.update(self._source.run_ids(experiment.id))
+        self._done.failed.append(f"experiment '{experiment.name}': {why}")
 
     def _copy(self, run: RunState, facts: Mapping[str, str], orders: Mapping[str, str], target: Copies) -> str:
         """Copy a run; where an answer did not come, what may be there of it is removed, and it is copied again."""
@@ -216,7 +222,10 @@ class RunExport:
         if parent := run.tags.get(PARENT):
             known = self.copies.get(parent)
             tags |= {PARENT: known} if known else {_PARENT_HERE: parent}
-        about = {"start_time": run.start or 0, "run_name": run.name, "user_id": run.user}
+        if len(run.name) > _NAME_MOST:
+            self._left_out("name of a run", f"what is beyond {_NAME_MOST} characters")
+        name, user = run.name[:_NAME_MOST], run.user[:_NAME_MOST]
+        about = {"start_time": run.start or 0, "run_name": name, "user_id": user}
         info = target.begin(run.id, about, orders)
         copy = str(info["run_id"])
         uploads = Uploads(server, lambda name, why: self._left_out("file", why))

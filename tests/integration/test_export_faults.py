@@ -303,7 +303,11 @@ def _facts(there: TrackerApi) -> Any:
         points = sorted((one["key"], one["step"], str(one["value"])) for one in there.points[id_])
         info = {key: run["info"].get(key) for key in ("run_name", "status", "start_time", "end_time")}
         runs.append((ids[id_], sorted(tags.items()), params, points, info))
-    versions = [(name, one["aliases"], one.get("description")) for (name, _), one in there.versions.items()]
+    versions = []
+    for (name, _), one in there.versions.items():
+        run = str(one.get("run_id"))
+        source = str(one.get("source")).replace(run, ids.get(run, run))
+        versions.append((name, one["aliases"], ids.get(run) is not None, source))
     numbers = set(there.runs) | {f"candidate:{int(id_, 16)}" for id_ in there.runs}
     names = sorted(name.partition("/")[2] for name in there.files if name.partition("/")[0] in numbers)
     return sorted(runs, key=repr), versions, names, [one["name"] for one in there.experiments.values()]
@@ -459,6 +463,17 @@ def test_an_export_that_was_cut_off_anywhere_ends_as_if_it_was_not(
             done = _export(registered, there)
             found = _facts(there)
         assert not done.failed and _lines(found) == _lines(whole), number
+
+
+def test_a_version_waits_for_its_run(registered: Path) -> None:
+    with TrackerApi() as there:
+        _export(registered, there)
+        whole = _facts(there)
+    with TrackerApi() as there:
+        there.fail_next(None, path="runs/create", times=10)
+        done = _export(registered, there)
+        assert len(done.failed) == 4 and done.new == 0 and not there.versions
+        assert not _export(registered, there).failed and _facts(there) == whole
 
 
 @pytest.mark.slow
