@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -215,8 +216,11 @@ class Copies:
         """Mark a copy as complete."""
         server = self._server
         set_tag(server, copy, TAG, run_id)
+        self._begun.pop(run_id, None)
         for key in (COPYING, WRITER):
-            server.supports("deleting tags", server.post, "runs/delete-tag", {"run_id": copy, "key": key})
+            # They mean nothing beside the other tag. One that is gone is refused.
+            with suppress(Refused):
+                server.supports("deleting tags", server.post, "runs/delete-tag", {"run_id": copy, "key": key})
 
     def close(self) -> None:
         """Delete an experiment that is deleted here."""

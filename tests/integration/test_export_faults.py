@@ -130,7 +130,7 @@ def test_two_exports_begin_the_same_run_at_the_same_time(
 
     with Rival() as there:
         done = _export(folder, there)
-        copies = [id_ for id_, one in there.runs.items() if _tags(one)[COPYING] == run.id]
+        copies = [id_ for id_, one in there.runs.items() if run.id in _tags(one).values()]
         assert copies == [there.rival] and len(there.runs) == 2
         assert (done.new, done.known, len(done.failed)) == ((1, 1, 0) if is_complete else (1, 0, 1))
 
@@ -174,6 +174,14 @@ def test_no_value_is_there_twice(tmp_path: Path, tracker: type[TrackerApi], stat
     points = [point for point in there.points[copy["info"]["run_id"]] if point["key"] == "loss"]
     assert [point["step"] for point in points] == list(LOSS.steps)
     assert sorted(one["key"] for one in copy["data"]["params"]) == ["depth", "lr", "optimizer"]
+
+
+def test_a_complete_copy_stays_where_its_marks_cannot_be_removed(tmp_path: Path) -> None:
+    with TrackerApi() as there:
+        there.fail_next(None, path="delete-tag", after=True)
+        there.fail_next(400, path="delete-tag")
+        done = _export(_store(tmp_path, run_of(1, None)), there)
+        assert (done.new, done.failed, there.copies()) == (1, [], [run_of(1, None).id])
 
 
 def test_a_half_kept_batch_is_completed(tmp_path: Path) -> None:
@@ -454,7 +462,7 @@ def test_an_export_that_was_cut_off_anywhere_ends_as_if_it_was_not(
         done = _export(registered, there)
         assert done.new == 3 and done.versions == 1 and not done.failed
         whole, requests = _facts(there), len(there.calls)
-    for number in range(1, requests + 1):
+    for number in range(1 + after, requests + 1, 2):
         with Cut() as there:
             there.left = number
             with contextlib.suppress(StoreError):

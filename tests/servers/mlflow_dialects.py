@@ -177,6 +177,14 @@ class TrackerApi(JsonApi):
         tags.append({"key": call.body["key"], "value": call.body["value"]})
         return Answer(200, {})
 
+    @route("POST", "/api/2.0/mlflow/runs/delete-tag")
+    def delete_tag(self, call: Call) -> Answer:
+        tags = self._run(call.body["run_id"])["data"]["tags"]
+        if not any(one["key"] == call.body["key"] for one in tags):
+            return _missing()
+        tags[:] = [one for one in tags if one["key"] != call.body["key"]]
+        return Answer(200, {})
+
     @route("POST", "/api/2.0/mlflow/runs/update")
     def update(self, call: Call) -> Answer:
         about = {key: value for key, value in call.body.items() if key in ("status", "end_time")}
@@ -278,6 +286,10 @@ class GitlabTracker(TrackerApi):
 
     @route("GET", "/api/2.0/mlflow/metrics/get-history")
     def history(self, call: Call) -> Answer:
+        return self.not_found()
+
+    @route("POST", "/api/2.0/mlflow/runs/delete-tag")
+    def delete_tag(self, call: Call) -> Answer:
         return self.not_found()
 
     @route("POST", "/api/2.0/mlflow/experiments/set-experiment-tag")
