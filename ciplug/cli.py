@@ -1,7 +1,6 @@
 """The command line: imports only the module of the command that is called, and turns errors into exit codes.
 
-Exit codes: 0 pass or warn, 1 a gate failed, 2 configuration or usage, 3 infrastructure, 130 interrupted; a
-training command that fails ends `run` and `ci` with its own code.
+docs/index.md lists the exit codes.
 """
 
 from __future__ import annotations

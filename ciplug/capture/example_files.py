@@ -42,13 +42,11 @@ def read_examples(path: Path, columns: Columns | None = None, *, format: str | N
 
 EXTENSIONS = tuple(formats.FORMATS)
 """Of files whose format need not be named."""
-_BY_EXTENSION = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_SYNONYMS = {".ndjson": "jsonl", ".tsv": "csv", ".pq": "parquet"}
 
 
 def _format_of(source: Source) -> str:
     _ = source.size
-    if source.extension in _BY_EXTENSION:
-        return _BY_EXTENSION[source.extension]
     if source.extension in (".jsonl", ".ndjson"):
         return evaluation_files.tool_of_line(next(JsonLines(source).rows()).values) or "jsonl"
     if source.extension == ".json":
@@ -56,6 +54,8 @@ def _format_of(source: Source) -> str:
         if isinstance(document, dict):
             return evaluation_files.tool_of_document(source, document)
         return "json"
+    if source.extension in EXTENSIONS:
+        return _SYNONYMS.get(source.extension, source.extension[1:])
     raise source.wrong(f"no file of examples has the extension {source.extension!r}: {', '.join(EXTENSIONS)}")
 
 
@@ -95,10 +95,7 @@ def _need_id(table: Table, columns: Columns, names: Sequence[str], line: int | N
 
 
 FORMATS: dict[str, Format] = {
-    "jsonl": _table(".jsonl"),
-    "json": _table(".json"),
-    "csv": _table(".csv"),
-    "parquet": _table(".parquet"),
+    **{extension[1:]: _table(extension) for extension in EXTENSIONS if extension not in _SYNONYMS},
     "promptfoo": evaluation_files.promptfoo,
     "deepeval": evaluation_files.deepeval,
     "lm-eval": evaluation_files.lm_eval,

@@ -22,7 +22,8 @@ def freeze(source: Path, copy: Path) -> None:
     try:
         with source.open("rb", buffering=0) as file:
             target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-            with open(target, "wb", buffering=0) as into:
+            # With a buffer: without one, a disk that is almost full takes a part of the bytes, and that is no error.
+            with open(target, "wb") as into:
                 if not _in_the_kernel(file.fileno(), into.fileno()):
                     shutil.copyfileobj(file, into, 1 << 20)
         part.replace(copy)

@@ -15,6 +15,7 @@ from typing import Any
 from ciplug.capture.metric_header import header_of
 from ciplug.capture.metric_shapes import KNOWN_COLUMNS, STEP_KEYS, Entry, entries_of_rows
 from ciplug.capture.metric_tools import object_of, rows_of, without_settings
+from ciplug.capture.tables import formats
 from ciplug.capture.tables.duplicate_names import one_of
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row, within_limits
@@ -156,14 +157,12 @@ def _delimited(source: Source, broken: Broken | None) -> Rows:
     return Rows(table.rows(), table.columns, source.wrong(what, line=1) if header.is_guess else None)
 
 
-def _parquet(source: Source, broken: Broken | None) -> Rows:
-    from ciplug.capture.tables.parquet import Parquet
-
-    table = Parquet(source)
+def _table(source: Source, broken: Broken | None) -> Rows:
+    table = formats.open_table(source)
     return Rows(table.rows(), table.columns)
 
 
-READERS: dict[str, Reader] = {
+_OWN_READERS: dict[str, Reader] = {
     ".json": _json,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
@@ -172,6 +171,7 @@ READERS: dict[str, Reader] = {
     ".toml": _toml,
     ".csv": _delimited,
     ".tsv": _delimited,
-    ".parquet": _parquet,
-    ".pq": _parquet,
 }
+
+READERS: dict[str, Reader] = {**_OWN_READERS, **{one: _table for one in formats.FORMATS if one not in _OWN_READERS}}
+"""Extension → how its file is read: other formats of tables row by row."""

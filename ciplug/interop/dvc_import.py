@@ -15,14 +15,15 @@ from pathlib import Path
 from posixpath import basename, dirname
 from typing import NamedTuple
 
-from ciplug.errors import CiplugError, InputError, UsageError
+from ciplug.errors import CiplugError, UsageError
 from ciplug.git.every_commit import Commit, every_commit, paths_ever, refs_below
 from ciplug.git.objects import Named, ObjectReader, find_objects, read_objects
 from ciplug.git.workspace import Workspace, discover
 from ciplug.interop.dvc_files import Cache, CommitFiles
-from ciplug.interop.dvc_project import Plot, Project, parse_project
+from ciplug.interop.dvc_project import Plot, Project, output_of, parse_project
 from ciplug.interop.dvc_values import read_values
 from ciplug.interop.import_runs import Candidate, Importer, Taken
+from ciplug.interop.source_files import unreadable
 from ciplug.interop.source_run import SourceRun, context_of, stable_id
 from ciplug.records.provenance import MOST_FILES
 
@@ -135,8 +136,9 @@ class DvcHistory:
             if files not in projects:
                 try:
                     projects[files] = self._project(folder, files, contents, commit.id)
-                except InputError as problem:
-                    projects[files], problems[commit.id] = None, problem
+                except Exception as problem:
+                    where = Path(f"{commit.id[:8]}:{at}dvc.yaml")
+                    projects[files], problems[commit.id] = None, unreadable(where, problem)
             if project := projects[files]:
                 project_of[commit.id] = project
         measured = find_objects(
@@ -146,7 +148,7 @@ class DvcHistory:
             evidence = []
             for path in _measured(project):
                 object_ = measured.get(f"{id_}:{path}")
-                content = object_.oid if object_ else project.outputs.get(path)
+                content = object_.oid if object_ else output_of(project, path)
                 if content is not None:
                     evidence.append((path, content))
             if evidence:
@@ -183,7 +185,7 @@ class DvcHistory:
             raise AssertionError("read while the runs are listed")
         root = self._importer.folder / run_id
         root.mkdir()
-        files = CommitFiles(self._objects, self._cache, commit.id, project)
+        files = CommitFiles(self._objects, self._cache, commit.id, folder, project)
         with_artifacts = self._importer.choice.artifacts
         values, artifacts, problems = read_values(files, project, root, commit.id, with_artifacts=with_artifacts)
         for key, text in (
@@ -210,7 +212,8 @@ class DvcHistory:
                 dirty_count=len(changed) if changed else None,
             ),
         )
-        taken = self._importer.take(run, artifacts, problems=problems)
+        self._importer.files.fetched += sum(one.stat().st_size for one in root.rglob("*") if one.is_file())
+        taken = self._importer.take(run, artifacts, within=(root,), problems=problems)
         if not artifacts:
             shutil.rmtree(root)
         return taken

@@ -6,17 +6,20 @@ Pure. A path of a template, such as `metrics/${item}.json`, stands for the outpu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from posixpath import normpath
-from typing import Any
+from posixpath import dirname, normpath
+from typing import Any, NamedTuple
 
+from ciplug.errors import InputError
 from ciplug.interop.dvc_yaml import load
 from ciplug.records.canonical import digest, dumps
 
-_TEMPLATE = re.compile(r"\$\{[^}]*\}")
+_TEMPLATE = re.compile(r"\\?\$\{[^{}]*\}")
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 PARAMS = "params.yaml"
+_COMPARED_MOST = 5_000_000
+"""Pairs of a template and an output: a larger file would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,22 @@ class Project:
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Path → MD5 of an output in dvc.lock; of a folder, it ends with `.dir`."""
     dependencies: Mapping[str, str] = field(default_factory=dict)
-    """Path → MD5 of the files that dvc.lock says these stages have read."""
+    """Path → MD5 of what dvc.lock says these stages, and those before them, have read; empty: it says none."""
+    is_other: bool = False
+    """Whether dvc.yaml has other commands, dependencies or parameters of these stages than dvc.lock."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Path of a file of parameters → name → value, as dvc.lock says these stages have read it."""
+    whole: frozenset[str] = frozenset()
+    """The files of parameters of which these stages have read all."""
     evidence: str = ""
     """Changes whenever a stage with metrics or plots has run; of a dvc.yaml without one, whenever any stage has."""
     problems: tuple[str, ...] = ()
     """What is in dvc.yaml and was not understood."""
+
+
+def output_of(project: Project, path: str) -> str | None:
+    """Return the MD5 of an output in dvc.lock: the file, or the folder that it is in; None for none."""
+    return next((project.outputs[one] for one in _upwards(path) if one in project.outputs), None)
 
 
 def parse_project(folder: str, dvc_yaml: bytes, lock: bytes | None, where: str) -> Project:
@@ -63,15 +75,33 @@ def parse_project(folder: str, dvc_yaml: bytes, lock: bytes | None, where: str) 
     top = _mapping(load(dvc_yaml, f"{where}:{named}dvc.yaml"))
     locked = _mapping(_mapping(load(lock, f"{where}:{named}dvc.lock") if lock else {}).get("stages"))
     reader = _Reader(folder, locked)
-    reader.top(top)
-    for name, stage in _mapping(top.get("stages")).items():
-        reader.stage(str(name), _mapping(stage))
+    try:
+        reader.top(top)
+        for name, stage in _mapping(top.get("stages")).items():
+            reader.stage(str(name), _mapping(stage))
+    except InputError as problem:
+        raise InputError(f"{where}:{named}dvc.yaml: {problem.message}") from None
     return reader.project()
+
+
+class _Stage(NamedTuple):
+    """A stage, and what dvc.lock has of it: of a template, an entry for each item."""
+
+    folder: str
+    about: Mapping[str, Any]
+    locked: Sequence[Mapping[str, Any]]
+    measures: bool
+    """Whether it has metrics or plots."""
 
 
 class _Reader:
     def __init__(self, folder: str, locked: Mapping[str, Any]) -> None:
         self._folder, self._locked = folder, locked
+        self._entries: dict[str, list[Mapping[str, Any]]] = {}
+        """Stage → what dvc.lock has of it."""
+        for key, one in locked.items():
+            self._entries.setdefault(key.partition("@")[0], []).append(_mapping(one))
+        self._compared = 0
         self._metrics: dict[str, None] = {}
         self._params: dict[str, None] = {}
         self._plots: dict[str, Plot] = {}
@@ -80,8 +110,7 @@ class _Reader:
         self._problems: dict[str, None] = {}
         self._measuring: list[Any] = []
         """What dvc.lock has of the stages with metrics or plots."""
-        self._read: list[tuple[str, bool, Mapping[str, Any]]] = []
-        """The folder of each stage in dvc.lock, whether it has metrics or plots, and what it has there."""
+        self._stages: list[_Stage] = []
 
     def top(self, document: Mapping[str, Any]) -> None:
         self._metrics.update(dict.fromkeys(self._paths(document.get("metrics"), "")))
@@ -107,8 +136,8 @@ class _Reader:
         if _TEMPLATE.search(folder):
             self._problems[f"the stage '{name}' runs in a folder of a template: {folder}"] = None
             return
-        mine = [one for key, one in self._locked.items() if key == name or str(key).startswith(f"{name}@")]
-        outputs = [out for one in mine for out in _listed(_mapping(one).get("outs")) if isinstance(out, Mapping)]
+        mine = self._entries.get(name, [])
+        outputs = [out for one in mine for out in _listed(one.get("outs")) if isinstance(out, Mapping)]
         for out in outputs:
             path, md5 = self._path(folder, out.get("path")), str(out.get("md5", ""))
             if path and _MD5.fullmatch(md5):
@@ -116,7 +145,7 @@ class _Reader:
         known = [str(out.get("path")) for out in outputs]
         measures = bool(about.get("metrics") or about.get("plots"))
         self._measuring += mine if measures else []
-        self._read += [(folder, measures, _mapping(one)) for one in mine]
+        self._stages.append(_Stage(folder, about, mine, measures))
         self._metrics.update(dict.fromkeys(self._paths(about.get("metrics"), folder, known, name)))
         for one in _listed(about.get("params")):
             for file in one if isinstance(one, Mapping) else [PARAMS]:
@@ -131,7 +160,7 @@ class _Reader:
         if found := self._path(folder, path):
             self._plots[found] = Plot(found, str(x) if x is not None else None)
 
-    def _paths(self, listed: object, folder: str, known: Iterable[str] = (), stage: str = "") -> Iterator[str]:
+    def _paths(self, listed: object, folder: str, known: Collection[str] = (), stage: str = "") -> Iterator[str]:
         """The paths of a list whose items are paths, or a path with settings."""
         for one in _listed(listed):
             for plain in one if isinstance(one, Mapping) else [one]:
@@ -139,12 +168,14 @@ class _Reader:
                     if found := self._path(folder, path):
                         yield found
 
-    def _expanded(self, path: object, known: Iterable[str], stage: str) -> list[str]:
+    def _expanded(self, path: object, known: Collection[str], stage: str) -> list[str]:
         text = str(path)
         if not _TEMPLATE.search(text):
             return [text]
-        pattern = re.compile(".+".join(map(re.escape, _TEMPLATE.split(text))))
-        fitting = [one for one in known if pattern.fullmatch(one)]
+        self._compared += len(known)
+        if self._compared > _COMPARED_MOST:
+            raise InputError(f"more than {_COMPARED_MOST:,} outputs to compare with templates")
+        fitting = [one for one in known if fits(text, one)]
         if not fitting:
             self._problems[f"the stage '{stage}' has '{text}', and dvc.lock has no output that fits"] = None
         return fitting
@@ -159,29 +190,50 @@ class _Reader:
             return None
         return whole
 
-    def _counted(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The stages with metrics or plots; all of them where none has."""
-        some = any(measures for _, measures, _ in self._read)
-        yield from ((folder, one) for folder, measures, one in self._read if measures or not some)
+    def _counted(self) -> list[_Stage]:
+        """The stages with metrics or plots, and those that have written what these have read.
 
-    def _dependencies(self) -> dict[str, str]:
+        All of them, where a file of metrics is of no stage: any may have written it.
+        """
+        made: dict[str, int] = {}
+        inside: dict[str, set[int]] = {}
+        """Folder → the stages that have written something in it."""
+        for number, stage in enumerate(self._stages):
+            for path in self._listed(stage, "outs"):
+                made[path] = number
+                for folder in _upwards(dirname(path)):
+                    inside.setdefault(folder, set()).add(number)
+        waiting = {number for number, one in enumerate(self._stages) if one.measures}
+        if not waiting or not made.keys() >= {*self._metrics, *self._plots}:
+            return self._stages
+        counted: set[int] = set()
+        while waiting:
+            number = waiting.pop()
+            counted.add(number)
+            for path in self._listed(self._stages[number], "deps"):
+                makers = {made[one] for one in _upwards(path) if one in made} | inside.get(path, set())
+                waiting |= makers - counted
+        return [self._stages[number] for number in sorted(counted)]
+
+    def _listed(self, stage: _Stage, kind: str) -> dict[str, str]:
+        """Path → MD5 of what dvc.lock says a stage has read or written; empty where it says none."""
         found = {}
-        for folder, stage in self._counted():
-            for one in map(_mapping, _listed(stage.get("deps"))):
-                md5 = str(one.get("md5", ""))
-                if _MD5.fullmatch(md5) and not md5.endswith(".dir") and (path := self._path(folder, one.get("path"))):
-                    found[path] = md5
+        for one in (_mapping(one) for entry in stage.locked for one in _listed(entry.get(kind))):
+            md5 = str(one.get("md5", ""))
+            if path := self._path(stage.folder, one.get("path")):
+                found[path] = md5 if _MD5.fullmatch(md5) else ""
         return found
 
-    def _settings(self) -> dict[str, dict[str, Any]]:
+    def _settings(self, counted: Iterable[_Stage]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for folder, stage in self._counted():
-            for file, values in _mapping(stage.get("params")).items():
-                if path := self._path(folder, file):
+        for stage in counted:
+            for file, values in (item for entry in stage.locked for item in _mapping(entry.get("params")).items()):
+                if path := self._path(stage.folder, file):
                     found.setdefault(path, {}).update(_mapping(values))
         return found
 
     def project(self) -> Project:
+        counted = self._counted()
         default = normpath(f"{self._folder}/{PARAMS}") if self._folder else PARAMS
         return Project(
             metrics=tuple(self._metrics),
@@ -189,11 +241,96 @@ class _Reader:
             plots=tuple(self._plots.values()),
             artifacts=tuple(self._artifacts),
             outputs=self._outputs,
-            dependencies=self._dependencies(),
-            settings=self._settings(),
+            dependencies={path: md5 for stage in counted for path, md5 in self._listed(stage, "deps").items()},
+            is_other=bool(self._locked) and any(map(_is_other, counted)),
+            settings=self._settings(counted),
+            whole=frozenset(
+                path
+                for stage in counted
+                for file, names in _params(stage.about.get("params")).items()
+                if not names and (path := self._path(stage.folder, file))
+            ),
             evidence=digest(dumps(self._measuring or self._locked)),
             problems=tuple(self._problems),
         )
+
+
+def _is_other(stage: _Stage) -> bool:
+    """Whether a stage is not as dvc.lock has it: its commands, or the names of what it reads."""
+    if not stage.locked:
+        return True
+    wanted, files = _names(stage.about.get("deps")), _params(stage.about.get("params"))
+    has_template = any(map(_TEMPLATE.search, (*wanted, *files, *(name for names in files.values() for name in names))))
+    for entry in stage.locked:
+        if not _same_commands(stage.about.get("cmd"), entry.get("cmd")):
+            return True
+        read = [normpath(str(_mapping(one).get("path"))) for one in _listed(entry.get("deps"))]
+        if not _same_names(wanted, read):
+            return True
+        settings = {str(file): [*_mapping(values)] for file, values in _mapping(entry.get("params")).items()}
+        if not has_template and files.keys() != settings.keys():
+            return True
+        # Without names, all of a file counts.
+        if any(
+            names and not _same_names(names, settings.get(file, ()))
+            for file, names in files.items()
+            if not has_template
+        ):
+            return True
+    return False
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path, and the folders that it is in."""
+    while path:
+        yield path
+        path = dirname(path)
+
+
+def _names(listed: object) -> list[str]:
+    return [normpath(str(name)) for one in _listed(listed) for name in (one if isinstance(one, Mapping) else [one])]
+
+
+def _params(listed: object) -> dict[str, list[str]]:
+    """File → the names of its parameters."""
+    found: dict[str, list[str]] = {}
+    for one in _listed(listed):
+        for file, names in one.items() if isinstance(one, Mapping) else [(PARAMS, [one])]:
+            found.setdefault(str(file), []).extend(map(str, _listed(names)))
+    return found
+
+
+def _same_names(wanted: Sequence[str], read: Sequence[str]) -> bool:
+    """Whether each name that is wanted was read, and no other one."""
+    plain = {name for name in wanted if not _TEMPLATE.search(name)}
+    templates, others = [name for name in wanted if name not in plain], [one for one in read if one not in plain]
+    if len(templates) * len(others) > _COMPARED_MOST or not plain <= set(read):
+        return False
+    return all(any(fits(name, one) for one in read) for name in templates) and all(
+        any(fits(name, one) for name in templates) for one in others
+    )
+
+
+def _same_commands(wanted: object, ran: object) -> bool:
+    ours, theirs = ([" ".join(str(line).split()) for line in _listed(one)] for one in (wanted, ran))
+    return len(ours) == len(theirs) and all(map(fits, ours, theirs))
+
+
+def fits(template: str, text: str) -> bool:
+    """Whether a text is a template with something in the place of each `${…}`."""
+    first, *parts = _TEMPLATE.split(template)
+    if not parts:
+        return template == text
+    *middle, last = parts
+    if not (text.startswith(first) and text.endswith(last) and len(first) + len(last) <= len(text)):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 def parse_tracked(data: bytes, where: str) -> str | None:

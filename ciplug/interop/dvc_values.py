@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import dirname, splitext
@@ -41,11 +41,12 @@ class _Measured(NamedTuple):
 class Gathered:
     """What was read of a commit so far."""
 
-    params: dict[str, Scalar] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     _read: dict[str, list[_Measured]] = field(default_factory=dict)
     """Metric → what each file says of it."""
+    _set: dict[str, dict[str, Scalar]] = field(default_factory=dict)
+    """Parameter → file → what it says."""
 
     @property
     def is_empty(self) -> bool:
@@ -59,27 +60,47 @@ class Gathered:
         self.tags.update(read.texts)
         self.left_out.update((one.name, one) for one in read.left_out)
 
+    def add_params(self, values: Mapping[str, Scalar], file: str) -> None:
+        """Add the parameters of a file."""
+        for name, value in values.items():
+            self._set.setdefault(name, {})[file] = value
+
     def values(self) -> Values:
-        """All of it. A metric of which several files say different things has the name of its file before its own."""
+        """All of it. A name of which several files say different things has the name of its file before its own."""
         metrics: dict[str, float] = {}
         series: dict[str, Series] = {}
+        twice: dict[str, LeftOut] = {}
         for name, measured in sorted(self._read.items()):
             is_one = (
                 len({repr(one.value) for one in measured}) == 1 and sum(one.series is not None for one in measured) < 2
             )
-            for one in measured:
-                own = name if is_one else f"{splitext(one.file)[0]}/{name}"
-                metrics[own] = one.value
-                if one.series is not None:
+            for one, own in zip(measured, _names(name, [one.file for one in measured], is_one=is_one), strict=True):
+                if repr(metrics.setdefault(own, one.value)) != repr(one.value):
+                    twice[own] = LeftOut(name=own, why="files", file=one.file, found=measured[0].file)
+                elif one.series is not None:
                     series[own] = one.series
+        params: dict[str, Scalar] = {}
+        for name, by_file in sorted(self._set.items()):
+            is_one = len(set(map(repr, by_file.values()))) == 1
+            for (file, value), own in zip(by_file.items(), _names(name, [*by_file], is_one=is_one), strict=True):
+                if repr(params.setdefault(own, value)) != repr(value):
+                    twice[own] = LeftOut(name=own, why="files", file=file, found=next(iter(by_file)))
         return Values(
-            metrics=metrics,
-            last={name: point for name, one in series.items() if (point := last_of(one))},
-            series=series,
-            params=self.params,
+            metrics={name: value for name, value in metrics.items() if name not in twice},
+            last={name: point for name, one in series.items() if name not in twice and (point := last_of(one))},
+            series={name: one for name, one in series.items() if name not in twice},
+            params={name: value for name, value in params.items() if name not in twice},
             tags=self.tags,
-            left_out=tuple(self.left_out.values()),
+            left_out=tuple({**self.left_out, **twice}.values()),
         )
+
+
+def _names(name: str, files: Sequence[str], *, is_one: bool) -> list[str]:
+    """The names of what several files say: each has that of its file before it, without an ending if they differ."""
+    if is_one:
+        return [name] * len(files)
+    short = [splitext(file)[0] for file in files]
+    return [f"{one}/{name}" for one in (short if len(set(short)) == len(set(files)) else files)]
 
 
 def read_values(
@@ -149,9 +170,7 @@ class _Reader:
     def _of_params(self, file: Path) -> None:
         values, left = read_params(file)
         name = file.relative_to(self._root).as_posix()
-        for key, value in values.items():
-            known = self.gathered.params.get(key, value)
-            self.gathered.params[key if known == value else f"{splitext(name)[0]}/{key}"] = value
+        self.gathered.add_params(values, name)
         self.gathered.left_out.update((one.name, one) for one in left)
 
     def artifacts(self) -> None:

@@ -17,7 +17,10 @@ _DEPTH_MOST = 32
 
 
 def load(data: bytes, where: str) -> Any:
-    """Return the content of a document. Raises InputError, with `where`, for what is not YAML or too large."""
+    """Return the content of a document, of JSON's own types: a moment is text, a set is a list.
+
+    Raises InputError, with `where`, for what is not YAML or too large.
+    """
     import yaml
 
     if len(data) > _BYTES_MOST:
@@ -28,10 +31,20 @@ def load(data: bytes, where: str) -> Any:
             raise InputError(f"{where}: {too_much}")
         loader = kind(data)
         try:
-            return loader.get_single_data()
+            return _plain(loader.get_single_data())
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+    except (
+        yaml.YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as problem:
+        # PyYAML raises anything for a value that is not of the type that its tag says.
+
         mark = getattr(problem, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: not YAML: {getattr(problem, 'problem', None) or problem}") from None
@@ -69,3 +82,15 @@ def _excess(events: Iterable[yaml.Event]) -> str | None:
         if open_[-1][1] > _VALUES_MOST:
             return f"more than {_VALUES_MOST:,} values"
     return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(_plain(name)): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, set):
+        return sorted(str(_plain(one)) for one in value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, (str, int, float, type(None))) else value.isoformat()

@@ -7,14 +7,14 @@ adds nothing. A system is a module that yields candidates; the loop reads those 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from ciplug.capture.masking import Masks
 from ciplug.config import DEFAULT_MODEL
-from ciplug.errors import CiplugError, InputError, StoreError
+from ciplug.errors import CiplugError, FileChanged, InputError, StoreError, UsageError
 from ciplug.interop.import_files import ImportedFiles
 from ciplug.interop.source_run import SourceRun, record_of
 from ciplug.records.run import is_model_name
@@ -26,8 +26,6 @@ from ciplug.tracking.query import RUN_ID, Key
 
 RUNS_MOST, BYTES_MOST, FETCHED_MOST = 1_000, 64 * 1024 * 1024, 1024 * 1024 * 1024
 """The limits of one write: runs, bytes of their records, and bytes of artifacts that were fetched for them."""
-UNEXPECTED = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
-"""What a damaged run may raise beside our own errors: it is named, and the other runs are imported."""
 STATE = Key("tag", "import.state")
 """The tag that says in which state the source was; of a run whose source may go on."""
 
@@ -70,13 +68,18 @@ class Candidate:
     is_unfinished: bool = False
     state: str | None = None
     """Changes whenever the source has more of the run; None: the source does not change, or nobody can tell."""
+    place: str | None = None
+    """The file or folder that it is in, where the name does not say it."""
 
 
 class Source(Protocol):
     """A place that holds the runs of another system."""
 
     def runs(self) -> Iterable[Candidate | CiplugError]:
-        """Yield each run, or the error of a file that cannot be read: it stops nothing else."""
+        """Yield each run, or the error of a file that cannot be read: it stops nothing else.
+
+        Raises UsageError, before the first run, for a part that the source does not have.
+        """
         ...
 
 
@@ -132,9 +135,11 @@ class Importer:
         self.session, self.choice, self._tell = session, choice, tell
         self.masks = Masks.of(session.env, session.config.redact)
         self._done = Imported()
-        self._objects: dict[str, bytes] = {}
-        """What is to be written."""
-        self._runs = self._bytes = 0
+        self._beside: dict[str, bytes] = {}
+        """What is to be written, of no run."""
+        self._read: list[tuple[Candidate, Taken]] = []
+        """Runs that are to be written."""
+        self._bytes = 0
         self._folder = tempfile.TemporaryDirectory(prefix="ciplug-import-")
         self.folder = Path(self._folder.name)
         """Is deleted at the end."""
@@ -153,7 +158,7 @@ class Importer:
         run: SourceRun,
         files: Mapping[str, Path] | None = None,
         *,
-        within: Path | None = None,
+        within: Sequence[Path] = (),
         state: str | None = None,
         problems: Iterable[CiplugError] = (),
         is_unfinished: bool = False,
@@ -162,7 +167,7 @@ class Importer:
 
         Args:
             files: name → file or folder on this disk, its artifacts.
-            within: a folder that they may not be outside of, where the source names them.
+            within: the folders that they may not be outside of; the first is the source.
             state: of the source, as its candidate has it.
             problems: the parts of the run that cannot be read.
         """
@@ -180,7 +185,7 @@ class Importer:
 
     def put(self, objects: Mapping[str, bytes]) -> None:
         """Write objects that are not a run's with the next runs."""
-        self._objects.update(objects)
+        self._beside.update(objects)
 
     def run(self, source: Source) -> Imported:
         """Import every run that the store does not have.
@@ -189,12 +194,22 @@ class Importer:
         """
         with self._folder:
             self._read_known()
-            for one in source.runs():
+            for one in self._each(source):
                 self._take(one)
                 self._tell(1)
             self._write()
         self.session.tell(*masked_notes(self.masks))
         return self._done
+
+    def _each(self, source: Source) -> Iterator[Candidate | CiplugError]:
+        """What a source has, up to an error that ends its list: the runs until then are written."""
+        try:
+            yield from source.runs()
+        except (UsageError, StoreError):
+            self._write()
+            raise
+        except Exception as problem:
+            self._done.failed.append(_failure(problem, "the list of runs ends here"))
 
     def _read_known(self) -> None:
         catalog = self.session.runs().catalog
@@ -211,7 +226,7 @@ class Importer:
     def _take(self, found: Candidate | CiplugError) -> None:
         done = self._done
         if isinstance(found, CiplugError):
-            done.failed.append(_failure(found))
+            done.failed.append(_failure(found, ""))
             return
         if found.id in self.known or found.other_id in self.known:
             done.known += 1
@@ -224,44 +239,62 @@ class Importer:
             return
         try:
             taken = found.read()
-        except (CiplugError, *UNEXPECTED) as problem:
+        except Exception as problem:  # Whatever a damaged run raises, it is named, and the others are imported.
+            self.files.forget()
             done.failed.append(_failure(problem, found.name))
             return
         if taken.is_unfinished and not self.choice.unfinished:
             done.unfinished.append(found.name)
             return
-        done.damaged += map(_failure, taken.problems)
-        done.deleted += taken.is_deleted
-        done.without_commit += not taken.has_commit
+        self.files.keep_for(found.id)
         self.known.add(found.id)
-        if found.state is not None:
-            self._states[found.id] = found.state
-        self._add(taken.objects)
+        self._add(found, taken)
 
-    def _add(self, objects: Mapping[str, bytes]) -> None:
-        self._objects.update(objects)
-        self._runs += 1
-        self._bytes += sum(map(len, objects.values()))
-        if self._runs >= RUNS_MOST or self._bytes > BYTES_MOST or self.files.fetched > FETCHED_MOST:
+    def _add(self, found: Candidate, taken: Taken) -> None:
+        self._read.append((found, taken))
+        self._bytes += sum(map(len, taken.objects.values()))
+        if len(self._read) >= RUNS_MOST or self._bytes > BYTES_MOST or self.files.fetched > FETCHED_MOST:
             self._write()
 
     def _write(self) -> None:
         """Write what waits: the files first, so that no record names bytes that are not there."""
-        if self._objects:
-            self._done.files += self.files.send()
-            session = self.session
+        done, session = self._done, self.session
+        done.files += self._send_files()
+        objects = dict(self._beside)
+        for _, taken in self._read:
+            objects.update(taken.objects)
+        if objects:
             trusted = session.context.trusted
-            session.store.add(signed(session.env, self._objects, trusted=trusted, repository=session.repository))
-        self._done.new += self._runs
-        self._objects, self._runs, self._bytes = {}, 0, 0
+            session.store.add(signed(session.env, objects, trusted=trusted, repository=session.repository))
+        for found, taken in self._read:
+            done.new += 1
+            done.damaged += (_failure(one, "") for one in taken.problems)
+            done.deleted += taken.is_deleted
+            done.without_commit += not taken.has_commit
+            if found.state is not None:
+                self._states[found.id] = found.state
+        self._beside, self._read, self._bytes = {}, [], 0
+
+    def _send_files(self) -> int:
+        """Send the files of the runs that wait. A run with one that was changed since it was read waits no longer."""
+        while True:
+            try:
+                return self.files.send()
+            except FileChanged as problem:
+                lost = self.files.lose(problem.digest)
+                self._done.failed += (_failure(problem, found.name) for found, _ in self._read if found.id in lost)
+                self._read = [one for one in self._read if one[0].id not in lost]
+                self.known -= lost
 
 
-def _failure(problem: Exception, name: str | None = None) -> Failure:
-    words = problem.message if isinstance(problem, CiplugError) else str(problem) or type(problem).__name__
+def _failure(problem: Exception, name: str) -> Failure:
+    if isinstance(problem, CiplugError):
+        words, hint = problem.message, problem.hint
+    else:
+        words = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        words, hint = f"{type(problem).__name__}: {words}", None
     code = InputError.exit_code if isinstance(problem, InputError) else StoreError.exit_code
-    # The message of a file that is wrong begins with its path.
-    hint = problem.hint if isinstance(problem, CiplugError) else None
-    return Failure(words if name is None or words.startswith(name) else f"{name}: {words}", code, hint)
+    return Failure(words if words.startswith(name) else f"{name}: {words}", code, hint)
 
 
 def each_once(found: Iterable[Candidate | CiplugError]) -> Iterator[Candidate | CiplugError]:
@@ -269,8 +302,11 @@ def each_once(found: Iterable[Candidate | CiplugError]) -> Iterator[Candidate | 
     names: dict[str, str] = {}
     for one in found:
         if isinstance(one, Candidate):
-            first = names.setdefault(one.id, one.name)
-            if first != one.name:
-                yield InputError(f"{one.name}: the same run as {first}", hint="give each run an id of its own")
+            own = f"{one.name} in {one.place}" if one.place else one.name
+            if first := names.get(one.id):
+                yield InputError(
+                    f"{own}: the same run as {first}", hint="keep one of them, or give it an id of its own"
+                )
                 continue
+            names[one.id] = own
         yield one

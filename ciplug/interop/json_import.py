@@ -17,6 +17,7 @@ from ciplug.capture.tables.json_text import JsonLines, parse_document
 from ciplug.capture.tables.source import Source as File
 from ciplug.errors import CiplugError, InputError, UsageError, listed
 from ciplug.interop.import_runs import Candidate, Importer, Taken, each_once
+from ciplug.interop.source_files import files_below, is_inside, root_of, unreadable
 from ciplug.interop.source_run import Log, SourceRun, Values, context_of, full_commit, stable_id, unix_seconds
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.last_point import last_of
@@ -30,8 +31,10 @@ _RUN_FIELDS = {
 _OF_A_RECORD = {"last", "left_out", "datasets", "inputs", "model_inputs", "outputs", "provenance", "monitor", "schema"}
 """Further fields of the record of a run, as `ciplug runs show --json` prints it: they are not read."""
 _SHAPE = '{"metrics": {"accuracy": 0.93}, "params": {"depth": 6}, "started": "2026-01-31T12:00:00Z"}'
+_TIME_HINT = "ISO 8601, or Unix seconds"
 _STEPS = ("step", "epoch", "iteration")
 _TIMES = ("time", "timestamp")
+_ENDINGS = (".json", ".jsonl", ".ndjson")
 _METRICS, _PARAMS, _RUN = "metrics.json", ("params.json", "config.json"), "run.json"
 
 
@@ -42,7 +45,7 @@ class JsonFolder:
         if not path.exists():
             raise UsageError(f"there is no {path}", hint="name a folder of JSON files, or one of them")
         self._importer, self._path = importer, path
-        self._root = path if path.is_dir() else path.parent
+        self._root = root_of(path)
 
     def runs(self) -> Iterator[Candidate | CiplugError]:
         return each_once(self._found())
@@ -51,15 +54,21 @@ class JsonFolder:
         if self._path.is_file():
             yield from self._in_file(self._path)
             return
-        files = sorted(one for one in self._path.rglob("*") if one.suffix.lower() in (".json", ".jsonl", ".ndjson"))
+        found = list(files_below(self._path, lambda name: Path(name).suffix.lower() in _ENDINGS))
+        files = [one for one in found if isinstance(one, Path)]
         folders = {one.parent for one in files if one.name == _METRICS}
-        if not files:
+        if not found:
             yield InputError(f"{self._path}: no JSON file in it", hint=f"a file has a run: {_SHAPE}")
-        for file in files:
-            if file.name == _METRICS:
+        for file in found:
+            if isinstance(file, InputError):
+                yield file
+            elif file.name == _METRICS:
                 yield self._of_folder(file.parent)
             elif file.parent not in folders:
                 yield from self._in_file(file)
+            elif file.name not in (*_PARAMS, _RUN) and any(isinstance(one, Candidate) for one in self._in_file(file)):
+                what = f"a run beside {_METRICS}, which makes a run of the whole folder"
+                yield InputError(f"{file}: {what}", hint="move one of them to a folder of its own")
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self._path).as_posix() if path != self._path else path.name
@@ -68,12 +77,14 @@ class JsonFolder:
 
     def _of_folder(self, folder: Path) -> Candidate | CiplugError:
         files = [one for name in (_METRICS, *_PARAMS, _RUN) if (one := folder / name).is_file()]
+        if other := next((one for one in files if not is_inside(one, (self._root,))), None):
+            return InputError(f"{folder}: {other.name} is a symbolic link that leads out of {self._root}")
         try:
             facts = _object(File(folder / _RUN)) if folder / _RUN in files else {}
             content = digest(b"\0".join(one.read_bytes() for one in files))
             _check(facts, File(folder / _RUN))
-        except (CiplugError, OSError) as problem:
-            return _problem(problem, folder)
+        except Exception as problem:
+            return unreadable(folder, problem)
         return self._candidate(
             facts, folder, f"{self._shown(folder)}/", content, partial(self._read_folder, facts, folder, files)
         )
@@ -113,8 +124,8 @@ class JsonFolder:
                     continue
                 content = digest(dumps(facts))
                 yield self._candidate(facts, path.parent, name, content, partial(_values, facts, source, line))
-        except (CiplugError, OSError) as problem:
-            yield _problem(problem, path)
+        except Exception as problem:
+            yield unreadable(path, problem)
         yield from broken
 
     def _candidate(
@@ -157,7 +168,7 @@ class JsonFolder:
             provenance=context_of(actor=_text(facts.get("actor")), branch=_text(facts.get("branch"))),
         )
         files = {str(one): folder / str(one) for one in facts.get("artifacts") or () if isinstance(one, str)}
-        return self._importer.take(run, files, within=self._root, state=state)
+        return self._importer.take(run, files, within=(self._root,), state=state)
 
 
 def _objects(source: File, broken: list[InputError]) -> Iterator[tuple[int | None, dict[str, Any], int | None]]:
@@ -210,38 +221,68 @@ def _check(facts: Any, source: File, line: int | None = None) -> None:
         raise source.wrong(f"{model!r:.60} cannot be the name of a model", column="model", line=line)
     for name in ("started", "ended"):
         if facts.get(name) is not None and unix_seconds(facts[name]) is None:
-            hint = "ISO 8601, or Unix seconds"
-            raise source.wrong(f"{facts[name]!r:.60} is not a time", column=name, line=line, hint=hint)
+            raise source.wrong(f"{facts[name]!r:.60} is not a time", column=name, line=line, hint=_TIME_HINT)
 
 
 def _values(facts: Mapping[str, Any], source: File, line: int | None = None) -> Values:
-    log = Log()
+    """The values of a run. What is stated as the value of a metric counts, and `history` has its steps."""
+    log, stated = Log(), Log()
     log.params(facts.get("params") or {})
     for name, value in (facts.get("tags") or {}).items():
         log.tag(str(name), value)
+    _history(log, facts.get("history") or (), source, line)
     for name, value in (facts.get("metrics") or {}).items():
-        _metric(log, str(name), value)
-    for number, row in enumerate(facts.get("history") or ()):
-        if not isinstance(row, dict):
-            raise source.wrong(f"row {number + 1} is not an object", column="history", line=line)
-        step = next((row[name] for name in _STEPS if row.get(name) is not None), number)
-        time = next((unix_seconds(row[name]) for name in _TIMES if row.get(name) is not None), None)
-        for name, value in row.items():
-            if name not in (*_STEPS, *_TIMES):
-                log.metric(str(name), value, step, time)
-    return log.values()
+        if isinstance(value, list) and value:
+            _points(log, str(name), value, source, line)
+        else:
+            stated.metric(str(name), value)
+    logged, only = log.values(), stated.values()
+    return replace(
+        logged,
+        metrics={**logged.metrics, **only.metrics},
+        last={**only.last, **logged.last},
+        left_out=(*logged.left_out, *(one for one in only.left_out if one not in logged.left_out)),
+    )
 
 
-def _metric(log: Log, name: str, value: Any) -> None:
-    """A number, a list of numbers by steps, or a list of {"step", "value", "time"}."""
-    if not isinstance(value, list) or not value:
-        log.metric(name, value)
-        return
-    for step, one in enumerate(value):
+def _points(log: Log, name: str, values: Sequence[Any], source: File, line: int | None) -> None:
+    """A list of numbers by steps, or of {"step", "value", "time"}."""
+    for step, one in enumerate(values):
         if isinstance(one, dict) and "value" in one:
-            log.metric(name, one["value"], one.get("step", step), unix_seconds(one.get("time")))
+            time = unix_seconds(one.get("time"))
+            if time is None and one.get("time") is not None:
+                raise source.wrong(f"{one['time']!r:.60} is not a time", column=name, line=line, hint=_TIME_HINT)
+            log.metric(name, one["value"], one.get("step", step), time)
         else:
             log.metric(name, one, step)
+
+
+def _history(log: Log, rows: Sequence[Any], source: File, line: int | None) -> None:
+    """Rows of metrics. The other columns that could have the step or the time are metrics like any other."""
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise source.wrong(f"row {number} is not an object", column="history", line=line)
+    steps = _column(rows, _STEPS, _is_whole)
+    times = _column(rows, _TIMES, lambda value: unix_seconds(value) is not None)
+    for number, row in enumerate(rows):
+        step = number if row.get(steps) is None else row[steps]
+        time = unix_seconds(row.get(times))
+        for name, value in row.items():
+            if name not in (steps, times):
+                log.metric(str(name), value, step, time)
+
+
+def _column(rows: Sequence[dict[str, Any]], names: Sequence[str], fits: Callable[[Any], bool]) -> str | None:
+    """The first of these columns that has a value, and only values that fit."""
+    for name in names:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        if values and all(map(fits, values)):
+            return name
+    return None
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
 
 
 def _run_id(stated: str) -> str:
@@ -252,7 +293,3 @@ def _run_id(stated: str) -> str:
 
 def _text(value: object) -> str | None:
     return str(value) if value is not None and str(value).strip() else None
-
-
-def _problem(problem: CiplugError | OSError, path: Path) -> CiplugError:
-    return problem if isinstance(problem, CiplugError) else InputError(f"{path}: cannot be read: {problem.strerror}")

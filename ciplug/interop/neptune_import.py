@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from ciplug.errors import CiplugError, InputError, UsageError, listed
 from ciplug.interop.import_runs import Candidate, Importer, Taken, each_once
+from ciplug.interop.source_files import files_below, root_of, unreadable
 from ciplug.interop.source_run import Log, SourceRun, context_of, full_commit, goes_on, stable_id, unix_seconds
 from ciplug.records.run import Status
 
@@ -27,6 +29,8 @@ _VALUES = {
     "datetime": "datetime_value",
     "string_set": "string_set_value",
 }
+_SERIES = {"float_series": "float_value", "int_series": "int_value"}
+_NUMBERS = ("float", "int")
 _METRICS = ("metrics/", "metric/", "scores/")
 """Single numbers below these names are results; all others are parameters."""
 _MILLIONTHS = 1_000_000
@@ -46,31 +50,37 @@ class NeptuneExport:
 
     def _found(self) -> Iterator[Candidate | CiplugError]:
         parts: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
-        for file in sorted(self._path.rglob("*.parquet")):
-            if match := _PART.fullmatch(file.name):
+        broken: list[CiplugError] = []
+        for file in files_below(self._path, lambda name: _PART.fullmatch(name) is not None):
+            if isinstance(file, InputError):
+                broken.append(file)
+            elif match := _PART.fullmatch(file.name):
                 parts.setdefault((file.parent, match["run"]), []).append((int(match["number"]), file))
-        if not parts:
+        if not (parts or broken):
             hint = "it writes RUN_part_0.parquet into a folder for each project"
             yield InputError(f"{self._path}: no export of neptune-exporter in it", hint=hint)
-        projects: set[str] = set()
-        for numbered in parts.values():
-            files = [file for _, file in sorted(numbered)]
+        found: list[tuple[str, str, list[tuple[int, Path]]]] = []
+        for numbered in map(sorted, parts.values()):
             try:
-                project, own = _identity(files[0])
-            except InputError as problem:
-                yield problem
-                continue
-            projects.add(project)
-            if [number for number, _ in sorted(numbered)] != list(range(len(files))):
-                yield InputError(f"{files[0]}: a part of the run {own} is missing", hint="export it again")
-            elif not self._projects or project in self._projects:
-                run_id = stable_id(SYSTEM, project, own)
-                state = str(sum(file.stat().st_size for file in files))
-                name = f"run {own} of {project}"
-                yield Candidate(run_id, name, partial(self._read, run_id, project, own, files, state), state=state)
+                found.append((*_identity(numbered[0][1]), numbered))
+            except Exception as problem:
+                broken.append(unreadable(numbered[0][1], problem))
+        projects = sorted({project for project, _, _ in found})
         if missing := [one for one in self._projects if one not in projects]:
-            hint = f"it has: {listed(sorted(projects), most=20)}"
+            hint = f"it has: {listed(projects, most=20)}"
             raise UsageError(f"{self._path} has no project '{missing[0]}'", hint=hint)
+        yield from broken
+        for project, own, numbered in found:
+            files = [file for _, file in numbered]
+            if self._projects and project not in self._projects:
+                continue
+            if [number for number, _ in numbered] != list(range(len(files))):
+                yield InputError(f"{files[0]}: a part of the run {own} is missing", hint="export it again")
+                continue
+            run_id = stable_id(SYSTEM, project, own)
+            state = str(sum(file.stat().st_size for file in files))
+            read = partial(self._read, run_id, project, own, files, state)
+            yield Candidate(run_id, f"run {own} of {project}", read, state=state, place=str(files[0]))
 
     def _read(self, run_id: str, project: str, own: str, files: Sequence[Path], state: str) -> Taken:
         reader = _Reader()
@@ -103,8 +113,11 @@ class NeptuneExport:
             else:
                 found[name] = place
         run = replace(run, values=log.values())
+        # The default folder of its files is beside that of the data.
+        beside = files[0].parent.parent.resolve().parent / "files"
+        within = (root_of(self._path), *([] if beside.is_symlink() else [beside]))
         is_unfinished = str(system.get("state", "")).lower() == "active" and goes_on(ended)
-        return self._importer.take(run, found, state=state, is_unfinished=is_unfinished)
+        return self._importer.take(run, found, within=within, state=state, is_unfinished=is_unfinished)
 
     def _file(self, path: str, part: Path) -> Path | None:
         """Where an exported file is: below `--files-path`, by default the folder `files` beside that of the data."""
@@ -113,7 +126,7 @@ class NeptuneExport:
         for place in places:
             for folder in (place, place / part.parent.name):
                 file = folder / path
-                if file.exists() and file.resolve().is_relative_to(place.resolve()):
+                if file.exists():
                     return file
         return None
 
@@ -156,16 +169,16 @@ class _Reader:
     def take(self, row: dict[str, Any]) -> None:
         """Take an attribute, or a point of one."""
         name, kind = str(row["attribute_path"]), str(row["attribute_type"])
-        if kind == "float_series":
-            point = (row.get("step"), unix_seconds(row.get("timestamp")), row.get("float_value"))
+        if kind in _SERIES:
+            point = (row.get("step"), unix_seconds(row.get("timestamp")), row.get(_SERIES[kind]))
             self._series.setdefault(name, []).append(point)
         elif kind in ("file", "file_series"):
             path = (row.get("file_value") or {}).get("path")
             step = row.get("step")
             if path:
                 self.files[name if kind == "file" else f"{name}/{_plain(step)}"] = str(path)
-        elif kind == "float" and name.startswith(_METRICS):
-            self.log.metric(name, row.get("float_value"))
+        elif kind in _NUMBERS and name.startswith(_METRICS):
+            self.log.metric(name, row.get(_VALUES[kind]))
         elif kind in _VALUES:
             self._single(name, row.get(_VALUES[kind]))
         else:
@@ -185,9 +198,13 @@ class _Reader:
     def finish(self) -> None:
         """Log the series, whose steps are known by now."""
         for name, points in self._series.items():
-            has_fractions = any(step is not None and step != int(step) for step, _, _ in points)
+            finite = [step for step, _, _ in points if step is not None and math.isfinite(step)]
+            has_fractions = any(step != int(step) for step in finite)
             for number, (step, time, value) in enumerate(points):
-                at = number if step is None else int(step * _MILLIONTHS) if has_fractions else int(step)
+                at: object = number
+                if step is not None:
+                    # Of a step that is no number, the log notes the name.
+                    at = step if not math.isfinite(step) else int(step * _MILLIONTHS) if has_fractions else int(step)
                 self.log.metric(name, value, at, time)
             if has_fractions:
                 self.log.tag(f"{SYSTEM}.steps_in_millionths", "true")

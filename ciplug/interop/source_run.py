@@ -13,7 +13,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ciplug.capture import events
-from ciplug.capture.events import Event
 from ciplug.capture.logged import Fold
 from ciplug.records.last_point import LastPoint
 from ciplug.records.left_out import LeftOut, Why
@@ -23,13 +22,21 @@ from ciplug.records.series import Series
 from ciplug.steps.session import stamp
 
 NAME_MOST = 250
+NamePath = tuple[str, ...]
+"""Names, each within what the one before it names."""
+KIND = "_type"
+"""The key of W&B and Trackio for what is no number: a histogram, an image, a table."""
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_DEPTH_MOST = 32
 _WHOLE_MOST = 2**63
 _FRACTION = re.compile(r"\.(\d+)")
 
 
 def stable_id(system: str, *identity: str) -> str:
     """Return the id of a run: 32 hex digits that follow from what tells it apart in its system."""
-    return hashlib.sha256("\0".join(("import", system, *identity)).encode(errors="replace")).hexdigest()[:32]
+    whole = "\0".join(("import", system, *identity))
+    # A name of a file that is not UTF-8 has halves of surrogate pairs.
+    return hashlib.sha256(whole.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 QUIET_SECONDS = 600
@@ -41,7 +48,8 @@ def goes_on(last: float | None) -> bool:
     Args:
         last: the time of its last value, in Unix seconds.
     """
-    return last is not None and time.time() - last < QUIET_SECONDS
+    # A moment far in the future is of a wrong clock, and no reason to wait for it.
+    return last is not None and abs(time.time() - last) < QUIET_SECONDS
 
 
 def full_commit(text: object) -> str | None:
@@ -63,7 +71,10 @@ class Values:
 
 
 class Log:
-    """Gathers the values of a run one by one. What cannot be kept is left out by name; nothing is raised."""
+    """Gathers the values of a run one by one. What cannot be kept is left out by name; nothing is raised.
+
+    Nested names are joined by `/`. If two are joined to one, such as `a/b` and the `b` in `a`, neither is kept.
+    """
 
     def __init__(self) -> None:
         self._fold = Fold()
@@ -72,39 +83,72 @@ class Log:
         self._left: dict[str, LeftOut] = {}
         self._params: dict[str, Scalar] = {}
         self._tags: dict[str, str] = {}
+        self._paths: dict[str, NamePath] = {}
+        """Metric → the names that were joined to its own."""
+        self._clashing: dict[str, None] = {}
+        """Names of metrics that are joined of different names."""
+        self._contradicted: dict[str, None] = {}
+        """Names of parameters with several values."""
 
-    def metric(self, name: str, value: object, step: object = None, time: float | None = None) -> None:
+    def metric(
+        self, name: str, value: object, step: object = None, time: float | None = None, *, below: NamePath = ()
+    ) -> None:
         """Take a value of a metric; of a mapping, each value in it.
 
         A text in the place of a number is NaN, and noted; so is a step that is not a whole number.
 
         Args:
             time: Unix seconds.
+            below: names that stand before its own.
         """
-        for key, one in _leaves(name, value):
-            if not events.is_metric_name(key):
-                self.leave_out(key, "name")
-                continue
-            if time is not None and math.isfinite(time) and events.within_years(time):
-                self._timed.add(metric_name(key))
-            else:
-                time = None
-            at = 0.0 if time is None else time
-            self._add([{"time": at, **event} for event in events.measured(key, one, step, at)])
+        for path, one in leaves((*below, name), value):
+            self._metric(path, one, step, time)
 
-    def params(self, values: Mapping[str, Any], prefix: str = "") -> None:
+    def logged(self, name: str, value: object, step: object = None, time: float | None = None) -> None:
+        """Take what a training has logged: numbers are metrics, texts are tags, and media are left out."""
+        for path, one in leaves((name,), value, with_kinds=True):
+            if isinstance(one, Mapping) and KIND in one:
+                self.leave_out("/".join(path), "list", str(one[KIND])[:40])
+            elif isinstance(one, str) and one not in NOT_FINITE:
+                self.tag("/".join(path), one)
+            else:
+                self._metric(path, one, step, time)
+
+    def _metric(self, path: NamePath, value: object, step: object, time: float | None) -> None:
+        key = "/".join(path)
+        if not events.is_metric_name(key):
+            self.leave_out(key, "name")
+            return
+        name = metric_name(key)
+        if self._paths.setdefault(name, path) != path:
+            self._clashing[name] = None
+            return
+        if time is not None and math.isfinite(time) and events.within_years(time):
+            self._timed.add(name)
+        else:
+            time = None
+        at = 0.0 if time is None else time
+        self._fold.take([{"time": at, **event} for event in events.measured(key, value, step, at)])
+
+    def params(self, values: Mapping[str, Any]) -> None:
         """Take parameters; nested names are joined by `/`, and a list is kept as JSON."""
-        for key, value in _leaves(prefix, values):
+        for path, value in leaves((), values):
+            key = "/".join(path)
             if not key.strip() or not key.isprintable() or len(key) > NAME_MOST:
                 self.leave_out(key, "param")
-            else:
-                self._params[key] = _scalar(value)
+                continue
+            one = _scalar(value)
+            if repr(self._params.setdefault(key, one)) != repr(one):
+                self._contradicted[key] = None
 
     def tag(self, name: str, value: object) -> None:
         """Take a tag; None and an empty text are none."""
         text = value if isinstance(value, str) else "" if value is None else str(value)
-        if name.strip() and text.strip():
-            self._tags[name[:NAME_MOST]] = text
+        if len(name) > NAME_MOST:
+            # Cut off, it could be the name of another one.
+            self.leave_out(name, "name")
+        elif name.strip() and text.strip():
+            self._tags[name] = text
 
     def leave_out(self, name: str, why: Why, found: str | None = None, file: str | None = None) -> None:
         """Note a name, or a file, that gives nothing."""
@@ -114,36 +158,39 @@ class Log:
     def values(self) -> Values:
         """All that was taken."""
         logged = self._fold.logged()
-        bare = [name for name in logged.metrics if name not in self._timed]
-        last, series = dict(logged.last), dict(logged.series)
+        kept = {name: value for name, value in logged.metrics.items() if name not in self._clashing}
+        bare = [name for name in kept if name not in self._timed]
+        last = {name: point for name, point in logged.last.items() if name in kept}
+        series = {name: one for name, one in logged.series.items() if name in kept}
         for name in bare:
             last[name] = replace(last[name], time=None)
             if name in series:
                 series[name] = Series(series[name].steps, series[name].values)
         left = {**{one.name: one for one in logged.left_out}, **self._left}
+        left |= {name: LeftOut(name=name, why="twice") for name in (*self._clashing, *self._contradicted)}
         return Values(
-            metrics=logged.metrics,
+            metrics=kept,
             last=last,
             series=series,
-            params=dict(sorted(self._params.items())),
+            params={name: one for name, one in sorted(self._params.items()) if name not in self._contradicted},
             tags=dict(sorted(self._tags.items())),
             left_out=tuple(left.values()),
         )
 
-    def _add(self, some: list[Event]) -> None:
-        self._fold.add(json.dumps(some).encode())
 
+def leaves(path: NamePath, value: object, *, with_kinds: bool = False) -> Iterator[tuple[NamePath, Any]]:
+    """The names that lead to each value in a mapping. One that is nested too deep is a value.
 
-def _leaves(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
-    """The flattened names of a value, and what is no mapping at them. Deep nesting is a value by its text."""
-    waiting = [(prefix, value, 0)]
+    Args:
+        with_kinds: so is a mapping that says its KIND.
+    """
+    waiting: list[tuple[NamePath, object]] = [(path, value)]
     while waiting:
-        key, one, depth = waiting.pop()
-        if isinstance(one, Mapping) and one and depth < 32:
-            inner = [(f"{key}/{name}" if key else str(name), child, depth + 1) for name, child in one.items()]
-            waiting += reversed(inner)
-        elif key or not isinstance(one, Mapping):
-            yield key, one
+        at, one = waiting.pop()
+        if isinstance(one, Mapping) and one and len(at) < _DEPTH_MOST and not (with_kinds and KIND in one):
+            waiting += reversed([((*at, str(name)), child) for name, child in one.items()])
+        elif at:
+            yield at, one
 
 
 def _scalar(value: object) -> Scalar:
@@ -211,8 +258,12 @@ def moment(unix_seconds: float) -> str:
     return stamp(datetime.fromtimestamp(unix_seconds if known else 0.0, timezone.utc))
 
 
+_NO_DURATION = 100_000_000
+"""Unix seconds, of March 1973: a smaller number counts seconds since something else."""
+
+
 def unix_seconds(value: object) -> float | None:
-    """Return Unix seconds of a number, of ISO 8601 text or of a datetime; None for anything else.
+    """Return Unix seconds of a number, of ISO 8601 text or of a datetime; None for anything else, as for a duration.
 
     A time without a zone is in UTC: what a record says does not depend on the machine that imports.
     """
@@ -225,8 +276,9 @@ def unix_seconds(value: object) -> float | None:
             return None
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value) if events.within_years(value) else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # NaN is within no years.
+        return float(value) if value >= _NO_DURATION and events.within_years(value) else None
     return None
 
 

@@ -11,7 +11,8 @@ from ciplug.capture.event_files import entries_of_events, is_event_file, prefixe
 from ciplug.capture.tables.source import Source as File
 from ciplug.errors import CiplugError, InputError, UsageError
 from ciplug.interop.import_runs import Candidate, Importer, Taken, each_once
-from ciplug.interop.source_run import Log, SourceRun, goes_on, stable_id
+from ciplug.interop.source_files import files_below, unreadable
+from ciplug.interop.source_run import Log, SourceRun, goes_on, stable_id, unix_seconds
 from ciplug.records.canonical import digest
 
 SYSTEM = "tensorboard"
@@ -33,17 +34,17 @@ class EventFolder:
         return each_once(self._found())
 
     def _found(self) -> Iterator[Candidate | CiplugError]:
-        if self._path.is_file():
-            files = [self._path] if is_event_file(self._path.name) else []
-        else:
-            files = sorted(one for one in self._path.rglob("*") if is_event_file(one.name) and one.is_file())
-        if not files:
+        is_other = self._path.is_file() and not is_event_file(self._path.name)
+        found = [] if is_other else list(files_below(self._path, is_event_file))
+        files = [one for one in found if isinstance(one, Path)]
+        yield from (one for one in found if isinstance(one, InputError))
+        if not found:
             yield InputError(f"{self._path}: no event file in it", hint="its files are called events.out.tfevents.…")
         for folder, own in _by_run(self._path, files).items():
             try:
                 yield self._candidate(folder, own)
-            except (InputError, OSError) as problem:
-                yield problem if isinstance(problem, InputError) else InputError(f"{folder}: {problem.strerror}")
+            except Exception as problem:
+                yield unreadable(folder, problem)
 
     def _candidate(self, folder: Path, files: Sequence[Path]) -> Candidate:
         first = min(files, key=lambda one: (one.name, one))
@@ -68,10 +69,10 @@ class EventFolder:
                     log.params(_hparams(content))
 
             for entry in entries_of_events(File(file), problems.append, other):
-                if entry.time is not None:
-                    times.append(entry.time)
+                if (moment := unix_seconds(entry.time)) is not None:
+                    times.append(moment)
                 for tag, value in entry.values.items():
-                    log.metric(f"{at}{tag}", value, entry.step, entry.time)
+                    log.metric(tag, value, entry.step, entry.time, below=(before[file],) if at else ())
         for problem in problems:
             log.leave_out(problem.what, "line", problem.message[:100])
         ended = max(times, default=None)

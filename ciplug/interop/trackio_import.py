@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ciplug.errors import CiplugError, InputError, UsageError, listed
 from ciplug.interop.import_runs import Candidate, Importer, Taken, each_once
+from ciplug.interop.source_files import files_below
 from ciplug.interop.source_run import Log, SourceRun, context_of, goes_on, stable_id, unix_seconds
+from ciplug.interop.sqlite_file import DAMAGE, SqliteFile
 
 SYSTEM = "trackio"
 _PLACE = "~/.cache/huggingface/trackio"
-_DAMAGE = (sqlite3.Error, LookupError, OverflowError, TypeError, ValueError)
-"""What a damaged file raises: also an error whose own text is damaged."""
 _OWN = ("_Username", "_Created", "_Group")
+
+
+class _Own(NamedTuple):
+    """What tells a run apart. Before its version 0.17 or so, Trackio knew no ids: older rows have a name alone."""
+
+    id: object
+    name: object
+    size: int
+    """Of its rows."""
+
+    @property
+    def text(self) -> str:
+        return str(next((one for one in (self.id, self.name) if one not in (None, "")), ""))
+
+    def where(self, columns: Collection[str]) -> tuple[str, object]:
+        """The condition in SQL of its rows in a table, and the value in it."""
+        if "run_id" not in columns:
+            return "run_name = ?", self.text if self.name is None else self.name
+        return (
+            ("run_id = ?", self.id)
+            if self.id is not None
+            else ("nullif(run_id, '') IS NULL AND run_name = ?", self.name)
+        )
 
 
 class TrackioFolder:
@@ -33,43 +54,52 @@ class TrackioFolder:
         return each_once(self._found())
 
     def _found(self) -> Iterator[Candidate | CiplugError]:
-        files = [self._path] if self._path.is_file() else sorted(self._path.glob("*.db"))
+        files = list(files_below(self._path, lambda name: name.endswith(".db"), deep=False))
         if not files:
             yield InputError(f"{self._path}: no project of Trackio in it", hint=f"it keeps them in {_PLACE}")
-        names = [one.stem for one in files]
+        names = [one.stem for one in files if isinstance(one, Path)]
         if missing := [one for one in self._projects if one not in names]:
             raise UsageError(f"{self._path} has no project '{missing[0]}'", hint=f"it has: {listed(names, most=20)}")
         for file in files:
-            if not self._projects or file.stem in self._projects:
+            if isinstance(file, InputError):
+                yield file
+            elif not self._projects or file.stem in self._projects:
                 try:
-                    yield from self._in_file(file)
-                except _DAMAGE as problem:
-                    yield _unreadable(file, problem)
+                    with SqliteFile(file) as database:
+                        yield from self._in_file(file, database)
+                except Exception as problem:
+                    yield problem if isinstance(problem, InputError) else _unreadable(file, problem)
 
-    def _in_file(self, file: Path) -> Iterator[Candidate]:
-        with closing(_open(file)) as database:
-            # Before its version 0.17 or so, Trackio told runs apart by their names.
-            key = "run_id" if "run_id" in _columns(database, "metrics") else "run_name"
-            rows = database.execute(
-                f"SELECT {key}, max(run_name), count(*), max(id) FROM metrics GROUP BY {key} ORDER BY min(id)"  # noqa: S608
-            ).fetchall()
-        for own, name, count, last in rows:
-            run_id = stable_id(SYSTEM, file.stem, str(own))
-            state = f"{count} {last}"
-            read = partial(self._read, file, key, str(own), str(name), run_id, state)
-            yield Candidate(run_id, f"run {name} of {file.stem}", read, state=state)
+    def _in_file(self, file: Path, database: SqliteFile) -> Iterator[Candidate | CiplugError]:
+        own = "nullif(run_id, '')" if "run_id" in database.columns("metrics") else "NULL"
+        rows = database.rows(
+            f"SELECT {own}, iif({own} IS NULL, run_name, NULL), max(run_name), count(*), max(id) "  # noqa: S608
+            "FROM metrics GROUP BY 1, 2 ORDER BY min(id)"
+        )
+        for by_id, by_name, name, count, last in rows:
+            one = _Own(by_id, by_name, count)
+            if not one.text:
+                yield InputError(f"{file}: {count:,} rows of no run", hint="rows that name their run are imported")
+                continue
+            run_id, state, shown = stable_id(SYSTEM, file.stem, one.text), f"{count} {last}", str(name or one.text)
+            read = partial(self._read, file, database, one, shown, run_id, state)
+            yield Candidate(run_id, f"run {shown} of {file.stem}", read, state=state, place=str(file))
 
-    def _read(self, file: Path, key: str, own: str, name: str, run_id: str, state: str) -> Taken:
+    def _read(self, file: Path, database: SqliteFile, own: _Own, name: str, run_id: str, state: str) -> Taken:
         log = Log()
         problems: list[CiplugError] = []
         try:
-            with closing(_open(file)) as database:
-                query = f"SELECT id, timestamp, step, metrics FROM metrics WHERE {key} = ? ORDER BY id"  # noqa: S608
-                rows = database.execute(query, (own,)).fetchall()
-                has_config = bool(_columns(database, "configs"))
-                query = f"SELECT config, created_at FROM configs WHERE {key} = ?"  # noqa: S608
-                found = database.execute(query, (own,)).fetchone() if has_config else None
-        except _DAMAGE as problem:
+            where, value = own.where(database.columns("metrics"))
+            query = f"SELECT id, timestamp, step, metrics FROM metrics WHERE {where} ORDER BY id"  # noqa: S608
+            rows = database.rows(query, value)
+            if len(rows) != own.size:
+                raise ValueError(f"{own.size:,} rows of the run {name} are counted, and {len(rows):,} are found")
+            found: Sequence[Any] = ()
+            if columns := database.columns("configs"):
+                where, value = own.where(columns)
+                query = f"SELECT config, created_at FROM configs WHERE {where}"  # noqa: S608
+                found = next(iter(database.rows(query, value)), ())
+        except DAMAGE as problem:
             raise _unreadable(file, problem) from None
         times = []
         for number, timestamp, step, metrics in rows:
@@ -77,24 +107,25 @@ class TrackioFolder:
             times += [time] if time is not None else []
             try:
                 values = _object(metrics)
-            except ValueError:
+            except (TypeError, ValueError, RecursionError):
                 problems.append(InputError(f"{file}: row {number} of the run {name} is not JSON"))
                 log.leave_out(f"row {number}", "line", "not JSON")
                 continue
             for metric, value in values.items():
-                _take(log, metric, value, step, time)
+                log.logged(metric, value, step, time)
         config: dict[str, Any] = {}
-        if found is not None:
+        if found:
             try:
                 config = _object(found[0])
-            except ValueError:
+            except (TypeError, ValueError, RecursionError):
                 problems.append(InputError(f"{file}: the configuration of the run {name} is not JSON"))
                 log.leave_out("config", "file", "not JSON", file.name)
         log.params({one: value for one, value in config.items() if one not in _OWN})
-        log.tag(f"{SYSTEM}.run_id", own)
+        log.tag(f"{SYSTEM}.run_id", own.text)
         log.tag(f"{SYSTEM}.group", config.get("_Group"))
         created = unix_seconds(config.get("_Created")) or (unix_seconds(found[1]) if found else None)
         ended = max(times, default=created)
+        actor = config.get("_Username")
         run = SourceRun(
             id=run_id,
             system=SYSTEM,
@@ -104,39 +135,17 @@ class TrackioFolder:
             status="unknown",
             started=min([*times, *([created] if created is not None else [])], default=None),
             ended=ended,
-            provenance=context_of(actor=config.get("_Username") or None),
+            provenance=context_of(actor=str(actor) if actor else None),
         )
         return self._importer.take(run, state=state, problems=problems, is_unfinished=goes_on(ended))
 
 
-def _take(log: Log, name: str, value: Any, step: Any, time: float | None) -> None:
-    if isinstance(value, dict) and "_type" in value:
-        log.leave_out(name, "list", str(value["_type"])[:40])
-    elif isinstance(value, dict):
-        for inner, one in value.items():
-            _take(log, f"{name}/{inner}", one, step, time)
-    elif isinstance(value, str) and value not in ("NaN", "Infinity", "-Infinity"):
-        log.tag(name, value)
-    else:
-        log.metric(name, value, step, time)
-
-
 def _object(data: bytes | str) -> dict[str, Any]:
-    """Raises ValueError for what is not a JSON object."""
+    """Raises ValueError or TypeError for what is not a JSON object."""
     value = json.loads(data)
     if not isinstance(value, dict):
-        raise ValueError(value)
+        raise TypeError(value)
     return value
-
-
-def _open(file: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
-    database.text_factory = lambda data: data.decode(errors="replace")
-    return database
-
-
-def _columns(database: sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
 
 
 def _unreadable(file: Path, problem: Exception) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,19 @@ from ciplug.errors import CiplugError, InputError, UsageError, listed
 from ciplug.git.credentials import redact
 from ciplug.interop import wandb_log as log_file
 from ciplug.interop.import_runs import Candidate, Importer, Taken, each_once
-from ciplug.interop.source_run import Log, SourceRun, Values, full_commit, goes_on, stable_id
+from ciplug.interop.source_files import files_below, root_of, unreadable
+from ciplug.interop.source_run import (
+    KIND,
+    NOT_FINITE,
+    Log,
+    SourceRun,
+    Values,
+    full_commit,
+    goes_on,
+    leaves,
+    stable_id,
+    unix_seconds,
+)
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Status
 
@@ -30,7 +43,6 @@ _OWN_FILES = frozenset(
     )
 )
 """Files that W&B itself writes into the folder of a run."""
-_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
 @dataclass
@@ -86,21 +98,21 @@ class WandbFolder:
         return each_once(self._found())
 
     def _found(self) -> Iterator[Candidate | CiplugError]:
-        files = [self._path] if self._path.is_file() else sorted(self._path.rglob(_PATTERN))
-        # `latest-run` is a link to one of the others.
-        files = list(
-            {one.resolve(): one for one in files if not any(part.is_symlink() for part in one.parents)}.values()
-        )
+        # `latest-run` is a link to one of the folders.
+        files = list(files_below(self._path, partial(fnmatchcase, pat=_PATTERN)))
         if not files:
             yield InputError(f"{self._path}: no offline run of W&B in it", hint=f"its files are called {_PATTERN}")
         segments: dict[tuple[str, str], list[Path]] = {}
         for file in files:
+            if isinstance(file, InputError):
+                yield file
+                continue
             try:
                 head = _head(file)
-            except (InputError, OSError) as problem:
-                yield problem if isinstance(problem, InputError) else InputError(f"{file}: {problem.strerror}")
-                continue
-            segments.setdefault((head.project, head.id), []).append(file)
+            except Exception as problem:
+                yield unreadable(file, problem)
+            else:
+                segments.setdefault((head.project, head.id), []).append(file)
         projects = sorted({project for project, _ in segments})
         if missing := [one for one in self._projects if one not in projects]:
             hint = f"it has: {listed(projects, most=20)}"
@@ -143,8 +155,7 @@ class WandbFolder:
         taken = self._importer.take(
             run,
             artifacts,
-            # What `wandb.save` has linked to is beside the folder 'wandb'.
-            within=files[0].resolve().parents[2] if len(files[0].resolve().parents) > 2 else files[0].parent,
+            within=(root_of(self._path),),
             state=state,
             problems=reader.problems,
             is_unfinished=reader.exit_code is None and goes_on(ended),
@@ -167,10 +178,10 @@ def _head(file: Path) -> _Head:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Name → file, of what the training has saved."""
+    """Name → file, of what the training has saved. `wandb.save` links to it, wherever it is."""
     if not folder.is_dir():
         return {}
-    found = (one for one in sorted(folder.rglob("*")) if one.is_file())
+    found = (one for one in sorted(folder.rglob("*")) if one.is_symlink() or not one.is_dir())
     named = {one.relative_to(folder).as_posix(): one for one in found}
     return {name: file for name, file in named.items() if name not in _OWN_FILES and not name.startswith("conda")}
 
@@ -207,7 +218,7 @@ class _Reader:
         for kind, message in log_file.records(file, cut.append):
             try:
                 self._record(kind, message)
-            except (ValueError, RecursionError):
+            except Exception:  # Whatever a damaged record raises, the others are read.
                 cut.append(InputError(f"{file}: a record cannot be read", what="a record"))
         for problem in cut:
             self._log.leave_out(problem.what, "line", problem.message[-100:], file.name)
@@ -249,25 +260,16 @@ class _Reader:
         for item in log_file.messages(message, 1):
             _put(row, _path(item), _value(item))
         numbers = log_file.messages(message, 2)
-        step = row.get("_step", log_file.whole(numbers[-1], 1) or 0 if numbers else self._step + 1)
-        self._step = step if isinstance(step, int) else self._step + 1
-        time = row.get("_timestamp")
-        moment = float(time) if isinstance(time, (int, float)) else None
+        step = row.get("_step")
+        if step is None:
+            step = log_file.whole(numbers[-1], 1) or 0 if numbers else self._step + 1
+        # One that is not a whole number is left as it is: the log notes it with the name.
+        self._step = int(step) if _is_whole(step) else self._step + 1
+        moment = unix_seconds(row.get("_timestamp"))
         self._seen(moment)
         for name, value in row.items():
             if not name.startswith("_"):
-                self._measure(name, value, self._step, moment)
-
-    def _measure(self, name: str, value: Any, step: int | None, moment: float | None) -> None:
-        if isinstance(value, Mapping) and "_type" in value:
-            self._log.leave_out(name, "list", str(value["_type"])[:40])
-        elif isinstance(value, Mapping):
-            for inner, one in value.items():
-                self._measure(f"{name}/{inner}", one, step, moment)
-        elif isinstance(value, str) and value not in _NOT_FINITE:
-            self._log.tag(name, value)
-        else:
-            self._log.metric(name, value, step, moment)
+                self._log.logged(name, value, self._step if _is_whole(step) else step, moment)
 
     @staticmethod
     def _update(values: dict[str, Any], message: bytes) -> None:
@@ -306,15 +308,17 @@ class _Reader:
 
 
 def _summarise(log: Log, name: str, value: Any, logged: Values) -> None:
-    if isinstance(value, Mapping) and "_type" not in value:
-        for inner, one in value.items():
-            _summarise(log, f"{name}/{inner}", one, logged)
-    elif isinstance(value, str) and value not in _NOT_FINITE:
-        log.tag(name, value)
-    elif isinstance(value, (int, float, str)):
-        log.metric(name, value)
-    elif not any(one.name == name for one in logged.left_out):
-        log.leave_out(name, "list", str(value.get("_type"))[:40] if isinstance(value, Mapping) else None)
+    for path, one in leaves((name,), value, with_kinds=True):
+        if isinstance(one, str) and one not in NOT_FINITE:
+            log.tag("/".join(path), one)
+        elif isinstance(one, (int, float, str)):
+            log.metric(path[-1], one, below=path[:-1])
+        elif not any(left.name == "/".join(path) for left in logged.left_out):
+            log.leave_out("/".join(path), "list", str(one.get(KIND))[:40] if isinstance(one, Mapping) else None)
+
+
+def _is_whole(step: object) -> bool:
+    return isinstance(step, (int, float)) and not isinstance(step, bool) and (step == step // 1)
 
 
 def _path(item: bytes) -> list[str]:

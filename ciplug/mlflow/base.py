@@ -44,9 +44,14 @@ class Base:
 
     def __init__(self, session: Session, journals: Journals) -> None:
         self._session = session
+        self._offline: Session | None = None
+        """Reads what this clone has, while the store cannot be reached."""
         self._journals = journals
         self._catalog: Catalog | None = None
+        self._is_left = False
+        """Whether the catalog is the one that an earlier process has left, because the store could not be asked."""
         self._asked = 0.0
+        self._version = 0
         self.generation = 0
         """How often the store had something new."""
         self._rows: Rows | None = None
@@ -66,41 +71,57 @@ class Base:
             return
         before = dict(self._journals.sent)
         try:
-            if self._catalog is None:
+            if self._catalog is None or self._is_left:
                 self._catalog = self._opened()
             else:
                 self._catalog.refresh(unsent={})
         except StoreError as unreachable:
-            self._session.tell(warning(f"the store cannot be reached: {unreachable.message}", unreachable.hint))
-            if self._catalog is None:
-                raise
-            self._asked = time.monotonic()
+            self._go_offline(unreachable)
             return
         self._asked = time.monotonic()
+        self._offline = None
         self._journals.lost = False
         for key in before:
             self._journals.sent.pop(key, None)
-        if self._catalog.version == self.generation:
-            return
+        if self._is_left or self._catalog.version != self._version:
+            self._is_left = False
+            self._take_new(self._catalog)
+
+    def _take_new(self, catalog: Catalog) -> None:
         self._rows = self._deleted = None
         self._values = {}
-        self.generation = self._catalog.version
+        self._version = catalog.version
+        self.generation += 1
 
     def _opened(self) -> Catalog:
         from ciplug.steps.signers import judged_runs
         from ciplug.tracking.catalog import Catalog
 
-        store, folder = self._session.store, self._session.catalogs
-        try:
-            return Catalog(store, folder, ignored=judged_runs(self._session).ignored)
-        except StoreError as unreachable:
-            # A training goes on, and its runs wait in the spool.
+        session = self._session
+        return Catalog(session.store, session.catalogs, ignored=judged_runs(session).ignored)
+
+    def _go_offline(self, unreachable: StoreError) -> None:
+        """Answer from what this clone has: a training goes on, and its runs wait in the spool. It is said once."""
+        from ciplug.steps.evidence.offline import offline
+        from ciplug.tracking.catalog import Catalog
+
+        left = self._offline or offline(self._session)
+        if self._catalog is None:
             try:
-                left = Catalog(store, folder, offline=True, may_be_unknown=True)
+                self._catalog = Catalog(left.store, left.catalogs, offline=True, may_be_unknown=True)
             except UsageError:
                 raise unreachable from None
+            self._is_left = True
+            self._take_new(self._catalog)
+        if self._offline is None:
             self._session.tell(warning(f"the store cannot be reached: {unreachable.message}", unreachable.hint))
-            return left
+        self._offline = left
+        self._asked = time.monotonic()
+
+    @property
+    def reading(self) -> Session:
+        """The session whose store is read: while the store cannot be reached, that of what this clone has."""
+        return self._offline or self._session
 
     @property
     def is_open(self) -> bool:
@@ -185,7 +206,7 @@ class Base:
             if len(self._records) + len(missing) > _RECORDS_MOST:
                 self._records.clear()
                 missing = wanted
-            data = self._session.store.read([key.key for key in missing])
+            data = self.reading.store.read([key.key for key in missing])
             for key in missing:
                 try:
                     self._records[key] = read_run(data[key.key], key.key)

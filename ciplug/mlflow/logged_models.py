@@ -79,8 +79,14 @@ class LoggedModels:
 
     @translated
     def log_logged_model_params(self, model_id: str, params: Any) -> None:
-        self._model(model_id)
-        changes = [events.param(param.key, str(param.value)) for param in params]
+        known = self._model(model_id).params
+        for param in params:
+            if known.get(param.key, str(param.value)) != str(param.value):
+                words = (
+                    f"parameter '{param.key}' of logged model {model_id} is '{known[param.key]}' and cannot be changed"
+                )
+                raise MlflowException(words, INVALID_PARAMETER_VALUE)
+        changes = [events.param(param.key, str(param.value)) for param in params if param.key not in known]
         self._change_model(model_id, *changes, updated=False)
 
     @translated

@@ -286,6 +286,8 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
 
     def _logged_model(self, model_id: str) -> tuple[str, str | None]:
         found = self.place.logged_model(model_id)
+        if found is not None and found.deleted:
+            raise MlflowException(f"Logged model with ID '{model_id}' not found.", RESOURCE_DOES_NOT_EXIST)
         if found is not None:
             return found.location or "", found.source_run
         from mlflow.tracking import MlflowClient
@@ -398,6 +400,9 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
         if number is None:
             raise MlflowException(f"Registered model alias {alias} not found.", INVALID_PARAMETER_VALUE)
         return self._version_entity(*self._version(name, number))
+
+    def _await_model_version_creation(self, mv: ModelVersion, await_creation_for: int) -> None:
+        """A version is ready as soon as it is there."""
 
     # Writing
 

@@ -40,6 +40,11 @@ def search_models(
         datasets: a metric counts where it was logged for one of these; without a condition on a metric, a model counts
             that has any such metric.
     """
+    for condition in conditions:
+        if condition.kind == "attribute" and condition.name not in _ATTRIBUTES:
+            raise MlflowException.invalid_parameter_value(f"Invalid logged model search key '{condition.name}'")
+    for order in order_by:
+        _check_order(order.get("field_name"))
     found = [one for one in models if all(_matches(one, condition, datasets) for condition in conditions)]
     if datasets and not any(condition.kind == "metric" for condition in conditions):
         found = [one for one in found if any(_is_on(metric, datasets) for metric in one.metrics)]
@@ -62,9 +67,7 @@ def _matches(one: LoggedModel, condition: Condition, datasets: Sequence[Mapping[
     elif condition.kind == "tag":
         values = [one.tags.get(condition.name)]
     else:
-        attribute = _ATTRIBUTES.get(condition.name)
-        if attribute is None:
-            raise MlflowException.invalid_parameter_value(f"Invalid logged model search key '{condition.name}'")
+        attribute = _ATTRIBUTES[condition.name]
         values = [getattr(one, attribute)]
         if attribute in _TIMES:
             condition = condition._replace(name="start_time")
@@ -79,11 +82,21 @@ def _is_on(metric: ModelMetric, datasets: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def _sorted(models: Sequence[LoggedModel], order: Mapping[str, Any]) -> list[LoggedModel]:
-    field = order.get("field_name")
+def _check_order(field: Any) -> None:
     if not isinstance(field, str):
         raise MlflowException.invalid_parameter_value("`field_name` in the `order_by` clause must be specified.")
-    values = {one.id: _value(one, field, order) for one in models}
+    if "." not in field and field not in _ATTRIBUTES:
+        raise MlflowException.invalid_parameter_value(
+            f"Invalid order by field name: {field}", error_class="ATTRIBUTE_NOT_FOUND"
+        )
+    if "." in field and not field.startswith("metrics."):
+        raise MlflowException.invalid_parameter_value(
+            f"Invalid order by field name: {field}. Only metrics are supported."
+        )
+
+
+def _sorted(models: Sequence[LoggedModel], order: Mapping[str, Any]) -> list[LoggedModel]:
+    values = {one.id: _value(one, order["field_name"], order) for one in models}
     known = [one for one in models if values[one.id] is not None]
     known.sort(key=lambda one: values[one.id], reverse=not order.get("ascending", True))
     return [*known, *(one for one in models if values[one.id] is None)]
@@ -91,16 +104,8 @@ def _sorted(models: Sequence[LoggedModel], order: Mapping[str, Any]) -> list[Log
 
 def _value(one: LoggedModel, field: str, order: Mapping[str, Any]) -> Any:
     if "." not in field:
-        if field not in _ATTRIBUTES:
-            raise MlflowException.invalid_parameter_value(
-                f"Invalid order by field name: {field}", error_class="ATTRIBUTE_NOT_FOUND"
-            )
         return getattr(one, _ATTRIBUTES[field])
-    kind, _, name = field.partition(".")
-    if kind != "metrics":
-        raise MlflowException.invalid_parameter_value(
-            f"Invalid order by field name: {field}. Only metrics are supported."
-        )
+    name = field.removeprefix("metrics.")
     metrics = [
         metric
         for metric in one.metrics

@@ -48,7 +48,9 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
         super().__init__()
         self._uri = store_uri
         self._root = artifact_uri or "ciplug-artifacts:/"
-        self.place = place_of(store_uri, is_server=artifact_uri is not None)
+        self.place = place_of(store_uri, is_server=artifact_uri is not None, is_tracking=True)
+        self._missed: set[str] = set()
+        """Names of experiments that this program has asked for, and that were not there."""
 
     # Experiments
 
@@ -81,7 +83,10 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
             mlflow_names.validate_experiment_tag(tag.key, tag.value)
         with self.place.lock:
             known = self.place.experiments()
-            if any(one.name == name for one in known.values()):
+            other = next((one for one in known.values() if one.name == name), None)
+            if other is not None and self._was_just_made(other):
+                return other.id
+            if other is not None:
                 raise MlflowException(f"Experiment(name={name}) already exists.", RESOURCE_ALREADY_EXISTS)
             turn = 0
             while (id_ := state.experiment_id(name, turn)) in known:
@@ -91,7 +96,18 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
                 begun.append(events.tag(state.LOCATION, artifact_location))
             begun += [events.tag(tag.key, tag.value) for tag in tags or ()]
             self.place.sessions.change(state.experiment_key(id_), *begun)
+            self._missed.discard(name)
             return id_
+
+    def _was_just_made(self, one: state.Experiment) -> bool:
+        """Whether another process has made an experiment since this program asked for it.
+
+        Two machines that make one at once make the same one, and so do two programs. `mlflow.set_experiment` takes the
+        error that it is there for an answer, and then logs to the default experiment.
+        """
+        was_missed = one.name in self._missed and not self.place.is_server
+        self._missed.discard(one.name)
+        return was_missed and not one.deleted
 
     @translated
     def get_experiment(self, experiment_id: str) -> Any:
@@ -101,6 +117,10 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
     @translated
     def get_experiment_by_name(self, experiment_name: str) -> Any:
         found = next((one for one in self.place.experiments().values() if one.name == experiment_name), None)
+        if found is None:
+            self._missed.add(experiment_name)
+        else:
+            self._missed.discard(experiment_name)
         return None if found is None else entities.experiment(found, self._location(found))
 
     @translated
@@ -250,7 +270,11 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
 
     @translated
     def restore_run(self, run_id: str) -> None:
-        self._run(run_id)
+        run = self._run(run_id)
+        experiment = self._known_experiments(run).get(run.experiment)
+        if experiment is not None and experiment.deleted:
+            words = f"The run {run_id} is deleted with its experiment: restore the experiment {experiment.id}"
+            raise MlflowException(words, INVALID_STATE)
         self.place.sessions.log(run_id, {"lifecycle": "active"})
         self.place.sessions.reset_active()
 

@@ -41,14 +41,18 @@ _SERIES_MOST = 100
 class View:
     """A checkout, its store, and what this machine has not sent yet."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, folder: Path | None = None) -> None:
+        """
+        Args:
+            folder: the one that a URI without a path means; without it, the present one.
+        """
         self.uri = uri
         self.process = os.getpid()
         self.is_server = False
         self.began = int(time.time() * 1000)
         self.lock = threading.RLock()
         path, self._store = parse_uri(uri)
-        self._path = path or folder_of_open_run(os.environ)
+        self._path = path.absolute() if path else folder_of_open_run(os.environ) or folder
         self.manifests: dict[str, str] = {}
         """Digest of a folder among the artifacts → the list of its files, which never changes."""
         self._series: dict[RunKey, tuple[object, Mapping[str, Series]]] = {}
@@ -145,7 +149,8 @@ class View:
         from ciplug.steps.signers import by_signatures
         from ciplug.tracking.runs import Runs
 
-        return by_signatures(self.session, Runs(self.session.store, own.objects if own else {}))
+        session = self.base.reading
+        return by_signatures(session, Runs(session.store, own.objects if own else {}))
 
     def texts(self, run_id: str) -> dict[str, str]:
         """Return digest → schema or profile of the inputs of a run."""

@@ -15,6 +15,7 @@ from ciplug.records.canonical import plain
 from ciplug.records.registry_deployment import Deploy, SmokeTested
 from ciplug.records.registry_event import SCHEMA, Payload, Promote, Register, RegistryEvent, Vouch
 from ciplug.registry import effects
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 from ciplug.registry.model import Model, SkippedEvent
 
 P = TypeVar("P", bound=Payload)
@@ -27,19 +28,21 @@ class EventType(Generic[P]):
     payload: type[P]
     apply: Callable[[Model, RegistryEvent, P], Model]
     """The model after the event. An event on a version that does not exist leaves the model as it is."""
+    moves_to: Callable[[P], str] | None = None
+    """The stage that the version of the event is in afterwards; None: the type moves no version."""
 
 
 EVENT_TYPES: dict[str, EventType[Any]] = {
     row.payload.type: row
     for row in (
-        EventType(Register, effects.register),
-        EventType(Promote, effects.promote),
+        EventType(Register, effects.register, lambda payload: NO_STAGE),
+        EventType(Promote, effects.promote, lambda payload: payload.stage),
         EventType(Vouch, effects.nothing),
-        EventType(moves.Demote, effects.demote),
-        EventType(moves.Rollback, effects.roll_back),
-        EventType(moves.Archive, effects.archive),
+        EventType(moves.Demote, effects.demote, lambda payload: payload.stage),
+        EventType(moves.Rollback, effects.roll_back, lambda payload: payload.stage),
+        EventType(moves.Archive, effects.archive, lambda payload: ARCHIVED),
         EventType(moves.Yank, effects.yank),
-        EventType(moves.MoveFreely, effects.move_freely),
+        EventType(moves.MoveFreely, effects.move_freely, lambda payload: payload.stage),
         EventType(Deploy, effects.deploy),
         EventType(SmokeTested, effects.smoke_test),
         EventType(labels.Create, effects.create),

@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple
 from ciplug.errors import BrokenLog, PromotionRefused, UsageError
 from ciplug.records.canonical import digest
 from ciplug.records.registry_event import Promote, Register
-from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
+from ciplug.records.registry_moves import Rollback
 from ciplug.records.run import Run
 from ciplug.records.verdict import EFFECTS, Verdict, worst
+from ciplug.registry.events import EVENT_TYPES
 from ciplug.registry.files import has_files
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Version
@@ -312,7 +313,8 @@ def broken_moves(version: Version, own: Sequence[tuple[int, Any]], today: Ladder
                 yield seq, f"registers version {version.number} again"
             stage = NO_STAGE
             continue
-        if not isinstance(payload, Promote | Demote | Rollback | MoveFreely):
+        row = EVENT_TYPES.get(payload.type)
+        if row is None or row.moves_to is None:
             continue
         # Another version that came into its stage has archived it.
         came_from = {stage, ARCHIVED} if stage not in (None, NO_STAGE) else {stage}
@@ -326,7 +328,7 @@ def broken_moves(version: Version, own: Sequence[tuple[int, Any]], today: Ladder
                 ladder.check_promotion("", version.number, payload.from_stage or NO_STAGE, ladder.stage(payload.stage))
             except (PromotionRefused, UsageError) as refused:
                 yield seq, f"breaks the order of the stages: {refused.message}"
-        stage = payload.stage
+        stage = row.moves_to(payload)
     last = own[-1][0] if own else 0
     if version.stage not in (stage, ARCHIVED):
         yield last, f"left version {version.number} in {stage or 'no log'}, and it is in {version.stage}"

@@ -76,15 +76,13 @@ def other_ladders(name: str, events: Iterable[RegistryEvent], ladder: Sequence[s
     ladders: dict[tuple[str, ...], int] = {}
     for event in events:
         payload = payload_of(event)
-        if isinstance(payload, _BY_LADDER) and payload.ladder and payload.ladder != tuple(ladder):
-            ladders.setdefault(payload.ladder, event.seq)
+        made_by = getattr(payload, "ladder", None)
+        if made_by and made_by != tuple(ladder):
+            ladders.setdefault(made_by, event.seq)
     return [
         f"event {seq} of '{name}' was made when the stages were {', '.join(one)}; today they are {', '.join(ladder)}"
         for one, seq in ladders.items()
     ]
-
-
-_BY_LADDER = (Promote, moves.Demote, moves.Rollback)
 
 
 class _Today(NamedTuple):

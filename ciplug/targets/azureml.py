@@ -11,15 +11,15 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ciplug.config.service_targets import AzuremlTarget
-from ciplug.errors import Cause, DeploymentRefused, NotDeployed, TargetError
-from ciplug.targets.base import Live, Release
+from ciplug.errors import Cause, CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.targets.base import Live, Release, what_stays
 from ciplug.targets.served_folder import served_folder
 
 _MODEL, _VERSION, _DIGEST, _EVENT, _SETTINGS = (
@@ -28,7 +28,7 @@ _MODEL, _VERSION, _DIGEST, _EVENT, _SETTINGS = (
 """Properties of a model asset, tags of a deployment and of an endpoint."""
 PAUSE = 10.0
 """Seconds between two questions to a deployment that changes."""
-_CHANGING = ("Creating", "Updating", "Scaling")
+_CHANGING = ("Creating", "Updating", "Scaling", "Deleting")
 _CAUSES = {401: Cause.BAD_CREDENTIAL, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND}
 _WORDS_MOST = 300
 
@@ -50,7 +50,7 @@ class Azureml:
             return Live(str(endpoint.id), {}, endpoint.scoring_uri)
         model = self._model(*_name_and_version(deployment.model))
         digest = (model.properties or {}).get(_DIGEST) if model else None
-        if model is None or digest is None:
+        if model is None or digest is None or not self._serves_asset(deployment):
             return Live(str(deployment.model), {}, endpoint.scoring_uri)
         state = deployment.provisioning_state
         problem = None if state == "Succeeded" else f"the deployment {deployment.name} is in the state {state}"
@@ -78,26 +78,32 @@ class Azureml:
             )
             with self._errors():
                 self._client.models.create_or_update(made)
+        elif (kept.properties or {}).get(_DIGEST) != release.digest:
+            raise _other_content(f"the model asset {name}:{version} has other bytes than version {release.version}")
         self._verify(release, folder)
 
     def switch(self, release: Release) -> None:
         endpoint = self._endpoint() or self._create_endpoint(release)
-        self._check_model(release.model, endpoint)
-        self._check_order(release.model, release.event, endpoint)
+        self._check(release.model, release.event, endpoint)
         serving = self._that_serves(endpoint, release)
-        if serving is None:
-            serving = self._start(release)
-        self._lead_to(serving, release.event)
-        self._delete_others(serving)
+        started = None if serving else self._start(release, what_stays(bool(_serving(endpoint))))
+        try:
+            self._lead_to(serving or started, release.model, release.event)
+        except DeploymentRefused:
+            # A later job was faster, and does not know this deployment.
+            if started:
+                with suppress(TargetError):
+                    self._delete(started)
+            raise
+        self._delete_others(serving or started, release.model, release.event)
 
     def end(self, model: str, stage: str, event: int) -> None:
         endpoint = self._endpoint()
         if endpoint is None:
             return
-        self._check_model(model, endpoint)
-        self._check_order(model, event, endpoint)
-        self._lead_to(None, event)
-        self._delete_others(None)
+        self._check(model, event, endpoint)
+        self._lead_to(None, model, event)
+        self._delete_others(None, model, event)
 
     # --- the model
 
@@ -120,11 +126,7 @@ class Azureml:
         # The SDK puts the folder of the asset into folders of its own.
         depth = min((len(path.parts) for path in found), default=0) - min(len(Path(one).parts) for one in expected)
         if {"/".join(path.parts[depth:]): digest for path, digest in found.items()} != expected:
-            raise DeploymentRefused(
-                NotDeployed.OTHER_CONTENT,
-                f"the model asset {name}:{version} has other bytes than version {release.version}",
-                hint="find out who made it, and delete it in the workspace",
-            )
+            raise _other_content(f"the model asset {name}:{version} has other bytes than version {release.version}")
 
     # --- deployments
 
@@ -148,15 +150,30 @@ class Azureml:
         deployment = self._deployment(serving[0]) if len(serving) == 1 else None
         if deployment is None or deployment.provisioning_state != "Succeeded":
             return None
-        same = (deployment.tags or {}).get(_SETTINGS) == self._settings_digest
-        return str(deployment.name) if same and _name_and_version(deployment.model) == self._asset(release) else None
+        return str(deployment.name) if self._is_of(deployment, release) else None
 
-    def _start(self, release: Release) -> str:
+    def _is_of(self, deployment: Any, release: Release) -> bool:
+        """Whether a deployment has the model asset of a version, and these settings."""
+        same = (deployment.tags or {}).get(_SETTINGS) == self._settings_digest
+        return same and self._serves_asset(deployment) and _name_and_version(deployment.model) == self._asset(release)
+
+    def _serves_asset(self, deployment: Any) -> bool:
+        """Whether a deployment serves a model asset of this workspace, and not by a program that somebody has added."""
+        reference = str(getattr(deployment.model, "id", None) or deployment.model).casefold()
+        one = self._settings
+        place = re.search(r"/subscriptions/([^/]+)/resourcegroups/([^/]+)/.*/workspaces/([^/]+)/", reference)
+        ours = tuple(part.casefold() for part in (one.subscription, one.resource_group, one.workspace))
+        is_elsewhere = "registries/" in reference or (place is not None and place.groups() != ours)
+        return not is_elsewhere and getattr(deployment, "code_configuration", None) is None
+
+    def _start(self, release: Release, stays: str) -> str:
         """A deployment of this version, which has no traffic yet; returns its name when it answers."""
         from azure.ai.ml.entities import ManagedOnlineDeployment
 
-        name = f"v{release.version}-e{release.event}"
         model, version = self._asset(release)
+        facts = hashlib.sha256(f"{model}:{version}:{self._settings_digest}".encode()).hexdigest()
+        # The numbers of events begin again where a log does: what the name says of the content does not.
+        name = f"v{release.version}-e{release.event}-{facts[:6]}"
         made = ManagedOnlineDeployment(
             name=name,
             endpoint_name=self._settings.endpoint,
@@ -165,18 +182,27 @@ class Azureml:
             environment_variables=dict(self._settings.variables),
             instance_type=self._settings.instance_type,
             instance_count=self._settings.instances,
-            tags={_MODEL: release.model, _VERSION: str(release.version), _SETTINGS: self._settings_digest},
+            tags={
+                _MODEL: release.model,
+                _VERSION: str(release.version),
+                _SETTINGS: self._settings_digest,
+                _EVENT: str(release.event),
+            },
         )
         reason = ""
         try:
-            if not self._is_settled(name):
+            found = self._settled(name)
+            if found is None or found.provisioning_state != "Succeeded":
                 with self._errors():
                     self._client.online_deployments.begin_create_or_update(made).result()
         except TargetError as problem:
-            if problem.cause in (Cause.NETWORK, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN):
+            if problem.cause in (Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN):
                 raise
             reason = problem.message
-        deployment = self._deployment(name)
+        deployment = self._settled(name)
+        if deployment is not None and not self._is_of(deployment, release):
+            words = f"the deployment {name} has another model, or other settings, than version {release.version}"
+            raise _other_content(words)
         if deployment is not None and deployment.provisioning_state == "Succeeded":
             return name
         if deployment is not None:
@@ -184,12 +210,12 @@ class Azureml:
         raise DeploymentRefused(
             NotDeployed.UNHEALTHY,
             f"the deployment of version {release.version} at the endpoint {self._settings.endpoint} does not answer"
-            f"{f': {reason}' if reason else ''}; what the endpoint served before stays",
+            f"{f': {reason}' if reason else ''}; {stays}",
             hint="read the log of the deployment in the studio of Azure Machine Learning",
         )
 
-    def _is_settled(self, name: str) -> bool:
-        """Wait for a deployment that a job which was killed has begun; returns whether it answers."""
+    def _settled(self, name: str) -> Any:
+        """A deployment, once it does not change any more: a job that was killed may have begun it."""
         until = time.monotonic() + self._settings.patience
         while (found := self._deployment(name)) and found.provisioning_state in _CHANGING:
             if time.monotonic() >= until:
@@ -199,29 +225,38 @@ class Azureml:
                     cause=Cause.NETWORK,
                 )
             time.sleep(PAUSE)
-        return found is not None and found.provisioning_state == "Succeeded"
+        return found
 
-    def _lead_to(self, name: str | None, event: int) -> None:
+    def _lead_to(self, name: str | None, model: str, event: int) -> None:
         """Give all traffic to a deployment, or to none, in one request."""
         endpoint = self._endpoint()
         traffic = {name: 100} if name else {}
+        # A deployment takes minutes to start, and another one may have come meanwhile.
+        self._check(model, event, endpoint)
         if endpoint is None or (_serving(endpoint) == list(traffic) and _event(endpoint) == event):
             return
         endpoint.traffic = traffic
+        endpoint.mirror_traffic = {}
         endpoint.tags = {**(endpoint.tags or {}), _EVENT: str(event)}
         with self._errors():
             self._client.online_endpoints.begin_create_or_update(endpoint).result()
 
-    def _delete_others(self, kept: str | None) -> None:
+    def _delete_others(self, kept: str | None, model: str, event: int) -> None:
+        """Delete the deployments of ciplug before this event; a later one may be starting."""
         with self._errors():
-            names = [one.name for one in self._client.online_deployments.list(endpoint_name=self._settings.endpoint)]
-        for name in names:
-            if name != kept:
-                self._delete(name)
+            found = list(self._client.online_deployments.list(endpoint_name=self._settings.endpoint))
+        for one in found:
+            if one.name != kept and (one.tags or {}).get(_MODEL) == model and _event(one) <= event:
+                self._delete(one.name)
 
     def _delete(self, name: str) -> None:
         with self._errors():
             self._client.online_deployments.begin_delete(name=name, endpoint_name=self._settings.endpoint).result()
+
+    def _check(self, model: str, event: int, endpoint: Any) -> None:
+        self._check_model(model, endpoint)
+        if endpoint is not None:
+            self._check_order(model, event, endpoint)
 
     def _check_model(self, model: str, endpoint: Any) -> None:
         if endpoint is not None and (endpoint.tags or {}).get(_MODEL) != model:
@@ -255,12 +290,17 @@ class Azureml:
                 cause=Cause.LIBRARY_MISSING,
             ) from None
         one = self._settings
-        return MLClient(
-            DefaultAzureCredential(), one.subscription, one.resource_group, one.workspace, enable_telemetry=False
-        )
+        place = (one.subscription, one.resource_group, one.workspace)
+        with self._errors():
+            return MLClient(DefaultAzureCredential(), *place, enable_telemetry=False)
 
     def _endpoint(self) -> Any:
-        return self._found(lambda: self._client.online_endpoints.get(name=self._settings.endpoint))
+        found = self._found(lambda: self._client.online_endpoints.get(name=self._settings.endpoint))
+        if found is None:
+            # Azure says the same where the workspace does not exist: that something serves elsewhere is no end.
+            with self._errors():
+                self._client.workspaces.get(name=self._settings.workspace)
+        return found
 
     def _deployment(self, name: str) -> Any:
         return self._found(
@@ -285,9 +325,9 @@ class Azureml:
         """Raise what the SDK raises as TargetError."""
         try:
             yield
+        except CiplugError:
+            raise
         except Exception as problem:
-            if type(problem).__module__.partition(".")[0] not in ("azure", "msrest", "requests"):
-                raise
             said = "".join(c if c.isprintable() else " " for c in self._mask(str(problem)))[:_WORDS_MOST]
             names = {cls.__name__ for cls in type(problem).__mro__}
             cause = _CAUSES.get(getattr(problem, "status_code", None) or 0, Cause.UNKNOWN)
@@ -295,11 +335,13 @@ class Azureml:
                 cause = Cause.NOT_FOUND
             elif "ClientAuthenticationError" in names:
                 cause = Cause.NO_CREDENTIAL
-            elif names & {"ServiceRequestError", "ServiceResponseError", "RequestException"}:
+            elif names & {"ServiceRequestError", "ServiceResponseError", "RequestException", "OSError"}:
                 cause = Cause.NETWORK
             hint = "credentials come from AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login"
             denied = cause in (Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN)
-            raise TargetError(f"Azure: {said}", hint=hint if denied else None, cause=cause) from None
+            raise TargetError(
+                f"Azure: {said or type(problem).__name__}", hint=hint if denied else None, cause=cause
+            ) from None
 
 
 def _serving(endpoint: Any) -> list[str]:
@@ -307,8 +349,15 @@ def _serving(endpoint: Any) -> list[str]:
     return sorted(str(name) for name, share in (endpoint.traffic or {}).items() if int(share) > 0)
 
 
-def _event(endpoint: Any) -> int:
-    text = (endpoint.tags or {}).get(_EVENT, "")
+def _other_content(words: str) -> DeploymentRefused:
+    return DeploymentRefused(
+        NotDeployed.OTHER_CONTENT, words, hint="find out who made it, and delete it in the workspace"
+    )
+
+
+def _event(tagged: Any) -> int:
+    """The number of the event that an endpoint or a deployment is of."""
+    text = (tagged.tags or {}).get(_EVENT, "")
     return int(text) if text.isdecimal() else 0
 
 

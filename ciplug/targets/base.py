@@ -44,6 +44,9 @@ class Live(NamedTuple):
     outdated: str | None = None
     """Why a deployment of the same version would change it, as a clause: its settings are not those of ciplug.yaml."""
 
+    knows_model: bool = True
+    """Whether the target knows whose model it serves; otherwise, only the log does."""
+
     def has(self, digest: str, files: Mapping[str, str]) -> bool:
         """Whether it has the files of a version; also where the target can neither confirm nor deny it."""
         if self.files is not None:
@@ -79,3 +82,12 @@ class Target(Protocol):
         Args:
             event: the number of the event that began this end.
         """
+
+
+def what_stays(is_served: bool) -> str:
+    """The end of a message on a switch that did not happen.
+
+    Args:
+        is_served: whether a version was served before.
+    """
+    return "what was served before stays" if is_served else "nothing was served before"

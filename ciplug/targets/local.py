@@ -18,8 +18,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,13 +26,16 @@ from typing import Any
 from ciplug.config.targets import LocalTarget
 from ciplug.errors import DeploymentRefused, NotDeployed, TargetError
 from ciplug.locking import acquire, release, sync_folder, write_atomically
-from ciplug.targets.base import Live, Release
+from ciplug.targets.base import Live, Release, what_stays
+from ciplug.targets.http_in_time import FAILURES, opener
 from ciplug.targets.supervisors import Server, Supervisor, default_supervisor, environment, supervisor
 
 _MLFLOW = "mlflow models serve --model-uri {model} --host 127.0.0.1 --port {port} --env-manager local"
 _KEPT = 3
 """Releases that stay in the folder, the newest ones."""
 _PAUSE = 0.2
+_ANSWER_SECONDS = 5.0
+"""A server that does not say within this time that it is ready is asked again."""
 _TAIL = 64 * 1024
 """Bytes at the end of a log."""
 _WORDS = 200
@@ -96,13 +97,13 @@ class Local:
             serves = before is not None and self._is_server_of(before, kept) and not self._is_stale(before)
             if before is not None and serves and self._answers(before):
                 self._note_event(before, release)
-                self._after_switch()
+                self._after_switch(before)
                 self._stop_all_but(before)
                 return
             port = self._start(release, kept, before)
             self._link(port)
             try:
-                self._after_switch()
+                self._after_switch(before)
             except DeploymentRefused:
                 self._go_back(before, port)
                 raise
@@ -183,7 +184,7 @@ class Local:
         place = self._place_of(port)
         self._stop(port)
         shutil.rmtree(place, ignore_errors=True)
-        self._check_free(port)
+        self._check_free(port, before)
         place.mkdir(parents=True)
         (place / "release").symlink_to(os.path.relpath(kept, place))
         facts = {"release": str(kept), "version": release.version, "digest": release.digest, "event": release.event}
@@ -203,7 +204,7 @@ class Local:
                 raise DeploymentRefused(
                     NotDeployed.UNHEALTHY,
                     f"the server of version {release.version} {how} at {self._settings.health}"
-                    f"{f'; its last output: {said}' if said else ''}; the previous version is still served",
+                    f"{f'; its last output: {said}' if said else ''}; {what_stays(before is not None)}",
                     hint=f"read {place / 'server.log'}, and try the command: {shlex.join(server.command)}",
                 )
             time.sleep(_PAUSE)
@@ -236,26 +237,26 @@ class Local:
             words = [word.replace(name, value) for word in words]
         return words
 
-    def _check_free(self, port: int) -> None:
+    def _check_free(self, port: int, before: int | None) -> None:
         """Raise DeploymentRefused where somebody else answers: that would be taken for the new server."""
         with socket.socket() as probe:
             probe.settimeout(5)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 raise DeploymentRefused(
                     NotDeployed.PORT_TAKEN,
-                    f"another program listens on port {port}, which is for the next version; the previous version is "
-                    "still served",
+                    f"another program listens on port {port}, which is for the next version; "
+                    + what_stays(before is not None),
                     hint="end it, or choose other ports: in targets: of ciplug.yaml",
                 )
 
     def _answers(self, port: int) -> bool:
         if not self._supervisor_of(port).runs(self._server(port)):
             return False
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        url = f"http://127.0.0.1:{port}{self._settings.health}"
         try:
-            with opener.open(f"http://127.0.0.1:{port}{self._settings.health}", timeout=5) as answer:
+            with opener(_ANSWER_SECONDS, proxies=False).open(url, timeout=_ANSWER_SECONDS) as answer:
                 return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError, ValueError):
+        except FAILURES:
             return False
 
     def _link(self, port: int) -> None:
@@ -273,10 +274,10 @@ class Local:
             self._link(before)
             # The address is the earlier one again. That the command fails again changes nothing.
             with suppress(DeploymentRefused):
-                self._after_switch()
+                self._after_switch(before)
         self._stop(port)
 
-    def _after_switch(self) -> None:
+    def _after_switch(self, before: int | None) -> None:
         if self._settings.after_switch is None:
             return
         words = shlex.split(self._settings.after_switch)
@@ -298,7 +299,7 @@ class Local:
         if problem:
             raise DeploymentRefused(
                 NotDeployed.NOT_SWITCHED,
-                f"{shlex.join(words)}: {problem}; the previous version is still served",
+                f"{shlex.join(words)}: {problem}; {what_stays(before is not None)}",
                 hint=f"try it on this machine: {shlex.join(words)}",
             )
 
@@ -342,7 +343,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as problem:
         raise TargetError(
             f"{problem.filename or folder}: {problem.strerror or problem}",
-            hint="is the disk full, or the folder somebody else's? The previous version is still served",
+            hint="is the disk full, or the folder somebody else's? What was served before stays",
         ) from None
 
 

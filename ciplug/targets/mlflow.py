@@ -18,7 +18,8 @@ from ciplug.errors import Cause, CiplugError, TargetError
 from ciplug.targets.base import Live, Release
 from ciplug.targets.served_folder import served_folder
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
+_NAMES = re.compile(r"\{(model|version|stage|digest)\}")
 _WORDS_MOST = 300
 
 
@@ -34,13 +35,13 @@ class Mlflow:
         with self._plugin() as plugin:
             if not self._is_there(plugin):
                 return None
-            said = plugin.get_deployment(self._settings.name, **self._place)
+            said = json.dumps(_plain(plugin.get_deployment(self._settings.name, **self._place)))
         reference = f"{self._settings.plugin}#{self._settings.name}"
-        if "{digest}" not in json.dumps(self._settings.config):
-            return Live(reference)
-        found = set(_DIGEST.findall(json.dumps(said, default=str)))
+        if not _is_told(self._settings.config):
+            return Live(reference, knows_model=False)
+        found = set(_DIGEST.findall(said))
         digest = found.pop() if len(found) == 1 else ""
-        return Live(f"{reference}@{digest}", digest=digest)
+        return Live(f"{reference}@{digest}", digest=digest, knows_model=False)
 
     def place(self, release: Release) -> None:
         """Nothing: the plugin takes the files when it deploys them."""
@@ -64,23 +65,25 @@ class Mlflow:
                 plugin.delete_deployment(self._settings.name, **self._place)
 
     def _is_there(self, plugin: Any) -> bool:
-        return any(one.get("name") == self._settings.name for one in plugin.list_deployments(**self._place))
+        found = [_plain(one) for one in plugin.list_deployments(**self._place) or ()]
+        return any(isinstance(one, dict) and one.get("name") == self._settings.name for one in found)
 
     @contextmanager
     def _plugin(self) -> Iterator[Any]:
         """The client of the plugin. What it prints goes to stderr, what it raises becomes a TargetError."""
         try:
-            from mlflow.deployments import get_deploy_client
-        except ImportError:
-            raise TargetError(
-                "MLflow is not installed here", hint="pip install 'ciplug[mlflow]'", cause=Cause.LIBRARY_MISSING
-            ) from None
-        try:
             with redirect_stdout(sys.stderr):
+                try:
+                    from mlflow.deployments import get_deploy_client
+                except ImportError:
+                    raise TargetError(
+                        "MLflow is not installed here", hint="pip install 'ciplug[mlflow]'", cause=Cause.LIBRARY_MISSING
+                    ) from None
                 yield get_deploy_client(self._settings.plugin)
         except CiplugError:
             raise
-        except Exception as problem:
+        # A plugin may be a program that ends itself.
+        except (Exception, SystemExit) as problem:
             said = "".join(c if c.isprintable() else " " for c in self._mask(str(problem)))[:_WORDS_MOST]
             raise TargetError(
                 f"the plugin '{self._settings.plugin}' of MLflow: {said or type(problem).__name__}",
@@ -97,6 +100,23 @@ def _filled(value: Any, release: Release) -> Any:
     if not isinstance(value, str):
         return value
     facts = {"model": release.model, "version": str(release.version), "stage": release.stage, "digest": release.digest}
-    for name, fact in facts.items():
-        value = value.replace(f"{{{name}}}", fact)
-    return value
+    # Each name once: what is put in may look like a name itself.
+    return _NAMES.sub(lambda name: facts[name[1]], value)
+
+
+def _is_told(config: Any) -> bool:
+    """Whether the plugin is told the digest: names are replaced in values, and not in keys."""
+    if isinstance(config, Mapping):
+        return any(map(_is_told, config.values()))
+    if isinstance(config, (list, tuple)):
+        return any(map(_is_told, config))
+    return isinstance(config, str) and "{digest}" in config
+
+
+def _plain(value: Any, deepest: int = 50) -> Any:
+    """What a plugin says, as JSON has it: it may say anything."""
+    if isinstance(value, Mapping) and deepest:
+        return {str(key): _plain(one, deepest - 1) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set)) and deepest:
+        return [_plain(one, deepest - 1) for one in value]
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -23,7 +23,7 @@ _LAYER = "application/vnd.cncf.model.{}.v1.raw"
 _EMPTY, _EMPTY_JSON = "application/vnd.oci.empty.v1+json", b"{}"
 _STATEMENT, _ENVELOPE = "application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json"
 _PATH, _TITLE = "org.cncf.model.filepath", "org.opencontainers.image.title"
-_DIGEST = "ciplug.model.digest"
+_DIGEST, _EVENT = "ciplug.model.digest", "ciplug.event"
 _DOCS = ("readme", "license", "notice", "changelog")
 _KINDS = {
     **dict.fromkeys((".md", ".rst"), "doc"),
@@ -118,8 +118,12 @@ def _kind(path: str) -> str:
     return "weight.config" if name.name == "MLmodel" else _KINDS.get(name.suffix.lower(), "weight")
 
 
-def nothing(model: str) -> Pack:
-    """The artifact that the tag of a stage names when no version is served: registries cannot all delete a tag."""
+def nothing(model: str, event: int) -> Pack:
+    """The artifact that the tag of a stage names when no version is served: registries cannot all delete a tag.
+
+    Args:
+        event: the number of the event that began this end.
+    """
     empty = Blob(_EMPTY, _EMPTY_JSON)
     manifest = {
         "schemaVersion": 2,
@@ -127,7 +131,7 @@ def nothing(model: str) -> Pack:
         "artifactType": _NOTHING,
         "config": empty.descriptor,
         "layers": [empty.descriptor],
-        "annotations": {_TITLE: model},
+        "annotations": {_TITLE: model, _EVENT: str(event)},
     }
     return Pack(Blob(MANIFEST, _json(manifest)), [empty])
 
@@ -138,6 +142,15 @@ def is_nothing(manifest: bytes) -> bool:
         return bool(json.loads(manifest)["artifactType"] == _NOTHING)
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def event_in(manifest: bytes) -> int:
+    """The number of the event by which no version is served; 0 for the manifest of a version, which never changes."""
+    try:
+        text = str(json.loads(manifest)["annotations"][_EVENT]) if is_nothing(manifest) else ""
+        return int(text) if text.isdecimal() else 0
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
 
 
 def files_in(manifest: bytes) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A repository of an OCI registry as a target: the version's manifest under its digest and `vN`, then the stage's tag.
 
-The tag of the stage is what is served. It is set last, in one request, when everything that it leads to is there.
+The tag of the stage is what is served. It is set last, in one request, when everything that it leads to is there. The
+manifest of a version is the same for each deployment, so only an end says its event there; the log tells the rest.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ class Oci:
     def switch(self, release: Release) -> None:
         packed, stage = self._packed(release), release.stage.lower()
         served = self._repository.manifest(stage)
+        if served is not None and model_pack.event_in(served.data) > release.event:
+            raise DeploymentRefused(
+                NotDeployed.SUPERSEDED,
+                f"{self._settings.repository}:{stage} was ended later (event {model_pack.event_in(served.data)}) than "
+                f"this deployment was begun (event {release.event})",
+                hint=f"see what is served: ciplug deployments status '{release.model}'",
+            )
         if served is None or served.digest != packed.manifest.digest:
             self._repository.put_manifest(packed.manifest, stage)
 
@@ -58,7 +66,7 @@ class Oci:
         if served is None or model_pack.is_nothing(served.data):
             return
         self._check_model(served, model, stage.lower())
-        nothing = model_pack.nothing(model)
+        nothing = model_pack.nothing(model, event)
         self._put(nothing)
         self._repository.put_manifest(nothing.manifest, stage.lower())
 

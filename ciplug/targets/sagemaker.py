@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ciplug.config.service_targets import SagemakerTarget
 from ciplug.errors import DeploymentRefused, NotDeployed, TargetError
 from ciplug.targets.aws import aws_errors, client, error_code, error_message
-from ciplug.targets.base import Live, Release
+from ciplug.targets.base import Live, Release, what_stays
 from ciplug.targets.s3_folder import S3Folder
 from ciplug.targets.served_folder import served_folder
 
@@ -66,9 +66,11 @@ class Sagemaker:
         region = self._api.meta.region_name
         endpoint = f"https://runtime.sagemaker.{region}.amazonaws.com/endpoints/{self._settings.endpoint}/invocations"
         config = self._config(served.config)
-        model = self._model(config["ProductionVariants"][0]["ModelName"]) if config else None
+        # Endpoints of others have several variants, or none with a model.
+        names = _models_of(config)
+        model = self._model(names[0]) if len(names) == 1 and names[0] else None
         digest = model["tags"].get(_DIGEST) if model else None
-        if config is None or model is None or digest is None or len(config["ProductionVariants"]) != 1:
+        if config is None or model is None or digest is None:
             return Live(served.arn, {}, endpoint)
         source = _source(model)
         kept = self._files.kept(digest)
@@ -91,6 +93,7 @@ class Sagemaker:
         if served and served.status == "Failed":
             # It has never served, and SageMaker updates no such endpoint.
             self._check_model(release.model, served)
+            self._check_order(release.model, release.event, served)
             self._call("delete_endpoint", EndpointName=self._settings.endpoint)
             self._wait_until_gone()
             served = None
@@ -107,7 +110,7 @@ class Sagemaker:
             self._check_order(release.model, release.event, served)
             self._note(served, release)
             self._call("update_endpoint", EndpointName=self._settings.endpoint, EndpointConfigName=name)
-        self._check_result(release, name, self._settled())
+        self._check_result(release, name, self._settled(), what_stays(served is not None))
 
     def end(self, model: str, stage: str, event: int) -> None:
         served = self._settled()
@@ -174,7 +177,7 @@ class Sagemaker:
         config = self._config(served.config)
         if config is None or served.status != "InService" or config["tags"].get(_SETTINGS) != self._settings_digest:
             return False
-        if [one["ModelName"] for one in config["ProductionVariants"]] != [self._model_name(release)]:
+        if _models_of(config) != [self._model_name(release)]:
             return False
         newest = self._files.kept(release.digest).newest
         return newest is None or bool(newest <= config["CreationTime"] + _CLOCK)
@@ -197,7 +200,7 @@ class Sagemaker:
                 hint=f"see what is served: ciplug deployments status '{model}'",
             )
 
-    def _check_result(self, release: Release, name: str, served: _Served | None) -> None:
+    def _check_result(self, release: Release, name: str, served: _Served | None, stays: str) -> None:
         """Raise DeploymentRefused where SageMaker went back to what was served before, or another job was faster."""
         if served and served.config == name and served.status == "InService":
             return
@@ -208,7 +211,7 @@ class Sagemaker:
         raise DeploymentRefused(
             NotDeployed.UNHEALTHY,
             f"the endpoint {self._settings.endpoint} does not serve version {release.version}"
-            f"{f': {said}' if said else ''}; what it served before stays",
+            f"{f': {said}' if said else ''}; {stays}",
             hint=f"read the log of the container in CloudWatch: /aws/sagemaker/Endpoints/{self._settings.endpoint}",
         )
 
@@ -289,6 +292,11 @@ class Sagemaker:
                 if error_code(problem) == "ValidationException" and "Could not find" in error_message(problem):
                     return None
                 raise
+
+
+def _models_of(config: Mapping[str, Any] | None) -> list[str | None]:
+    """The model of each variant of an endpoint configuration."""
+    return [one.get("ModelName") for one in config.get("ProductionVariants", ())] if config else []
 
 
 def _source(model: Mapping[str, Any]) -> str:

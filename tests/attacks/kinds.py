@@ -30,7 +30,9 @@ KINDS: dict[str, tuple[str, ...]] = {
             f"{_HERE}fuzz.py::test_a_clone",
         ),
     ),
-    "a token goes to another host": (f"{_HERE}tokens.py", f"{_HERE}places_in_records.py"),
+    "a token goes to another host": (
+        *(f"{_HERE}tokens.py", f"{_HERE}places_in_records.py", "tests/unit/test_smoke_address.py"),
+    ),
     "secrets are kept in records": (
         *(f"{_HERE}secrets_in_records.py", "tests/unit/test_masking.py::test_no_secret"),
         "tests/unit/test_masking.py::test_forms",
@@ -42,7 +44,9 @@ KINDS: dict[str, tuple[str, ...]] = {
         "tests/unit/test_lookalikes.py::test_other_letters",
     ),
     "text of strangers commands a CI host": (f"{_HERE}hostile_words.py",),
-    "inputs take minutes or gigabytes": (f"{_HERE}fuzzed_readers.py", f"{_HERE}gigabytes_in_the_inbox.py"),
+    "inputs take minutes or gigabytes": (
+        *(f"{_HERE}fuzzed_readers.py", f"{_HERE}gigabytes_in_the_inbox.py", "tests/integration/test_ask.py"),
+    ),
     "a training writes with the rights of its job": (
         *("tests/integration/test_two_jobs.py", "tests/unit/test_install.py"),
     ),

@@ -125,6 +125,28 @@ def test_signatures_that_are_none_start_few_processes(
     assert len(started) == 6 and told
 
 
+@pytest.mark.parametrize("rewritten", [True, False], ids=["branch", "inbox"])
+def test_the_history_behind_a_ref_is_never_fetched(scene: Scene, rewritten: bool) -> None:
+    """Nor where the store was read a moment ago: the history of the project itself is there for whoever pushes one."""
+    store = open_session(cwd=scene.project.folder).store
+    keys = store.keys("")
+    attacker, tip = scene.attacker, ""
+    attacker.fetch(BRANCH)
+    branch = attacker.git("rev-parse", "refs/copy^{tree}")
+    for number in range(40):
+        names = {hashlib.sha256(b"%d %d" % (number, at)).hexdigest(): b"" for at in range(100)}
+        tree = attacker.written.nested_tree({name: attacker.written.blob(data) for name, data in names.items()})
+        tip = attacker.written.commit(tree, (tip,) if tip else (), "project", number)
+    own = attacker.git("rev-parse", f"{attacker.write_commit(objects_of(run_of(scene.project.head, 9)))}^{{tree}}")
+    tip = attacker.written.commit(branch if rewritten else own, (tip,), "ciplug: fold", 1_700_000_000)
+    attacker.push(tip, BRANCH if rewritten else f"refs/ciplug/inbox/{tip}")
+    assert scene.server is not None
+    scene.server.requests.clear()
+    store.refresh()
+    assert set(store.keys("")) >= set(keys)
+    assert sum(request.bytes_out for request in scene.server.requests) < 20_000
+
+
 @pytest.mark.slow
 def test_one_large_folder_that_many_writes_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A push of a few kilobytes: each write names the same files, and their number has a bound."""

@@ -69,3 +69,12 @@ def test_a_store_and_its_garbage(
     )  # fmt: skip
     assert names.stdout == ""
     project.ciplug("fsck")
+
+
+def test_odd_orders(
+    project: Project,
+    python: Callable[[str], str],  # noqa: F811
+) -> None:
+    _, said = _run(python("last"), str(DATA / "odd_orders.py"), cwd=project.folder)
+    assert "Waiting" not in said
+    project.ciplug("fsck")

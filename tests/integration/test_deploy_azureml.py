@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.deployment.undeploy import undeploy
 from ciplug.targets import azureml, open_target
 from ciplug.targets.azureml import Azureml
 from ciplug.targets.base import Release
@@ -87,7 +89,7 @@ def served(azure: Workspace) -> str | None:
 def test_the_traffic_goes_to_the_new_deployment_and_the_one_before_ends(team: Team, azure: Workspace) -> None:
     first = deployed(team)
     assert first.endpoint == "https://wine-prod.westeurope.inference.ml.azure.com/score"
-    assert (served(azure) or "").startswith("azureml:wine:1-") and state_of(team) is State.SERVED
+    assert "/models/wine/versions/1-" in (served(azure) or "") and state_of(team) is State.SERVED
     (model,) = (one for key, one in azure.kept.items() if key.startswith("models/"))
     assert model.type == "custom_model" and model.properties["ciplug.version"] == "1"
     azure.calls.clear()
@@ -96,7 +98,7 @@ def test_the_traffic_goes_to_the_new_deployment_and_the_one_before_ends(team: Te
     team.promote("production", version=2)
     assert state_of(team) is State.BEHIND
     second = deployed(team)
-    assert (served(azure) or "").startswith("azureml:wine:2-") and second.reference != first.reference
+    assert "/models/wine/versions/2-" in (served(azure) or "") and second.reference != first.reference
     assert azure.kept[next(key for key in azure.kept if key.startswith("models/wine2"))].type == "mlflow_model"
     change(team, "workspace: w", "workspace: w, instances: 2")
     assert state_of(team) is State.BEHIND
@@ -116,7 +118,7 @@ def test_a_deployment_that_does_not_come_up_gets_no_traffic(team: Team, azure: W
     change(team, "workspace: w", "workspace: w, instance_type: broken")
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.UNHEALTHY and "has crashed" in refusal.message
-    assert (served(azure) or "").startswith("azureml:wine:1-") and events(team)[-1] == (FAILED, 2)
+    assert "/models/wine/versions/1-" in (served(azure) or "") and events(team)[-1] == (FAILED, 2)
 
 
 def test_bytes_that_the_workspace_has_changed_are_not_deployed(team: Team, azure: Workspace) -> None:
@@ -145,7 +147,7 @@ def test_any_call_may_fail_and_the_same_command_goes_on(team: Team, azure: Works
         finally:
             azure.fails = lambda number: None
         tries += 1
-    assert tries > 10 and (served(azure) or "").startswith("azureml:wine:2-")
+    assert tries > 10 and "/models/wine/versions/2-" in (served(azure) or "")
     assert events(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)] and state_of(team) is State.SERVED
 
 
@@ -162,7 +164,86 @@ def test_who_comes_late_does_not_replace_a_later_deployment(
 
     monkeypatch.setattr(Azureml, "switch", late)
     assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
-    assert (served(azure) or "").startswith("azureml:wine:2-") and state_of(team) is State.SERVED
+    assert "/models/wine/versions/2-" in (served(azure) or "") and state_of(team) is State.SERVED
+
+
+def the_deployment(azure: Workspace) -> Any:
+    (found,) = (one for key, one in azure.kept.items() if key.startswith("online_deployments/"))
+    return found
+
+
+def test_who_starts_long_does_not_replace_a_later_deployment(
+    team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Azureml._start
+
+    def slow(self: Azureml, release: Release, *words: Any) -> str:
+        monkeypatch.setattr(Azureml, "_start", original)
+        name = original(self, release, *words)
+        team.promote("production", version=2)
+        azure.calls.clear()
+        deployed(team)
+        return name
+
+    monkeypatch.setattr(Azureml, "_start", slow)
+    assert refused(team, DeploymentRefused).reason is NotDeployed.SUPERSEDED
+    assert "/models/wine/versions/2-" in (served(azure) or "") and state_of(team) is State.SERVED
+
+
+def test_deployments_of_others_and_of_later_jobs_stay(team: Team, azure: Workspace) -> None:
+    deployed(team)
+    ours = the_deployment(azure)
+    later = replace(ours, name="v7-e99-abcdef", tags={**ours.tags, "ciplug.event": "99"}, provisioning_state="Creating")
+    by_hand = replace(ours, name="blue", tags={})
+    for one in (later, by_hand):
+        azure.kept[f"online_deployments/{one.name}"] = one
+    azure.kept["online_endpoints/wine-prod"].mirror_traffic = {ours.name: 10}
+    team.promote("production", version=2)
+    deployed(team)
+    names = {key.partition("/")[2] for key in azure.kept if key.startswith("online_deployments/")}
+    assert len(names) == 3 and names > {"v7-e99-abcdef", "blue"} and ours.name not in names
+
+
+def test_what_serves_other_bytes_under_our_names_is_seen(
+    team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(team)
+    ours = the_deployment(azure)
+    here = ours.model
+    for model, code in (
+        ("azureml://registries/others" + here[here.index("/models/") :], None),
+        (here.replace("workspaces/w/", "workspaces/elsewhere/"), None),
+        (here, "score.py"),
+    ):
+        ours.model, ours.code_configuration = model, code
+        assert state_of(team) is State.OTHER
+    deployed(team)
+    assert state_of(team) is State.SERVED and the_deployment(azure).name != ours.name
+    # Somebody else has made the asset of the next version.
+    team.promote("production", version=2)
+    model = next(one for key, one in azure.kept.items() if key.startswith("models/wine1"))
+    azure.kept["models/wine2"] = replace(model, properties={})
+    monkeypatch.setattr(Azureml, "_asset", lambda self, release: ("wine", "2"))
+    assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_CONTENT
+
+
+def test_a_workspace_that_is_not_there_serves_nothing_that_is_known(team: Team, azure: Workspace) -> None:
+    deployed(team)
+    change(team, "workspace: w", "workspace: typo")
+    assert state_of(team) is State.UNREACHABLE
+    with pytest.raises(TargetError) as caught:
+        undeploy(team.session.refreshed(), "wine", "prod")
+    assert caught.value.cause is Cause.NOT_FOUND
+    change(team, "workspace: typo", "workspace: w")
+    assert undeploy(team.session.refreshed(), "wine", "prod").version == 1 and served(azure) is None
+
+
+def test_a_first_deployment_that_fails_says_that_nothing_was_served(team: Team, azure: Workspace) -> None:
+    change(team, "workspace: w", "workspace: w, instance_type: broken")
+    assert "nothing was served before" in refused(team, DeploymentRefused).message
+    change(team, "instance_type: broken", "instance_type: good")
+    azure.fails = lambda number: ValueError("the SDK does not like this")
+    assert "does not like this" in refused(team, TargetError).message
 
 
 def test_trouble_has_its_cause(team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

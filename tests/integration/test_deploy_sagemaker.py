@@ -143,12 +143,14 @@ def test_a_container_that_does_not_answer_changes_nothing(team: Team, amazon: Aw
     change(team, "serve@sha256:1f", "broken@sha256:1f")
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.UNHEALTHY and "ping health check" in refusal.message
+    assert refusal.message.endswith("nothing was served before")
     assert status(team).state in (State.OTHER, State.EMPTY)
     change(team, "broken@sha256:1f", "serve@sha256:1f")
     first = deployed(team)
     change(team, "serve@sha256:1f", "broken@sha256:1f")
     team.promote("production", version=2)
-    assert refused(team, DeploymentRefused).reason is NotDeployed.UNHEALTHY
+    refusal = refused(team, DeploymentRefused)
+    assert refusal.reason is NotDeployed.UNHEALTHY and refusal.message.endswith("what was served before stays")
     assert served(amazon) == first.reference and events(team)[-1] == (FAILED, 2)
     assert status(team).state is State.BEHIND
 

@@ -101,7 +101,7 @@ def test_files_that_a_stage_has_not_seen_make_a_run_dirty(project: Project) -> N
     commit = project.commit("by hand")
     project.ciplug("import", "dvc", ".", code=InputError.exit_code)
     run = _runs(project)[commit[:8]]
-    assert run["provenance"]["dirty_files"] == ["evaluate.py", "test.json"]
+    assert run["provenance"]["dirty_files"] == ["evaluate.py", "test.json", "params.yaml"]
     policy = "version: 1\nmodel: default\nrecord: ci\n"
     (project.folder / "ciplug.yaml").write_text(policy)
     project.commit("policy")

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.errors import CiplugError
-from ciplug.interop.import_runs import UNEXPECTED, Candidate, Choice, Importer
+from ciplug.interop.import_runs import Candidate, Choice, Importer
 from ciplug.interop.systems import SYSTEMS
 from ciplug.steps.session import open_session
 from tests.project import Project
@@ -46,7 +45,7 @@ def test_no_changed_byte_stops_an_import(system: str, tmp_path: Path) -> None:
             if isinstance(one, Candidate):
                 try:
                     told += bool(one.read().problems)
-                except (CiplugError, *UNEXPECTED):
+                except Exception:
                     told += 1
             else:
                 told += 1

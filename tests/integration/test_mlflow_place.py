@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ciplug.mlflow import files, state
-from ciplug.mlflow.place import Place
+from ciplug.mlflow.place import Place, place_of
 from ciplug.mlflow.registry_view import RegistryView
 from ciplug.mlflow.search import Condition, Order, Table
 from ciplug.mlflow.state import Experiment
@@ -162,6 +162,36 @@ def test_a_push_that_fails_leaves_the_run_queued(
     assert _pushes(project) == 1
 
 
+def test_what_this_clone_has_is_read_while_the_store_cannot_be_reached(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs and their points, by a process that began before or after; and the store itself as soon as it is back."""
+
+    def losses(place: Place) -> list[float]:
+        page = Table(place.base, place.look(0.0)).search([EXPERIMENT.id], (), {"active"}, (), (), 0, None)
+        assert all(len(place.points(run.id, "loss")) == 2 for run in page.runs)
+        return [run.metrics["loss"].value for run in page.runs]
+
+    def trained(place: Place, loss: float) -> None:
+        run_id = _run(place, start=1_700_000_000_000 + int(loss))
+        place.sessions.log(run_id, _metric("loss", 0.0, 0, 1), _metric("loss", loss, 1, 2))
+        place.sessions.end(run_id, "finished", None)
+
+    before = Place("ciplug:")
+    trained(before, 1.0)
+    assert losses(before) == [1.0]
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
+    after = Place("ciplug:")
+    capsys.readouterr()
+    for place in (before, after):
+        place.base._records.clear()
+        assert losses(place) == losses(place) == [1.0]
+        assert capsys.readouterr().err.count("the store cannot be reached") == 1
+    (tmp_path / "away.git").rename(tmp_path / "remote.git")
+    trained(Place(f"ciplug:{project.folder}"), 2.0)
+    assert losses(before) == losses(after) == [2.0, 1.0]
+
+
 def test_a_killed_program_leaves_a_killed_run(project: Project) -> None:
     place = Place("ciplug:")
     run_id = _run(place)
@@ -276,6 +306,21 @@ def test_looks_at_production_are_in_an_experiment_of_their_own(project: Project)
 def test_the_plus_of_an_address_may_be_encoded_or_not() -> None:
     for plus in ("+", "%2B"):
         assert parse_uri(f"ciplug:?store=git{plus}https://host/wine.git") == (None, "git+https://host/wine.git")
+
+
+def test_a_program_that_changes_its_folder_goes_on_in_its_checkout(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow keeps the tracking store that it has made; the artifacts and the registry are of the same checkout."""
+    tracking = place_of("ciplug:", is_tracking=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert place_of("ciplug:") is tracking and tracking.session.top == project.folder
+    assert place_of("ciplug:", is_tracking=True) is not tracking
+    monkeypatch.chdir(project.folder.parent)
+    relative = Place("ciplug:work")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert relative.session.top == project.folder
 
 
 def test_what_another_process_has_sent_meanwhile_is_not_lost(project: Project) -> None:

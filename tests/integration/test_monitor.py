@@ -350,7 +350,7 @@ def test_one_issue_lives_from_the_confirmed_failure_to_the_first_good_night(
     """Drift opens it, and rolls nothing back. What comes from the data means only itself there."""
     team.policy(MONITOR + "  on_fail: open_issue\n")
     page = team.project.folder.parent / "summary.md"
-    monkeypatch.setattr(ci.local, "write_summary", lambda env, text: page.write_text(text) > 0)
+    monkeypatch.setattr(ci.local, "write_summary", lambda env, text: page.write_text(text()) > 0)
     evil = "@everyone <!-- x --> |\n::error::"
 
     def night(number: int, shift: float) -> list[tuple[int, str]]:
@@ -457,10 +457,11 @@ def test_a_webhook_tells_of_failure_and_recovery(team: Team, watch: Watch, monke
     with WebhookReceiver() as receiver:
         env = {**team.session.env, "CIPLUG_WEBHOOK_URL": receiver.origin, "CIPLUG_WEBHOOK_SECRET": secret}
         team.session = replace(team.session, env=env)
-        for number, share in enumerate((0.5, 0.5, 0.5, 0.9, 0.9)):
+        for number, share in enumerate((0.5, 0.5, 0.5, None, 0.9, None, 0.9)):
             when = NIGHT + timedelta(days=number)
-            predicted = rows(when)
-            watch(predicted, right(predicted, share), when)
+            predicted = rows(when if share else when - timedelta(days=30))
+            looked = watch(predicted, right(predicted, share or 0.9), when)
+            assert share or looked.verdict.outcome == "INCONCLUSIVE"
         messages = receiver.verified(secret)
         ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
     assert [one["type"] for one in messages] == ["monitor.failing"] * 2 + ["monitor.recovered"]

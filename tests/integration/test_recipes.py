@@ -6,8 +6,10 @@ A copy is edited where the recipe says. If a place has moved, the test says whic
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,11 +92,66 @@ OPENED = """\
 """
 
 
+PIPES = '''\
+"""Tables whose cells stand between pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ciplug.capture.tables.delimited import cell_value
+from ciplug.capture.tables.table import Row, Table
+
+
+class Pipes(Table):
+    def _rows(self, names: Collection[str] | None) -> Iterator[Row]:
+        head, *lines = self.source.text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            cells = zip(head.split("|"), line.split("|"), strict=True)
+            yield Row({name: cell_value(cell) for name, cell in cells if names is None or name in names}, number)
+'''
+OPEN_PIPES = """\
+def _pipes(source: Source) -> Table:
+    from ciplug.capture.tables.pipes import Pipes
+
+    return Pipes(source)
+
+
+"""
+
+
+def test_a_format_of_tables(copy: Copy, project: Project) -> None:
+    copy.add("capture/tables/pipes.py", PIPES)
+    copy.insert("capture/tables/formats.py", OPEN_PIPES, before="FORMATS: dict")
+    copy.insert("capture/tables/formats.py", '    ".psv": _pipes,\n', before='    ".parquet": _parquet,\n')
+    (project.folder / "metrics.psv").write_text("step|loss\n1|0.5\n2|0.25\n")
+    (project.folder / "rows.psv").write_text("id|label|prediction\na|1|1\nb|0|1\n")
+    (project.folder / "ciplug.yaml").write_text("version: 1\nmodel: toy\nmetrics: metrics.psv\nsamples: rows.psv\n")
+    project.commit("tables between pipes")
+    project.ciplug("record", env=copy.env)
+    (run,) = project.json("runs", "list", "--json", env=copy.env)
+    assert run["metrics"] == {"loss": 0.25, "accuracy": 0.5}
+
+
+PLACES = {
+    "    if is_git(uri):\n        _parse_git(uri)\n": "return",  # check_store
+    "    if not is_git(uri) and not uri.startswith(_OBJECTS):\n": "return",  # check_files
+    "    if is_archived(address):\n": 'return f"--store {address}"',  # reached_by
+}
+"""Where a function looks at an address → what it does with one of the new store."""
+
+
 def test_a_store_and_a_place_for_files(copy: Copy, project: Project, tmp_path: Path) -> None:
     copy.add("stores/plain.py", Path(plain_store.__file__).read_text(encoding="utf-8"))
     copy.insert("stores/__init__.py", OPENED.format("PlainStore"), before="    if not is_git(uri):\n")
     copy.insert("stores/__init__.py", OPENED.format("PlainFiles"), before="    if not uri.startswith(_OBJECTS):\n")
-    env = {**copy.env, "CIPLUG_STORE": f"plain:{tmp_path / 'shelf'}"}
+    for before, does in PLACES.items():
+        name = "address" if "address" in before else "uri"
+        copy.insert("stores/__init__.py", f'    if {name}.startswith("plain:"):\n        {does}\n', before=before)
+    store = f"plain:{tmp_path / 'shelf'}"
+    env = copy.env
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write(f"store: {store}\nartifact_store: {store}\n")
     script = project.folder / "train.py"
     script.write_text(script.read_text() + "pathlib.Path('model.bin').write_bytes(b'a model')\n")
     project.commit("a training that makes a model")
@@ -106,6 +163,9 @@ def test_a_store_and_a_place_for_files(copy: Copy, project: Project, tmp_path: P
     project.ciplug("pull", "wine@staging", "--to", "fetched", env=env)
     assert (project.folder / "fetched" / "model.bin").read_bytes() == b"a model"
     project.ciplug("fsck", env=env)
+    reached = "from ciplug.stores import reached_by; print(reached_by('plain:/shelf', {}))"
+    shown = subprocess.check_output([sys.executable, "-c", reached], text=True, env={**os.environ, **env})
+    assert shown == "--store plain:/shelf\n", "the hint where runs wait for another store"
 
 
 IDENTITY = '''\

@@ -20,6 +20,7 @@ from ciplug.steps.registry_checks import check_model
 from ciplug.targets import model_pack, oci_registry
 from ciplug.targets.base import Release
 from ciplug.targets.local import Local
+from ciplug.targets.oci import Oci
 from tests.integration.test_deploy import door, events, registry, repository_of, served, state_of, team  # noqa: F401
 from tests.integration.test_deploy_local import answer, folder, running, states  # noqa: F401
 from tests.integration.test_deploy_local import team as local_team  # noqa: F401
@@ -70,6 +71,30 @@ def test_an_end_that_is_cut_off_goes_on(team: Team, door: Door, registry: Regist
         (found,) = statuses(team.session.refreshed(), "wine")
         assert (found.state, found.remedy) == (State.UNFINISHED, "ciplug undeploy wine --from prod")
     assert cut > 4 and events(team)[2:] == [(ENDING, 1), (ENDED, 1)] and state_of(team) is State.EMPTY
+
+
+def test_a_push_that_hangs_brings_nothing_back(
+    team: Team,  # noqa: F811
+    registry: Registry,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    switch = Oci.switch
+    deploy(team.session.refreshed(), "wine@production", "prod")
+    undeploy(team.session.refreshed(), "wine", "prod")
+
+    def slow(self: Oci, release: Release) -> None:
+        monkeypatch.setattr(Oci, "switch", switch)
+        deploy(team.session.refreshed(), "wine@production", "prod")
+        undeploy(team.session.refreshed(), "wine", "prod")
+        switch(self, release)
+
+    monkeypatch.setattr(Oci, "switch", slow)
+    with pytest.raises(DeploymentRefused) as caught:
+        deploy(team.session.refreshed(), "wine@production", "prod")
+    assert caught.value.reason is NotDeployed.SUPERSEDED and "was ended later" in caught.value.message
+    assert b"vnd.ciplug.nothing" in (served(team, registry) or b"") and state_of(team) is State.EMPTY
+    deploy(team.session.refreshed(), "wine@production", "prod")
+    assert state_of(team) is State.SERVED
 
 
 def test_what_is_not_of_the_model_is_not_ended(team: Team, registry: Registry) -> None:  # noqa: F811

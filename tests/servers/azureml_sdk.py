@@ -5,6 +5,7 @@ The SDK weighs 140 MB, and its servers cannot be had. A deployment with the inst
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -32,6 +33,9 @@ for _error in (HttpResponseError, ResourceNotFoundError, ClientAuthenticationErr
     _error.__module__ = "azure.core.exceptions"
 
 
+_WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+
+
 @dataclass(kw_only=True)
 class Model:
     name: str
@@ -42,7 +46,7 @@ class Model:
 
     @property
     def id(self) -> str:
-        return f"/subscriptions/s/workspaces/w/models/{self.name}/versions/{self.version}"
+        return f"{_WORKSPACE}/models/{self.name}/versions/{self.version}"
 
 
 @dataclass(kw_only=True)
@@ -51,10 +55,11 @@ class ManagedOnlineEndpoint:
     auth_mode: str
     tags: dict[str, str]
     traffic: dict[str, int] = field(default_factory=dict)
+    mirror_traffic: dict[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        return f"/subscriptions/s/workspaces/w/onlineEndpoints/{self.name}"
+        return f"{_WORKSPACE}/onlineEndpoints/{self.name}"
 
     @property
     def scoring_uri(self) -> str:
@@ -72,6 +77,7 @@ class ManagedOnlineDeployment:
     instance_count: int
     tags: dict[str, str]
     provisioning_state: str = "Succeeded"
+    code_configuration: str | None = None
 
 
 class Workspace:
@@ -82,7 +88,8 @@ class Workspace:
         self.kept: dict[str, Any] = {}
         self.calls: list[str] = []
         self.fails: Callable[[int], BaseException | None] = lambda number: None
-        for kind in ("models", "online_endpoints", "online_deployments"):
+        self.workspace = "w"
+        for kind in ("models", "online_endpoints", "online_deployments", "workspaces"):
             names = ("get", "create_or_update", "begin_create_or_update", "begin_delete", "list", "download")
             setattr(self, kind, SimpleNamespace(**{name: self._call(kind, name) for name in names}))
 
@@ -98,12 +105,17 @@ class Workspace:
 
     def _get(self, kind: str, *, name: str, version: str = "", endpoint_name: str = "") -> Callable[[], Any]:
         key = f"{kind}/{name}{version}"
-        if key not in self.kept:
+        if self.workspace != "w" or (kind != "workspaces" and key not in self.kept):
             raise ResourceNotFoundError(f"({kind}) {name} was not found")
+        if kind == "workspaces":
+            return lambda: name
         return lambda: replace(self.kept[key])
 
     def _create_or_update(self, kind: str, made: Any) -> Callable[[], Any]:
         self.kept[f"{kind}/{made.name}{getattr(made, 'version', '')}"] = made
+        if isinstance(made, ManagedOnlineDeployment):
+            # Azure tells the whole address.
+            made.model = re.sub(r"^azureml:([^:/]+):([^:/]+)$", rf"{_WORKSPACE}/models/\1/versions/\2", made.model)
         if kind == "models":
             shutil.copytree(made.path, self._folder / made.name / made.version / "model", dirs_exist_ok=True)
         if getattr(made, "instance_type", "") == "broken":
@@ -118,7 +130,8 @@ class Workspace:
         return made
 
     def _begin_delete(self, kind: str, *, name: str, endpoint_name: str) -> Callable[[], Any]:
-        if name in self.kept[f"online_endpoints/{endpoint_name}"].traffic:
+        endpoint = self.kept[f"online_endpoints/{endpoint_name}"]
+        if name in {**endpoint.traffic, **endpoint.mirror_traffic}:
             raise HttpResponseError("a deployment with traffic cannot be deleted")
         return lambda: self.kept.pop(f"{kind}/{name}")
 
@@ -128,6 +141,10 @@ class Workspace:
     def _download(self, kind: str, *, name: str, version: str, download_path: str) -> Callable[[], Any]:
         return lambda: shutil.copytree(self.files(name, version), Path(download_path) / name, dirs_exist_ok=True)
 
+    def _client(self, credential: object, subscription: str, group: str, workspace: str, **named: Any) -> Workspace:
+        self.workspace = workspace
+        return self
+
     def files(self, name: str, version: str) -> Path:
         return self._folder / name / version
 
@@ -136,7 +153,7 @@ class Workspace:
         parts: dict[str, dict[str, Any]] = {
             "azure": {},
             "azure.ai": {},
-            "azure.ai.ml": {"MLClient": lambda *words, **named: self},
+            "azure.ai.ml": {"MLClient": self._client},
             "azure.ai.ml.entities": {
                 one.__name__: one for one in (Model, ManagedOnlineEndpoint, ManagedOnlineDeployment)
             },

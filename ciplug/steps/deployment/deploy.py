@@ -128,6 +128,12 @@ def _go(walk: _Walk, progress: Progress) -> Done:
     logged = read_model(walk.session, walk.name).deployed.get(walk.target)
     if _serves(walk, live) and live and not live.outdated and _is_logged(walk, logged, live):
         return _done(walk, live, 0)
+    if live is not None and not live.knows_model and logged is None:
+        raise DeploymentRefused(
+            NotDeployed.OTHER_MODEL,
+            f"'{walk.target}' serves something, and the log of '{clean(walk.name, 80)}' has no deployment to it",
+            hint="end it there, if it is nobody else's; or give the target a name of its own in ciplug.yaml",
+        )
     with tempfile.TemporaryDirectory(prefix="ciplug-") as place:
         folder = Path(place) / "files"
         fetch(walk.session, walk.run, folder, keep=True, progress=progress)

@@ -9,18 +9,15 @@ from typing import Any, NamedTuple
 from ciplug.errors import BrokenLog, Cause, UsageError
 from ciplug.records import read
 from ciplug.records.keys import EntryKey, log_of
-from ciplug.records.registry_event import Promote, Register, RegistryEvent
+from ciplug.records.registry_event import Promote, RegistryEvent
 from ciplug.records.registry_labels import MovedFrom, MovedTo
-from ciplug.records.registry_moves import Demote, MoveFreely, Rollback
-from ciplug.registry.events import payload_of
+from ciplug.registry.events import EVENT_TYPES, payload_of
 from ciplug.registry.evidence_chain import scan
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.resolve import find_version, parse_version_name
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
-
-_MOVES = frozenset(one.type for one in (Register, Promote, Demote, Rollback, MoveFreely))
 
 
 class Promoted(NamedTuple):
@@ -114,7 +111,9 @@ def _own_events(model: Model, version: int, log: _VerifiedLog) -> Iterator[Regis
     """The events of a log that registered or moved a version, and count."""
     skipped = set(model.unsigned) if log.model == model.name else set()
     for number, (kind, about) in enumerate(log.about, start=1):
-        if number > log.start and about == version and kind in _MOVES and number not in skipped:
+        row = EVENT_TYPES.get(kind)
+        moves = row is not None and row.moves_to is not None
+        if number > log.start and about == version and moves and number not in skipped:
             yield read.registry_event(log.entries[number - 1], EntryKey(log_of(log.model), number).key)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciplug import ci
-from ciplug.comparison.failures_in_a_row import Streak
+from ciplug.comparison.failures_in_a_row import UNDECIDED, Streak
 from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
@@ -21,7 +21,8 @@ FAILING, RECOVERED = "monitor.failing", "monitor.recovered"
 def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: str | None) -> None:
     """Write the page of the job; then open, update or close the issue, and send the webhook, where that is asked for.
 
-    Trouble is told, and stops nothing.
+    A window that could not be decided is neither a failure nor a recovery: it tells nobody. Trouble is told, and stops
+    nothing.
 
     Args:
         action: what was done about the failure.
@@ -37,7 +38,9 @@ def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: 
         actions=(action,) if action else (),
         run_url=session.context.run_url,
     )
-    ci.host_module(session.context.host).write_summary(session.env, monitor_issue.summary(facts))
+    ci.host_module(session.context.host).write_summary(session.env, lambda: monitor_issue.summary(facts))
+    if verdict.outcome == UNDECIDED and not action:
+        return
     confirmed = len(counted.failures) >= settings.consecutive
     if settings.on_fail == "warn" or not (confirmed or counted.passes or action):
         return

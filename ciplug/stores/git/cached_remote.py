@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +26,12 @@ NO_BRANCH = ""
 _PACKS_MOST = 60
 _KEPT_MOST = 1024 * 1024
 """Bytes of a write that is kept as it was pushed."""
-_LATELY = 60.0
-"""Seconds."""
-_fetched: dict[Path, float] = {}
-"""Repository → when this process last fetched into it, by the monotonic clock."""
+_LISTED_MOST = 2000
+"""Refs of a remote, of the store and all others, that are listed to save a fetch."""
+_fetched: set[Path] = set()
+"""Repositories whose refs are those that the remote had a moment ago: this process has fetched or pushed them."""
+_listed: dict[Path, int] = {}
+"""Repository → the number of refs that the remote had when this process has listed it last."""
 _OF_THE_REMOTE = {
     Cause.NETWORK,
     Cause.NO_CREDENTIAL,
@@ -90,24 +91,40 @@ class CachedRemote(GitRemote):
             shutil.rmtree(aside, ignore_errors=True)
 
     def _remove(self) -> None:
-        _fetched.pop(self.repository, None)
+        self.forget_fetch()
         cat_file.close(self.repository)
         shutil.rmtree(self.repository, ignore_errors=True)
 
     @property
-    def was_fetched_lately(self) -> bool:
-        """Whether this process has fetched the refs of the store less than a minute ago."""
-        return not self.offline and time.monotonic() - _fetched.get(self.repository, -_LATELY) < _LATELY
+    def was_fetched(self) -> bool:
+        """Whether this process has fetched the refs of the store."""
+        return not self.offline and self.repository in _fetched
 
     def note_fetch(self) -> None:
-        """From now on, the refs of the store count as fetched lately."""
-        _fetched[self.repository] = time.monotonic()
+        """From now on, the refs of the store count as fetched."""
+        _fetched.add(self.repository)
 
-    def keep(self, objects: Mapping[str, bytes]) -> None:
-        """Keep a write that was just pushed: the next fetch then need not bring it."""
-        if self.was_fetched_lately and sum(map(len, objects.values())) < _KEPT_MOST:
+    def forget_fetch(self) -> None:
+        """Refs have moved, so the next look need not ask whether any has."""
+        _fetched.discard(self.repository)
+
+    def list_few_refs(self) -> dict[str, str] | None:
+        """The refs of the remote, if this process knows them and they are few: git lists those of others, too."""
+        if not self.was_fetched or _listed.get(self.repository, 0) > _LISTED_MOST:
+            return None
+        refs = self.list_refs()
+        _listed[self.repository] = len(refs or ())
+        return refs
+
+    def keep(self, commit: str, objects: Mapping[str, bytes], ref: str) -> None:
+        """Keep a write that was just pushed, as a fetch would bring it."""
+        if self.was_fetched and sum(map(len, objects.values())) < _KEPT_MOST:
+            place, part = self.repository / ref, self.repository / f"{commit}.part"
             with contextlib.suppress(OSError):
                 write_commit(LooseObjects(self.repository, self.format), objects)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                part.write_text(f"{commit}\n")
+                part.replace(place)
 
     def refs(self, below: str) -> dict[str, str]:
         """Ref → object id of our own refs."""
@@ -134,11 +151,6 @@ class CachedRemote(GitRemote):
             return self._memory.read_text() or None
         except OSError:
             return None
-
-    @property
-    def knows_no_branch(self) -> bool:
-        """Whether the store had no branch when it was read last, so that asking for it by name would fail."""
-        return self.remembered() is None and self._memory.exists()
 
     @property
     def _memory(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 OUR_TIP = "refs/store/branch"
@@ -37,6 +38,10 @@ class Refs:
     def inbox(self, name: str) -> tuple[str, str]:
         """Return the refs for a write; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/inbox/{name}", f"refs/heads/{self.branch}-inbox/{name}"
+
+    def our_inbox(self, name: str) -> str:
+        """The ref for a write in our repository, where the host does not refuse the first of `inbox`."""
+        return f"{OUR_INBOX[0]}{name}"
 
     def trial(self, name: str) -> tuple[str, str]:
         """Return the refs for a test write, which no reader sees; the second is used if the host refuses the first."""
@@ -80,6 +85,13 @@ class Refs:
     @property
     def refspecs(self) -> list[str]:
         return [f"+{theirs}*:{ours}*" for theirs, ours in self.places.items()]
+
+    def ours(self, listed: Mapping[str, str]) -> dict[str, str]:
+        """Our ref → object id, of those refs of the remote that a fetch of the store brings."""
+        found = {OUR_TIP: listed[self.tip]} if self.tip in listed else {}
+        for theirs, own in self.places.items():
+            found.update({own + ref.removeprefix(theirs): oid for ref, oid in listed.items() if ref.startswith(theirs)})
+        return found
 
     def remote(self, ours: str) -> str:
         """The remote's name of one of our refs."""

@@ -164,13 +164,22 @@ class GitRemote:
 
     # Reading
 
+    def list_refs(self) -> dict[str, str] | None:
+        """Ref → object id, of all refs of the remote; None where it does not answer."""
+        done = run_git(
+            *("-c", "protocol.version=2", "ls-remote", "--quiet", "--refs", "--", self._url),
+            cwd=self.repository,
+            env=self.env,
+            check=False,
+        )
+        lines = (line.split("\t") for line in done.stdout.decode(errors="replace").splitlines())
+        return None if done.returncode else {ref: oid for oid, ref in lines}
+
     def in_the_way(self, *refs: str) -> list[str]:
         """The remote's refs beside which one of these cannot exist: those above it, and those below it."""
-        done = run_git("ls-remote", "--quiet", "--", self._url, cwd=self.repository, env=self.env, check=False)
-        names = [line.partition("\t")[2] for line in done.stdout.decode(errors="replace").splitlines()]
         return [
             name
-            for name in names
+            for name in self.list_refs() or {}
             if any(name.startswith(f"{ref}/") or ref.startswith(f"{name}/") for ref in refs) and name.count("/") > 0
         ]
 

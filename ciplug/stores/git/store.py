@@ -122,7 +122,7 @@ class GitStore:
             result = self._remote.create(side, commit, *self._refs.inbox(commit))
         self._reader.seen = None
         if result.ok:
-            self._remote.keep(objects)
+            self._remote.keep(commit, objects, self._refs.our_inbox(commit))
             return
         refs = self._refs.inbox(commit)
         with self._remote.locked():
@@ -153,7 +153,7 @@ class GitStore:
         self._reader.seen = None
         if result.ok:
             tell(size)
-            self._remote.keep(objects)
+            self._remote.keep(commit, objects, self._refs.our_inbox(commit))
             files.fold_at_times(of_files)
         elif result.failure and GitKind.NO_ATOMIC not in result.failure.kinds:
             raise self._remote.refused(result, self._refs.push_hint)

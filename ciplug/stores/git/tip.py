@@ -60,6 +60,7 @@ def push_tip(
     if result.ok:
         # What this clone has written it can read without a fetch.
         remote.point(OUR_TIP, commit)
+        remote.forget_fetch()
     return result, replace(view, tip=commit, keep=keep, content=content, parents=(commit,))
 
 

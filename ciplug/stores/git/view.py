@@ -107,42 +107,45 @@ def fetch_view(remote: CachedRemote, refs: Refs) -> View:
 
 
 def _fetch(remote: CachedRemote, refs: Refs) -> dict[str, str]:
-    """Our refs, once they are what the remote has; offline, as the last fetch left them."""
+    """Our refs, once they are what the remote has; offline, as the last fetch left them.
+
+    A fetch always has a depth: anyone may push a commit that has all of a project's history behind it. And with a
+    depth, git asks for objects even where nothing is new, so it is seen by a listing whether anything is.
+    """
     failure = None
+    listed = remote.list_few_refs()
+    if listed is not None and refs.ours(listed) == _ours(remote, refs):
+        return _ours(remote, refs)
     if not remote.offline:
-        is_known = not remote.knows_no_branch
-        failure = _fetch_by_name(remote, refs) if is_known else None
-        if not is_known or (failure and GitKind.NO_REF in failure.kinds):
+        # Asking for a branch that is not there fails, and costs as much as an answer.
+        has_branch = remote.remembered() is not None
+        by_name = ("--depth=1", "--prune", f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
+        failure = remote.fetch(*by_name) if has_branch else None
+        if not has_branch or (failure and GitKind.NO_REF in failure.kinds):
             failure = _fetch_without_branch(remote, refs)
     if failure:
         raise remote.unreadable(f"the store at {remote.address}", failure, hint=UNREACHABLE_HINT)
     remote.note_fetch()
-    # A fold fetches the series branch for itself: that is not a write.
+    return _ours(remote, refs)
+
+
+def _ours(remote: CachedRemote, refs: Refs) -> dict[str, str]:
+    """What a fetch has brought. A fold fetches the series branch for itself: that is not a write."""
     places = tuple(refs.places.values())
     return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref == OUR_TIP or ref.startswith(places)}
 
 
-def _fetch_by_name(remote: CachedRemote, refs: Refs) -> Failure | None:
-    refspecs = (f"+{refs.tip}:{OUR_TIP}", *refs.refspecs)
-    # Without a depth, git asks for no objects where it has all: most often, nothing has changed since a moment ago.
-    if remote.was_fetched_lately and remote.refs(OUR_TIP) and remote.fetch("--prune", *refspecs) is None:
-        return None
-    return remote.fetch("--depth=1", "--prune", *refspecs)
-
-
 def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
-    """Fetch a store that has no branch yet. Its first fold may make one meanwhile: one listing has all refs."""
-    # Unlike a name, a pattern may match nothing. It matches the names of other branches, too.
-    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", *refs.refspecs)
-    if remote.was_fetched_lately and remote.fetch("--prune", *refspecs) is None:
-        return None
+    """Fetch a store that may have no branch: by one listing, which has all refs, whoever makes the branch meanwhile."""
+    # Unlike a name, a pattern may match nothing. It may match other branches, too.
+    refspecs = (f"+{refs.tip}*:{OUR_TIP}*", f"^{refs.series}", *refs.refspecs)
     failure = remote.fetch("--depth=1", "--prune", *refspecs)
     if failure and GitKind.SILENT in failure.kinds:
         # Nothing matches: and nothing was pruned.
         for ref in remote.refs("refs/store"):
             remote.forget(ref)
         return None
-    return failure and remote.fetch("--prune", *refs.refspecs)
+    return failure
 
 
 def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
