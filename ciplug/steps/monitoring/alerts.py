@@ -38,7 +38,7 @@ def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: 
         actions=(action,) if action else (),
         run_url=session.context.run_url,
     )
-    ci.host_module(session.context.host).write_summary(session.env, monitor_issue.summary(facts))
+    ci.host_module(session.context.host).write_summary(session.env, lambda: monitor_issue.summary(facts))
     if verdict.outcome == UNDECIDED and not action:
         return
     confirmed = len(counted.failures) >= settings.consecutive
