@@ -87,7 +87,8 @@ class Monitor:
     consecutive: int = key(kinds.integer_from(1), 3)
     """The number of windows in a row that fail before anything follows."""
     on_fail: OnFail = key(one_of("warn", "open_issue", "rollback"), "warn")
-    """What follows. rollback: the issue, and after as many failures on labels, the version before comes back."""
+    """What ciplug does after a confirmed failure. rollback: it opens the issue, and after as many failures on labels it
+    restores the previous version."""
     cool_down: str = key(DURATION, "7d")
     """After any change of the stage, nothing is rolled back for so long."""
     redeploy: bool = key(kinds.FLAG, False)

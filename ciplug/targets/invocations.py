@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import re
-import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
 from ciplug.serve_log import NO_LOG_HEADER, predictions_of
+from ciplug.targets.http_in_time import FAILURES, opener
 
 VARIABLE = "CIPLUG_ENDPOINT_TOKEN"
 """The variable with the token of the served model. It is sent as a bearer token."""
@@ -91,13 +87,10 @@ def ask(url: str, body: bytes, token: str | None, *, timeout: float) -> list[Any
     if token:
         headers["Authorization"] = f"Bearer {token}"
     is_near = urlsplit(url).hostname in _LOOPBACK
-    proxies = urllib.request.ProxyHandler({}) if is_near else urllib.request.ProxyHandler()
-    until = time.monotonic() + timeout
-    opener = urllib.request.build_opener(proxies, _NoRedirect(), _Http(until), _Https(until))
     request = urllib.request.Request(url, body, headers)  # noqa: S310 (http or https, by token_for)
     try:
         try:
-            with opener.open(request, timeout=timeout) as answer:
+            with opener(timeout, proxies=not is_near).open(request, timeout=timeout) as answer:
                 data = answer.read(_ANSWER_MOST + 1)
                 if answer.length and len(data) <= _ANSWER_MOST:
                     raise Silent(f"the answer ends {answer.length:,} bytes early")
@@ -106,7 +99,7 @@ def ask(url: str, body: bytes, token: str | None, *, timeout: float) -> list[Any
                 said = _said(problem.read(_WORDS * 4))
             words = f"status {problem.code}{f': {said}' if said else ''}"
             raise (Silent if problem.code in (502, 503, 504) else Refused)(words) from None
-    except (OSError, ValueError, http.client.HTTPException) as problem:
+    except FAILURES as problem:
         reason = getattr(problem, "reason", problem)
         raise Silent(_said(str(reason).encode(errors="replace")) or type(problem).__name__) from None
     return _predictions(data)
@@ -134,64 +127,3 @@ def _not_deep(value: Any, deepest: int = 50) -> Any:
 def _said(data: bytes) -> str:
     """The beginning of what a server said, in one line."""
     return "".join(c if c.isprintable() else " " for c in data.decode(errors="replace"))[:_WORDS].strip()
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Rows and token go to the address of the policy alone."""
-
-    def redirect_request(self, *args: Any, **named: Any) -> None:
-        return None
-
-
-class _InTime(io.RawIOBase):
-    """What a connection receives, until a moment: a server that sends a byte a second is not waited for."""
-
-    def __init__(self, sock: socket.socket, until: float) -> None:
-        self._sock = sock
-        self._raw = cast(io.RawIOBase, sock.makefile("rb", buffering=0))
-        self._until = until
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Answer(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, until: float, **named: Any) -> None:
-        super().__init__(sock, *args, **named)
-        self.fp.close()
-        self.fp = io.BufferedReader(_InTime(sock, until))
-
-
-class _Http(urllib.request.HTTPHandler):
-    def __init__(self, until: float) -> None:
-        super().__init__()
-        self._until = until
-
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(_connection, http.client.HTTPConnection, self._until), req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, until: float) -> None:
-        super().__init__()
-        self._until = until
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(_connection, http.client.HTTPSConnection, self._until), req)
-
-
-def _connection(kind: type[http.client.HTTPConnection], until: float, host: str, **named: Any) -> Any:
-    connection = kind(host, **named)
-    connection.response_class = partial(_Answer, until=until)  # type: ignore[assignment]
-    return connection

@@ -18,8 +18,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,12 +27,15 @@ from ciplug.config.targets import LocalTarget
 from ciplug.errors import DeploymentRefused, NotDeployed, TargetError
 from ciplug.locking import acquire, release, sync_folder, write_atomically
 from ciplug.targets.base import Live, Release, what_stays
+from ciplug.targets.http_in_time import FAILURES, opener
 from ciplug.targets.supervisors import Server, Supervisor, default_supervisor, environment, supervisor
 
 _MLFLOW = "mlflow models serve --model-uri {model} --host 127.0.0.1 --port {port} --env-manager local"
 _KEPT = 3
 """Releases that stay in the folder, the newest ones."""
 _PAUSE = 0.2
+_ANSWER_SECONDS = 5.0
+"""A server that does not say within this time that it is ready is asked again."""
 _TAIL = 64 * 1024
 """Bytes at the end of a log."""
 _WORDS = 200
@@ -251,11 +252,11 @@ class Local:
     def _answers(self, port: int) -> bool:
         if not self._supervisor_of(port).runs(self._server(port)):
             return False
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        url = f"http://127.0.0.1:{port}{self._settings.health}"
         try:
-            with opener.open(f"http://127.0.0.1:{port}{self._settings.health}", timeout=5) as answer:
+            with opener(_ANSWER_SECONDS, proxies=False).open(url, timeout=_ANSWER_SECONDS) as answer:
                 return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError, ValueError):
+        except FAILURES:
             return False
 
     def _link(self, port: int) -> None:

@@ -205,7 +205,12 @@ class Systemd:
     def _call(self, *words: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                ["systemctl", "--user", *words], env=dict(self._env), capture_output=True, text=True, timeout=60
+                ["systemctl", "--user", *words],
+                env=dict(self._env),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=60,
             )
         except (OSError, subprocess.SubprocessError) as problem:
             raise TargetError(f"systemctl cannot be called: {problem}", cause=Cause.UNSUPPORTED) from None

@@ -155,6 +155,11 @@ def test_the_manifest_in_a_file_is_pinned_by_the_digest(tmp_path: Path, registry
     assert state_of(team) is State.OTHER
     deployed(team)
     assert state_of(team) is State.SERVED and yaml.safe_load(file.read_text())["spec"] == manifest["spec"]
+    for odd in ("[]", "metadata: [1]", "spec: {predictor: [1]}", "metadata: {annotations: x}\nstatus: 7", "- {"):
+        file.write_text(odd)
+        assert state_of(team) in (State.OTHER, State.UNREACHABLE), odd
+    file.write_text("a: 2026-99-99")
+    assert state_of(team) is State.UNREACHABLE
 
 
 def test_the_image_has_the_files_and_nothing_else(team: Team, cluster: KubernetesApi, registry: Registry) -> None:

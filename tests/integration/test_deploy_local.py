@@ -40,6 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         global model
         if self.path == "/load":
             model = (files / "model.bin").read_bytes()
+        if model == b"odd":
+            return self.wfile.write(b"nonsense\\r\\n\\r\\n")
         self.send_response(503 if model == b"ill" else 200)
         self.end_headers()
         self.wfile.write(model)
@@ -191,12 +193,15 @@ def test_files_that_somebody_changes_before_they_are_placed_are_refused(
     assert answer(folder) == b"abc" and states(team) == [(BEGUN, 1), (DEPLOYED, 1)]
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"broken", "no such layer"), (b"ill", "does not answer within")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"broken", "no such layer"), (b"ill", "does not answer within"), (b"odd", "does not answer within")],
+)
 def test_a_version_that_does_not_answer_leaves_the_one_before(
     team: Team, folder: Path, content: bytes, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed(team)
-    if content == b"ill":
+    if content != b"broken":
         change_settings(team, "patience: 10", "patience: 0.3")
     holds(team, content)
     refusal = refused(team, DeploymentRefused)
