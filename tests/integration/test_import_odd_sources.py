@@ -18,9 +18,9 @@ import pytest
 from ciplug.errors import InputError
 from ciplug.interop import sqlite_file
 from ciplug.interop.import_runs import Candidate, Choice, Imported, Importer, Taken
+from ciplug.interop.import_systems import SYSTEMS
 from ciplug.interop.source_run import SourceRun, Values
 from ciplug.interop.sqlite_file import SqliteFile
-from ciplug.interop.systems import SYSTEMS
 from ciplug.interop.wandb_log import records
 from ciplug.records.canonical import plain
 from ciplug.records.series import Series

@@ -350,7 +350,7 @@ def test_one_issue_lives_from_the_confirmed_failure_to_the_first_good_night(
     """Drift opens it, and rolls nothing back. What comes from the data means only itself there."""
     team.policy(MONITOR + "  on_fail: open_issue\n")
     page = team.project.folder.parent / "summary.md"
-    monkeypatch.setattr(ci.local, "write_summary", lambda env, text: page.write_text(text) > 0)
+    monkeypatch.setattr(ci.local, "write_summary", lambda env, text: page.write_text(text()) > 0)
     evil = "@everyone <!-- x --> |\n::error::"
 
     def night(number: int, shift: float) -> list[tuple[int, str]]:
