@@ -143,7 +143,7 @@ def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
         # A name is not parted at its hyphens, where the table is narrow.
         name = untrusted.escape_markdown(section.model, untrusted.NAME_LIMIT).replace("-", "-\u2060")
         row = [name, f"{icon} {words}".replace(" ", _NBSP), "", "", "", ""]
-        if metric := model.telling(section):
+        if metric := row_order.telling(section):
             now, before = number_format.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
             now = f"**{now}**" if now != number_format.ABSENT else now
             row[2:] = [

@@ -188,7 +188,7 @@ def _links(section: ModelSection) -> dict[str, str]:
 
 def _telling(section: ModelSection) -> dict[str, str]:
     """Return the most important metric, for the overview."""
-    metric = model.telling(section)
+    metric = row_order.telling(section)
     if metric is None:
         return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}
     now, before = number_format.numbers([metric.values.get("candidate"), metric.values.get("baseline")])

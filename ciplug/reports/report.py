@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.records import canonical, forge_pages
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, UNRUN, Outcome, worst
-from ciplug.reports import row_order
 from ciplug.reports.crash import crash_of
 from ciplug.reports.untrusted import safe_url
 
@@ -212,13 +211,6 @@ def by_verdict(report: Report) -> list[ModelSection]:
 def is_quiet(section: ModelSection) -> bool:
     """Whether it can be folded up beside others: it passed, or nothing judged it."""
     return section.outcome in ("PASS", None)
-
-
-def telling(section: ModelSection) -> MetricDelta | None:
-    """Return the most important metric of a model: that of its worst check, else the first that changed."""
-    by_name = {metric.metric: metric for metric in row_order.arranged(section).all}
-    gates = by_severity(section.verdict) if section.verdict else []
-    return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
 
 
 def anchor_of(model: str, path: str) -> str:

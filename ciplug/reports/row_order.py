@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.records.classes import of_classes
+from ciplug.reports.report import ModelSection, by_severity
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Trend
-    from ciplug.reports.report import ModelSection
 
 _WRONG: tuple[Trend, ...] = ("undefined", "missing")
 _ATTENTION: dict[Trend, int] = {"undefined": 0, "missing": 1, "worse": 2, "better": 3, "changed": 4, "new": 5}
@@ -90,6 +90,13 @@ def parted(section: ModelSection, metrics: Arranged) -> Parted:
         [one for one in rest if one.trend != "unchanged"],
         [one for one in rest if one.trend == "unchanged"],
     )
+
+
+def telling(section: ModelSection) -> MetricDelta | None:
+    """Return the most important metric of a model: that of its worst check, else the first that changed."""
+    by_name = {metric.metric: metric for metric in arranged(section).all}
+    gates = by_severity(section.verdict) if section.verdict else []
+    return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
 
 
 def _order(one: MetricDelta, classes: Collection[str]) -> tuple[bool, bool, bool, int]:
