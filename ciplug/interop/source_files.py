@@ -69,10 +69,10 @@ def files_below(source: Path, is_wanted: Callable[[str], bool], *, deep: bool = 
             folders.clear()
     yield from problems
     for file in sorted(found):
-        if file.is_symlink() and not is_inside(file, (source,)):
-            yield InputError(f"{file}: a symbolic link that leads out of {source}", hint=_LINK_HINT)
-        elif file.is_symlink() and not file.exists():
+        if file.is_symlink() and not file.exists():
             yield InputError(f"{file}: a symbolic link that points to nothing")
+        elif file.is_symlink() and not is_inside(file, (source,)):
+            yield InputError(f"{file}: a symbolic link that leads out of {source}", hint=_LINK_HINT)
         elif not file.is_file():
             yield InputError(f"{file}: not a file")
         else:

@@ -22,7 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_MODELS
 from ciplug.capture import events
 from ciplug.capture.events import Event
 from ciplug.mlflow import entities, mlflow_names, state
-from ciplug.mlflow.errors import translated
+from ciplug.mlflow.errors import check_tags, translated
 from ciplug.mlflow.logged_models import LoggedModels
 from ciplug.mlflow.metric_history import MetricHistory
 from ciplug.mlflow.place import place_of
@@ -81,6 +81,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
             mlflow_names.validate_location_length(artifact_location)
         for tag in tags or ():
             mlflow_names.validate_experiment_tag(tag.key, tag.value)
+        check_tags(tag.key for tag in tags or ())
         with self.place.lock:
             known = self.place.experiments()
             other = next((one for one in known.values() if one.name == name), None)
@@ -150,6 +151,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
     @translated
     def set_experiment_tag(self, experiment_id: str, tag: Any) -> None:
         mlflow_names.validate_experiment_tag(tag.key, tag.value)
+        check_tags([tag.key])
         self._change_experiment(self._active_experiment(experiment_id), events.tag(tag.key, tag.value))
 
     @translated
@@ -234,6 +236,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
         is_default = str(experiment_id or state.DEFAULT_ID) == state.DEFAULT_ID
         experiment = (self.place.plain_default() if is_default else None) or self._active_experiment(experiment_id)
         given = {tag.key: str(tag.value) for tag in tags or ()}
+        check_tags(given)
         stated = given.get(state.RUN_NAME)
         if run_name and stated and run_name != stated:
             raise MlflowException(
@@ -301,6 +304,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
 
     @translated
     def _log(self, run_id: str, metrics: Sequence[Any], params: Sequence[Any], tags: Sequence[Any]) -> None:
+        check_tags(tag.key for tag in tags)
         found = self._check_active(run_id)
         new = self._new_params(run_id, params, found) if params else []
         logged: list[Event] = [events.param(param.key, param.value) for param in new]

@@ -14,7 +14,7 @@ from ciplug.errors import InputError
 from ciplug.interop.dvc_project import fits, parse_project
 from ciplug.interop.dvc_yaml import load
 from ciplug.interop.import_runs import Choice, Imported, Importer
-from ciplug.interop.systems import SYSTEMS
+from ciplug.interop.import_systems import SYSTEMS
 from ciplug.records.canonical import plain
 from ciplug.steps.session import open_session
 from tests.project import Project, git
