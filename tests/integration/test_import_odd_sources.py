@@ -18,9 +18,9 @@ import pytest
 from ciplug.errors import InputError
 from ciplug.interop import sqlite_file
 from ciplug.interop.import_runs import Candidate, Choice, Imported, Importer, Taken
+from ciplug.interop.import_systems import SYSTEMS
 from ciplug.interop.source_run import SourceRun, Values
 from ciplug.interop.sqlite_file import SqliteFile
-from ciplug.interop.systems import SYSTEMS
 from ciplug.interop.wandb_log import records
 from ciplug.records.canonical import plain
 from ciplug.records.series import Series
@@ -427,6 +427,20 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
     assert run["metrics"] == {"metrics/count": 7, "metrics/epochs": 3, "metrics/loss": 0.25}
     assert run["params"] == {"parameters/depth": 6} and here.series("metrics/loss").steps == (1, 2)
     assert [(one["name"], one["why"]) for one in run["left_out"]] == [("metrics/loss", "no_step")]
+
+
+def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])
+    (row,) = parquet.read_table(file).to_batches()
+    rows = pyarrow.Table.from_batches([row] * 1_000)
+    with parquet.ParquetWriter(file, rows.schema) as writer:
+        many = rows.take([number % 1_000 for number in range(550_000)]).combine_chunks()
+        for _ in range(20):
+            writer.write_table(many)
+    assert file.stat().st_size < 2_000_000
+    done = here.take("neptune")
+    assert done.new == 0 and f"{file}: more than 10,000,000 rows" in _words(done) and done.exit_code
 
 
 @pytest.mark.slow

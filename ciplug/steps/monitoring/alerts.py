@@ -12,7 +12,7 @@ from ciplug.reports import monitor_issue
 from ciplug.reports.monitor_issue import IssueFacts
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.monitoring.watched_version import Watched
-from ciplug.steps.promotion.webhook import send_message, webhook_of
+from ciplug.steps.webhook import send_message, webhook_of
 
 FAILING, RECOVERED = "monitor.failing", "monitor.recovered"
 """The types of the messages."""
