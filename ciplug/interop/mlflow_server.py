@@ -167,7 +167,7 @@ class MlflowServer:
             if not (token := answer.get("next_page_token")):
                 return
             if str(token) in seen or len(seen) >= _PAGES_MOST:
-                raise Unusable(f"{self.name}: the pages of {path} do not end", hint=self.dialect.remedy)
+                raise Unusable(f"{self.name}: the pages of {path} do not end", hint="is it a server with MLflow's API?")
             seen.add(str(token))
             query = {**query, "page_token": token}
 
@@ -266,13 +266,13 @@ class MlflowServer:
 
         # Whatever has come so far: a server that sends a byte now and then would never fill a longer part.
         read = getattr(answer.raw, "read1", answer.raw.read)
-        until, body = time.monotonic() + _ANSWER_SECONDS, bytearray()
+        until, body = min(time.monotonic() + _ANSWER_SECONDS, self.until), bytearray()
         try:
             while part := read(_PART, decode_content=True):
                 body += part
                 if len(body) > _ANSWER_MOST or time.monotonic() > until:
                     too = "long" if len(body) > _ANSWER_MOST else "slow"
-                    raise Unusable(f"{self.name}: an answer is too {too}", hint=self.dialect.remedy)
+                    raise Unusable(f"{self.name}: an answer is too {too}", hint="is it a server with MLflow's API?")
         except HTTPError as problem:
             raise requests.ConnectionError(problem) from None
         length = answer.headers.get("Content-Length", "")

@@ -32,7 +32,7 @@ from ciplug.steps.promotion.models import delete_version, register_version
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import run_objects
 from tests.project import Project
-from tests.servers.loopback import Answer, Call
+from tests.servers.loopback import Answer, Call, Handler, Loopback
 from tests.servers.mlflow_dialects import AzureTracker, GitlabTracker, TrackerApi
 from tests.site_samples import run_of
 
@@ -273,6 +273,28 @@ def test_answers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         words = r"too long|not an answer of an MLflow server"
         with _answering(lambda call, body=body: Answer(200, body)) as there, pytest.raises(StoreError, match=words):
             _export(folder, there)
+
+
+def test_an_answer_that_drips_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_server, "_ANSWER_SECONDS", 0.5)
+
+    class Dripping(Handler):
+        def serve(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+
+    class Drip(Loopback):
+        handler = Dripping
+
+    began = time.monotonic()
+    with Drip() as there, pytest.raises(StoreError, match="too slow"):
+        export_all(_session(_store(tmp_path, run_of(1, None))), Request("mlflow", there.origin), [], lambda count: None)
+    assert time.monotonic() - began < 8
 
 
 def _answering(answer: Callable[[Call], Answer], path: str = "runs/search") -> TrackerApi:

@@ -429,6 +429,20 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
     assert [(one["name"], one["why"]) for one in run["left_out"]] == [("metrics/loss", "no_step")]
 
 
+def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])
+    (row,) = parquet.read_table(file).to_batches()
+    rows = pyarrow.Table.from_batches([row] * 1_000)
+    with parquet.ParquetWriter(file, rows.schema) as writer:
+        many = rows.take([number % 1_000 for number in range(550_000)]).combine_chunks()
+        for _ in range(20):
+            writer.write_table(many)
+    assert file.stat().st_size < 2_000_000
+    done = here.take("neptune")
+    assert done.new == 0 and f"{file}: more than 10,000,000 rows" in _words(done) and done.exit_code
+
+
 @pytest.mark.slow
 def test_a_history_of_100_000_steps(here: Here) -> None:
     write_trackio(here.source / "wine.db", (("a", "a", step, {"loss": step / 7, "acc": 1}) for step in range(100_000)))
