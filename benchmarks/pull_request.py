@@ -39,9 +39,10 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact 
             processes = len(trace.read_text().splitlines())
             seconds = []
             for _ in range(pairs):
+                clone = clones.fresh()
                 git.requests.clear()
                 api.calls.clear()
-                seconds.append(_job(tools, clones.fresh(), api, folder)[0])
+                seconds.append(_job(tools, clone, api, folder)[0])
             size = sum(request.bytes_in + request.bytes_out for request in git.requests)
             yield Fact(
                 name,

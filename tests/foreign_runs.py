@@ -51,18 +51,19 @@ def write_wandb(
         file.write(b":W&B\xbe\xef\x00")
         at = 7
         for record in (run, *records, *end):
-            kind, rest = 1, record
-            while rest or kind == 1:
+            done = 0
+            while True:
                 left = 32 * 1024 - at % (32 * 1024)
                 if left < 7:
                     file.write(bytes(left))
                     at, left = at + left, 32 * 1024
-                part, rest = rest[: left - 7], rest[left - 7 :]
-                first = kind == 1
-                kind = (1 if first else 4) if not rest else (2 if first else 3)
+                part, first = record[done : done + left - 7], not done
+                done += len(part)
+                is_last = done == len(record)
+                kind = (1 if first else 4) if is_last else (2 if first else 3)
                 file.write(struct.pack("<IHB", zlib.crc32(part, zlib.crc32(bytes([kind]))), len(part), kind) + part)
                 at += 7 + len(part)
-                if not rest:
+                if is_last:
                     break
     return own
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, get_args
@@ -164,7 +164,15 @@ class Fold:
         """Add a line: an event or a list of events, which count together or not at all."""
         try:
             events = json.loads(line)
-            parsed = [_parsed(event) for event in (events if isinstance(events, list) else [events])]
+        except (ValueError, RecursionError):
+            self._torn += 1
+            return
+        self.take(events if isinstance(events, list) else [events])
+
+    def take(self, events: Sequence[Any]) -> None:
+        """Add events that are no line, which count together or not at all."""
+        try:
+            parsed = [_parsed(event) for event in events]
         except (ValueError, TypeError, KeyError, OverflowError, UsageError, RecursionError):
             self._torn += 1
             return

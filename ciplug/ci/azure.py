@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -95,7 +95,7 @@ def report_url(env: Mapping[str, str], file: Path) -> str | None:
     return f"{url}&view=artifacts&type=publishedArtifacts" if url else None
 
 
-def write_summary(env: Mapping[str, str], markdown: str) -> bool:
+def write_summary(env: Mapping[str, str], markdown: Callable[[], str]) -> bool:
     """Show it among the extensions of the run's page; the agent uploads the file after the command."""
     import tempfile
 
@@ -105,7 +105,7 @@ def write_summary(env: Mapping[str, str], markdown: str) -> bool:
     try:
         descriptor, path = tempfile.mkstemp(prefix="ciplug-", suffix=".md", dir=folder)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(markdown)
+            file.write(markdown())
     except OSError:
         return False
     _command("task.uploadsummary", {}, path)

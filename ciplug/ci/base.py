@@ -7,7 +7,7 @@ The environment is a parameter and is only read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -72,8 +72,8 @@ class Host(Protocol):
         """The variable with the folder of the job's checkout."""
         ...
 
-    def write_summary(self, env: Mapping[str, str], markdown: str) -> bool:
-        """Show markdown on the page of the job; False if the host has no such place."""
+    def write_summary(self, env: Mapping[str, str], markdown: Callable[[], str]) -> bool:
+        """Show markdown on the page of the job; False if the host has no such place: then nobody makes it."""
         ...
 
     def write_outputs(self, env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
@@ -143,7 +143,7 @@ def place_of_remote(url: str | None) -> tuple[str | None, str | None]:
     return None, None
 
 
-def no_summary(env: Mapping[str, str], markdown: str) -> bool:
+def no_summary(env: Mapping[str, str], markdown: Callable[[], str]) -> bool:
     return False
 
 

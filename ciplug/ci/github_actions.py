@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,14 +141,14 @@ def report_url(env: Mapping[str, str], file: Path) -> str | None:
     return f"{url}#artifacts" if url else None
 
 
-def write_summary(env: Mapping[str, str], markdown: str) -> bool:
+def write_summary(env: Mapping[str, str], markdown: Callable[[], str]) -> bool:
     """Append to the step's summary, as many whole sections as its limit allows."""
     path = text(env, "GITHUB_STEP_SUMMARY")
     if path is None:
         return False
     try:
         taken = Path(path).stat().st_size if Path(path).exists() else 0
-        shown = cut_markdown(markdown if markdown.endswith("\n") else markdown + "\n", MAX_SUMMARY_BYTES - taken)
+        shown = cut_markdown(markdown().removesuffix("\n") + "\n", MAX_SUMMARY_BYTES - taken)
         return bool(shown) and _append(path, shown)
     except OSError:
         return False

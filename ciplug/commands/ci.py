@@ -240,7 +240,7 @@ def _post(args: argparse.Namespace, session: Session, job: JobRun, report: JobRe
         return post(session, report.snapshot, lambda later: report_on(later, job).snapshot, how).url
     if not args.no_comment:
         console.say("no comment: a fork's job cannot write one; the job that runs `ciplug collect` will")
-    ci.host_module(session.context.host).write_summary(session.env, comment.render(report.report))
+    ci.host_module(session.context.host).write_summary(session.env, lambda: comment.render(report.report))
     return None
 
 

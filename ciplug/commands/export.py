@@ -86,8 +86,10 @@ def _show(done: Exported) -> None:
         console.out(f"{counted(done.versions, 'new version')} of registered models, {done.known_versions:,} known")
     if done.deleted:
         console.say(f"{counted(done.deleted, 'deleted run')} not copied: there, what is deleted is gone")
-    for words, count in sorted(done.left_out.items())[:_SHOWN]:
+    for words, count in done.left_out.most_common(_SHOWN):
         console.complain(f"warning: left out {count:,}: {clean(words, 400)}")
+    if len(done.left_out) > _SHOWN:
+        console.complain(f"warning: left out for {len(done.left_out) - _SHOWN:,} other reasons, too")
     for words in done.failed[:_SHOWN]:
         console.complain(f"not exported: {clean(words, 400)}")
     if done.failed:

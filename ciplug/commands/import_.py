@@ -11,7 +11,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import StoreError, counted, listed
 from ciplug.interop.import_runs import Choice, Failure, Imported
-from ciplug.interop.systems import SYSTEMS, import_from, sources_in
+from ciplug.interop.import_systems import SYSTEMS, import_from, sources_in
 from ciplug.reports.untrusted import clean
 
 if TYPE_CHECKING:

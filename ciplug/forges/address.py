@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
+from ciplug.records.remote_address import Remote, parse
 
 if TYPE_CHECKING:
     from ciplug.records.provenance import Context
-
-_SSH_ALIASES = {
-    "ssh.github.com": "github.com",
-    "altssh.gitlab.com": "gitlab.com",
-    "altssh.bitbucket.org": "bitbucket.org",
-}
-
-
-class Remote(NamedTuple):
-    """A git remote or a web address, without credentials."""
-
-    host: str
-    origin: str
-    """The address of its web pages, as far as it is known."""
-    path: str
 
 
 @dataclass(frozen=True)
@@ -45,21 +30,6 @@ def job_of(context: Context, env: Mapping[str, str], remote_url: str | None) -> 
     remote = parse(remote_url)
     server = parse(context.server_url) or remote
     return Job(context, env, server, context.repository or (remote.path if remote else ""))
-
-
-def parse(url: str | None) -> Remote | None:
-    """Take a remote apart: https://host/path.git, ssh://git@host:22/path.git, git@host:path.git. None: a path."""
-    if not url:
-        return None
-    scp = re.fullmatch(r"(?:[\w.+-]+@)?([\w.-]{2,}):(?!//|\\)/?(.+)", url)
-    parts = urlsplit(f"ssh://{scp[1]}/{scp[2]}" if scp else url)
-    if parts.scheme not in ("http", "https", "ssh", "git", "git+ssh") or not parts.hostname:
-        return None
-    host = _SSH_ALIASES.get(parts.hostname, parts.hostname)
-    origin = f"https://{host}"
-    if parts.scheme.startswith("http"):
-        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return Remote(host, origin, parts.path.strip("/").removesuffix(".git"))
 
 
 def below(server: str, path: str) -> str:

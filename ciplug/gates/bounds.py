@@ -31,17 +31,19 @@ def check(gate: ResolvedGate, key: Bound, bound: float, about: GateResult, teste
     value = math.nan if about.candidate is None else about.candidate
     holds = within(value, key, bound)
     reason = reason_text.bound(about, value, bound, least=key == "min", holds=holds)
-    result = replace(about, limit=bound, notes=(*about.notes, *tested.notes), advice=IMPROVE)
+    notes = (*about.notes, *tested.notes)
     if isinstance(tested.result, Undecided):
         reason = f"{reason}; {tested.result.reason}"
         outcome = undecided(gate) if is_measured(value) else "ERROR"
-        return Check(gate=gate, rule=key, result=replace(result, outcome=outcome, reason=reason, advice=tested.advice))
+        result = replace(about, limit=bound, notes=notes, outcome=outcome, reason=reason, advice=tested.advice)
+        return Check(gate=gate, rule=key, result=result)
     if tested.result is not None:
-        return Check(
-            gate=gate, rule=key, result=replace(result, reason=reason), interval=tested.result, unknown=tested.unknown
-        )
+        result = replace(about, limit=bound, notes=notes, reason=reason, advice=IMPROVE)
+        return Check(gate=gate, rule=key, result=result, interval=tested.result, unknown=tested.unknown)
     result = replace(
-        result,
+        about,
+        limit=bound,
+        notes=notes,
         outcome="PASS" if holds else failed(gate),
         reason=reason_text.point(reason),
         advice=None if holds else IMPROVE,

@@ -149,16 +149,16 @@ def compare(
     if rule.sign > 0 and value >= 0 and 0 < reference <= limit and allowed.abs is not None:
         notes = (*notes, reason_text.allows_all(allowed.abs, reference))
     result = replace(result, limit=limit, notes=notes)
+    reason = reason_text.comparison(result, rule)
     if isinstance(tested.result, Undecided):
-        reason = f"{reason_text.comparison(result, rule)}; {tested.result.reason}"
+        reason = f"{reason}; {tested.result.reason}"
         # What the data cannot tell about a number that nobody can have measured is an error, as about NaN.
         outcome = undecided(gate) if is_measured(value) and is_measured(reference) else "ERROR"
         return Check(gate=gate, result=replace(result, outcome=outcome, reason=reason, advice=tested.advice))
-    result = replace(result, reason=reason_text.comparison(result, rule), advice=LOOK)
     if tested.result is not None:
         return Check(
             gate=gate,
-            result=result,
+            result=replace(result, reason=reason, advice=LOOK),
             rule="max_regression",
             interval=tested.result,
             lost=tested.lost,
@@ -169,7 +169,7 @@ def compare(
     result = replace(
         result,
         outcome="PASS" if holds else failed(gate),
-        reason=reason_text.point(result.reason),
+        reason=reason_text.point(reason),
         advice=None if holds else LOOK,
         method=POINT,
         point=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from posixpath import dirname, normpath
 from typing import Any, NamedTuple
 
@@ -92,6 +93,8 @@ class _Stage(NamedTuple):
     locked: Sequence[Mapping[str, Any]]
     measures: bool
     """Whether it has metrics or plots."""
+    items: int | None
+    """How many entries it should have there; None: a template says it."""
 
 
 class _Reader:
@@ -145,7 +148,7 @@ class _Reader:
         known = [str(out.get("path")) for out in outputs]
         measures = bool(about.get("metrics") or about.get("plots"))
         self._measuring += mine if measures else []
-        self._stages.append(_Stage(folder, about, mine, measures))
+        self._stages.append(_Stage(folder, about, mine, measures, _items(stage)))
         self._metrics.update(dict.fromkeys(self._paths(about.get("metrics"), folder, known, name)))
         for one in _listed(about.get("params")):
             for file in one if isinstance(one, Mapping) else [PARAMS]:
@@ -255,9 +258,17 @@ class _Reader:
         )
 
 
+def _items(stage: Mapping[str, Any]) -> int | None:
+    """How many entries a stage should have in dvc.lock, one for each item of its lists; None: a template says it."""
+    if "foreach" in stage:
+        return len(stage["foreach"]) if isinstance(stage["foreach"], (list, Mapping)) else None
+    axes = _mapping(stage.get("matrix")).values()
+    return prod(map(len, axes)) if all(isinstance(one, list) for one in axes) else None
+
+
 def _is_other(stage: _Stage) -> bool:
     """Whether a stage is not as dvc.lock has it: its commands, or the names of what it reads."""
-    if not stage.locked:
+    if not stage.locked or stage.items not in (None, len(stage.locked)):
         return True
     wanted, files = _names(stage.about.get("deps")), _params(stage.about.get("params"))
     has_template = any(map(_TEMPLATE.search, (*wanted, *files, *(name for names in files.values() for name in names))))

@@ -66,6 +66,9 @@ class JsonFolder:
                 yield self._of_folder(file.parent)
             elif file.parent not in folders:
                 yield from self._in_file(file)
+            elif file.name not in (*_PARAMS, _RUN) and any(isinstance(one, Candidate) for one in self._in_file(file)):
+                what = f"a run beside {_METRICS}, which makes a run of the whole folder"
+                yield InputError(f"{file}: {what}", hint="move one of them to a folder of its own")
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self._path).as_posix() if path != self._path else path.name

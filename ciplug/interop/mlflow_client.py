@@ -22,6 +22,7 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 def open_client(uri: str, cwd: Path, *, for_reading: bool) -> Any:
@@ -45,7 +46,32 @@ def open_client(uri: str, cwd: Path, *, for_reading: bool) -> Any:
 
     logging.getLogger().addFilter(without_traceback)
     with translated(uri):
-        return MlflowClient(path.absolute().as_uri() if path is not None and path.is_dir() else uri)
+        client = MlflowClient(path.absolute().as_uri() if path is not None and path.is_dir() else uri)
+        if path is None and uri.startswith(("http://", "https://")):
+            _check_server(client, uri)
+        return client
+
+
+def _check_server(client: Any, uri: str) -> None:
+    """Raise StoreError at once for a server that cannot be reached: MLflow repeats a request for minutes."""
+    from mlflow.exceptions import MlflowException
+    from requests import ConnectionError as NotConnected
+
+    before = os.environ.get(_RETRIES)
+    os.environ[_RETRIES] = "1"
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as problem:
+        if not isinstance(problem.__context__, NotConnected):
+            raise
+        raise StoreError(
+            f"{redact(uri)} cannot be reached", hint="is the server running, and can this machine reach it?"
+        ) from problem
+    finally:
+        if before is None:
+            del os.environ[_RETRIES]
+        else:
+            os.environ[_RETRIES] = before
 
 
 def without_traceback(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ class Copies:
         writer: the id of this export.
     """
 
-    def __init__(self, server: MlflowServer, experiment: Experiment, tags: Mapping[str, str], writer: str) -> None:
+    def __init__(self, server: MlflowServer, experiment: Experiment, writer: str) -> None:
         self._server, self._experiment, self._writer = server, experiment, writer
         self.name = server.dialect.experiment_name(experiment.name)
         self._seen: set[str] = set()
@@ -85,12 +86,21 @@ class Copies:
                     raise refused from None
         self.id = str(copy["experiment_id"])
         self.is_deleted = copy.get("lifecycle_stage", "active") != "active"
-        if not self.is_deleted:
-            known = {tag["key"] for tag in copy.get("tags") or ()}
-            for key, value in tags.items():
-                if key not in known:
-                    about = {"experiment_id": self.id, "key": key, "value": value}
-                    server.supports("experiment tags", server.post, "experiments/set-experiment-tag", about)
+        self._tags = {tag["key"] for tag in copy.get("tags") or ()}
+
+    def describe(self, tags: Mapping[str, str]) -> Iterator[str]:
+        """Give the experiment these tags, as far as it has none of their names; yields why one is refused."""
+        server = self._server
+        for key, value in tags.items():
+            if key in self._tags or self.is_deleted:
+                continue
+            about = {"experiment_id": self.id, "key": key, "value": value}
+            try:
+                server.supports("experiment tags", server.post, "experiments/set-experiment-tag", about)
+            except Refused as refused:
+                if not refused.is_about_value:
+                    raise
+                yield refused.reason
 
     def _find(self) -> dict[str, Any] | None:
         try:
@@ -206,8 +216,11 @@ class Copies:
         """Mark a copy as complete."""
         server = self._server
         set_tag(server, copy, TAG, run_id)
+        self._begun.pop(run_id, None)
         for key in (COPYING, WRITER):
-            server.supports("deleting tags", server.post, "runs/delete-tag", {"run_id": copy, "key": key})
+            # They mean nothing beside the other tag. One that is gone is refused.
+            with suppress(Refused):
+                server.supports("deleting tags", server.post, "runs/delete-tag", {"run_id": copy, "key": key})
 
     def close(self) -> None:
         """Delete an experiment that is deleted here."""

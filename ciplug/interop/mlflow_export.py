@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import cached_property
 
 from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
 from ciplug.capture.mlflow.run import PARENT, TAG
@@ -21,6 +21,7 @@ from ciplug.interop.mlflow_record import SOURCE
 from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused, Unusable
 from ciplug.interop.mlflow_source import ExportSource, tags_of
 from ciplug.interop.mlflow_uploads import FilesElsewhere, Uploads, pairs
+from ciplug.interop.mlflow_values import RunValues
 from ciplug.mlflow.state import KIND, Experiment, RunState
 from ciplug.records.run import Run
 
@@ -31,11 +32,9 @@ _PARENT_HERE = "ciplug.parent"
 """Tag of a run: the id that its parent has here, where that has no copy there."""
 _OF_THE_COPY = {RUN_ID, EXPERIMENT, ARTIFACTS, SOURCE, TAG, PARENT, KIND}
 """Tags that say where a run is from, or name another id there."""
-_ATTEMPTS, _RESENT_MOST = 3, 5
+_NAME_MOST = 250
+_ATTEMPTS = 3
 _BACKOFF = 0.5
-_HISTORY = 25_000
-"""Points of one answer."""
-T = TypeVar("T")
 
 
 @dataclass
@@ -68,7 +67,8 @@ class RunExport:
         """Our id of a run → theirs."""
         self.models: dict[str, str] = {}
         """Our id of a logged model → the address that its copy has there."""
-        self._failed: set[str] = set()
+        self.failed: set[str] = set()
+        """Runs that are not there yet, though they should be."""
 
     def copy_experiments(self, names: Sequence[str]) -> None:
         """Copy experiments with their runs; without names, all. Raises UsageError for one that is not there."""
@@ -81,30 +81,46 @@ class RunExport:
             experiment = every[name]
             if alike := self._of_same_name(experiment):
                 words = f"here, '{alike}' has the same name for {self._server.dialect.title}: rename one of the two"
-                self._done.failed.append(f"experiment '{name}': {words}")
+                self._fail_all(experiment, words)
                 continue
             if experiment.deleted and not self._server.dialect.keeps_deleted:
                 self._done.deleted += len(self._source.run_ids(experiment.id))
                 continue
-            target = self._target(experiment)
+            try:
+                target = self._target(experiment)
+            except Refused as refused:
+                if not refused.is_about_value:
+                    raise
+                self._fail_all(experiment, refused.message)
+                continue
             self.copies |= target.known()
             for run, record in self._source.runs(self._source.run_ids(experiment.id)):
-                self._take(run, record, target)
+                if run is None:
+                    self._left_out("run", "its record cannot be read; `ciplug fsck` names it")
+                else:
+                    self._take(run, record, target)
                 self._tell(1)
             target.close()
 
     def _target(self, experiment: Experiment) -> Copies:
-        return Copies(self._server, experiment, self.own_tags(experiment.tags), self.writer)
+        target = Copies(self._server, experiment, self.writer)
+        for why in target.describe(self.own_tags(experiment.tags)):
+            self._left_out("tag of an experiment", why)
+        return target
 
     def _of_same_name(self, experiment: Experiment) -> str | None:
         """Another experiment here that would be the same one there."""
-        name = self._server.dialect.experiment_name
-        kept = (
-            one for one in self._source.experiments.values() if self._server.dialect.keeps_deleted or not one.deleted
-        )
-        return next(
-            (one.name for one in kept if one.name != experiment.name and name(one.name) == name(experiment.name)), None
-        )
+        alike = self._names.get(self._server.dialect.experiment_name(experiment.name), ())
+        return next((name for name in alike if name != experiment.name), None)
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """The name of an experiment there → the names of those that get it."""
+        names: dict[str, list[str]] = {}
+        for one in self._source.experiments.values():
+            if self._server.dialect.keeps_deleted or not one.deleted:
+                names.setdefault(self._server.dialect.experiment_name(one.name), []).append(one.name)
+        return names
 
     def copy_run(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Copy one run.
@@ -151,7 +167,7 @@ class RunExport:
         try:
             if target.is_deleted:
                 raise StoreError(f"the experiment '{target.name}' is deleted there")
-            if (parent := run.tags.get(PARENT)) in self._failed:
+            if (parent := run.tags.get(PARENT)) in self.failed:
                 raise StoreError(f"the run above it, {parent}, is not there yet")
             facts = {**tags_of(run, record), TRUST: self._source.trust_of(record)}
             self.copies[run.id] = self._copy(run, facts, tags or {}, target)
@@ -172,8 +188,12 @@ class RunExport:
             self._fail(run, problem.message)
 
     def _fail(self, run: RunState, why: str) -> None:
-        self._failed.add(run.id)
+        self.failed.add(run.id)
         self._done.failed.append(f"run {run.id}: {why}")
+
+    def _fail_all(self, experiment: Experiment, why: str) -> None:
+        self.failed.update(self._source.run_ids(experiment.id))
+        self._done.failed.append(f"experiment '{experiment.name}': {why}")
 
     def _copy(self, run: RunState, facts: Mapping[str, str], orders: Mapping[str, str], target: Copies) -> str:
         """Copy a run; where an answer did not come, what may be there of it is removed, and it is copied again."""
@@ -202,7 +222,10 @@ class RunExport:
         if parent := run.tags.get(PARENT):
             known = self.copies.get(parent)
             tags |= {PARENT: known} if known else {_PARENT_HERE: parent}
-        about = {"start_time": run.start or 0, "run_name": run.name, "user_id": run.user}
+        if len(run.name) > _NAME_MOST:
+            self._left_out("name of a run", f"what is beyond {_NAME_MOST} characters")
+        name, user = run.name[:_NAME_MOST], run.user[:_NAME_MOST]
+        about = {"start_time": run.start or 0, "run_name": name, "user_id": user}
         info = target.begin(run.id, about, orders)
         copy = str(info["run_id"])
         uploads = Uploads(server, lambda name, why: self._left_out("file", why))
@@ -220,89 +243,11 @@ class RunExport:
             target.remove(copy)
         return copy
 
-    # Values
-
     def _log_values(self, run: RunState, copy: str, tags: Mapping[str, str]) -> None:
-        dialect = self._server.dialect
-        for kind, values, most in (
-            ("params", self._named("parameter", run.params), dialect.params_most),
-            ("tags", tags, dialect.tags_most),
-        ):
-            items = pairs(values)
-            for some in _batches(items, most):
-                self._log(copy, kind, [[item] for item in some])
-        metrics = [self._points(run, name) for name in self._named("metric", run.metrics)]
-        for group in _groups(metrics, dialect.points_most):
-            self._log(copy, "metrics", group)
-
-    def _points(self, run: RunState, name: str) -> list[dict[str, Any]]:
-        points = self._source.points(run.id, name)
-        if not self._server.dialect.only_finite:
-            return points
-        finite = [point for point in points if not isinstance(point["value"], str)]
-        if len(finite) < len(points):
-            self._left_out("metric value", "it is NaN or infinite", len(points) - len(finite))
-        return finite
-
-    def _log(self, copy: str, kind: str, parts: Sequence[Sequence[dict[str, Any]]]) -> None:
-        """Log values; of those that the server refuses together, each part alone.
-
-        Args:
-            parts: what can be logged, or left out, apart from the rest.
-        """
-        items = [item for part in parts for item in part]
-        if not items:
-            return
-        try:
-            self._send_once(copy, kind, items)
-        except Refused as refused:
-            if not refused.is_about_value:
-                raise
-            if len(parts) == 1:
-                self._left_out({"params": "parameter", "tags": "tag"}.get(kind, "metric"), _why(refused))
-                return
-            for part in parts:
-                self._log(copy, kind, [part])
-
-    def _send_once(self, copy: str, kind: str, items: Sequence[dict[str, Any]]) -> None:
-        """Log values, each once: a server may keep a point twice that it gets twice, or refuse a name that it has."""
-        for attempt in range(1, _RESENT_MOST + 1):
-            try:
-                self._server.post("runs/log-batch", {"run_id": copy, kind: items}, repeats=False)
-                return
-            except Interrupted:
-                if attempt == _RESENT_MOST:
-                    raise
-                time.sleep(_BACKOFF * attempt)
-                if kind == "metrics":
-                    there = {key: self._history(copy, key) for key in dict.fromkeys(one["key"] for one in items)}
-                    if None in there.values():
-                        raise
-                    items = [one for one in items if _facts(one) not in (there[one["key"]] or ())]
-                else:
-                    found = (self._server.get("runs/get", run_id=copy)["run"].get("data") or {}).get(kind) or ()
-                    known = {one["key"] for one in found}
-                    items = [one for one in items if one["key"] not in known]
-                if not items:
-                    return
-
-    def _history(self, copy: str, key: str) -> set[tuple[int, int, str]] | None:
-        """The points of a metric that the server has; None where it does not tell."""
-        about = {"run_id": copy, "metric_key": key, "max_results": _HISTORY}
-
-        def read() -> dict[str, Any]:
-            pages = self._server.pages("metrics/get-history", "metrics", about, method="GET")
-            return {"found": set(map(_facts, pages))}
-
-        found = self._server.supports("history of metrics", read)
-        return None if found is None else found["found"]
-
-    def _named(self, kind: str, values: Mapping[str, T]) -> dict[str, T]:
-        """The values under names that the server takes."""
-        taken = {name: value for name, value in values.items() if self._server.dialect.name.fullmatch(name)}
-        for name in values.keys() - taken.keys():
-            self._left_out(kind, f"its name is not one of the server's: {name}")
-        return taken
+        values = RunValues(self._server, copy, self._left_out)
+        values.log_texts("params", run.params)
+        values.log_texts("tags", tags)
+        values.log_metrics({name: self._source.points(run.id, name) for name in run.metrics})
 
     def _left_out(self, kind: str, why: str, count: int = 1) -> None:
         self._done.left_out[f"{kind}: {why}"] += count
@@ -312,9 +257,16 @@ class RunExport:
     def _log_inputs(self, run: RunState, copy: str) -> None:
         if not run.inputs:
             return
-        about = {"run_id": copy, "datasets": self._source.inputs(run)}
-        if self._server.supports("inputs", self._server.post, "runs/log-inputs", about) is None:
-            self._left_out("dataset", "the server keeps none", len(run.inputs))
+        server = self._server
+        for one in self._source.inputs(run):
+            try:
+                about = {"run_id": copy, "datasets": [one]}
+                if server.supports("inputs", server.post, "runs/log-inputs", about) is None:
+                    self._left_out("dataset", "the server keeps none")
+            except Refused as refused:
+                if not refused.is_about_value:
+                    raise
+                self._left_out("dataset", refused.reason)
 
     def _log_models(self, run: RunState, copy: str, experiment: str, address: str, uploads: Uploads) -> None:
         for output in run.outputs:
@@ -330,10 +282,18 @@ class RunExport:
                 "params": pairs(model.params),
                 "tags": pairs({**self.own_tags(model.tags), LOGGED_MODEL: model.id}),
             }
-            create = self._server.supports("logged models", self._server.post, "logged-models", about, repeats=False)
+            why = "the server keeps none"
+            try:
+                create = self._server.supports(
+                    "logged models", self._server.post, "logged-models", about, repeats=False
+                )
+            except Refused as refused:
+                if not refused.is_about_value:
+                    raise
+                create, why = None, refused.reason
             if create is None:
                 # Before MLflow 3, the files of a model were among the artifacts of its run.
-                self._left_out("logged model", "the server keeps none, so its files are among those of its run")
+                self._left_out("logged model", f"{why}, so its files are among those of its run")
                 uploads.send(files, address, model.name)
                 self.models[model.id] = f"runs:/{copy}/{model.name}"
                 continue
@@ -345,29 +305,3 @@ class RunExport:
                 self._server.post(f"logged-models/{exported}", {"model_id": exported, "status": status}, method="PATCH")
             self._server.post("runs/outputs", {"run_id": copy, "models": [{"model_id": exported, "step": output.step}]})
             self.models[model.id] = f"models:/{exported}"
-
-
-def _facts(point: Mapping[str, Any]) -> tuple[int, int, str]:
-    """What a point is, however a server writes its numbers."""
-    return int(point.get("step") or 0), int(point["timestamp"]), repr(float(point["value"]))
-
-
-def _why(refused: Refused) -> str:
-    """The server's words, without the values in them: equal refusals are counted together."""
-    return refused.message.partition(": ")[2].partition(": ")[2] or refused.message
-
-
-def _batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (values[at : at + size] for at in range(0, len(values), size))
-
-
-def _groups(parts: Sequence[Sequence[T]], most: int) -> Iterator[list[Sequence[T]]]:
-    """Put lists together until there are `most` items; a longer one is cut."""
-    group: list[Sequence[T]] = []
-    for part in (some for one in parts for some in _batches(one, most)):
-        if sum(map(len, group)) + len(part) > most:
-            yield group
-            group = []
-        group.append(part)
-    if group:
-        yield group

@@ -105,6 +105,7 @@ class RegistryExport:
         about: dict[str, Any] = {"name": name, "source": f"deleted:/{name}/{number}"}
         about["tags"] = pairs({_PLACEHOLDER: "true", **mark})
         if version is not None:
+            self._check_run(version)
             source = self._address(version)
             about = {"name": name, "source": source, "tags": pairs({**self._runs.own_tags(version.tags), **mark})}
             optional = {
@@ -124,6 +125,14 @@ class RegistryExport:
 
     def _delete(self, name: str, number: int) -> None:
         self._server.post("model-versions/delete", {"name": name, "version": str(number)}, method="DELETE")
+
+    def _check_run(self, version: Version) -> None:
+        """Raise StoreError where the run of a version is not there yet: the next export has both."""
+        match = _OF_MODEL.fullmatch(self._source.location(version))
+        model = self._source.logged_model(match["model"]) if match else None
+        for run in (version.run, model.source_run if model else None):
+            if run in self._runs.failed:
+                raise StoreError(f"the run of version {version.number}, {run}, is not there yet")
 
     def _address(self, version: Version) -> str:
         """The address of a version's files there; of files that were not copied with a run, the one they have here."""

@@ -25,7 +25,6 @@ from ciplug.reports.untrusted import clean
 if TYPE_CHECKING:
     import requests
 
-_PAGE = 200
 _PAGES_MOST = 50_000
 _ANSWER_MOST = 256 * 1024 * 1024
 """Bytes of one answer: a page of runs with as many parameters as a server takes."""
@@ -47,6 +46,8 @@ class Dialect:
     """What to do where it refuses the credential or does not know the address."""
     points_most: int = 1_000
     """Metric values of one request."""
+    page: int = 200
+    """Runs of one answer: one with long parameters has a megabyte of them."""
     params_most: int = 100
     tags_most: int = 100
     name: re.Pattern[str] = re.compile(r"[/\w.\- :]{1,250}")
@@ -82,6 +83,11 @@ class Refused(StoreError):
     def __init__(self, message: str, *, status: int, code: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, cause=Cause.FORBIDDEN if status in _DENIED else Cause.UNKNOWN)
         self.status, self.code = status, code
+
+    @property
+    def reason(self) -> str:
+        """The server's words, without the values in them: equal refusals are counted together."""
+        return self.message.partition(": ")[2].partition(": ")[2] or self.message
 
     @property
     def is_unknown_thing(self) -> bool:
@@ -150,7 +156,7 @@ class MlflowServer:
 
     def pages(self, path: str, key: str, about: Mapping[str, Any], *, method: str = "POST") -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a search."""
-        query = {"max_results": _PAGE, **about}
+        query = {"max_results": self.dialect.page, **about}
         seen: set[str] = set()
         while True:
             if method == "GET":
@@ -161,7 +167,7 @@ class MlflowServer:
             if not (token := answer.get("next_page_token")):
                 return
             if str(token) in seen or len(seen) >= _PAGES_MOST:
-                raise Unusable(f"{self.name}: the pages of {path} do not end", hint=self.dialect.remedy)
+                raise Unusable(f"{self.name}: the pages of {path} do not end", hint="is it a server with MLflow's API?")
             seen.add(str(token))
             query = {**query, "page_token": token}
 
@@ -260,13 +266,13 @@ class MlflowServer:
 
         # Whatever has come so far: a server that sends a byte now and then would never fill a longer part.
         read = getattr(answer.raw, "read1", answer.raw.read)
-        until, body = time.monotonic() + _ANSWER_SECONDS, bytearray()
+        until, body = min(time.monotonic() + _ANSWER_SECONDS, self.until), bytearray()
         try:
             while part := read(_PART, decode_content=True):
                 body += part
                 if len(body) > _ANSWER_MOST or time.monotonic() > until:
                     too = "long" if len(body) > _ANSWER_MOST else "slow"
-                    raise Unusable(f"{self.name}: an answer is too {too}", hint=self.dialect.remedy)
+                    raise Unusable(f"{self.name}: an answer is too {too}", hint="is it a server with MLflow's API?")
         except HTTPError as problem:
             raise requests.ConnectionError(problem) from None
         length = answer.headers.get("Content-Length", "")

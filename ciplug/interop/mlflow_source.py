@@ -75,15 +75,16 @@ class ExportSource:
         parents = {rows.ids[row]: parent for row, parent in self.place.base.values("tag", state.PARENT).items()}
         return parents_first(ordered, parents)
 
-    def runs(self, ids: Sequence[str]) -> Iterator[tuple[RunState, Run | None]]:
-        """Yield these runs with their records, a few hundred at a time in memory."""
+    def runs(self, ids: Sequence[str]) -> Iterator[tuple[RunState | None, Run | None]]:
+        """Yield these runs with their records, a few hundred at a time in memory; None for one that cannot be read."""
         base = self.place.base
         for at in range(0, len(ids), _BATCH):
             rows = [base.rows.row_of[id_] for id_ in ids[at : at + _BATCH]]
             keys = {key.id: key for key in map(base.key_of, rows)}
             records = base.records(keys.values())
-            for run in base.states(rows, {}):
-                yield run, records.get(keys[run.id])
+            states = {run.id: run for run in base.states(rows, {})}
+            for id_, key in keys.items():
+                yield states.get(id_), records.get(key)
 
     def run(self, run_id: str) -> tuple[RunState, Run | None] | None:
         """A run of the store, or one that waits on this machine to be sent; None where there is none."""

@@ -42,6 +42,7 @@ GITLAB = Dialect(
     name=re.compile(r".{1,250}"),
     only_finite=True,
     keeps_deleted=False,
+    page=1_000,
     filters_by_tag=False,
     reserved=("ciplug.", "gitlab."),
 )

@@ -33,6 +33,8 @@ _SERIES = {"float_series": "float_value", "int_series": "int_value"}
 _NUMBERS = ("float", "int")
 _METRICS = ("metrics/", "metric/", "scores/")
 """Single numbers below these names are results; all others are parameters."""
+_ROWS_MOST = 10_000_000
+"""Rows of a part: equal ones take no room in the file, and gigabytes in memory."""
 _MILLIONTHS = 1_000_000
 """Neptune's steps have six decimals: a series with fractions is kept in millionths."""
 
@@ -148,6 +150,9 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{file}: Parquet needs pyarrow", hint="pip install 'ciplug[parquet]'") from None
     try:
         with parquet.ParquetFile(file) as table:
+            if table.metadata.num_rows > _ROWS_MOST:
+                hint = "split it into parts of fewer rows: RUN_part_0.parquet, RUN_part_1.parquet and so on"
+                raise InputError(f"{file}: more than {_ROWS_MOST:,} rows", hint=hint)
             if missing := [one for one in _COLUMNS if one not in table.schema_arrow.names]:
                 raise InputError(f"{file}: not of neptune-exporter: no column '{missing[0]}'")
             for batch in table.iter_batches(batch_size=10_000):

@@ -69,14 +69,19 @@ def files_below(source: Path, is_wanted: Callable[[str], bool], *, deep: bool = 
             folders.clear()
     yield from problems
     for file in sorted(found):
-        if file.is_symlink() and not is_inside(file, (source,)):
-            yield InputError(f"{file}: a symbolic link that leads out of {source}", hint=_LINK_HINT)
-        elif file.is_symlink() and not file.exists():
-            yield InputError(f"{file}: a symbolic link that points to nothing")
-        elif not file.is_file():
-            yield InputError(f"{file}: not a file")
-        else:
-            yield file
+        try:
+            yield _checked(file, source)
+        except OSError as problem:
+            yield InputError(f"{file}: cannot be read: {problem.strerror}")
+
+
+def _checked(file: Path, source: Path) -> Path | InputError:
+    """A file of a source, or why it is none. Raises OSError."""
+    if file.is_symlink() and not file.exists():
+        return InputError(f"{file}: a symbolic link that points to nothing")
+    if file.is_symlink() and not is_inside(file, (source,)):
+        return InputError(f"{file}: a symbolic link that leads out of {source}", hint=_LINK_HINT)
+    return file if file.is_file() else InputError(f"{file}: not a file")
 
 
 def unreadable(path: Path, problem: Exception) -> CiplugError:

@@ -13,7 +13,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ciplug.capture import events
-from ciplug.capture.events import Event
 from ciplug.capture.logged import Fold
 from ciplug.records.last_point import LastPoint
 from ciplug.records.left_out import LeftOut, Why
@@ -129,7 +128,7 @@ class Log:
         else:
             time = None
         at = 0.0 if time is None else time
-        self._add([{"time": at, **event} for event in events.measured(key, value, step, at)])
+        self._fold.take([{"time": at, **event} for event in events.measured(key, value, step, at)])
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Take parameters; nested names are joined by `/`, and a list is kept as JSON."""
@@ -145,8 +144,11 @@ class Log:
     def tag(self, name: str, value: object) -> None:
         """Take a tag; None and an empty text are none."""
         text = value if isinstance(value, str) else "" if value is None else str(value)
-        if name.strip() and text.strip():
-            self._tags[name[:NAME_MOST]] = text
+        if len(name) > NAME_MOST:
+            # Cut off, it could be the name of another one.
+            self.leave_out(name, "name")
+        elif name.strip() and text.strip():
+            self._tags[name] = text
 
     def leave_out(self, name: str, why: Why, found: str | None = None, file: str | None = None) -> None:
         """Note a name, or a file, that gives nothing."""
@@ -174,9 +176,6 @@ class Log:
             tags=dict(sorted(self._tags.items())),
             left_out=tuple(left.values()),
         )
-
-    def _add(self, some: list[Event]) -> None:
-        self._fold.add(json.dumps(some).encode())
 
 
 def leaves(path: NamePath, value: object, *, with_kinds: bool = False) -> Iterator[tuple[NamePath, Any]]:

@@ -12,7 +12,7 @@ from ciplug.capture.tables.source import Source as File
 from ciplug.errors import CiplugError, InputError, UsageError
 from ciplug.interop.import_runs import Candidate, Importer, Taken, each_once
 from ciplug.interop.source_files import files_below, unreadable
-from ciplug.interop.source_run import Log, SourceRun, goes_on, stable_id
+from ciplug.interop.source_run import Log, SourceRun, goes_on, stable_id, unix_seconds
 from ciplug.records.canonical import digest
 
 SYSTEM = "tensorboard"
@@ -69,8 +69,8 @@ class EventFolder:
                     log.params(_hparams(content))
 
             for entry in entries_of_events(File(file), problems.append, other):
-                if entry.time is not None:
-                    times.append(entry.time)
+                if (moment := unix_seconds(entry.time)) is not None:
+                    times.append(moment)
                 for tag, value in entry.values.items():
                     log.metric(tag, value, entry.step, entry.time, below=(before[file],) if at else ())
         for problem in problems:

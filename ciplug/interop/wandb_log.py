@@ -110,7 +110,7 @@ def records(file: Path, cut_off: Callable[[InputError], None]) -> Iterator[tuple
                 raise InputError(f"{file}: the file is empty", hint="the run was killed before W&B wrote it")
             raise InputError(f"{file}: not a run of W&B")
         at, number = _FILE_HEADER, 0
-        whole_record = b""
+        whole_record = bytearray()
         while True:
             left = _BLOCK - at % _BLOCK
             if left < _HEADER.size:
@@ -127,13 +127,17 @@ def records(file: Path, cut_off: Callable[[InputError], None]) -> Iterator[tuple
             at += _HEADER.size + length
             if len(data) < length or not _FULL <= kind <= _LAST or not _fits(checksum, kind, data):
                 return cut_off(problem)
-            whole_record = data if kind in (_FULL, _FIRST) else whole_record + data
+            if kind in (_FULL, _FIRST):
+                whole_record.clear()
+            whole_record += data
             if len(whole_record) > _RECORD_MOST:
                 return cut_off(problem)
             if kind in (_FULL, _LAST):
                 number += 1
                 try:
-                    yield from [(one.number, one.value) for one in fields(whole_record) if isinstance(one.value, bytes)]
+                    yield from [
+                        (one.number, one.value) for one in fields(bytes(whole_record)) if isinstance(one.value, bytes)
+                    ]
                 except ValueError:
                     return cut_off(problem)
         if not number:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -25,6 +25,7 @@ from ciplug.errors import (
     StoreError,
     UsageError,
 )
+from ciplug.mlflow import state
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CODES = (
@@ -49,6 +50,14 @@ def translated(method: F) -> F:
             raise as_mlflow(problem) from problem
 
     return cast("F", call)
+
+
+def check_tags(names: Iterable[str]) -> None:
+    """Raise MlflowException for a tag that a client may not set."""
+    for name in names:
+        if name in state.OWN or name.startswith(state.METRIC):
+            words = f"the tag '{name}' is kept by ciplug itself; use another name"
+            raise MlflowException(words, INVALID_PARAMETER_VALUE)
 
 
 def as_mlflow(problem: CiplugError) -> MlflowException:

@@ -14,7 +14,7 @@ from mlflow.store.entities.paged_list import PagedList
 from ciplug.capture import events
 from ciplug.capture.events import Event
 from ciplug.mlflow import entities, mlflow_names, state
-from ciplug.mlflow.errors import translated
+from ciplug.mlflow.errors import check_tags, translated
 from ciplug.mlflow.search_models import search_models
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class LoggedModels:
         model_type: str | None = None,
     ) -> Any:
         mlflow_names.validate_logged_model_name(name)
+        check_tags(tag.key for tag in tags or ())
         experiment = self._active_experiment(experiment_id)
         id_ = f"m-{uuid.uuid4().hex}"
         location = mlflow_names.append_to_uri_path(self._location(experiment), "models", id_, "artifacts")
@@ -97,6 +98,7 @@ class LoggedModels:
 
     @translated
     def set_logged_model_tags(self, model_id: str, tags: Any) -> None:
+        check_tags(tag.key for tag in tags)
         self._model(model_id)
         self._change_model(model_id, *(events.tag(tag.key, tag.value) for tag in tags), updated=False)
 

@@ -38,9 +38,17 @@ METRIC = "ciplug.metric:"
 """The beginning of a tag of a logged model: a metric, with its step, time, run and dataset."""
 OLD_EXPERIMENT = "mlflow.experiment"
 """The tag of a run that was read back from another store of MLflow."""
+UPDATED = "ciplug.updated"
 HIDDEN = "ciplug."
+OWN = frozenset(
+    {
+        *(EXPERIMENT_ID, EXPERIMENT, STATE, USER, LOCATION, CREATED, UPDATED),
+        *(SOURCE_RUN, MODEL_TYPE, UNNAMED, UNENDED),
+    }
+)
+"""Tags in which facts of MLflow are kept: a client that sets one would move a run, or end it."""
 KIND = "ciplug.kind"
-"""The tag of a look at production, which MLflow shows although it begins like those that it does not."""
+"""The tag of a run of `ciplug monitor`, which MLflow shows although it begins like those that it does not."""
 RUN_NAME, PARENT, OWN_USER, CONTEXT = "mlflow.runName", "mlflow.parentRunId", "mlflow.user", "mlflow.data.context"
 DEFAULT_EXPERIMENT, DEFAULT_ID = "Default", "0"
 DESCRIBED = "mlflow"
@@ -300,9 +308,6 @@ def _described(changes: Changes, sessions: Iterable[Logged]) -> _Described:
         found.params.update({name: str(value) for name, value in logged.params.items()})
         found.artifacts = merged_files(found.artifacts)
     return found
-
-
-UPDATED = "ciplug.updated"
 
 
 def experiment(id_: str, changes: Changes, sessions: Sequence[Logged], implied: str | None) -> Experiment:

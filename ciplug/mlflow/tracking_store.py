@@ -22,12 +22,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_MODELS
 from ciplug.capture import events
 from ciplug.capture.events import Event
 from ciplug.mlflow import entities, mlflow_names, state
-from ciplug.mlflow.errors import translated
+from ciplug.mlflow.errors import check_tags, translated
 from ciplug.mlflow.logged_models import LoggedModels
 from ciplug.mlflow.metric_history import MetricHistory
 from ciplug.mlflow.place import place_of
 from ciplug.mlflow.removal import Removal
-from ciplug.mlflow.search import Condition, Order, Table
+from ciplug.mlflow.search import Table
+from ciplug.mlflow.search_filter import conditions_of, orders_of
 from ciplug.mlflow.unsupported import Unsupported
 
 _DATASETS_MOST = 1_000
@@ -81,6 +82,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
             mlflow_names.validate_location_length(artifact_location)
         for tag in tags or ():
             mlflow_names.validate_experiment_tag(tag.key, tag.value)
+        check_tags(tag.key for tag in tags or ())
         with self.place.lock:
             known = self.place.experiments()
             other = next((one for one in known.values() if one.name == name), None)
@@ -150,6 +152,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
     @translated
     def set_experiment_tag(self, experiment_id: str, tag: Any) -> None:
         mlflow_names.validate_experiment_tag(tag.key, tag.value)
+        check_tags([tag.key])
         self._change_experiment(self._active_experiment(experiment_id), events.tag(tag.key, tag.value))
 
     @translated
@@ -234,6 +237,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
         is_default = str(experiment_id or state.DEFAULT_ID) == state.DEFAULT_ID
         experiment = (self.place.plain_default() if is_default else None) or self._active_experiment(experiment_id)
         given = {tag.key: str(tag.value) for tag in tags or ()}
+        check_tags(given)
         stated = given.get(state.RUN_NAME)
         if run_name and stated and run_name != stated:
             raise MlflowException(
@@ -301,6 +305,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
 
     @translated
     def _log(self, run_id: str, metrics: Sequence[Any], params: Sequence[Any], tags: Sequence[Any]) -> None:
+        check_tags(tag.key for tag in tags)
         found = self._check_active(run_id)
         new = self._new_params(run_id, params, found) if params else []
         logged: list[Event] = [events.param(param.key, param.value) for param in new]
@@ -391,7 +396,7 @@ class TrackingStore(Unsupported, MetricHistory, LoggedModels, Removal, mlflow_na
         page_token: str | None,
     ) -> tuple[list[Any], str | None]:
         _check_page(max_results, allow_none=True)
-        conditions, orders = _conditions(filter_string), _orders(order_by or ())
+        conditions, orders = conditions_of(filter_string), orders_of(order_by or ())
         offset = mlflow_names.SearchUtils.parse_start_offset_from_page_token(page_token)
         stages = set(LifecycleStage.view_type_to_stages(run_view_type))
         wanted = [str(mlflow_names.parse_experiment_id(one)) for one in experiment_ids]
@@ -448,38 +453,6 @@ def _check_page(max_results: Any, *, allow_none: bool = False) -> None:
             f"Invalid value {max_results} for parameter 'max_results' supplied. It must be {wanted}",
             INVALID_PARAMETER_VALUE,
         )
-
-
-def _conditions(filter_string: str | None) -> list[Condition]:
-    utils = mlflow_names.SearchUtils
-    found = []
-    for one in utils.parse_search_filter(filter_string):
-        comparator = one["comparator"].upper()
-        kind, name = one["type"], utils.translate_key_alias(one["key"])
-        known = (
-            utils.is_string_attribute(kind, name, comparator)
-            or utils.is_numeric_attribute(kind, name, comparator)
-            or utils.is_metric(kind, comparator)
-            or utils.is_param(kind, comparator)
-            or utils.is_tag(kind, comparator)
-            or utils.is_dataset(kind, comparator)
-        )
-        if not known:
-            raise MlflowException(f"Invalid search expression type '{kind}'", INVALID_PARAMETER_VALUE)
-        found.append(Condition(kind, name, comparator, one.get("value")))
-    return found
-
-
-def _orders(order_by: Sequence[str]) -> list[Order]:
-    utils = mlflow_names.SearchUtils
-    orders: list[Order] = []
-    for clause in order_by:
-        kind, key, ascending = utils.parse_order_by_for_search_runs(clause)
-        order = Order(kind, utils.translate_key_alias(key), ascending)
-        if any(order[:2] == other[:2] for other in orders):
-            raise MlflowException(f"`order_by` contains duplicate fields: {order_by}")
-        orders.append(order)
-    return orders
 
 
 def _sorted_experiments(found: list[Any], order_by: Sequence[str]) -> list[Any]:

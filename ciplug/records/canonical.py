@@ -26,15 +26,16 @@ def plain(value: Any) -> Any:
     Empty optional fields are left out; the properties that a class names in DERIVED are added. A float that JSON
     cannot say becomes "NaN", "Infinity" or "-Infinity", which the readers take back as floats.
     """
-    if type(value) in _PLAIN:  # nearly all that there is
+    if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):  # nearly all that there is
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((name, getattr(value, name)) for name in _fields(type(value)))
-        return {name: plain(v) for name, v in fields if v is not None and v != () and v != {}}
+        given = ((name, v) for name, v in fields if v is not None and v != () and v != {})
+        return {name: v if type(v) in _PLAIN else plain(v) for name, v in given}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): v if type(v) in _PLAIN else plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):

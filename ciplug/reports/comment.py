@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted, listed
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import number_format, text, untrusted
+from ciplug.reports import number_format, row_order, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
 from ciplug.reports.crash import crash_of
@@ -143,7 +143,7 @@ def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
         # A name is not parted at its hyphens, where the table is narrow.
         name = untrusted.escape_markdown(section.model, untrusted.NAME_LIMIT).replace("-", "-\u2060")
         row = [name, f"{icon} {words}".replace(" ", _NBSP), "", "", "", ""]
-        if metric := model.telling(section):
+        if metric := row_order.telling(section):
             now, before = number_format.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
             now = f"**{now}**" if now != number_format.ABSENT else now
             row[2:] = [
@@ -179,8 +179,8 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if shown:
         blocks.append(_gates(shown, comparison.baseline.run, paint))
 
-    metrics = model.arranged(section)
-    parts = model.parted(section, metrics)
+    metrics = row_order.arranged(section)
+    parts = row_order.parted(section, metrics)
     if parts.first:
         blocks.append(_metrics(comparison, parts.first, paint))
     elif not comparison.metrics:

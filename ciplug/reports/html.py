@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import charts, number_format, text, untrusted
+from ciplug.reports import charts, number_format, row_order, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.crash import crash_of
 from ciplug.reports.curves import Curve, curves, near
@@ -76,8 +76,8 @@ def _overall(report: Report) -> str:
 
 def _section(section: ModelSection, number: int, pictures: Sequence[model.Picture]) -> dict[str, Any]:
     comparison, verdict = section.comparison, section.verdict
-    metrics = model.arranged(section)
-    parts = model.parted(section, metrics)
+    metrics = row_order.arranged(section)
+    parts = row_order.parted(section, metrics)
     gates, passed = model.split_gates(section)
     columns = model.columns(comparison)
     pasts = [Curve(chart, {}) for m in metrics.all if (chart := _history(m, section.bounds.get(m.metric, ())))]
@@ -124,7 +124,7 @@ def _section(section: ModelSection, number: int, pictures: Sequence[model.Pictur
         "gates": [(gate, text.footnotes(gate, comparison.baseline.run)) for gate in gates],
         "passed": [(gate, text.footnotes(gate, comparison.baseline.run)) for gate in passed],
         "passed_fold": counted(len(passed), "passed check"),
-        "many_params": len(comparison.params) > model.FEW,
+        "many_params": len(comparison.params) > row_order.FEW,
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
         "pictures": [_picture(section.model, one) for one in pictures],
@@ -188,7 +188,7 @@ def _links(section: ModelSection) -> dict[str, str]:
 
 def _telling(section: ModelSection) -> dict[str, str]:
     """Return the most important metric, for the overview."""
-    metric = model.telling(section)
+    metric = row_order.telling(section)
     if metric is None:
         return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}
     now, before = number_format.numbers([metric.values.get("candidate"), metric.values.get("baseline")])

@@ -10,6 +10,8 @@ from ciplug.reports import untrusted
 
 _FEW_NAMES = 4
 """The number of names in the title of a folded part."""
+_RULES = {"left": ":---", "right": "---:", "center": ":---:"}
+_SPACES = re.compile(r" {2,}")
 
 
 class Paint:
@@ -51,10 +53,10 @@ def table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] = ()
 ) -> tuple[str, tuple[str, ...]]:
     """Head and rows of a table, without the padding: bytes are what a comment is short of."""
-    from tabulate import tabulate
-
     align = [*align, *["left"] * (len(headers) - len(align))]
-    drawn = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align)
-    lines = [re.sub(r" {2,}", " ", line) for line in drawn.split("\n")]
-    lines[1] = re.sub(r"-{4,}", "---", lines[1])
-    return "\n".join(lines[:2]), tuple(lines[2:])
+    head = [_row(headers), f"|{'|'.join(_RULES[side] for side in align)}|"]
+    return "\n".join(head), tuple(_row(row) for row in rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return _SPACES.sub(" ", f"| {' | '.join(cells)} |")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
 from ciplug.records.notice import Kind
-from ciplug.reports import number_format, text, untrusted
+from ciplug.reports import number_format, row_order, text, untrusted
 from ciplug.reports import report as model
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _section(section: ModelSection) -> str:
 
 def _telling(section: ModelSection) -> str:
     """The metric that tells most, with its change."""
-    delta = model.telling(section)
+    delta = row_order.telling(section)
     if delta is None:
         return ""
     value = delta.values.get("candidate")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ciplug.errors import counted
 from ciplug.records import canonical
 from ciplug.records.verdict import UNRUN
-from ciplug.reports import number_format, text, untrusted
+from ciplug.reports import number_format, row_order, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.crash import crash_of
 from ciplug.reports.sparkline import sparkline
@@ -171,7 +171,7 @@ def _commit(side: Side) -> str:
 
 
 def _metric_table(section: ModelSection, ink: _Ink, width: int | None) -> str:
-    arranged, comparison = model.arranged(section), section.comparison
+    arranged, comparison = row_order.arranged(section), section.comparison
     if not comparison.metrics:
         return ink("this run has no metrics", _YELLOW)
     table = _fitted(comparison, [*arranged.gated, *arranged.shown], ink, width)
@@ -252,7 +252,7 @@ def _note(note: str, ink: _Ink, width: int | None) -> str:
 
 
 def _ordered(comparison: Comparison) -> list[MetricDelta]:
-    changed, unchanged = model.by_attention(comparison)
+    changed, unchanged = row_order.by_attention(comparison)
     return [*changed, *unchanged]
 
 

@@ -20,7 +20,7 @@ from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
-from ciplug.steps.dirt import DIRTY
+from ciplug.steps.dirty_files import DIRTY
 from ciplug.steps.first_job import job_of
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.logged_artifacts import inherited

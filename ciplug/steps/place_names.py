@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ciplug.forges.address import parse
+from ciplug.records.remote_address import parse
 
 _MOST = 200
 

@@ -23,7 +23,7 @@ from ciplug.records.canonical import new_id, plain
 from ciplug.records.last_point import series_to_store
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
-from ciplug.steps.dirt import DIRTY, TO_WRITE, dirt_at_start, origin_at_end
+from ciplug.steps.dirty_files import DIRTY, TO_WRITE, dirt_at_start, origin_at_end
 from ciplug.steps.first_job import REPOSITORY
 from ciplug.steps.inputs import Inputs, Surroundings
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged

@@ -18,7 +18,7 @@ from ciplug.git.environment import is_token
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import UNSEEN
 from ciplug.records.run import Status
-from ciplug.steps.dirt import tell_dirt
+from ciplug.steps.dirty_files import tell_dirt
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.mlflow_runs import Tracking, nothing_found
 from ciplug.steps.outputs import Watch, older_outputs

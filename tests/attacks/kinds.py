@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- attacks: written by tests/attacks/kinds.py -->\n", "<!-- end of attacks -->"
 _HERE, _CLAIMS = "tests/attacks/test_", "tests/attacks/test_many_claims.py::test_"
+_EXPORT = "tests/integration/test_export_faults.py::test_"
 KINDS: dict[str, tuple[str, ...]] = {
     "a ref beside the branch overrides the registry": (f"{_HERE}registry_override.py", f"{_CLAIMS}events"),
     "runs of forks evict genuine ones": (f"{_HERE}eviction.py", f"{_CLAIMS}no_run_of_a_fork_evicts"),
@@ -32,6 +33,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
     "a token goes to another host": (
         *(f"{_HERE}tokens.py", f"{_HERE}places_in_records.py", "tests/unit/test_smoke_address.py"),
+        f"{_EXPORT}the_server_does_not_choose",
     ),
     "secrets are kept in records": (
         *(f"{_HERE}secrets_in_records.py", "tests/unit/test_masking.py::test_no_secret"),
@@ -46,9 +48,11 @@ KINDS: dict[str, tuple[str, ...]] = {
     "text of strangers commands a CI host": (f"{_HERE}hostile_words.py",),
     "inputs take minutes or gigabytes": (
         *(f"{_HERE}fuzzed_readers.py", f"{_HERE}gigabytes_in_the_inbox.py", "tests/integration/test_ask.py"),
+        *(f"{_EXPORT}answers_are_bounded", f"{_EXPORT}an_answer_that_drips"),
     ),
     "a training writes with the rights of its job": (
         *("tests/integration/test_two_jobs.py", "tests/unit/test_install.py"),
+        f"{_EXPORT}tags_of_a_training",
     ),
 }
 """Kind → the beginnings of the ids of its tests."""

@@ -18,6 +18,7 @@ from tests.project import Project, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 JUDGED = "version: 1\nmodel: wine\ngates:\n  accuracy: {higher_is_better: true, min: 0.5}\n"
+NOWHERE = "http://127.0.0.1:1"
 SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true"}
 
 
@@ -127,6 +128,7 @@ def test_a_store_is_copied_there_and_back_and_shows_the_same(
     assert "0 new runs, 7 known" in said and "0 new versions of registered models, 4 known" in said
     assert _known(_look(program, uri, folder)) == _known(theirs)
 
+    assert "cannot be reached" in _call(program, "-m", "ciplug", "import", "mlflow", NOWHERE, cwd=folder, code=3)
     from_server = Project.create(tmp_path / "from-server", config="version: 1\n")
     assert "7 new runs" in _call(program, "-m", "ciplug", "import", "mlflow", uri, cwd=from_server.folder)
     assert _known(_look(program, "ciplug:", from_server.folder)) == _known(theirs)

@@ -19,7 +19,7 @@ from ciplug.git.tags import is_tag_name
 from ciplug.records.provenance import Context
 from ciplug.steps.promotion.after import notify
 from ciplug.steps.promotion.stage_change import StageChange
-from ciplug.steps.promotion.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
+from ciplug.steps.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
 from tests.project import MODEL, Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi

@@ -224,8 +224,9 @@ def test_a_green_job_of_gitlab_sends_its_run(tmp_path: Path) -> None:
         env = {"CIPLUG_GITLAB_URL": there.origin, "CIPLUG_GITLAB_TOKEN": TOKEN}
         _said(project, *line.split()[2:3], f"{there.origin}/acme/demo", *line.split()[3:], env=env)
         assert there.copies() == sorted([first, second])
-        there.fail_next(200, body={"run": {}}, path="runs/create")
-        assert "not an answer of an MLflow server" in job(there, 0.92)[0]
+        for body in ({"run": {}}, b"[" * 200_000):
+            there.fail_next(200, body=body, path="runs/create")
+            assert "not an answer of an MLflow server" in job(there, 0.92)[0]
 
 
 def test_hugging_face(project: Project, tmp_path: Path) -> None:
@@ -246,6 +247,10 @@ def test_hugging_face(project: Project, tmp_path: Path) -> None:
     file.write_text("---\n: [\n---\n")
     assert "README.md:2: the front matter is not YAML" in _said(project, *words, code=2)
     assert file.read_text() == "---\n: [\n---\n"
+    private = tmp_path / "private"
+    file.rename(private)
+    file.symlink_to(private)
+    assert "README.md is a link" in _said(project, *words, code=2) and private.read_text() == "---\n: [\n---\n"
     assert "no gates" not in _said(project, "huggingface", str(tmp_path), "--version", "wine@v9", code=2)
 
 
@@ -273,3 +278,7 @@ def test_tables(project: Project, tmp_path: Path) -> None:
     said = _said(project, "parquet", str(tmp_path / "none.parquet"), "--where", "metrics.accuracy > 5")
     assert "0 runs" in said and parquet.read_table(tmp_path / "none.parquet").num_rows == 0
     assert "cannot be written" in _said(project, "csv", f"{tmp_path}/runs.csv/x.csv", code=2)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "runs.csv")
+    for name in ("link.csv", "."):
+        assert "is a link, or no file" in _said(project, "csv", str(tmp_path / name), code=2)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link.csv", "none.parquet", "runs.csv", "runs.parquet"]

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ciplug.console import Nobody, Note
 from ciplug.errors import StoreError
 from ciplug.forges import retries
-from ciplug.interop import mlflow_copies, mlflow_export, mlflow_server
+from ciplug.interop import job_export, mlflow_copies, mlflow_export, mlflow_server, mlflow_values
 from ciplug.interop.export_systems import Request, export_all, export_runs
 from ciplug.interop.export_writer import writer_of
 from ciplug.interop.mlflow_copies import COPYING, WRITER
 from ciplug.interop.mlflow_export import TRUST, Exported
+from ciplug.interop.mlflow_export_registry import VERSION
 from ciplug.mlflow import state
 from ciplug.records.provenance import Context, Provenance
+from ciplug.records.registry_event import Register
 from ciplug.records.run import Run
 from ciplug.records.series import Series
+from ciplug.steps.promotion.models import delete_version, register_version
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import run_objects
 from tests.project import Project
-from tests.servers.loopback import Answer, Call
+from tests.servers.loopback import Answer, Call, Handler, Loopback
 from tests.servers.mlflow_dialects import AzureTracker, GitlabTracker, TrackerApi
 from tests.site_samples import run_of
 
@@ -36,7 +43,7 @@ TRACKERS = [TrackerApi, GitlabTracker]
 
 @pytest.fixture(autouse=True)
 def _tokens_and_no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (mlflow_copies, mlflow_export):
+    for module in (mlflow_copies, mlflow_export, mlflow_values):
         monkeypatch.setattr(module, "_BACKOFF", 0)
     monkeypatch.setattr(retries, "BACKOFF", 0)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
@@ -123,9 +130,35 @@ def test_two_exports_begin_the_same_run_at_the_same_time(
 
     with Rival() as there:
         done = _export(folder, there)
-        copies = [id_ for id_, one in there.runs.items() if _tags(one)[COPYING] == run.id]
+        copies = [id_ for id_, one in there.runs.items() if run.id in _tags(one).values()]
         assert copies == [there.rival] and len(there.runs) == 2
         assert (done.new, done.known, len(done.failed)) == ((1, 1, 0) if is_complete else (1, 0, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_four_exports_at_once_copy_each_run_once(tmp_path: Path, tracker: type[TrackerApi]) -> None:
+    """Two clones of one store, and two exports in each of them."""
+    runs = [run_of(number, None) for number in range(8)]
+    clones = [_store(tmp_path, *runs), tmp_path / "other"]
+    shutil.copytree(*clones)
+    with tracker() as there, ThreadPoolExecutor(4) as pool:
+        there.latency = 0.003
+        done = list(pool.map(lambda clone: _export(clone, there), clones * 2))
+        assert all("another export is copying it" in words for one in done for words in one.failed)
+        there.latency = 0
+        again = _export(clones[0], there)
+        assert (again.failed, there.copies()) == ([], sorted(run.id for run in runs))
+        assert len(there.runs) == len(runs) and {len(points) for points in there.points.values()} >= {32}
+
+
+def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    folder = _store(tmp_path, run_of(1, None))
+    damaged = {key: data.replace(b'"finished"', b'"fine"') for key, data in run_objects(run_of(2, None), {}).items()}
+    _session(folder).store.add(damaged)
+    with TrackerApi() as there:
+        done = _export(folder, there)
+    assert (done.new, list(done.left_out)) == (1, ["run: its record cannot be read; `ciplug fsck` names it"])
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -141,6 +174,14 @@ def test_no_value_is_there_twice(tmp_path: Path, tracker: type[TrackerApi], stat
     points = [point for point in there.points[copy["info"]["run_id"]] if point["key"] == "loss"]
     assert [point["step"] for point in points] == list(LOSS.steps)
     assert sorted(one["key"] for one in copy["data"]["params"]) == ["depth", "lr", "optimizer"]
+
+
+def test_a_complete_copy_stays_where_its_marks_cannot_be_removed(tmp_path: Path) -> None:
+    with TrackerApi() as there:
+        there.fail_next(None, path="delete-tag", after=True)
+        there.fail_next(400, path="delete-tag")
+        done = _export(_store(tmp_path, run_of(1, None)), there)
+        assert (done.new, done.failed, there.copies()) == (1, [], [run_of(1, None).id])
 
 
 def test_a_half_kept_batch_is_completed(tmp_path: Path) -> None:
@@ -234,6 +275,28 @@ def test_answers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             _export(folder, there)
 
 
+def test_an_answer_that_drips_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_server, "_ANSWER_SECONDS", 0.5)
+
+    class Dripping(Handler):
+        def serve(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+
+    class Drip(Loopback):
+        handler = Dripping
+
+    began = time.monotonic()
+    with Drip() as there, pytest.raises(StoreError, match="too slow"):
+        export_all(_session(_store(tmp_path, run_of(1, None))), Request("mlflow", there.origin), [], lambda count: None)
+    assert time.monotonic() - began < 8
+
+
 def _answering(answer: Callable[[Call], Answer], path: str = "runs/search") -> TrackerApi:
     class Answering(TrackerApi):
         def respond(self, call: Call) -> Answer | None:
@@ -270,7 +333,11 @@ def _facts(there: TrackerApi) -> Any:
         points = sorted((one["key"], one["step"], str(one["value"])) for one in there.points[id_])
         info = {key: run["info"].get(key) for key in ("run_name", "status", "start_time", "end_time")}
         runs.append((ids[id_], sorted(tags.items()), params, points, info))
-    versions = [(name, one["aliases"], one.get("description")) for (name, _), one in there.versions.items()]
+    versions = []
+    for (name, _), one in there.versions.items():
+        run = str(one.get("run_id"))
+        source = str(one.get("source")).replace(run, ids.get(run, run))
+        versions.append((name, one["aliases"], ids.get(run) is not None, source))
     numbers = set(there.runs) | {f"candidate:{int(id_, 16)}" for id_ in there.runs}
     names = sorted(name.partition("/")[2] for name in there.files if name.partition("/")[0] in numbers)
     return sorted(runs, key=repr), versions, names, [one["name"] for one in there.experiments.values()]
@@ -295,6 +362,108 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.folder
 
 
+# In a job
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Send runs as a green job of GitLab does; returns what it says."""
+
+    def send(there: TrackerApi, *runs: Run, trained_here: bool = True) -> list[str]:
+        folder = tmp_path / "work"
+        if not folder.exists():
+            _store(tmp_path, *runs)
+            key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5pbmUtYW5kLXR3ZW50eS1ieXRlcy1vZi1hLWtleSE"
+            config = folder / "ciplug.yaml"
+            config.write_text(f"{config.read_text()}export: gitlab\nsigners: {{ci: {key}}}\n")
+        env = {
+            "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": "push", "CI_JOB_ID": "42", "CI_COMMIT_BRANCH": "main",
+            "CI_PROJECT_PATH": "acme/demo", "CI_PROJECT_ID": "7", "CI_SERVER_URL": there.origin,
+            "CI_API_V4_URL": f"{there.origin}/api/v4",
+        }  # fmt: skip
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        heard: list[str] = []
+
+        class Listener(Nobody):
+            def tell(self, notes: Iterable[Note], /) -> None:
+                heard.extend(" ".join(filter(None, (note.message, note.hint))) for note in notes)
+
+        job_export.export_from_job(open_session(cwd=folder, listener=Listener()), runs, trained_here=trained_here)
+        return heard
+
+    return send
+
+
+def test_a_job_sends_its_own_runs_and_of_others_what_counts(job: Callable[..., list[str]]) -> None:
+    fork = Provenance(dirty=False, context=Context(host="gitlab_ci", trusted=False))
+    own, theirs = run_of(1, None), run_of(2, None, provenance=fork)
+    with GitlabTracker() as there:
+        said = job(there, own, theirs, trained_here=False)
+        assert not there.runs and ["no signer" in said[0], "of a fork" in said[1], len(said)] == [True, True, 2]
+        job(there, own, theirs)
+        assert there.copies() == [own.id] and there.copies(TRUST) == ["unsigned"]
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("odd"), RecursionError(), MemoryError(), KeyError("x"), OSError(28)])
+def test_nothing_that_goes_wrong_in_an_export_ends_a_job(
+    job: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise problem
+
+    monkeypatch.setattr(job_export, "export_runs", fail)
+    with GitlabTracker() as there:
+        (said,) = job(there, run_of(1, None))
+    assert type(problem).__name__ in said and f"ciplug export gitlab --run {run_of(1, None).id}" in said
+
+
+def test_a_job_waits_for_a_slow_server_so_long(job: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_export, "_SECONDS", 0.5)
+    with GitlabTracker() as there:
+        there.latency = 0.2
+        began = time.monotonic()
+        said = job(there, run_of(1, None), run_of(2, None))
+        assert time.monotonic() - began < 5
+    assert len(said) == 2 and all("is too slow" in line and "is not in GitLab" in line for line in said)
+
+
+# What others have there
+
+
+def _version(there: TrackerApi, name: str, **about: Any) -> None:
+    body = {"name": name, "source": "deleted:/theirs", **about}
+    assert there.create_version(Call("POST", "", {}, body, "", {})).status == 200
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_a_version_of_somebody_else_stays_as_it_is(registered: Path, tracker: type[TrackerApi]) -> None:
+    with tracker() as there:
+        tags = [{"key": VERSION, "value": "0"}]
+        there.create_model(Call("POST", "", {}, {"name": "wine", "tags": tags}, "", {}))
+        _version(there, "wine", tags=[{"key": "gitlab.version", "value": "1.0.0"}])
+        before = repr(there.versions)
+        done = _export(registered, there)
+        assert done.new == 3 and re.search(r"model 'wine': version 1\S* there is not of this export", done.failed[0])
+        assert repr(there.versions) == before and not there.deleted
+        assert {_tags(run).get("ciplug.run") for run in there.runs.values()} >= {run_of(1, None).id}
+
+
+def test_a_version_that_is_deleted_here_takes_its_number_there(registered: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    shutil.copytree(registered, folder)
+    source = open_session(cwd=folder)
+    for place in ("deleted:/mine", "s3://elsewhere/3", "s3://elsewhere/4"):
+        register_version(source, "wine", Register(version=0, source=place, location=place))
+    delete_version(source, "wine", 3)
+    with TrackerApi() as there:
+        there.fail_next(None, method="DELETE", path="model-versions/delete", times=6)
+        assert _export(folder, there).failed
+        done = _export(folder, there)
+        assert (done.failed, sorted(number for _, number in there.versions)) == ([], ["1", "2", "4"])
+        assert [one["version"] for one in there.deleted] == ["3"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tracker", TRACKERS)
 @pytest.mark.parametrize("after", [False, True])
@@ -315,7 +484,7 @@ def test_an_export_that_was_cut_off_anywhere_ends_as_if_it_was_not(
         done = _export(registered, there)
         assert done.new == 3 and done.versions == 1 and not done.failed
         whole, requests = _facts(there), len(there.calls)
-    for number in range(1, requests + 1):
+    for number in range(1 + after, requests + 1, 2):
         with Cut() as there:
             there.left = number
             with contextlib.suppress(StoreError):
@@ -324,6 +493,17 @@ def test_an_export_that_was_cut_off_anywhere_ends_as_if_it_was_not(
             done = _export(registered, there)
             found = _facts(there)
         assert not done.failed and _lines(found) == _lines(whole), number
+
+
+def test_a_version_waits_for_its_run(registered: Path) -> None:
+    with TrackerApi() as there:
+        _export(registered, there)
+        whole = _facts(there)
+    with TrackerApi() as there:
+        there.fail_next(None, path="runs/create", times=10)
+        done = _export(registered, there)
+        assert len(done.failed) == 4 and done.new == 0 and not there.versions
+        assert not _export(registered, there).failed and _facts(there) == whole
 
 
 @pytest.mark.slow

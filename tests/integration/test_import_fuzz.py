@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.interop.import_runs import Candidate, Choice, Importer
-from ciplug.interop.systems import SYSTEMS
+from ciplug.interop.import_systems import SYSTEMS
 from ciplug.steps.session import open_session
 from tests.project import Project
 

@@ -14,7 +14,7 @@ from ciplug.errors import InputError
 from ciplug.interop.dvc_project import fits, parse_project
 from ciplug.interop.dvc_yaml import load
 from ciplug.interop.import_runs import Choice, Imported, Importer
-from ciplug.interop.systems import SYSTEMS
+from ciplug.interop.import_systems import SYSTEMS
 from ciplug.records.canonical import plain
 from ciplug.steps.session import open_session
 from tests.project import Project, git
@@ -100,6 +100,8 @@ def _words(done: Imported) -> str:
     return "\n".join(f"{one.words} -> {one.hint}" for one in (*done.failed, *done.damaged))
 
 
+_EACH = "  each: {foreach: [1, 2], do: {cmd: x, deps: [train.py], metrics: ['${item}.json']}}\n"
+_ONE = f"  each@1: {{cmd: x, deps: [{{path: train.py, md5: {_md5('train')}}}], outs: [{{path: 1.json}}]}}\n"
 _CHANGES: dict[str, tuple[dict[str, str | None], list[str] | None]] = {
     "same": ({}, []),
     "of_a_stage_behind": ({"report.py": "report"}, []),
@@ -112,6 +114,7 @@ _CHANGES: dict[str, tuple[dict[str, str | None], list[str] | None]] = {
     "parameter": ({"params.yaml": "lr: 0.01\nrows: 7\n"}, ["params.yaml"]),
     "parameter_named": ({"dvc.yaml": _YAML.replace("[lr,", "[lr, rows,")}, ["dvc.yaml"]),
     "parameter_added": ({"other.yaml": "depth: 6\nwidth: 2\n"}, ["other.yaml"]),
+    "item": ({"dvc.yaml": _YAML + _EACH, "dvc.lock": _FILES["dvc.lock"] + _ONE}, ["dvc.yaml"]),
     "stage": ({"dvc.yaml": _YAML + "  more: {cmd: x, metrics: [more.json]}\n"}, ["dvc.yaml"]),
     "unknown_data": ({"data.csv.dvc": None}, None),
     "unknown_parameters": ({"other.yaml": None}, None),

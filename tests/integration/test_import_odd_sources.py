@@ -18,14 +18,15 @@ import pytest
 from ciplug.errors import InputError
 from ciplug.interop import sqlite_file
 from ciplug.interop.import_runs import Candidate, Choice, Imported, Importer, Taken
+from ciplug.interop.import_systems import SYSTEMS
 from ciplug.interop.source_run import SourceRun, Values
 from ciplug.interop.sqlite_file import SqliteFile
-from ciplug.interop.systems import SYSTEMS
+from ciplug.interop.wandb_log import records
 from ciplug.records.canonical import plain
 from ciplug.records.series import Series
 from ciplug.steps.session import open_session
 from tests.foreign_runs import history, write_neptune, write_trackio, write_wandb
-from tests.project import Project
+from tests.project import Project, git
 
 SECRET = "the secret of another folder"
 METRIC = {"metrics": {"loss": 0.5}}
@@ -428,6 +429,20 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
     assert [(one["name"], one["why"]) for one in run["left_out"]] == [("metrics/loss", "no_step")]
 
 
+def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])
+    (row,) = parquet.read_table(file).to_batches()
+    rows = pyarrow.Table.from_batches([row] * 1_000)
+    with parquet.ParquetWriter(file, rows.schema) as writer:
+        many = rows.take([number % 1_000 for number in range(550_000)]).combine_chunks()
+        for _ in range(20):
+            writer.write_table(many)
+    assert file.stat().st_size < 2_000_000
+    done = here.take("neptune")
+    assert done.new == 0 and f"{file}: more than 10,000,000 rows" in _words(done) and done.exit_code
+
+
 @pytest.mark.slow
 def test_a_history_of_100_000_steps(here: Here) -> None:
     write_trackio(here.source / "wine.db", (("a", "a", step, {"loss": step / 7, "acc": 1}) for step in range(100_000)))
@@ -448,3 +463,43 @@ def test_names_of_any_letters_and_length(here: Here) -> None:
     (run,) = (run for run in here.runs() if "params" in run)
     assert set(run["metrics"]) == {"größe/é", "\u00e9", "\U0001f600", "x" * 250}
     assert here.take("json").known == 3
+
+
+def test_a_run_beside_the_metrics_of_a_folder_is_named(here: Here) -> None:
+    here.write("metrics.json", {"loss": 1})
+    here.write("second.json", METRIC)
+    here.write("tokenizer.json", {"version": 1})
+    done = here.take("json")
+    assert done.new == 1 and f"{here.source / 'second.json'}: a run beside metrics.json" in _words(done)
+    assert len(done.failed) == 1 and done.exit_code
+
+
+@pytest.mark.parametrize("system", ["json", "trackio", "wandb", "tensorboard", "neptune", "dvc"])
+def test_a_source_stays_as_it_is(system: str, here: Here) -> None:
+    if system in ("tensorboard", "neptune"):
+        pytest.importorskip({"neptune": "pyarrow"}.get(system, system))
+    data = Path(__file__).parents[1] / "data" / "imports"
+    if system == "dvc":
+        git(here.source, "clone", "-q", str(data / "dvc" / "history.bundle"), "project")
+        here.source /= "project"
+    elif system == "trackio":
+        write_trackio(here.source / "wine.db", [("a", "a", 0, {"loss": 3})])
+    elif system == "json":
+        here.write("a.json", {**METRIC, "artifacts": ["a.json"]})
+    else:
+        shutil.copytree(data / system, here.source, dirs_exist_ok=True)
+
+    def state() -> dict[Path, tuple[int, bytes]]:
+        files = (one for one in here.source.rglob("*") if one.is_file())
+        return {one: (one.stat().st_mtime_ns, one.read_bytes()) for one in files}
+
+    before = state()
+    assert here.take(system).new and here.take(system).known and state() == before
+
+
+@pytest.mark.slow
+def test_a_long_record_of_wandb_takes_no_time(here: Here) -> None:
+    write_wandb(here.source, [history({"_step": "0", "text": json.dumps("x" * 60_000_000), "loss": "1"})])
+    began = time.monotonic()
+    (file,) = here.source.rglob("*.wandb")
+    assert len(list(records(file, pytest.fail))) == 3 and time.monotonic() - began < 5

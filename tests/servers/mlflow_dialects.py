@@ -164,6 +164,8 @@ class TrackerApi(JsonApi):
     @route("GET", "/api/2.0/mlflow/metrics/get-history")
     def history(self, call: Call) -> Answer:
         found = [one for one in self.points[call.query["run_id"]] if one["key"] == call.query["metric_key"]]
+        if not found:
+            return _missing()
         start = int(call.query.get("page_token") or 0)
         more = {"next_page_token": str(start + 500)} if start + 500 < len(found) else {}
         return Answer(200, {"metrics": found[start : start + 500], **more})
@@ -173,6 +175,14 @@ class TrackerApi(JsonApi):
         tags = self._run(call.body["run_id"])["data"]["tags"]
         tags[:] = [one for one in tags if one["key"] != call.body["key"]]
         tags.append({"key": call.body["key"], "value": call.body["value"]})
+        return Answer(200, {})
+
+    @route("POST", "/api/2.0/mlflow/runs/delete-tag")
+    def delete_tag(self, call: Call) -> Answer:
+        tags = self._run(call.body["run_id"])["data"]["tags"]
+        if not any(one["key"] == call.body["key"] for one in tags):
+            return _missing()
+        tags[:] = [one for one in tags if one["key"] != call.body["key"]]
         return Answer(200, {})
 
     @route("POST", "/api/2.0/mlflow/runs/update")
@@ -276,6 +286,10 @@ class GitlabTracker(TrackerApi):
 
     @route("GET", "/api/2.0/mlflow/metrics/get-history")
     def history(self, call: Call) -> Answer:
+        return self.not_found()
+
+    @route("POST", "/api/2.0/mlflow/runs/delete-tag")
+    def delete_tag(self, call: Call) -> Answer:
         return self.not_found()
 
     @route("POST", "/api/2.0/mlflow/experiments/set-experiment-tag")

@@ -150,19 +150,19 @@ def read_outputs(content: str) -> dict[str, str]:
 class TestSummary:
     def test_appends(self, tmp_path: Path) -> None:
         env = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
-        assert github_actions.write_summary(env, "# One")
-        assert github_actions.write_summary(env, "# Two ✓\n")
+        assert github_actions.write_summary(env, lambda: "# One")
+        assert github_actions.write_summary(env, lambda: "# Two ✓\n")
         assert (tmp_path / "summary").read_text(encoding="utf-8") == "# One\n# Two ✓\n"
 
     def test_nowhere_to_write(self, tmp_path: Path) -> None:
-        assert not github_actions.write_summary({}, "x")
-        assert not github_actions.write_summary({"GITHUB_STEP_SUMMARY": str(tmp_path / "no" / "s")}, "x")
-        assert not azure.write_summary({"AGENT_TEMPDIRECTORY": str(tmp_path / "no")}, "x")
+        assert not github_actions.write_summary({}, lambda: pytest.fail("nobody sees it"))
+        assert not github_actions.write_summary({"GITHUB_STEP_SUMMARY": str(tmp_path / "no" / "s")}, lambda: "x")
+        assert not azure.write_summary({"AGENT_TEMPDIRECTORY": str(tmp_path / "no")}, lambda: "x")
         for name in ("gitea", "gitlab_ci", "bitbucket", "azure", "jenkins", "local"):
-            assert not ci.host_module(name).write_summary({}, "x")
+            assert not ci.host_module(name).write_summary({}, lambda: pytest.fail("nobody sees it"))
 
     def test_azure_takes_a_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert azure.write_summary({"AGENT_TEMPDIRECTORY": str(tmp_path)}, "# One ✓\n")
+        assert azure.write_summary({"AGENT_TEMPDIRECTORY": str(tmp_path)}, lambda: "# One ✓\n")
         (file,) = tmp_path.iterdir()
         assert file.read_text(encoding="utf-8") == "# One ✓\n"
         assert capsys.readouterr().err == f"##vso[task.uploadsummary]{file}\n"
@@ -171,13 +171,13 @@ class TestSummary:
         path = tmp_path / "summary"
         env = {"GITHUB_STEP_SUMMARY": str(path)}
         section = "## Part\n" + "é" * 200_000 + "\n"
-        assert github_actions.write_summary(env, section * 2)
-        assert github_actions.write_summary(env, section * 2)
+        assert github_actions.write_summary(env, lambda: section * 2)
+        assert github_actions.write_summary(env, lambda: section * 2)
         assert path.stat().st_size <= 1024 * 1024
         content = path.read_text(encoding="utf-8")
         assert content == section * 2 + "_2 sections were left out here for lack of space: see the full report._\n"
         path.write_bytes(b"x" * 1024 * 1024)
-        assert not github_actions.write_summary(env, "more")
+        assert not github_actions.write_summary(env, lambda: "more")
 
 
 class TestCutMarkdown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ciplug.reports.narrow_table import LEAST, Pairs, in_parts, narrowed, table_width, without
-from ciplug.reports.untrusted import shortened
+from ciplug.reports.untrusted import csv_cell, shortened
 
 LONG = "validation/accuracy/of the class with a long name"
 
@@ -95,3 +95,19 @@ def test_runs_that_have_no_room_side_by_side_stand_below_each_other() -> None:
     assert [name for names, _ in tables for name in names[1:]] == headers[1:]
     assert all(table[1][0] == "accuracy" for table in tables)
     assert list(in_parts(headers, rows, 200)) == [[headers, *rows]]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=cmd()", "'=cmd()"),
+        (" \n@sum", " \n'@sum"),
+        ("\uff1dcmd()", "'\uff1dcmd()"),
+        ("a;=cmd()", "a;'=cmd()"),
+        ("a\t+1-2;-3;b", "a\t'+1-2;-3;b"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("a=b; c", "a=b; c"),
+    ],
+)
+def test_no_cell_of_csv_is_a_formula(text: str, cell: str) -> None:
+    assert csv_cell(text) == cell

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ciplug.records.comparison import MetricDelta
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import GateResult
-from ciplug.reports import comment, html, number_format, report, terminal, text, untrusted
+from ciplug.reports import comment, html, number_format, report, row_order, terminal, text, untrusted
 from ciplug.reports.report import Report
 from ciplug.reports.sparkline import sparkline
 from tests import report_samples as samples
@@ -198,7 +198,7 @@ def test_what_is_wrong_comes_first() -> None:
         metric("lost", None, 1.0),
         metric("nan", math.nan, 1.0),
     )
-    changed, unchanged = report.by_attention(samples.comparison(metrics=rows))
+    changed, unchanged = row_order.by_attention(samples.comparison(metrics=rows))
     assert [m.metric for m in changed] == ["nan", "lost", "worse", "better", "new"]
     assert [m.metric for m in unchanged] == ["same"]
 
@@ -207,7 +207,7 @@ def arranged(*rows: MetricDelta, **settings: object) -> list[list[str]]:
     """The metrics of gates, the others that are shown, those that are folded; and how many are hidden."""
     comparison = samples.comparison(metrics=rows)
     section = replace(samples.section(comparison, None), **settings)  # type: ignore[arg-type]
-    found = report.arranged(section)
+    found = row_order.arranged(section)
     return [[m.metric for m in part] for part in (found.gated, found.shown, found.folded)] + [[str(found.hidden)]]
 
 
@@ -225,15 +225,15 @@ def test_of_many_metrics_those_of_gates_come_first_and_classes_last() -> None:
     gated, shown, folded, hidden = arranged(*MANY, gated=("gated",))
     assert gated == ["gated"]
     assert shown[:5] == ["lost", "better", "macro avg/recall", "same", "class 0/recall"]
-    assert len(gated) + len(shown) == report.FEW
-    assert len(folded) == len(MANY) - report.FEW
+    assert len(gated) + len(shown) == row_order.FEW
+    assert len(folded) == len(MANY) - row_order.FEW
     assert hidden == ["0"]
 
 
 def test_of_many_that_are_missing_a_screen_is_shown() -> None:
     lost = [metric(f"lost {n:02}", None, 1.0) for n in range(57)]
     gated, shown, folded, _ = arranged(*lost, gated=("lost 30", "lost 40"))
-    assert (len(gated), len(shown), len(folded)) == (2, report.WRONG_MOST - 2, 42)
+    assert (len(gated), len(shown), len(folded)) == (2, row_order.WRONG_MOST - 2, 42)
     crashed = replace(samples.section(samples.comparison(metrics=lost), None).run, status="failed")
     gated, shown, folded, _ = arranged(*lost, gated=("lost 30", "lost 40"), run=crashed)
     assert (len(gated), len(shown), len(folded)) == (2, 4, 51)

@@ -12,7 +12,7 @@ from ciplug.reports import monitor_issue
 from ciplug.reports.monitor_issue import IssueFacts
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.monitoring.watched_version import Watched
-from ciplug.steps.promotion.webhook import send_message, webhook_of
+from ciplug.steps.webhook import send_message, webhook_of
 
 FAILING, RECOVERED = "monitor.failing", "monitor.recovered"
 """The types of the messages."""
@@ -38,7 +38,7 @@ def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: 
         actions=(action,) if action else (),
         run_url=session.context.run_url,
     )
-    ci.host_module(session.context.host).write_summary(session.env, monitor_issue.summary(facts))
+    ci.host_module(session.context.host).write_summary(session.env, lambda: monitor_issue.summary(facts))
     if verdict.outcome == UNDECIDED and not action:
         return
     confirmed = len(counted.failures) >= settings.consecutive

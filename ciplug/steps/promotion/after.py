@@ -24,9 +24,9 @@ from ciplug.steps.promotion.deployment import record_deployment
 from ciplug.steps.promotion.linked_artifacts import link_artifacts
 from ciplug.steps.promotion.release import publish_release
 from ciplug.steps.promotion.stage_change import Kind, StageChange
-from ciplug.steps.promotion.webhook import ADDRESS, SECRET, Webhook, send, webhook_of
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
+from ciplug.steps.webhook import ADDRESS, SECRET, Webhook, send, webhook_of
 
 __all__ = ["SUBJECTS", "Followers", "follow_up", "followers_of", "notify"]
 

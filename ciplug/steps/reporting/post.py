@@ -110,7 +110,7 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
 
 def write_summary(session: Session, snapshot: Snapshot) -> None:
     """Show the report on the page of the job, where its host has such a place."""
-    if ci.host_module(session.context.host).write_summary(session.env, comment.render(snapshot.report)):
+    if ci.host_module(session.context.host).write_summary(session.env, lambda: comment.render(snapshot.report)):
         session.tell(Note("job summary written", is_detail=True))
 
 

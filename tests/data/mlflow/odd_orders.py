@@ -71,3 +71,8 @@ told = refusal(client.restore_run, run.info.run_id)
 assert told[0] == "INVALID_STATE" and f"restore the experiment {run.info.experiment_id}" in told[1]
 client.restore_experiment(run.info.experiment_id)
 assert client.get_run(run.info.run_id).info.lifecycle_stage == "active"
+
+# What ciplug keeps in tags of its own is not set by a client: such a tag would move the run to another experiment.
+for call, id_ in ((client.set_tag, run.info.run_id), (client.set_experiment_tag, run.info.experiment_id)):
+    assert "is kept by ciplug itself" in refusal(call, id_, "ciplug.experiment_id", "0")[1]
+assert client.get_run(run.info.run_id).info.experiment_id == run.info.experiment_id
