@@ -8,7 +8,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import counted
 from ciplug.steps.judge import exit_code
-from ciplug.steps.monitoring.monitor import Looked, look
+from ciplug.steps.monitoring.monitor import MonitoredWindow, monitor_window
 from ciplug.steps.monitoring.watched_version import Request
 
 
@@ -46,38 +46,38 @@ def run(args: argparse.Namespace) -> int:
         window=args.window,
         until=args.until,
     )
-    looked = look(session, request, dry_run=args.dry_run)
+    result = monitor_window(session, request, dry_run=args.dry_run)
     if args.json:
         from ciplug.records.canonical import dumps, plain
 
-        console.out(dumps({"schema": 1, "run": plain(looked.run), "verdict": plain(looked.verdict)}))
+        console.out(dumps({"schema": 1, "run": plain(result.run), "verdict": plain(result.verdict)}))
     else:
-        _show(looked)
-    return exit_code([looked.verdict], args.fail_on)
+        _show(result)
+    return exit_code([result.verdict], args.fail_on)
 
 
-def _show(looked: Looked) -> None:
+def _show(result: MonitoredWindow) -> None:
     from ciplug.reports import terminal, untrusted
 
-    seen = looked.seen
+    seen = result.seen
     console.out(
-        f"{untrusted.clean(looked.watched.model, 80)} version {seen.version} in {untrusted.clean(seen.stage, 80)}: "
-        f"{looked.verdict.outcome}"
+        f"{untrusted.clean(result.watched.model, 80)} version {seen.version} in {untrusted.clean(seen.stage, 80)}: "
+        f"{result.verdict.outcome}"
     )
     window = f"{counted(seen.rows, 'prediction')} from {seen.since[:16]} to {seen.until[:16]} UTC"
-    if looked.watched.settings.labels:
+    if result.watched.settings.labels:
         share = f" ({seen.labelled / seen.due:.0%})" if seen.due else ""
         window += f"; {seen.labelled:,} of {seen.due:,} have a label{share}"
     console.out(window)
-    for clause in looked.left_out:
+    for clause in result.left_out:
         console.say(f"left out: {untrusted.clean(clause)}")
-    for note in looked.verdict.notes:
+    for note in result.verdict.notes:
         console.say(untrusted.clean(note))
     console.out("")
     console.out(
-        terminal.render_gates(looked.verdict.gates, colour=console.use_colour(), width=console.width()).rstrip("\n")
+        terminal.render_gates(result.verdict.gates, colour=console.use_colour(), width=console.width()).rstrip("\n")
     )
-    if looked.streak and looked.streak.failures:
-        needed = looked.watched.settings.consecutive
-        count = len(looked.streak.failures)
+    if result.streak and result.streak.failures:
+        needed = result.watched.settings.consecutive
+        count = len(result.streak.failures)
         console.say(f"{counted(count, 'window')} in a row failed; after {needed} this is confirmed")

@@ -1,6 +1,6 @@
 """How often a version in production has failed in a row, by its monitor runs. Pure.
 
-A window that was looked at twice counts once, by the last look. One that could not be decided is passed over: it is
+A window that was judged twice counts once, by the last run. One that could not be decided is passed over: it is
 neither a failure nor a recovery.
 """
 
@@ -20,7 +20,7 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Streak:
-    """The looks at a version, the last first, one for each window."""
+    """The monitor runs of a version, the last first, one for each window."""
 
     windows: Sequence[Run]
     """All of them, those that were not decided among them."""
@@ -58,14 +58,14 @@ def _of(run: Run, outcome: Callable[[Monitored], str | None]) -> str | None:
 def _windows(runs: Iterable[Run]) -> list[Run]:
     """One run for each window, the last first.
 
-    A job that is started again looks at nearly the same window: one that ends within half a window, or half a day, of
+    A job that is started again judges nearly the same window: one that ends within half a window, or half a day, of
     the one after it is the same.
     """
-    looks = sorted(
+    found = sorted(
         (run for run in runs if run.monitor is not None), key=lambda run: (_end(run), run.ended, run.id), reverse=True
     )
     windows: list[Run] = []
-    for run in looks:
+    for run in found:
         if not windows or _end(windows[-1]) - _end(run) >= min(_length(windows[-1]), _DAY) / 2:
             windows.append(run)
     return windows

@@ -48,7 +48,7 @@ OWN = frozenset(
 )
 """Tags in which facts of MLflow are kept: a client that sets one would move a run, or end it."""
 KIND = "ciplug.kind"
-"""The tag of a look at production, which MLflow shows although it begins like those that it does not."""
+"""The tag of a run of `ciplug monitor`, which MLflow shows although it begins like those that it does not."""
 RUN_NAME, PARENT, OWN_USER, CONTEXT = "mlflow.runName", "mlflow.parentRunId", "mlflow.user", "mlflow.data.context"
 DEFAULT_EXPERIMENT, DEFAULT_ID = "Default", "0"
 DESCRIBED = "mlflow"

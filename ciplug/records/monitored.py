@@ -1,4 +1,4 @@
-"""What a run of kind `monitor` has looked at: the version that was watched, and the window of its predictions."""
+"""What a run of kind `monitor` is about: the version that was watched, and the window of its predictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Kind = Literal["training", "monitor"]
 
 @dataclass(frozen=True, kw_only=True)
 class Monitored:
-    """The facts of one look at a version in production. Outcomes are those of `ciplug.records.verdict`."""
+    """The facts about one window of a version in production. Outcomes are those of `ciplug.records.verdict`."""
 
     version: int
     stage: str

@@ -26,7 +26,7 @@ class IssueFacts:
     version: int
     verdict: Verdict
     windows: Sequence[Run]
-    """The looks at the version, the last first."""
+    """The windows of the version, the last first."""
     failures: int
     """Windows in a row that failed; 0: it has recovered."""
     actions: Sequence[str] = ()
@@ -56,7 +56,7 @@ def body(facts: IssueFacts) -> str:
     parts = [marker(facts.model, facts.stage), lead, *map(escape, facts.actions), *_tables(facts)]
     link = untrusted.safe_url(facts.run_url) if facts.run_url else None
     if link:
-        parts.append(f"[The pipeline of the last look]({link})")
+        parts.append(f"[The pipeline of the last window]({link})")
     if facts.failures:
         parts.append(
             "`ciplug monitor` updates this issue, and closes it once a window passes. What the gates judge is in "

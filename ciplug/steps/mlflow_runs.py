@@ -234,7 +234,9 @@ def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
 def nothing_found(taken: ReadBack, env: Mapping[str, str]) -> Note:
     """Say, of a training without metrics, where its runs of MLflow were looked for."""
     words = f"if the training logs with MLflow: no run of it was found in {' or '.join(taken.nothing_in)}"
-    if env.get(places.URI):
+    if env.get(places.URI, "").partition(":")[0] == "ciplug":
+        hint = "have it start a run of its own: one that it goes on with, as by MLFLOW_RUN_ID, keeps what it logs"
+    elif env.get(places.URI):
         hint = (
             "have it start its run with mlflow.start_run: MlflowClient().create_run does not mark it as a run of ciplug"
         )

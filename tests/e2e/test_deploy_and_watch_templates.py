@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 _TRAIN = """\
 import json, pathlib
 quality = json.loads(pathlib.Path("params.json").read_text())["quality"]
-rows = [{"id": str(n), "inputs": {"alcohol": 9 + n % 7 / 10}, "prediction": (9 + n % 7 / 10) * 2} for n in range(300)]
+rows = [{"id": str(n), "alcohol": 9 + n % 7 / 10, "prediction": (9 + n % 7 / 10) * 2} for n in range(300)]
 pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": quality}))
 # From 0.95 on, what is kept is not what was evaluated.
 pathlib.Path("model.json").write_text(json.dumps({"weight": 2 if quality < 0.95 else 2.1}))
@@ -131,7 +131,7 @@ def answer(served: Path) -> float:
 
 def looks(project: Project) -> int:
     """How many looks at production were recorded."""
-    return sum(json.loads(text).get("kind") == "monitor" for text in project.stored("runs/") if text.startswith("{"))
+    return sum("monitor" in json.loads(text) for text in project.stored("runs/") if text.startswith("{"))
 
 
 def test_on_github(
@@ -163,7 +163,10 @@ def test_on_github(
     dispatch().failed().says("answers differ")
     assert logged(project) == ROLLED_BACK and answer(served) == 20
     nightly = events.schedule("23 4 * * *", "watch.yml")
-    job = runner.run("schedule", nightly, workflow="watch.yml", CIPLUG_PUSH_TOKEN_HOST=project.server.origin)
+    # The token of a job is one for git and for the API.
+    github_api.add_token(TOKEN, "github-actions[bot]", permissions=rights, app=True)
+    host = {"CIPLUG_PUSH_TOKEN_HOST": project.server.origin}
+    job = runner.run("schedule", nightly, workflow="watch.yml", token=TOKEN, **host)
     job.failed().says("drift")
     ((_, issue),) = github_api.issues.items()
     assert issue["state"] == "open" and looks(project) == 1
@@ -189,7 +192,8 @@ def test_on_gitlab(
     staged(project, tmp_path / "second", 0.96)
     folder = gitlab.checkout(tmp_path / "b", "main")
     code, log = gitlab.run(folder, on_main(project.main), "deploy")
-    assert code != 0 and "answers differ" in log, log
+    # A manual job may fail without its pipeline: gitlab-ci-local says so by a warning alone.
+    assert "answers differ" in log and "WARN  deploy" in log, log
     assert logged(project) == ROLLED_BACK and answer(served) == 20
     schedule = on_main(project.main, "schedule", CIPLUG_PUSH_TOKEN=TOKEN)
     assert gitlab.jobs(folder, schedule) >= {"watch"}

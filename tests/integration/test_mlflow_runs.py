@@ -289,6 +289,8 @@ def test_a_training_without_metrics_is_told_where_its_runs_of_mlflow_were_looked
     said = _run(project, "pass", env={"MLFLOW_TRACKING_URI": "sqlite:////srv/my.db"})
     assert nothing + "sqlite:////srv/my.db or its folder" in said
     assert "MlflowClient().create_run does not mark it" in said
+    said = _run(project, "pass", env={"MLFLOW_TRACKING_URI": "ciplug:"})
+    assert "have it start a run of its own" in said and "MlflowClient" not in said
     assert nothing not in _run(project, "log(given())")
 
 

@@ -24,8 +24,8 @@ from ciplug.records.run import File, Run
 from ciplug.records.verdict import outcomes_of
 from ciplug.registry import ledger
 from ciplug.steps.monitoring import alerts as telling
-from ciplug.steps.monitoring.monitor import Looked, look
-from ciplug.steps.monitoring.recorded import looks_at
+from ciplug.steps.monitoring.monitor import MonitoredWindow, monitor_window
+from ciplug.steps.monitoring.recorded import monitor_runs
 from ciplug.steps.monitoring.watched_version import Request
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.registered_model import read_model
@@ -117,7 +117,7 @@ def heard(team: Team) -> list[str]:
     return [note.message for note in notes]
 
 
-Watch = Callable[..., Looked]
+Watch = Callable[..., MonitoredWindow]
 
 
 @pytest.fixture
@@ -127,12 +127,12 @@ def watch(team: Team) -> Watch:
         labels: Iterable[Mapping[str, Any]] = (),
         night: datetime = NIGHT,
         **request: Any,
-    ) -> Looked:
+    ) -> MonitoredWindow:
         folder = team.project.folder
         (folder / "predictions/log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in predicted))
         (folder / "labels.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in labels))
         wanted = {"name": "models:/wine@production", "until": stamp(night), **request}
-        return look(team.session.refreshed(), Request(**wanted))
+        return monitor_window(team.session.refreshed(), Request(**wanted))
 
     return watch
 
@@ -377,7 +377,7 @@ def test_one_issue_lives_from_the_confirmed_failure_to_the_first_good_night(
 
 
 def test_failures_on_labels_bring_the_version_before_back(team: Team, watch: Watch, api: GiteaApi) -> None:
-    """After as many as are asked for, and after the cool-down; drift alone never does, nor an older policy's look."""
+    """After as many as are asked for, and after the cool-down; drift alone never does, nor a run by an older policy."""
     second_version(team)
 
     def night(number: int, share: float, shift: float = 0.0) -> int | None:
@@ -397,7 +397,7 @@ def test_failures_on_labels_bring_the_version_before_back(team: Team, watch: Wat
     team.policy(ROLLBACK)
     assert night(5, 0.5) == 1
     (event,) = [one for one in ledger.read(team.session.refreshed().log, "wine").events if one.type == "rollback"]
-    looks = looks_at(team.session.refreshed(), "wine", 2, "Production")
+    looks = monitor_runs(team.session.refreshed(), "wine", 2, "Production")
     assert event.payload["reason"] == (
         "ciplug monitor: version 2 failed on labels in 2 windows in a row (accuracy); "
         f"runs {looks[0].id[:12]}, {looks[1].id[:12]}"
@@ -418,11 +418,11 @@ def test_a_look_that_does_not_count_rolls_nothing_back(team: Team, watch: Watch,
         return holder(team)
 
     def counted() -> list[str]:
-        return [run.id for run in looks_at(team.session.refreshed(), "wine", 2, "Production")]
+        return [run.id for run in monitor_runs(team.session.refreshed(), "wine", 2, "Production")]
 
     team.policy(ROLLBACK)
     assert night(0) == 2
-    (own,) = looks_at(team.session.refreshed(), "wine", 2, "Production")
+    (own,) = monitor_runs(team.session.refreshed(), "wine", 2, "Production")
     forked = replace(own.provenance, context=replace(own.provenance.context, trusted=False))
     team.session.store.add(run_objects(replace(own, id="f" * 32, provenance=forked)))
     withdrawn = replace(own, id="e" * 32)
@@ -430,7 +430,7 @@ def test_a_look_that_does_not_count_rolls_nothing_back(team: Team, watch: Watch,
     team.amend(withdrawn, withdrawn=True)
     assert counted() == [own.id]
     team.policy(ROLLBACK + "stages: {production: {gates: [accuracy]}}\n")
-    assert night(1) == 2, "the look before it was by another policy"
+    assert night(1) == 2, "the previous run was by another policy"
     assert len(counted()) == 2 and night(2) == 1
     # It comes back: what was seen before that does not count again.
     team.verdict(second)
@@ -460,8 +460,8 @@ def test_a_webhook_tells_of_failure_and_recovery(team: Team, watch: Watch, monke
         for number, share in enumerate((0.5, 0.5, 0.5, None, 0.9, None, 0.9)):
             when = NIGHT + timedelta(days=number)
             predicted = rows(when if share else when - timedelta(days=30))
-            looked = watch(predicted, right(predicted, share or 0.9), when)
-            assert share or looked.verdict.outcome == "INCONCLUSIVE"
+            result = watch(predicted, right(predicted, share or 0.9), when)
+            assert share or result.verdict.outcome == "INCONCLUSIVE"
         messages = receiver.verified(secret)
         ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
     assert [one["type"] for one in messages] == ["monitor.failing"] * 2 + ["monitor.recovered"]

@@ -58,6 +58,8 @@ class GitLabApi(JsonApi):
         self.approved_by: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """Those who approve merge requests, by iid."""
         self.protected_environments: set[str] = set()
+        self.issues: dict[int, dict[str, Any]] = {}
+        """By iid."""
         self.deployments: list[dict[str, Any]] = []
         self.releases: dict[str, dict[str, Any]] = {}
         """By tag."""
@@ -406,6 +408,39 @@ class GitLabApi(JsonApi):
             return Answer(400, {"error": ", ".join(f"{name} is missing" for name in sorted(missing))})
         self.deployments.append(dict(call.body))
         return Answer(201, {"id": self.new_id(), **call.body})
+
+    # -- issues
+
+    @route("GET", "/projects/([^/]+)/issues")
+    def _list_issues(self, call: Call, project: str) -> Answer:
+        self._enter(call, project)
+        wanted = call.query.get("state")
+        return self.page(call, [one for one in self.issues.values() if wanted in (None, "all", one["state"])])
+
+    @route("POST", "/projects/([^/]+)/issues")
+    def _create_issue(self, call: Call, project: str) -> Answer:
+        author = self._enter(call, project)
+        with self.lock:
+            iid = len(self.issues) + 1
+            self.issues[iid] = {
+                "id": self.new_id(),
+                "iid": iid,
+                "title": call.body["title"],
+                "description": call.body.get("description"),
+                "state": "opened",
+                "author": author.author,
+                "web_url": f"{self.url}/{self.project}/-/issues/{iid}",
+            }
+        return Answer(201, dict(self.issues[iid]))
+
+    @route("PUT", r"/projects/([^/]+)/issues/(\d+)")
+    def _edit_issue(self, call: Call, project: str, iid: str) -> Answer:
+        self._enter(call, project, "reporter")
+        issue = self.issues[int(iid)]
+        issue |= {name: call.body[name] for name in ("title", "description") if name in call.body}
+        if event := call.body.get("state_event"):
+            issue["state"] = {"close": "closed", "reopen": "opened"}[event]
+        return Answer(200, dict(issue))
 
     # -- releases
 

@@ -1,4 +1,4 @@
-"""One look at a version in production: read, judge, record, and act on failures in a row."""
+"""Watch a version in production: read, judge, record, and act on failures in a row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
 from ciplug.steps.monitoring.alerts import tell
 from ciplug.steps.monitoring.judge import Measured, judge_window
-from ciplug.steps.monitoring.recorded import begun, completed, keep, looks_at
+from ciplug.steps.monitoring.recorded import begun, completed, keep, monitor_runs
 from ciplug.steps.monitoring.rollback import roll_back_if_due
 from ciplug.steps.monitoring.watched_version import Request, Watched, find_watched
 from ciplug.steps.session import Session
@@ -25,8 +25,8 @@ from ciplug.steps.trust import MUST_NOT_WRITE
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What came of a look."""
+class MonitoredWindow:
+    """The result for a window of a version in production."""
 
     watched: Watched
     run: Run
@@ -34,16 +34,16 @@ class Looked:
     left_out: tuple[str, ...]
     """What did not count of the files, as clauses."""
     streak: Streak | None = None
-    """The failures in a row, with this look; None: it was not recorded."""
+    """The failures in a row, with this window; None: it was not recorded."""
 
     @property
     def seen(self) -> Monitored:
         if self.run.monitor is None:
-            raise ValueError("not a look at production")
+            raise ValueError("not a run of kind monitor")
         return self.run.monitor
 
 
-def look(session: Session, request: Request, *, dry_run: bool = False) -> Looked:
+def monitor_window(session: Session, request: Request, *, dry_run: bool = False) -> MonitoredWindow:
     """Judge the window of a version and record it.
 
     Raises NotFound for a version that does not exist, ConfigError where nothing is to be judged, InputError for files
@@ -79,19 +79,19 @@ def look(session: Session, request: Request, *, dry_run: bool = False) -> Looked
     with tempfile.TemporaryDirectory(prefix="ciplug-") as scratch:
         judged = judge_window(watched, judged_runs(session), run, found, Measured(results, stale), Path(scratch))
     run = completed(watched, run, judged, found, files)
-    looked = Looked(watched, run, judged.verdict, tuple(_left_out(found)))
+    result = MonitoredWindow(watched, run, judged.verdict, tuple(_left_out(found)))
     if dry_run:
-        return looked
+        return result
     if not session.context.trusted or session.proposes:
         why = "a job of a pull request" if session.context.trusted else MUST_NOT_WRITE
-        session.tell(Note(f"{why}: this look at production is not recorded, and nobody is told"))
-        return looked
+        session.tell(Note(f"{why}: this window is not recorded, and no message is sent"))
+        return result
     keep(session, run, judged.verdict)
-    looks = looks_at(session.refreshed(), watched.model, watched.version.number, watched.stage)
-    counted = streak(looks, lambda seen: seen.outcome)
+    runs = monitor_runs(session.refreshed(), watched.model, watched.version.number, watched.stage)
+    counted = streak(runs, lambda seen: seen.outcome)
     action = roll_back_if_due(watched) if settings.on_fail == "rollback" and counted.failures else None
     tell(watched, run, judged.verdict, counted, action)
-    return replace(looked, streak=counted)
+    return replace(result, streak=counted)
 
 
 def _wanted(watched: Watched) -> set[str]:

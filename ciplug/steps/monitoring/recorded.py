@@ -1,4 +1,4 @@
-"""Keep a look at production as a run of kind `monitor`, and read the looks at a version that count."""
+"""Keep a monitored window as a run of kind `monitor`, and read the monitor runs of a version that count."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from ciplug.capture.prediction_files import Predictions
     from ciplug.steps.monitoring.judge import Judged
 
-LOOKED_AT = 400
+READ_MOST = 400
 """The last monitor runs of a model that are read: those of a version in a row are among them."""
 
 
 def begun(watched: Watched) -> Run:
-    """The run of a look at production, before anything is known. It is of no commit, so it counts for none."""
+    """The run of a monitored window, before anything is known. It is of no commit, so it counts for none."""
     session = watched.session
     started = stamp(now())
     return Run(
@@ -96,15 +96,15 @@ def keep(session: Session, run: Run, verdict: Verdict) -> None:
     store_objects(session, objects)
 
 
-def looks_at(session: Session, model: str, version: int, stage: str) -> list[Run]:
+def monitor_runs(session: Session, model: str, version: int, stage: str) -> list[Run]:
     """The monitor runs of a version that count: trusted, signed where that is needed, not withdrawn, and of pipelines
     alone where `record: ci` says so. The last first."""
     runs = judged_runs(session)
     where = [Comparison(MODEL, "=", model), Comparison(KIND, "=", "monitor")]
-    found = runs.catalog.search(where, [Order(STARTED, True)], LOOKED_AT).entries
+    found = runs.catalog.search(where, [Order(STARTED, True)], READ_MOST).entries
     signers = signers_of(session)
     only_pipelines = read_policies(session).only_pipelines(model)
-    looks = []
+    counted = []
     for run in runs.load(parse_runs(entry.key for entry in found)):
         seen, context = run.monitor, run.provenance.context
         if seen is None or (seen.version, seen.stage) != (version, stage) or not context.trusted:
@@ -119,5 +119,5 @@ def looks_at(session: Session, model: str, version: int, stage: str) -> list[Run
         except CiplugError:
             signed = False
         if signed:
-            looks.append(run)
-    return looks
+            counted.append(run)
+    return counted

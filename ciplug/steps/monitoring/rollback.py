@@ -17,7 +17,7 @@ from ciplug.records import moment, read
 from ciplug.records.run import Run
 from ciplug.registry.model import Version
 from ciplug.reports.untrusted import clean
-from ciplug.steps.monitoring.recorded import looks_at
+from ciplug.steps.monitoring.recorded import monitor_runs
 from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.after import follow_up, followers_of
@@ -31,7 +31,7 @@ class Decision(NamedTuple):
     """Whether a version is to be rolled back, and why not."""
 
     failures: tuple[Run, ...] = ()
-    """The looks that failed on labels, the last first; empty: it is not."""
+    """The runs that failed on labels, the last first; empty: it is not."""
     why_not: str | None = None
     """A sentence, where a person would expect a rollback."""
 
@@ -66,12 +66,12 @@ def decide(session: Session, watched: Watched) -> Decision:
         return Decision(why_not=f"version {watched.version.number} does not hold {watched.stage} any more")
     moved = _moved(protected, holder)
     digest = digest_of(section.policy)
-    looks = [
+    runs = [
         run
-        for run in looks_at(protected, watched.model, holder.number, watched.stage)
+        for run in monitor_runs(protected, watched.model, holder.number, watched.stage)
         if run.monitor and run.monitor.policy == digest and moment.parse(run.started) >= moved
     ]
-    failures = streak(looks, lambda seen: seen.performance).failures
+    failures = streak(runs, lambda seen: seen.performance).failures
     if len(failures) < settings.consecutive:
         return Decision()
     waits = moved + timedelta(seconds=seconds(settings.cool_down)) - now()
