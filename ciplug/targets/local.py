@@ -63,7 +63,8 @@ class Local:
         problem = None if self._answers(port) else f"nothing answers at {endpoint}{self._settings.health}"
         if problem is None and self._is_stale(port):
             problem = f"the server at {endpoint} was started before its files were repaired"
-        return Live(str(facts.get("release", "")), files, endpoint, problem)
+        outdated = None if self._is_of_settings(port) else "the settings of its server in ciplug.yaml have changed"
+        return Live(str(facts.get("release", "")), files, endpoint, problem, outdated=outdated)
 
     def place(self, release: Release) -> None:
         self._check_model(release.model)
@@ -95,7 +96,7 @@ class Local:
             before = self._served_port()
             kept = self._release_folder(release)
             serves = before is not None and self._is_server_of(before, kept) and not self._is_stale(before)
-            if before is not None and serves and self._answers(before):
+            if before is not None and serves and self._is_of_settings(before) and self._answers(before):
                 self._note_event(before, release)
                 self._after_switch(before)
                 self._stop_all_but(before)
@@ -144,6 +145,18 @@ class Local:
         placed = [_read_json(file).get("placed") for file in (place / "server.json", place / "release/release.json")]
         return placed[0] != placed[1]
 
+    def _is_of_settings(self, port: int) -> bool:
+        """Whether a server was started as ciplug.yaml says now. The supervisor that nobody names may be any."""
+        started = _read_json(self._place_of(port) / "server.json")
+        supervisors = (None, started.get("supervisor"))
+        is_same = started.get("settings") == self._server_settings and self._settings.supervisor in supervisors
+        return is_same and port in self._settings.ports
+
+    @property
+    def _server_settings(self) -> dict[str, Any]:
+        one = self._settings
+        return {"serve": one.serve, "image": one.image, "volumes": sorted(one.volumes or ())}
+
     def _check_model(self, model: str) -> None:
         """Raise DeploymentRefused where the folder is another model's, or something else is in it."""
         names = set(self._folder.glob("[!.]*"))
@@ -187,9 +200,11 @@ class Local:
         self._check_free(port, before)
         place.mkdir(parents=True)
         (place / "release").symlink_to(os.path.relpath(kept, place))
-        facts = {"release": str(kept), "version": release.version, "digest": release.digest, "event": release.event}
+        facts: dict[str, Any] = {"release": str(kept), "version": release.version, "digest": release.digest}
+        facts["event"] = release.event
         facts["placed"] = _read_json(kept / "release.json").get("placed")
         facts["supervisor"] = self._settings.supervisor or default_supervisor(self._env)
+        facts["settings"] = self._server_settings
         write_atomically(place / "upstream.conf", f"server 127.0.0.1:{port};\n".encode())
         write_atomically(place / "server.json", _json(facts))
         server = self._server(port, self._command(kept, port))

@@ -333,3 +333,16 @@ def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch
     finally:
         for unit in units.glob("*.service"):
             subprocess.run([program, "--user", "disable", "--now", unit.name], check=True)
+
+
+def test_a_changed_server_command_is_behind_and_deployed(team: Team, folder: Path) -> None:
+    deployed(team)
+    before = (folder / "current").readlink()
+    change_settings(team, "{files} {port}", "{files} {port} --workers=2")
+
+    found = next(statuses(team.session, "wine"))
+    assert (found.state, found.problem) == (State.BEHIND, "the settings of its server in ciplug.yaml have changed")
+
+    assert deployed(team).event
+    assert (folder / "current").readlink() != before
+    assert (next(statuses(team.session, "wine")).state, deployed(team).event) == (State.SERVED, 0)
