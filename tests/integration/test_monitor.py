@@ -220,6 +220,15 @@ def test_drift_is_named_by_its_column_and_a_changed_reference_decides_nothing(te
     assert "not the one that was recorded with version 1" in changed.verdict.gates[-1].reason
 
 
+def test_labels_alone_are_judged(team: Team, watch: Watch) -> None:
+    """Without a reference and a dataset, nothing is compared by columns."""
+    second_version(team)
+    team.policy("monitor: {predictions: predictions/*, labels: labels.jsonl}\n")
+    predicted = rows(version=2)
+    done = watch(predicted, right(predicted))
+    assert outcomes_of(done.verdict) == {"accuracy": "PASS"}
+
+
 REGRESSION = """\
 version: 1
 model: wine

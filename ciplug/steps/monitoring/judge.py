@@ -75,7 +75,7 @@ def judge_window(
     if found.due:
         window.metrics[COVERAGE] = len(found.labels) / len(found.due)
     drift, performance, others = [], [], list(_empty(window))
-    if found.rows:
+    if found.rows and parts.drift:
         drift = judge_drift(window, parts.drift, scratch)
     if parts.labelled:
         performance = judge_performance(window, parts.labelled, runs)
