@@ -15,7 +15,7 @@ from pathlib import Path
 from posixpath import basename, dirname
 from typing import NamedTuple
 
-from ciplug.errors import CiplugError, UsageError
+from ciplug.errors import CiplugError, InputError, UsageError
 from ciplug.git.every_commit import Commit, every_commit, paths_ever, refs_below
 from ciplug.git.objects import Named, ObjectReader, find_objects, read_objects
 from ciplug.git.workspace import Workspace, discover
@@ -75,12 +75,21 @@ class DvcHistory:
             [one for one in every_commit(top, sorted(experiments)) if one.id in experiments] if experiments else []
         )
         self._objects = ObjectReader(top)
+        found = False
         try:
             for folder in self._folders():
                 wanted = [*commits, *(one for one in of_experiments if one.id not in by_id)]
-                yield from self._of_folder(folder, wanted, experiments)
+                for one in self._of_folder(folder, wanted, experiments):
+                    found = True
+                    yield one
         finally:
             self._objects.close()
+        if not found:
+            where = self._workspace.top / self._below
+            yield InputError(
+                f"{where}: no commit has metrics or plots of DVC",
+                hint="a dvc.yaml that is committed names them, or DVCLive writes them to dvclive/metrics.json",
+            )
 
     def _experiments(self) -> dict[str, tuple[str, str]]:
         """Commit → name and baseline of the experiments that `dvc exp run` has kept."""

@@ -5,11 +5,11 @@ docs/coming-from.md has the shapes. Anything else is refused with the path, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from ciplug.capture.metric_files import read_metrics
 from ciplug.capture.param_files import read_params
@@ -24,6 +24,7 @@ from ciplug.records.last_point import last_of
 from ciplug.records.run import Status, is_model_name
 
 SYSTEM = "json"
+_Value = TypeVar("_Value")
 _RUN_FIELDS = {
     *("id", "name", "model", "commit", "branch", "status", "started", "ended", "actor", "parent"),
     *("params", "metrics", "history", "tags", "artifacts"),
@@ -237,12 +238,19 @@ def _values(facts: Mapping[str, Any], source: File, line: int | None = None) -> 
         else:
             stated.metric(str(name), value)
     logged, only = log.values(), stated.values()
+    # What is stated and no number leaves nothing to count: the history does not take its place.
+    refused = {one.name for one in only.left_out if one.why != "null"}
     return replace(
         logged,
-        metrics={**logged.metrics, **only.metrics},
-        last={**only.last, **logged.last},
+        metrics={**_without(logged.metrics, refused), **only.metrics},
+        last={**only.last, **_without(logged.last, refused)},
+        series=_without(logged.series, refused),
         left_out=(*logged.left_out, *(one for one in only.left_out if one not in logged.left_out)),
     )
+
+
+def _without(values: Mapping[str, _Value], names: Set[str]) -> dict[str, _Value]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _points(log: Log, name: str, values: Sequence[Any], source: File, line: int | None) -> None:

@@ -80,6 +80,8 @@ class Log:
         self._fold = Fold()
         self._timed: set[str] = set()
         """Metrics of which a value has a time."""
+        self._numbers: set[str] = set()
+        """Metrics of which a value is a number, if only NaN."""
         self._left: dict[str, LeftOut] = {}
         self._params: dict[str, Scalar] = {}
         self._tags: dict[str, str] = {}
@@ -95,7 +97,8 @@ class Log:
     ) -> None:
         """Take a value of a metric; of a mapping, each value in it.
 
-        A text in the place of a number is NaN, and noted; so is a step that is not a whole number.
+        A text among numbers is NaN, and noted; a step that is not a whole number is noted, and so is a metric without
+        any number.
 
         Args:
             time: Unix seconds.
@@ -128,7 +131,10 @@ class Log:
         else:
             time = None
         at = 0.0 if time is None else time
-        self._fold.take([{"time": at, **event} for event in events.measured(key, value, step, at)])
+        measured = events.measured(key, value, step, at)
+        if not any("left_out" in event for event in measured):
+            self._numbers.add(name)
+        self._fold.take([{"time": at, **event} for event in measured])
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Take parameters; nested names are joined by `/`, and a list is kept as JSON."""
@@ -158,7 +164,8 @@ class Log:
     def values(self) -> Values:
         """All that was taken."""
         logged = self._fold.logged()
-        kept = {name: value for name, value in logged.metrics.items() if name not in self._clashing}
+        named = self._numbers - self._clashing.keys()
+        kept = {name: value for name, value in logged.metrics.items() if name in named}
         bare = [name for name in kept if name not in self._timed]
         last = {name: point for name, point in logged.last.items() if name in kept}
         series = {name: one for name, one in logged.series.items() if name in kept}

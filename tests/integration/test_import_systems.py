@@ -246,5 +246,14 @@ def test_a_source_that_is_not_there_or_has_nothing(project: Project) -> None:
     (project.folder / "empty").mkdir()
     for system in ("dvc", "json", "tensorboard", "trackio", "wandb", "neptune"):
         assert "there is no" in project.ciplug("import", system, "nowhere", code=2).stderr
-        if system != "dvc":
-            assert f"{project.folder / 'empty'}: no " in project.ciplug("import", system, "empty", code=BAD_FILE).stderr
+        assert f"{project.folder / 'empty'}: no " in project.ciplug("import", system, "empty", code=BAD_FILE).stderr
+
+
+def test_a_metric_without_any_number_is_left_out_alone(project: Project) -> None:
+    run = {"name": "one", "metrics": {"accuracy": "high", "steps": ["low"], "loss": "big", "f1": [0.5, "diverged"]}}
+    (project.folder / "run.json").write_text(json.dumps({**run, "history": [{"loss": 1}]}))
+    project.ciplug("import", "json", "run.json")
+    found = _runs(project)["one"]
+    # A text after numbers is a value that is not known: what was before it does not count.
+    assert (found["metrics"], [*found["last"]]) == ({"f1": "NaN"}, ["f1"])
+    assert {one["name"] for one in found["left_out"]} == {"accuracy", "steps", "loss", "f1"}
