@@ -28,8 +28,6 @@ class Streak:
     """The failures since the last window that passed."""
     passes: int = 0
     """Windows in a row that passed, up to the last that was decided."""
-    before: Sequence[Run] = ()
-    """The failures in a row before these."""
 
 
 def streak(runs: Iterable[Run], outcome: Callable[[Monitored], str | None]) -> Streak:
@@ -46,9 +44,25 @@ def streak(runs: Iterable[Run], outcome: Callable[[Monitored], str | None]) -> S
     if first_pass:
         return Streak(windows, decided[:first_pass])
     passes = failed.index(True) if True in failed else len(failed)
-    rest = failed[passes:]
-    before = rest.index(False) if False in rest else len(rest)
-    return Streak(windows, (), passes, decided[passes : passes + before])
+    return Streak(windows, (), passes)
+
+
+def told_before(runs: Sequence[Run], outcome: Callable[[Monitored], str | None], consecutive: int) -> Streak | None:
+    """The failures that a look before the last one confirmed, and that no look since found to be over; None: none.
+
+    A window may be looked at again: what is known of it now is not what people were told.
+
+    Args:
+        runs: as `streak` takes them, the last recorded first.
+        consecutive: how many failures in a row are confirmed.
+    """
+    for number in range(1, len(runs)):
+        then = streak(runs[number:], outcome)
+        if len(then.failures) >= consecutive:
+            return then
+        if then.passes:
+            return None
+    return None
 
 
 def _of(run: Run, outcome: Callable[[Monitored], str | None]) -> str | None:

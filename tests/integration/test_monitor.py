@@ -16,7 +16,7 @@ import pytest
 
 from ciplug import ci
 from ciplug.console import Nobody, Note
-from ciplug.errors import ConfigError, InputError, NotFound
+from ciplug.errors import ConfigError, InputError, NotFound, UsageError
 from ciplug.forges import Lack, NoForge, open_forge
 from ciplug.records.canonical import digest
 from ciplug.records.provenance import Context
@@ -25,9 +25,11 @@ from ciplug.records.verdict import outcomes_of
 from ciplug.registry import ledger
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.monitoring import alerts as telling
+from ciplug.steps.monitoring import recorded, rollback, watched_version
 from ciplug.steps.monitoring.monitor import MonitoredWindow, monitor_window
 from ciplug.steps.monitoring.recorded import monitor_runs
 from ciplug.steps.monitoring.watched_version import Request
+from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.select import select_runs
@@ -81,8 +83,27 @@ def right(predicted: Iterable[Mapping[str, Any]], share: float = 0.9) -> list[di
     ]
 
 
+class Clock:
+    """The time of the steps, which goes on by a second with each look at it."""
+
+    def __init__(self) -> None:
+        self.time = NIGHT - timedelta(days=2)
+
+    def __call__(self) -> datetime:
+        self.time += timedelta(seconds=1)
+        return self.time
+
+
 @pytest.fixture
-def team(tmp_path: Path) -> Team:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (watched_version, recorded, rollback, writing):
+        monkeypatch.setattr(module, "now", clock)
+    return clock
+
+
+@pytest.fixture
+def team(tmp_path: Path, clock: Clock) -> Team:
     """A team with version 1 in production, whose run has recorded its training data."""
     team = team_in(tmp_path)
     team.session = replace(team.session, listener=Ears())
@@ -122,7 +143,7 @@ Watch = Callable[..., MonitoredWindow]
 
 
 @pytest.fixture
-def watch(team: Team) -> Watch:
+def watch(team: Team, clock: Clock) -> Watch:
     def watch(
         predicted: Iterable[Mapping[str, Any]] = (),
         labels: Iterable[Mapping[str, Any]] = (),
@@ -132,6 +153,7 @@ def watch(team: Team) -> Watch:
         folder = team.project.folder
         (folder / "predictions/log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in predicted))
         (folder / "labels.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in labels))
+        clock.time = max(clock.time, night)
         wanted = {"name": "models:/wine@production", "until": stamp(night), **request}
         return monitor_window(team.session.refreshed(), Request(**wanted))
 
@@ -303,12 +325,15 @@ def test_failures_in_a_row_are_counted_by_windows(team: Team, watch: Watch) -> N
         assert done.streak is not None
         return [run.monitor.until[8:13] for run in done.streak.failures if run.monitor]
 
+    assert night(-3, 0.5) == [], "it ended before the version came into the stage"
     assert night(0, 0.9) == []
     assert night(1, 0.5) == ["01T04"]
     assert night(1, 0.5, hours=1) == ["01T05"]
     assert night(2, 0.5, count=0) == ["01T05"]
     assert night(3, 0.5) == ["03T04", "01T05"]
     assert night(4, 0.9) == []
+    with pytest.raises(UsageError, match="this time is in the future"):
+        watch(until=stamp(NIGHT + timedelta(days=90)))
 
 
 def test_the_command_prints_records_and_is_listed_apart(team: Team, watch: Watch) -> None:
@@ -406,7 +431,7 @@ def test_failures_on_labels_bring_the_version_before_back(team: Team, watch: Wat
 
     team.policy(MONITOR + "  on_fail: rollback\n")
     assert (night(0, 0.9, 1), night(1, 0.9, 1), night(2, 0.5), night(3, 0.5)) == (2, 2, 2, 2)
-    assert "cool_down asks to wait 168.0 hours more" in " ".join(heard(team))
+    assert "cool_down asks to wait until 2026-12-05T04:00 UTC" in " ".join(heard(team))
     # What is checked out decides nothing: the policy of the default branch does.
     team.policy(MONITOR)
     (team.project.folder / "ciplug.yaml").write_text(POLICY + ROLLBACK)
@@ -480,8 +505,14 @@ def test_a_webhook_tells_of_failure_and_recovery(team: Team, watch: Watch, monke
             predicted = rows(when if share else when - timedelta(days=30))
             result = watch(predicted, right(predicted, share or 0.9), when)
             assert share or result.verdict.outcome == "INCONCLUSIVE"
+        # Corrected labels: of two windows that failed, the last one passes after all.
+        for number, share in ((7, 0.5), (8, 0.5), (8, 0.9), (9, 0.9)):
+            when = NIGHT + timedelta(days=number)
+            predicted = rows(when)
+            watch(predicted, right(predicted, share), when)
         messages = receiver.verified(secret)
         ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
-    assert [one["type"] for one in messages] == ["monitor.failing"] * 2 + ["monitor.recovered"]
+    told = ["failing", "failing", "recovered", "failing", "recovered"]
+    assert [one["type"] for one in messages] == [f"monitor.{one}" for one in told]
     assert messages[0]["data"]["failed"] == ["accuracy"] and messages[1]["data"]["failures"] == 3
     assert ids[0] == ids[1] != ids[2]

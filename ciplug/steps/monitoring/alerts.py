@@ -18,13 +18,16 @@ FAILING, RECOVERED = "monitor.failing", "monitor.recovered"
 """The types of the messages."""
 
 
-def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: str | None) -> None:
+def tell(
+    watched: Watched, run: Run, verdict: Verdict, counted: Streak, told: Streak | None, action: str | None
+) -> None:
     """Write the page of the job; then open, update or close the issue, and send the webhook, where that is asked for.
 
     A window that could not be decided is neither a failure nor a recovery: it tells nobody. Trouble is told, and stops
     nothing.
 
     Args:
+        told: the failures that people were told of, where they were not told that they are over.
         action: what was done about the failure.
     """
     session, settings = watched.session, watched.settings
@@ -45,9 +48,9 @@ def tell(watched: Watched, run: Run, verdict: Verdict, counted: Streak, action: 
     if settings.on_fail == "warn" or not (confirmed or counted.passes or action):
         return
     is_told = _issue(watched, facts)
-    has_recovered = counted.passes == 1 and len(counted.before) >= settings.consecutive
-    if confirmed or has_recovered:
-        is_told |= _webhook(watched, run, facts, counted)
+    about = counted if confirmed else told if counted.passes else None
+    if about is not None:
+        is_told |= _webhook(watched, run, facts, about)
     if confirmed and not is_told:
         session.tell(
             Note(
@@ -80,7 +83,7 @@ def _issue(watched: Watched, facts: IssueFacts) -> bool:
     return True
 
 
-def _webhook(watched: Watched, run: Run, facts: IssueFacts, counted: Streak) -> bool:
+def _webhook(watched: Watched, run: Run, facts: IssueFacts, about: Streak) -> bool:
     """Whether the message was delivered. Those of one incident and type have one identity: a receiver knows them."""
     session = watched.session
     try:
@@ -100,7 +103,7 @@ def _webhook(watched: Watched, run: Run, facts: IssueFacts, counted: Streak) -> 
             "run_url": facts.run_url,
             "repository": session.context.repository,
         }
-        began = [one.id for one in (counted.failures or counted.before)][-1:]
+        began = [one.id for one in about.failures][-1:]
         send_message(session, webhook, kind, data, f"{facts.model}\n{kind}\n{began}\n{len(facts.actions)}")
     except CiplugError as problem:
         session.tell(problem_note(problem))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ciplug.capture.prediction_files import Predictions, add_labels, read_predictions
 from ciplug.capture.result_files import merged, read_results
-from ciplug.comparison.failures_in_a_row import Streak, streak
+from ciplug.comparison.failures_in_a_row import Streak, streak, told_before
 from ciplug.console import Note
 from ciplug.errors import listed
 from ciplug.records.monitored import Monitored
@@ -16,7 +16,7 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
 from ciplug.steps.monitoring.alerts import tell
 from ciplug.steps.monitoring.judge import Measured, judge_window
-from ciplug.steps.monitoring.recorded import begun, completed, keep, monitor_runs
+from ciplug.steps.monitoring.recorded import begun, completed, in_stage_since, keep, monitor_runs, of_stay
 from ciplug.steps.monitoring.rollback import roll_back_if_due
 from ciplug.steps.monitoring.watched_version import Request, Watched, find_watched
 from ciplug.steps.session import Session
@@ -75,6 +75,7 @@ def monitor_window(session: Session, request: Request, *, dry_run: bool = False)
         if one.made is not None and one.made < watched.window.since
         for name in one.values
     }
+    since = in_stage_since(session, watched.version) if watched.in_stage else None
     run = begun(watched)
     with tempfile.TemporaryDirectory(prefix="ciplug-") as scratch:
         judged = judge_window(watched, judged_runs(session), run, found, Measured(results, stale), Path(scratch))
@@ -88,9 +89,12 @@ def monitor_window(session: Session, request: Request, *, dry_run: bool = False)
         return result
     keep(session, run, judged.verdict)
     runs = monitor_runs(session.refreshed(), watched.model, watched.version.number, watched.stage)
+    if since is not None:
+        runs = [one for one in runs if of_stay(one, since)]
     counted = streak(runs, lambda seen: seen.outcome)
     action = roll_back_if_due(watched) if settings.on_fail == "rollback" and counted.failures else None
-    tell(watched, run, judged.verdict, counted, action)
+    told = told_before(runs, lambda seen: seen.outcome, settings.consecutive)
+    tell(watched, run, judged.verdict, counted, told, action)
     return replace(result, streak=counted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ from ciplug.capture.prediction_files import stamp_of
 from ciplug.capture.provenance import at_start
 from ciplug.comparison.failures_in_a_row import FAILED
 from ciplug.comparison.run_that_counts import LOCAL
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, RecordError
+from ciplug.records import moment, read
 from ciplug.records.canonical import new_id
 from ciplug.records.keys import parse_runs, verdict_object
 from ciplug.records.monitored import Monitored
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import Verdict
+from ciplug.registry.model import Version
 from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.send import store_objects
@@ -94,6 +97,21 @@ def keep(session: Session, run: Run, verdict: Verdict) -> None:
     """Write the run and its verdict. Raises StoreError."""
     objects: Mapping[str, bytes] = dict([*run_objects(run).items(), verdict_object(verdict)])
     store_objects(session, objects)
+
+
+def in_stage_since(session: Session, holder: Version) -> datetime:
+    """When a version came into its stage. Raises RecordError where the log does not say so."""
+    data = session.store.read([holder.moved]).get(holder.moved) if holder.moved else None
+    created = read.registry_event(data, holder.moved or "").created if data else ""
+    try:
+        return moment.parse(created)
+    except ValueError:
+        raise RecordError(f"the log does not say when version {holder.number} came into its stage") from None
+
+
+def of_stay(run: Run, since: datetime) -> bool:
+    """Whether the window of a monitor run ends after its version came into the stage."""
+    return run.monitor is not None and moment.parse(run.monitor.until) > since
 
 
 def monitor_runs(session: Session, model: str, version: int, stage: str) -> list[Run]:

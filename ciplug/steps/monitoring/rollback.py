@@ -5,19 +5,18 @@ It is the transition of `ciplug rollback`, with the same evidence and the same l
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from ciplug.comparison.failures_in_a_row import streak
 from ciplug.config.monitor import seconds
 from ciplug.console import Note
-from ciplug.errors import CiplugError, RecordError
+from ciplug.errors import CiplugError
 from ciplug.gates.digest import digest_of
-from ciplug.records import moment, read
+from ciplug.records import moment
 from ciplug.records.run import Run
-from ciplug.registry.model import Version
 from ciplug.reports.untrusted import clean
-from ciplug.steps.monitoring.recorded import monitor_runs
+from ciplug.steps.monitoring.recorded import in_stage_since, monitor_runs, of_stay
 from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.after import follow_up, followers_of
@@ -64,32 +63,22 @@ def decide(session: Session, watched: Watched) -> Decision:
     holder = model.holder(watched.stage)
     if holder is None or holder.number != watched.version.number:
         return Decision(why_not=f"version {watched.version.number} does not hold {watched.stage} any more")
-    moved = _moved(protected, holder)
+    moved = in_stage_since(protected, holder)
     digest = digest_of(section.policy)
     runs = [
         run
         for run in monitor_runs(protected, watched.model, holder.number, watched.stage)
-        if run.monitor and run.monitor.policy == digest and moment.parse(run.started) >= moved
+        if run.monitor and run.monitor.policy == digest and moment.parse(run.started) >= moved and of_stay(run, moved)
     ]
     failures = streak(runs, lambda seen: seen.performance).failures
     if len(failures) < settings.consecutive:
         return Decision()
     waits = moved + timedelta(seconds=seconds(settings.cool_down)) - now()
     if waits > timedelta():
-        hours = waits.total_seconds() / 3600
-        why = f"the stage changed at {moved.isoformat()[:16]} UTC, and cool_down asks to wait {hours:.1f} hours more"
+        end = (moved + timedelta(seconds=seconds(settings.cool_down))).isoformat()[:16]
+        why = f"the stage changed at {moved.isoformat()[:16]} UTC, and cool_down asks to wait until {end} UTC"
         return Decision(why_not=why)
     return Decision(tuple(failures[: max(settings.consecutive, 1)]))
-
-
-def _moved(session: Session, holder: Version) -> datetime:
-    """When a version came into its stage. Raises RecordError where the log does not say so."""
-    data = session.store.read([holder.moved]).get(holder.moved) if holder.moved else None
-    created = read.registry_event(data, holder.moved or "").created if data else ""
-    try:
-        return moment.parse(created)
-    except ValueError:
-        raise RecordError(f"the log does not say when version {holder.number} came into its stage") from None
 
 
 def _roll_back(session: Session, watched: Watched, failures: tuple[Run, ...]) -> str | None:

@@ -114,6 +114,8 @@ def find_watched(session: Session, request: Request) -> Watched:
     until = now().timestamp() if request.until is None else seconds_of(request.until)
     if until is None:
         raise UsageError(f"--until {request.until}: a time is expected", hint="like 2026-11-30T04:00:00Z")
+    if until > now().timestamp():
+        raise UsageError(f"--until {request.until}: this time is in the future", hint="without --until, it is now")
     names = section.metrics.rename if section else {}
     config = session.config.path
     return Watched(
