@@ -49,6 +49,15 @@ _TEXT_FORM: kinds.Schema = {"type": "string", "pattern": rf"^\s*{_DURATION}\s*$"
 DURATION = kinds.Scalar(_duration, {"anyOf": [_TEXT_FORM, {"const": 0}]})
 WINDOW = kinds.Scalar(_window, _TEXT_FORM)
 
+_OF_OTHER_TOOLS = ("evidently/", "nannyml/")
+"""How the numbers of `results:` begin."""
+
+
+def is_result(metric: str) -> bool:
+    """Whether a metric has the name of a number that another tool measures in production."""
+    return metric.startswith(_OF_OTHER_TOOLS)
+
+
 OnFail = Literal["warn", "open_issue", "rollback"]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ciplug.config.monitor import is_result
 from ciplug.errors import ConfigError, listed
 from ciplug.gates import bounds, drift_gate, reason_text, regression, rule_text, slices, trade_off, trend, waivers
 from ciplug.gates.by_example import ByExample
@@ -63,6 +64,14 @@ def evaluate(
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
+    policy_digest = policy_digest or digest_of(policy)
+    apart = _of_production(policy, evidence)
+    if len(apart) == len(policy.gates):
+        raise ConfigError(
+            f"{policy_source}: no gate judges a training: all are about results that 'ciplug monitor' reads",
+            hint="add a gate on a metric of the training under 'gates:'",
+        )
+    policy = replace(policy, gates={name: gate for name, gate in policy.gates.items() if name not in apart})
     if not rerun and not _decides_nothing(evidence):
         _need_a_match(policy, evidence, run, policy_source)
     results = [
@@ -81,7 +90,7 @@ def evaluate(
         outcome=worst([r.outcome for r in results]),
         gates=tuple(results),
         created=created,
-        policy_digest=policy_digest or digest_of(policy),
+        policy_digest=policy_digest,
         policy_file=policy_source.file,
         policy_branch=policy_source.branch,
         policy_commit=policy_source.commit,
@@ -89,10 +98,23 @@ def evaluate(
         baseline_run=next((side.run for side in baselines if side.run), None),
         runs=evidence.candidate.runs if len(evidence.candidate.runs) > 1 else (),
         stage=stage,
-        notes=tuple(waivers.unused(policy, results, commit=run.commit, today=evidence.today)),
+        notes=(
+            *waivers.unused(policy, results, commit=run.commit, today=evidence.today),
+            *([f"judged by 'ciplug monitor' alone: {', '.join(apart)}"] if apart else ()),
+        ),
         dry_run=dry_run,
         ciplug=ciplug,
     )
+
+
+def _of_production(policy: Policy, evidence: Evidence) -> tuple[str, ...]:
+    """The gates on results that other tools measure in production, which no run here has recorded."""
+    if policy.monitor is None or not policy.monitor.results:
+        return ()
+    sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
+    recorded = {metric for side in sides.values() for metric in side.metrics} | evidence.left_out.keys()
+    metrics = {name: policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
+    return tuple(name for name, metric in metrics.items() if is_result(metric) and metric not in recorded)
 
 
 def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
@@ -396,13 +418,18 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     runs = len(evidence.candidate.runs)
     instead = evidence.left_out.get(metric, ())
     reason = reason_text.missing(metric, runs=runs, instead=instead, baseline=had)
-    advice = reason_text.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
+    advice = reason_text.advice_on_left_out(instead[0]) if instead else _advice_on_missing(metric)
     check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
     result = check.result if instead else replace(check.result, outcome=missing(gate))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)
+
+
+def _advice_on_missing(metric: str) -> str:
+    whose = "does a file of 'results:' have the name" if is_result(metric) else "does the training still write"
+    return f"{whose} '{metric}'?"
 
 
 def _bounds(

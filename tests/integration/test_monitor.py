@@ -23,6 +23,7 @@ from ciplug.records.provenance import Context
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import outcomes_of
 from ciplug.registry import ledger
+from ciplug.steps.judge import judge_runs
 from ciplug.steps.monitoring import alerts as telling
 from ciplug.steps.monitoring.monitor import MonitoredWindow, monitor_window
 from ciplug.steps.monitoring.recorded import monitor_runs
@@ -282,6 +283,14 @@ monitor: {results: results/*.json}
 
     assert chunk("2026-11-30T03:59:59") == {"auc": "FAIL", "suite": "PASS"}
     assert chunk("2026-11-28T03:59:59") == {"auc": "INCONCLUSIVE", "suite": "PASS"}
+    # A name that no result has is a missing metric. No training measures it: its verdict leaves the gate out.
+    other = "  other: {metric: nannyml/roc_auc_vale, higher_is_better: true, min: 0.9}\n"
+    team.policy(f"{other}monitor: {{results: results/*.json}}\n")
+    assert chunk("2026-11-30T03:59:59") == {"other": "FAIL"}
+    (judged,) = judge_runs(team.session, team.session.runs(), [team.run()], named=True)
+    assert judged.verdict is not None
+    assert outcomes_of(judged.verdict) == {"accuracy": "PASS", "size": "PASS"}
+    assert "judged by 'ciplug monitor' alone: other" in judged.verdict.notes
 
 
 def test_failures_in_a_row_are_counted_by_windows(team: Team, watch: Watch) -> None:

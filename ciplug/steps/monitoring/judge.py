@@ -13,6 +13,7 @@ from ciplug._version import __version__
 from ciplug.capture.prediction_files import stamp_of
 from ciplug.comparison.failures_in_a_row import FAILED
 from ciplug.config.gate import Gate
+from ciplug.config.monitor import is_result
 from ciplug.errors import ConfigError
 from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult, Verdict, worst
@@ -122,8 +123,10 @@ def _parts(window: Window) -> _Parts:
             continue
         if not (gate.min is not None or gate.max is not None or gate.max_regression or gate.slices):
             left.append(name)
-        elif metric in window.results or metric in window.found.columns.names:
-            measured[name] = gate
+        elif (
+            metric in window.found.columns.names or metric in window.results or (settings.results and is_result(metric))
+        ):
+            measured[name] = gate  # A result that no file has is a missing metric.
         elif settings.labels and _is_score(metric):
             labelled[name] = gate
         elif settings.gates:

@@ -42,9 +42,8 @@ class Window:
 
 def policy_of(watched: Watched, gates: Mapping[str, Gate]) -> Policy:
     """The policy with these gates alone, each as a window can be judged by it."""
-    return replace(
-        watched.policy, gates={name: _gate(gate) for name, gate in gates.items()}, seeds=None, waivers=(), extended=None
-    )
+    own = {name: _gate(gate) for name, gate in gates.items()}
+    return replace(watched.policy, gates=own, seeds=None, waivers=(), extended=None, monitor=None)
 
 
 def _gate(gate: Gate) -> Gate:
