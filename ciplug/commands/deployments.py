@@ -79,7 +79,7 @@ def _list_row(name: str, target: str, said: Deployed) -> list[object]:
         clean(last.state, 20),
         f"v{last.version}",
         f"v{said.serves.version}" if said.serves else "-",
-        clean(said.tested.outcome.replace("_", " "), 20) if said.tested else "-",
+        f"{clean(said.tested.outcome.replace('_', ' '), 20)} (v{said.tested.version})" if said.tested else "-",
         minute(last.created),
         clean(last.actor or "-", 40),
         clean(last.reference or last.reason or "-", 160),

@@ -65,19 +65,33 @@ def tell_move(model: str, version: int, stage: str, event: int, replaced: int | 
 def tell_deployed(done: Done) -> None:
     """Say what a target serves."""
     name = f"{clean(done.model, 120)} version {done.version}"
+    written = clean(done.written or "", 300)
+    if not done.event and written:
+        console.say(f"nothing to do: {written} has {name}, as the log says: {clean(done.reference, 300)}")
+        return
     if not done.event:
         console.say(f"nothing to do: '{done.target}' serves {name}, as the log says: {clean(done.reference, 300)}")
         return
     where = clean(done.endpoint or done.reference, 300)
     console.say(f"{counted(done.files, 'file')} of {name} verified")
-    console.say(f"'{done.target}' serves {name} at {where} (event {done.event})")
+    if written:
+        console.say(f"the manifest of {name} for '{done.target}' is in {written} (event {done.event})")
+        console.say(f"nothing serves it before {written} is applied: commit and push it to what applies it")
+    else:
+        console.say(f"'{done.target}' serves {name} at {where} (event {done.event})")
     console.out(clean(done.reference, 300))
 
 
 def tell_ended(ended: Ended) -> None:
     """Say that a target serves nothing."""
     name = clean(ended.model, 120)
-    if ended.event:
+    if ended.event and ended.removed:
+        file = clean(ended.removed, 300)
+        console.say(
+            f"{file}, with {name} version {ended.version} for '{ended.target}', is removed (event {ended.event})"
+        )
+        console.say(f"it is served until the removal of {file} is applied: commit and push it to what applies it")
+    elif ended.event:
         console.say(f"'{ended.target}' serves {name} version {ended.version} no longer (event {ended.event})")
     else:
         console.say(f"nothing to do: '{ended.target}' serves nothing of {name}")

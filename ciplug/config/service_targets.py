@@ -86,6 +86,10 @@ class KserveTarget(Target):
     patience: float = key(kinds.POSITIVE, 600.0)
     """Seconds in which the service must be ready."""
 
+    @property
+    def written_file(self) -> str | None:
+        return self.manifest
+
     def mistakes(self) -> Iterator[Mistake]:
         if self.apply == (self.manifest is not None):
             yield Mistake((), "either apply: true or manifest: FILE is needed", None, (("apply",), ("manifest",)))

@@ -119,3 +119,8 @@ class Target:
     """The stage whose versions are deployed here. Default: the highest one."""
     smoke_test: SmokeTest | None = key(Table(SmokeTest, "{sample: sample.jsonl}"))
     """What a version that is served here is asked, to compare its answers with the recorded predictions."""
+
+    @property
+    def written_file(self) -> str | None:
+        """The file that is all that a deployment changes: something else applies it. None: the target itself serves."""
+        return None

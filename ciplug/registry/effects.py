@@ -108,8 +108,8 @@ def deploy(model: Model, event: RegistryEvent, payload: Deploy) -> Model:
     )
     before = model.deployed.get(payload.target)
     serves = {DEPLOYED: last, ENDED: None}.get(payload.state, before and before.serves)
-    tested = before.tested if before and serves is before.serves else None
-    return replace(model, deployed={**model.deployed, payload.target: Deployed(last, serves, tested)})
+    deployed = Deployed(last, serves, before.tested if before else None)
+    return replace(model, deployed={**model.deployed, payload.target: deployed})
 
 
 def smoke_test(model: Model, event: RegistryEvent, payload: SmokeTested) -> Model:
@@ -117,7 +117,14 @@ def smoke_test(model: Model, event: RegistryEvent, payload: SmokeTested) -> Mode
     if logged is None or logged.serves is None or logged.serves.event != payload.deployed:
         return model
     tested = SmokeTest(
-        event.seq, payload.outcome, payload.rows, payload.equal, event.created, event.actor, payload.reason
+        event.seq,
+        payload.version,
+        payload.outcome,
+        payload.rows,
+        payload.equal,
+        event.created,
+        event.actor,
+        payload.reason,
     )
     return replace(model, deployed={**model.deployed, payload.target: logged._replace(tested=tested)})
 

@@ -81,6 +81,7 @@ class SmokeTest(NamedTuple):
     """What a served version answered to a recorded sample."""
 
     event: int
+    version: int
     outcome: str
     rows: int
     equal: int
@@ -97,7 +98,7 @@ class Deployed(NamedTuple):
     serves: DeployEvent | None = None
     """The last one by which it serves a version; None: it serves none."""
     tested: SmokeTest | None = None
-    """The last smoke test of what it serves; None: there was none."""
+    """The last smoke test there, also of a version that it serves no longer; None: there was none."""
 
     @property
     def is_open(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ciplug.registry.model import Deployed, DeployEvent, Model, SkippedEvent, SmokeTest, Version
 
-FORMAT = 5
+FORMAT = 6
 """Changes with the fields of a model and a version, and with the effect of an event."""
 
 _VERSION = tuple(field.name for field in fields(Version))

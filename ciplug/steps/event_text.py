@@ -10,6 +10,9 @@ from ciplug.steps.history import PastEvent
 
 EVENT_HEADERS = ("#", "when (UTC)", "event", "version", "change", "who", "verdict", "reason", "not required")
 
+_REASON_MOST = 400
+"""As many characters as a smoke test or a deployment keeps of its reason."""
+
 
 def minute(moment: str) -> str:
     """A time to the minute."""
@@ -28,7 +31,7 @@ def event_row(past: PastEvent) -> list[object]:
         _change(made.type, fields),
         untrusted.clean(made.actor or "-", 40),
         _verdict(past, fields),
-        fields.get("reason") or _imported(made.payload.get("origin")),
+        untrusted.clean(str(made.payload.get("reason") or ""), _REASON_MOST) or _imported(made.payload.get("origin")),
         listed_names(texts_of(made.payload.get("exemptions"))),
     ]
 

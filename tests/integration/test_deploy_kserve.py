@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
+from ciplug.cli import main
 from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
@@ -160,6 +161,23 @@ def test_the_manifest_in_a_file_is_pinned_by_the_digest(tmp_path: Path, registry
         assert state_of(team) in (State.OTHER, State.UNREACHABLE), odd
     file.write_text("a: 2026-99-99")
     assert state_of(team) is State.UNREACHABLE
+
+
+def test_who_only_writes_a_file_does_not_say_that_it_serves(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "wine.yaml"
+    team = team_with(tmp_path, registry, f"manifest: {file}")
+    monkeypatch.chdir(team.project.folder)
+    for words, expected in (
+        (("deploy", "wine@production", "--to", "prod"), f"wine version 1 for 'prod' is in {file} (event"),
+        (("deploy", "wine@production", "--to", "prod"), f"nothing to do: {file} has wine version 1"),
+        (("undeploy", "wine", "--from", "prod"), f"{file}, with wine version 1 for 'prod', is removed (event"),
+    ):
+        assert main([*words, "--store", team.session.store_uri]) == 0
+        said = capsys.readouterr().err
+        assert expected in said and "'prod' serves" not in said, said
+        assert ("commit and push it" in said) is ("nothing to do" not in said), said
 
 
 def test_the_image_has_the_files_and_nothing_else(team: Team, cluster: KubernetesApi, registry: Registry) -> None:

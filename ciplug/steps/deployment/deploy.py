@@ -60,6 +60,8 @@ class Done(NamedTuple):
     event: int
     """The number of the event; 0: the target served it before, and the log said so."""
     files: int
+    written: str | None = None
+    """The file that was written, where something else applies it."""
 
 
 @dataclass(frozen=True)
@@ -376,4 +378,5 @@ def _conclude(walk: _Walk, began: int, **fields: str | None) -> int:
 
 
 def _done(walk: _Walk, live: Live, event: int) -> Done:
-    return Done(walk.name, walk.version.number, walk.target, live.reference, live.endpoint, event, len(walk.files))
+    place = (live.reference, live.endpoint, event, len(walk.files), walk.settings.written_file)
+    return Done(walk.name, walk.version.number, walk.target, *place)

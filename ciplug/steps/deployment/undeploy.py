@@ -39,6 +39,8 @@ class Ended(NamedTuple):
     """What it served, by the log; None: the log has no deployment."""
     event: int
     """The number of the event; 0: it served nothing before, and the log said so."""
+    removed: str | None = None
+    """The file that was removed, where something else applies it."""
 
 
 def undeploy(
@@ -74,7 +76,7 @@ def undeploy(
     try:
         began = _announce(session, name, target, stage, reason, expected)
         _end(session, at, name, target, began)
-        return Ended(name, target, began.version, _conclude(session, name, target, began))
+        return Ended(name, target, began.version, _conclude(session, name, target, began), settings.written_file)
     except (TargetError, StoreError) as problem:
         problem.hint = "; ".join(filter(None, [problem.hint, f"then go on: {undeploy_command(name, target)}"]))
         raise
