@@ -19,8 +19,7 @@ from ciplug.capture.drift_files import Column
 from ciplug.capture.example_table import Columns, ExampleTable, as_text
 from ciplug.capture.tables.formats import open_table
 from ciplug.capture.tables.source import Source
-from ciplug.capture.tables.table import Row
-from ciplug.errors import InputError
+from ciplug.errors import InputError, counted, listed
 from ciplug.records import moment
 from ciplug.records.examples import Examples
 
@@ -31,10 +30,16 @@ OTHER_VERSION = "predictions of other versions"
 NO_ID = "predictions without an id"
 TWICE = "predictions with the id of an earlier one"
 OUTSIDE = "predictions outside the window"
-LABEL_TWICE = "labels that differ from an earlier one of the same id"
-LABEL_ALONE = "labels of no prediction of the window"
+LABEL_TWICE = "labels unlike an earlier one of the same id"
+LABEL_ALONE = "labels without a prediction in the window"
 _VERSION = re.compile(r"(?:models:/+.+[/@])?v?(\d{1,9})(?:\.0)?")
 _BLOCK = 5_000
+
+
+def left_out_text(count: int, reason: str) -> str:
+    """ "1 prediction without a time", "3 predictions without a time"."""
+    noun, _, rest = reason.partition(" ")
+    return f"{counted(count, noun.removesuffix('s'))} {rest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +160,9 @@ def read_predictions(
     found = Predictions()
     seen: set[str] = set()
     keep = {*wanted, roles.prediction}
+    needed = {"id": roles.id, "time": roles.time, **({"version": roles.version} if roles.version else {})}
     for file in files:
-        for row in _rows(file, found):
-            values = _spread(row.values)
-            where = f"{file.name}:{row.line}" if row.line else f"{file.name}, row {row.number}"
+        for values, where in _rows(file, found, needed):
             time = seconds_of(values.get(roles.time))
             if time is None:
                 found.leave_out(NO_TIME, where)
@@ -187,12 +191,10 @@ def read_predictions(
 def add_labels(found: Predictions, files: Iterable[Path], roles: Roles) -> None:
     """Join the labels of these files by the id; of several labels of one id the last one counts. Raises InputError."""
     for file in files:
-        for row in _rows(file, found):
-            values = _spread(row.values)
+        for values, where in _rows(file, found, {"id": roles.id, "label": roles.label}):
             name, label = as_text(values.get(roles.id)), as_text(values.get(roles.label))
             if not name or label is None:
                 continue
-            where = f"{file.name}:{row.line}" if row.line else f"{file.name}, row {row.number}"
             if name not in found.due:
                 found.leave_out(LABEL_ALONE, where)
                 continue
@@ -217,8 +219,14 @@ def _is_of(version: int, values: Mapping[str, Any], roles: Roles, found: Predict
     return False
 
 
-def _rows(file: Path, found: Predictions) -> Iterator[Row]:
-    """The rows that can be read; a file without a byte has none."""
+def _rows(file: Path, found: Predictions, needed: Mapping[str, str]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The rows that can be read, and their places; a file without a byte has none.
+
+    Raises InputError where no row has a column that is needed.
+
+    Args:
+        needed: role → column.
+    """
     source = Source(file)
     if file.is_file() and not file.stat().st_size:
         return
@@ -228,10 +236,24 @@ def _rows(file: Path, found: Predictions) -> Iterator[Row]:
         found.leave_out(UNREADABLE, f"{file.name}:{problem.line}" if problem.line else file.name)
 
     table.broken = broken
-    yield from table.rows()
+    lacking, names = dict(needed), dict[str, None]()
+    for row in table.rows():
+        values = spread(row.values)
+        names = names or dict.fromkeys(values)
+        if lacking:
+            lacking = {role: name for role, name in lacking.items() if name not in values}
+        yield values, f"{file.name}:{row.line}" if row.line else f"{file.name}, row {row.number}"
+    if not names and table.columns:  # It has a header alone.
+        names = dict.fromkeys(table.columns)
+        lacking = {role: name for role, name in lacking.items() if name not in names}
+    if names and lacking:
+        role, name = next(iter(lacking.items()))
+        has = listed([f"'{one[:100]}'" for one in names], most=8)
+        hint = f"monitor: {{{role}: NAME}} in ciplug.yaml says which column it is"
+        raise source.wrong(f"there is no column '{name}': it has {has}", hint=hint)
 
 
-def _spread(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def spread(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row whose mappings are spread over it: `{"inputs": {"alcohol": 9}}` has the column `alcohol`."""
     if not any(isinstance(value, dict) for value in values.values()):
         return values

@@ -201,10 +201,10 @@ def test_what_does_not_count_is_counted_and_named(team: Team, watch: Watch) -> N
         "predictions outside the window": 4,
         "predictions without a time": 1,
         "predictions without an id": 1,
-        "labels that differ from an earlier one of the same id": 1,
-        "labels of no prediction of the window": 1,
+        "labels unlike an earlier one of the same id": 1,
+        "labels without a prediction in the window": 1,
     }
-    assert "1 lines that cannot be read (the first: torn.jsonl:1)" in done.left_out
+    assert "1 line that cannot be read (the first: torn.jsonl:1)" in done.left_out
     assert "5 predictions of other versions (2)" in done.left_out
     assert (done.seen.rows, done.seen.labelled) == (400, 250)
     assert outcomes_of(done.verdict) == {"accuracy": "PASS", "drift": "PASS"}
@@ -223,8 +223,16 @@ def test_an_empty_window_and_a_missing_file_never_pass(team: Team, watch: Watch)
     assert "no prediction that labels are due for" in accuracy.reason
     with pytest.raises(InputError, match=r"no file of predictions matches 'gone\.jsonl'"):
         watch(predictions=["gone.jsonl"])
+    with pytest.raises(InputError, match=r"labels\.jsonl: there is no column 'id': it has 'ident', 'label'"):
+        watch(rows(), [{"ident": "a", "label": 1}])
+    with pytest.raises(InputError, match=r"log\.jsonl: there is no column 'ts'"):
+        watch([{"id": "a", "when": stamp(NIGHT), "version": 1}])
     with pytest.raises(NotFound, match="no stage or alias 'champion'"):
         watch(name="wine@champion")
+    team.policy("monitor: {predictions: predictions/*, labels: gone.csv}\n")
+    with pytest.raises(InputError, match=r"no file of labels matches 'gone\.csv'") as gone:
+        watch(rows())
+    assert gone.value.hint == "are the labels written there, and fetched before this step?"
     team.policy("")
     with pytest.raises(ConfigError, match="nothing says where the predictions of 'wine' are"):
         watch()

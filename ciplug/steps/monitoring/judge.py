@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug._version import __version__
-from ciplug.capture.prediction_files import stamp_of
+from ciplug.capture.prediction_files import left_out_text, stamp_of
 from ciplug.comparison.failures_in_a_row import FAILED
 from ciplug.config.gate import Gate
 from ciplug.config.monitor import is_result
@@ -161,7 +161,7 @@ def _empty(window: Window) -> Iterator[GateResult]:
     if found.rows or not watched.settings.predictions:
         return
     since, until = stamp_of(watched.window.since), stamp_of(watched.window.until)
-    others = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.left_out.items()))
+    others = ", ".join(left_out_text(count, reason) for reason, count in sorted(found.left_out.items()))
     yield GateResult(
         gate="window",
         metric=ROWS,

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ciplug.capture.prediction_files import Predictions, add_labels, read_predictions
+from ciplug.capture.prediction_files import Predictions, add_labels, left_out_text, read_predictions
 from ciplug.capture.result_files import merged, read_results
 from ciplug.comparison.failures_in_a_row import Streak, streak, told_before
 from ciplug.console import Note
@@ -113,5 +113,5 @@ def _left_out(found: Predictions) -> list[str]:
         where = f" (the first: {found.named[reason]})" if reason in found.named else ""
         if found.versions and reason == "predictions of other versions":
             where = f" ({listed(sorted(found.versions))})"
-        clauses.append(f"{count:,} {reason}{where}")
+        clauses.append(f"{left_out_text(count, reason)}{where}")
     return clauses

@@ -31,7 +31,7 @@ def judge_performance(window: Window, gates: Mapping[str, Gate], runs: Runs) -> 
     due, labelled = len(found.due), len(found.labels)
     least = watched.settings.min_coverage
     if not labelled or labelled < least * due:
-        share = f"{labelled:,} of {counted(due, 'prediction')} {'has' if labelled == 1 else 'have'} a label"
+        share = f"{labelled:,} of {counted(due, 'prediction')} {'has' if 1 in (labelled, due) else 'have'} a label"
         required = f", and min_coverage asks for {least:.0%}" if labelled else ""
         reason = f"{share}{required}" if due else "there is no prediction that labels are due for"
         return [

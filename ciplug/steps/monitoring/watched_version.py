@@ -23,6 +23,13 @@ from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session, now
 from ciplug.steps.signers import judged_runs
 
+_MISSING_FILE = {
+    "predictions": "is the log of the predictions written there, and fetched before this step?",
+    "labels": "are the labels written there, and fetched before this step?",
+    "results": "does the other tool write its result there, before this step?",
+}
+"""What to ask where no file of a kind is there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -84,10 +91,7 @@ class Watched:
         for pattern in patterns:
             found = sorted(glob.glob(str(self.folder / pattern), recursive=True))  # noqa: PTH207 (it takes absolute patterns)
             if not found:
-                raise InputError(
-                    f"no file of {what} matches '{pattern}'",
-                    hint="is the log of the predictions written there, and fetched before this step?",
-                )
+                raise InputError(f"no file of {what} matches '{pattern}'", hint=_MISSING_FILE[what])
             files += [Path(one) for one in found if Path(one).is_file()]
         return list(dict.fromkeys(files))
 
