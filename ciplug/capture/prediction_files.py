@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ciplug.capture.drift_files import Column
+from ciplug.capture.drift_files import Column, Data, DataFile
 from ciplug.capture.example_table import Columns, ExampleTable, as_text
 from ciplug.capture.tables.formats import open_table
 from ciplug.capture.tables.source import Source
@@ -72,9 +72,8 @@ class Span:
 class WindowColumns:
     """The columns of the predictions in the window, in little memory. See `drift_files.Data`."""
 
-    title = "the predictions"
-
-    def __init__(self) -> None:
+    def __init__(self, title: str = "the predictions") -> None:
+        self.title = title
         self._columns: dict[str, Column] = {}
         self._rows = 0
         self._block: list[Mapping[str, Any]] = []
@@ -201,6 +200,21 @@ def add_labels(found: Predictions, files: Iterable[Path], roles: Roles) -> None:
             if found.labels.get(name, label) != label:
                 found.leave_out(LABEL_TWICE, where)
             found.labels[name] = label
+
+
+def reference_columns(file: Path) -> Data:
+    """The columns of a reference. Mappings in it are spread over the rows, as those of predictions are.
+
+    Raises InputError for a file that cannot be read.
+    """
+    table = open_table(Source(file))
+    if table.columns is not None and not table.nested_columns:
+        return DataFile(file)
+    table.skips_empty_rows = False
+    found = WindowColumns(file.name)
+    for row in table.rows():
+        found.add(spread(row.values))
+    return found
 
 
 def _is_of(version: int, values: Mapping[str, Any], roles: Roles, found: Predictions, where: str) -> bool:

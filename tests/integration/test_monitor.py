@@ -260,6 +260,16 @@ def test_labels_alone_are_judged(team: Team, watch: Watch) -> None:
     assert outcomes_of(done.verdict) == {"accuracy": "PASS"}
 
 
+def test_the_inputs_of_a_reference_are_spread(team: Team, watch: Watch) -> None:
+    """A sample of a smoke test has its features in one column, as a log of predictions has."""
+    sample = team.project.folder / "sample.jsonl"
+    sample.write_text("".join(f"{json.dumps(one)}\n" for one in rows(count=1000, seed=9)))
+    predicted = rows()
+    done = watch(predicted, right(predicted), reference="sample.jsonl")
+    assert outcomes_of(done.verdict) == {"accuracy": "PASS", "drift": "PASS"}
+    assert done.run.metrics["drift.alcohol.psi"] < 0.1
+
+
 REGRESSION = """\
 version: 1
 model: wine
@@ -337,8 +347,10 @@ def test_failures_in_a_row_are_counted_by_windows(team: Team, watch: Watch) -> N
     assert night(0, 0.9) == []
     assert night(1, 0.5) == ["01T04"]
     assert night(1, 0.5, hours=1) == ["01T05"]
+    assert not any("nobody is told" in one for one in heard(team))
     assert night(2, 0.5, count=0) == ["01T05"]
     assert night(3, 0.5) == ["03T04", "01T05"]
+    assert "nobody is told of the failure: 'on_fail' is 'warn', which sends nothing" in heard(team)
     assert night(4, 0.9) == []
     with pytest.raises(UsageError, match="this time is in the future"):
         watch(until=stamp(NIGHT + timedelta(days=90)))

@@ -45,6 +45,14 @@ def tell(
     if verdict.outcome == UNDECIDED and not action:
         return
     confirmed = len(counted.failures) >= settings.consecutive
+    if settings.on_fail == "warn" and confirmed:
+        session.tell(
+            Note(
+                "nobody is told of the failure: 'on_fail' is 'warn', which sends nothing",
+                "monitor: {on_fail: open_issue} keeps an issue, and sends the webhook",
+                is_urgent=True,
+            )
+        )
     if settings.on_fail == "warn" or not (confirmed or counted.passes or action):
         return
     is_told = _issue(watched, facts)

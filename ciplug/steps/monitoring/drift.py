@@ -28,7 +28,8 @@ _EFFECTS_MOST = 500
 
 
 def judge_drift(window: Window, gates: Mapping[str, Gate], scratch: Path) -> list[GateResult]:
-    from ciplug.capture.drift_files import DataFile, compare_data
+    from ciplug.capture.drift_files import compare_data
+    from ciplug.capture.prediction_files import reference_columns
 
     watched = window.watched
     drift: dict[str, DataDrift | Undecided] = {}
@@ -43,7 +44,7 @@ def judge_drift(window: Window, gates: Mapping[str, Gate], scratch: Path) -> lis
         if found.note:
             window.notes.append(found.note)
         try:
-            reference = _WithoutRoles(DataFile(found.file), found.name, watched)
+            reference = _WithoutRoles(reference_columns(found.file), found.name, watched)
             drift[name] = compare_data(reference, window.found.columns, gate.columns, gate.test, _roles(watched))
         except CiplugError as problem:
             drift[name] = Undecided(problem.message)
