@@ -6,6 +6,7 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.comparison.failures_in_a_row import FAILED, streak_text
 from ciplug.errors import counted
 from ciplug.steps.judge import exit_code
 from ciplug.steps.monitoring.monitor import MonitoredWindow, monitor_window
@@ -60,10 +61,9 @@ def _show(result: MonitoredWindow) -> None:
     from ciplug.reports import terminal, untrusted
 
     seen = result.seen
-    console.out(
-        f"{untrusted.clean(result.watched.model, 80)} version {seen.version} in {untrusted.clean(seen.stage, 80)}: "
-        f"{result.verdict.outcome}"
-    )
+    where = untrusted.clean(result.watched.where, 80)
+    what = f"{untrusted.clean(result.watched.model, 80)} version {seen.version} {where}".rstrip()
+    console.out(f"{what}: {result.verdict.outcome}")
     window = f"{counted(seen.rows, 'prediction')} from {seen.since[:16]} to {seen.until[:16]} UTC"
     if result.watched.settings.labels:
         share = f" ({seen.labelled / seen.due:.0%})" if seen.due else ""
@@ -77,7 +77,5 @@ def _show(result: MonitoredWindow) -> None:
     console.out(
         terminal.render_gates(result.verdict.gates, colour=console.use_colour(), width=console.width()).rstrip("\n")
     )
-    if result.streak and result.streak.failures:
-        needed = result.watched.settings.consecutive
-        count = len(result.streak.failures)
-        console.say(f"{counted(count, 'window')} in a row failed; after {needed} this is confirmed")
+    if result.streak and result.streak.failures and result.verdict.outcome in FAILED:
+        console.say(streak_text(len(result.streak.failures), result.watched.settings.consecutive))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.records.monitored import Monitored
 from ciplug.records.run import Run
@@ -63,6 +64,12 @@ def told_before(runs: Sequence[Run], outcome: Callable[[Monitored], str | None],
         if then.passes:
             return None
     return None
+
+
+def streak_text(failures: int, consecutive: int) -> str:
+    """ "confirmed: 3 windows in a row failed"."""
+    words = f"{counted(failures, 'window')}{' in a row' if failures != 1 else ''} failed"
+    return f"confirmed: {words}" if failures >= consecutive else f"{words}; {consecutive} in a row confirm the failure"
 
 
 def _of(run: Run, outcome: Callable[[Monitored], str | None]) -> str | None:

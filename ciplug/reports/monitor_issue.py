@@ -24,6 +24,8 @@ class IssueFacts:
     model: str
     stage: str
     version: int
+    where: str
+    """After the version: "in Production", or nothing where it is named by its number."""
     verdict: Verdict
     windows: Sequence[Run]
     """The windows of the version, the last first."""
@@ -48,7 +50,7 @@ def title(facts: IssueFacts) -> str:
 def body(facts: IssueFacts) -> str:
     """Markdown, with the marker on its first line."""
     escape = untrusted.escape_markdown
-    what = f"Version {facts.version} of {escape(facts.model, 80)} in {escape(facts.stage, 40)}"
+    what = f"Version {facts.version} of {escape(facts.model, 80)} {escape(facts.where, 40)}".rstrip()
     if facts.failures:
         lead = f"{what} has failed its gates in {counted(facts.failures, 'window')} in a row."
     else:
@@ -69,7 +71,7 @@ def summary(facts: IssueFacts) -> str:
     """The same facts for the page of a job, whatever the outcome."""
     escape = untrusted.escape_markdown
     outcome = facts.verdict.outcome
-    what = f"version {facts.version} of {escape(facts.model, 80)} in {escape(facts.stage, 40)}"
+    what = f"version {facts.version} of {escape(facts.model, 80)} {escape(facts.where, 40)}".rstrip()
     return "\n\n".join([f"## {OUTCOME_ICONS[outcome]} {outcome}: {what}", *_tables(facts)]) + "\n"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ciplug import ci
+from ciplug.comparison.failures_in_a_row import streak_text
 from ciplug.console import Nobody, Note
 from ciplug.errors import ConfigError, InputError, NotFound, UsageError
 from ciplug.forges import Lack, NoForge, open_forge
@@ -352,6 +353,8 @@ def test_failures_in_a_row_are_counted_by_windows(team: Team, watch: Watch) -> N
     assert night(3, 0.5) == ["03T04", "01T05"]
     assert "nobody is told of the failure: 'on_fail' is 'warn', which sends nothing" in heard(team)
     assert night(4, 0.9) == []
+    assert streak_text(1, 2) == "1 window failed; 2 in a row confirm the failure"
+    assert streak_text(2, 2) == "confirmed: 2 windows in a row failed"
     with pytest.raises(UsageError, match="this time is in the future"):
         watch(until=stamp(NIGHT + timedelta(days=90)))
 
@@ -369,6 +372,8 @@ def test_the_command_prints_records_and_is_listed_apart(team: Team, watch: Watch
     )
     assert "FAIL         drift: no drift from train.csv" in done.stdout
     assert project.json("monitor", *options, "--fail-on", "never", "--json", env=env)["run"]["monitor"]["rows"] == 400
+    by_number = ("models:/wine/1", *options[1:], "--fail-on", "never")
+    assert project.ciplug("monitor", *by_number, env=env).stdout.startswith("wine version 1: FAIL")
     listed = project.ciplug("runs", "list", env=env)
     assert "1 run of `ciplug monitor` not listed" in listed.stderr and len(listed.stdout.splitlines()) == 3
     monitors = project.ciplug("runs", "list", "--where", "kind = 'monitor'", env=env).stdout

@@ -35,6 +35,7 @@ def tell(
         model=watched.model,
         stage=watched.stage,
         version=watched.version.number,
+        where=watched.where,
         verdict=verdict,
         windows=counted.windows,
         failures=len(counted.failures),

@@ -48,7 +48,7 @@ def begun(watched: Watched) -> Run:
         status="finished",
         started=started,
         ended=started,
-        name=f"monitor of version {watched.version.number} in {watched.stage}",
+        name=f"monitor of version {watched.version.number} {watched.where}".rstrip(),
         provenance=at_start(session.context, None, command=("ciplug", "monitor")),
         monitor=_window(watched),
     )

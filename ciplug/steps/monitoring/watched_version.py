@@ -70,6 +70,13 @@ class Watched:
         return f"{self.model} {self.stage.lower()}"
 
     @property
+    def where(self) -> str:
+        """After the version: "in Production", "as champion", or nothing where it is named by its number."""
+        if self.in_stage:
+            return f"in {self.stage}"
+        return "" if self.stage.removeprefix("v").isdecimal() else f"as {self.stage}"
+
+    @property
     def roles(self) -> Roles:
         one = self.settings
         version = None if one.version == NO_COLUMN else one.version
