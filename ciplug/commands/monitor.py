@@ -6,7 +6,6 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.comparison.failures_in_a_row import FAILED, streak_text
 from ciplug.errors import counted
 from ciplug.steps.judge import exit_code
 from ciplug.steps.monitoring.monitor import MonitoredWindow, monitor_window
@@ -77,5 +76,5 @@ def _show(result: MonitoredWindow) -> None:
     console.out(
         terminal.render_gates(result.verdict.gates, colour=console.use_colour(), width=console.width()).rstrip("\n")
     )
-    if result.streak and result.streak.failures and result.verdict.outcome in FAILED:
-        console.say(streak_text(len(result.streak.failures), result.watched.settings.consecutive))
+    if words := result.failures_in_words:
+        console.say(words)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ciplug.capture.prediction_files import Predictions, add_labels, left_out_text, read_predictions
 from ciplug.capture.result_files import merged, read_results
-from ciplug.comparison.failures_in_a_row import Streak, streak, told_before
+from ciplug.comparison.failures_in_a_row import FAILED, Streak, streak, streak_text, told_before
 from ciplug.console import Note
 from ciplug.errors import listed
 from ciplug.records.monitored import Monitored
@@ -41,6 +41,13 @@ class MonitoredWindow:
         if self.run.monitor is None:
             raise ValueError("not a run of kind monitor")
         return self.run.monitor
+
+    @property
+    def failures_in_words(self) -> str | None:
+        """How many windows have failed in a row, where this one has."""
+        if self.streak is None or not self.streak.failures or self.verdict.outcome not in FAILED:
+            return None
+        return streak_text(len(self.streak.failures), self.watched.settings.consecutive)
 
 
 def monitor_window(session: Session, request: Request, *, dry_run: bool = False) -> MonitoredWindow:
