@@ -195,17 +195,20 @@ def test_from_the_training_to_the_rollback(
     assert rows[3] == {**rows[3], "id": "batch-1-3", "version": "2", "inputs": drifted[3]}
 
     # Drift in two windows opens one issue, and rolls nothing back: no label is known yet.
-    now = datetime.now(timezone.utc) + timedelta(seconds=1)
+    now = datetime.now(timezone.utc)
 
-    def look(minutes: int) -> str:
-        words = ("monitor", "models:/wine@production", "--window", "20m", "--until")
-        end = (now + timedelta(minutes=minutes)).isoformat()
-        return project.ciplug(*words, end, env=job(gitea_api, tmp_path, "schedule", project.head), code=1).stderr
+    def look(seconds: int) -> str:
+        words = ("monitor", "models:/wine@production", "--window", "1m", "--until")
+        end = now + timedelta(seconds=seconds)
+        time.sleep(max(0.0, (end - datetime.now(timezone.utc)).total_seconds()))
+        return project.ciplug(
+            *words, end.isoformat(), env=job(gitea_api, tmp_path, "schedule", project.head), code=1
+        ).stderr
 
     (project.folder / "labels.jsonl").write_text("")
     look(0)
     assert gitea_api.issues == {}
-    look(10)
+    look(31)
     ((number, issue),) = gitea_api.issues.items()
     assert issue["state"] == "open" and "drift" in issue["body"]
     # The labels come late, and are bad: both windows have failed on labels, and version 1 is back at both targets.
@@ -216,7 +219,7 @@ def test_from_the_training_to_the_rollback(
     (project.folder / "labels.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in truth))
     look(0)
     assert model_of(registry, "production") == model_of(registry, "v2")
-    look(10)
+    look(31)
     assert list(gitea_api.issues) == [number]
     body = gitea_api.issues[number]["body"]
     assert "Version 1 was brought back to Production" in body and "onprem serves version 1" in body
