@@ -133,7 +133,7 @@ def add_roll_back(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--roll-back",
         action="store_true",
-        help="if the smoke test does not pass, bring the version before back, or end the service where there is none",
+        help="if the smoke test does not pass, restore the previous version, or end the service where there is none",
     )
 
 

@@ -1,4 +1,4 @@
-"""Say what came out of a smoke test, and bring the version before back where that is asked for."""
+"""Say what came out of a smoke test, and restore the previous version where that is asked for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from ciplug import console
 from ciplug.commands.output import tell_deployed, tell_ended
 from ciplug.errors import CiplugError, counted
 from ciplug.records.canonical import dumps
+from ciplug.records.registry_deployment import Outcome
 from ciplug.reports.untrusted import clean
 from ciplug.steps.deployment.bring_back import bring_back
 from ciplug.steps.deployment.smoke_test import SmokeResult
+from ciplug.steps.deployment.targets import deploy_command
 from ciplug.steps.deployment.undeploy import Ended
 from ciplug.steps.session import Session
 
@@ -24,8 +26,10 @@ def finish(session: Session, tested: SmokeResult, *, roll_back: bool, as_json: b
     if tested.passed:
         console.say(f"{head}: {counted(tested.rows, 'answer')} as recorded (event {tested.event})")
         return 0
-    bring = f"bring the version before back: ciplug rollback '{tested.model}' --to {tested.stage.lower()} --redeploy"
+    bring = f"restore the previous version: ciplug rollback '{tested.model}' --to {tested.stage.lower()} --redeploy"
     hint = None if roll_back else f"{bring} --reason TEXT"
+    if hint and tested.outcome is Outcome.NO_ANSWER:
+        hint = f"start it again: {deploy_command(tested.model, tested.stage, tested.target)}; or {hint}"
     if not tested.outcome.is_of_the_version:
         hint = "nothing is known of the version, so it stays; see docs/deploy.md on the sample"
     console.complain(f"{head}: {clean(tested.reason or '', 400)} (event {tested.event})", hint)

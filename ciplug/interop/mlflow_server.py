@@ -293,11 +293,14 @@ class MlflowServer:
             words = "; ".join(map(str, words))
         text = clean(str(words), _WORDS_MOST) if words and isinstance(words, str) else "no reason given"
         code = body.get("error_code")
+        hint = self.dialect.remedy if status in (*_DENIED, 404) else None
+        if not body and hint is None:
+            hint = f"this may not be the address of a server of {self.dialect.title}"
         return Refused(
             f"{self.name}: HTTP {status}: {text}",
             status=status,
             code=code if isinstance(code, str) else "",
-            hint=self.dialect.remedy if status in (*_DENIED, 404) else None,
+            hint=hint,
         )
 
     @cached_property

@@ -34,6 +34,7 @@ _WORKSPACE = re.compile(
     r"(?:(?:azureml|https)://[\w.-]+(?::\d+)?|http://(?:127\.0\.0\.1|localhost):\d+)/mlflow/v[12]\.0/subscriptions/"
 )
 
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}(/|\Z)")
 MLFLOW = Dialect(title="MLflow", remedy=_CREDENTIALS)
 GITLAB = Dialect(
     title="GitLab",
@@ -65,6 +66,8 @@ def mlflow_server(session: Session, target: str) -> MlflowServer:
         raise UsageError(f"{target} is a store of ciplug", hint="git copies it: docs/store.md")
     if scheme not in ("http", "https"):
         shown = redact(target)
+        if _HOST_AND_PORT.match(target):
+            raise UsageError(f"'{shown}' does not begin with http:// or https://", hint=f"write http://{shown}")
         uri = shown if "://" in shown else f"./{shown.removeprefix('./')}"
         hint = f"start one on it: mlflow server --backend-store-uri {uri}; then: ciplug export mlflow URL"
         raise UsageError(f"'{shown}' is not the address of an MLflow server", hint=hint)

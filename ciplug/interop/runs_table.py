@@ -35,6 +35,8 @@ def export_table(session: Session, form: str, file: Path, where: str | None, tel
 
     Raises UsageError for a filter that cannot be read, a file that cannot be written, and a library that is missing.
     """
+    if file.suffix.lower().removeprefix(".") in WRITERS.keys() - {form}:
+        raise UsageError(f"{file} would be a file of {form}", hint=f"name it {file.stem}.{form}")
     entries = StoreReader(session).search(where, (), None)
     columns = wide_columns([_row(entry) for entry in entries], _FACTS)
     if file.is_symlink() or (file.exists() and not file.is_file()):

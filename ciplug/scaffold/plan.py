@@ -99,7 +99,8 @@ def plan_pipeline(
         return pipelines.Pipeline({})
     if host == "none":
         option = "--site" if site else "--monitor" if monitor else "--deploy"
-        raise UsageError(f"{option}: no pipeline is written", hint="name the host: --ci github or --ci gitlab")
+        hosts = "--ci github or --ci gitlab" if site else "--ci github, --ci gitlab or --ci jenkins"
+        raise UsageError(f"{option}: no pipeline is written", hint=f"name the host: {hosts}")
     remote = remote_of(workspace)
     install = requirements(project, whole) or ("-r requirements.txt" if training.imports else None)
     settings = pipelines.Settings(

@@ -1,4 +1,4 @@
-"""After a smoke test that did not pass: bring the version before back, or end the service where there is none."""
+"""After a smoke test that did not pass: restore the previous version, or end the service where there is none."""
 
 from __future__ import annotations
 

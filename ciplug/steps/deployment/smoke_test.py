@@ -141,14 +141,14 @@ def _plan(session: Session, name: str, target: str) -> _Plan:
     session = by_protected_policy(session)
     check_key(session)
     parsed = version_name(name)
+    model = read_model(session, parsed.model)
+    need_model(model)
     settings = find_target(session, parsed.model, target)
     if settings.smoke_test is None:
         raise ConfigError(
             f"the target '{target}' has no smoke test",
             hint=f"targets: {{{target}: {{smoke_test: {{sample: sample.jsonl}}}}}}, on the default branch",
         )
-    model = read_model(session, parsed.model)
-    need_model(model)
     check_readable(model)
     version = find_version(model, parsed.selector, ladder_of(session, model))
     return _Plan(session, model, version, target, settings, stage_of(session, model, settings), settings.smoke_test)
@@ -165,12 +165,15 @@ def _served(plan: _Plan) -> DeployEvent:
     serves = logged.serves if logged else None
     if serves is None or serves.version != plan.version.number or (logged and logged.last.state != DEPLOYED):
         what = f"version {serves.version}" if serves else "nothing"
+        hint = f"deploy it first: {deploy_command(plan.model.name, plan.stage, plan.target)}"
+        if plan.version.stage != plan.stage:
+            hint = f"version {plan.version.number} is not in {plan.stage}: name the version that the target serves"
         raise DeploymentRefused(
             NotDeployed.NOT_SERVED,
             f"by the log, '{plan.target}' serves {what}"
             f"{' or is being changed' if logged and logged.is_open else ''}, and the smoke test is of version "
             f"{plan.version.number}",
-            hint=f"deploy it first: {deploy_command(plan.model.name, plan.stage, plan.target)}",
+            hint=hint,
         )
     return serves
 
