@@ -118,15 +118,16 @@ class Copies:
             run_id: only this one is asked for, where the server can.
         """
         copies: dict[str, str] = {}
-        unfinished = []
-        for id_, copy in self._search(run_id, TAG, COPYING):
+        unfinished = {}
+        for id_, copy in self._search(run_id):
             self._seen.add(id_)
             if copy is not None and copy.is_complete:
                 copies[copy.of] = copy.id
+                unfinished.pop(copy.id, None)
             elif copy is not None and copy.is_active:
-                unfinished.append(copy)
+                unfinished[copy.id] = copy
             copies.setdefault(id_, id_)
-        for copy in unfinished:
+        for copy in unfinished.values():
             copies.pop(copy.id, None)
             if self._is_abandoned(copy):
                 self.remove(copy.id)
@@ -191,7 +192,7 @@ class Copies:
     def _newest(self, run_id: str) -> list[Copy]:
         """The copies of a run; where the server has no filter, all copies that are new since this export looked."""
         if self._server.dialect.filters_by_tag:
-            return [copy for _, copy in self._search(run_id, TAG, COPYING) if copy is not None]
+            return [copy for _, copy in self._search(run_id) if copy is not None]
         copies = []
         for id_, copy in self._search(None, max_results=_NEWEST, order_by="created_at DESC"):
             if id_ in self._seen:
@@ -200,12 +201,13 @@ class Copies:
                 copies.append(copy)
         return copies
 
-    def _search(self, run_id: str | None, *keys: str, **more: Any) -> Iterator[tuple[str, Copy | None]]:
-        """Yield the ids of runs there, with what they are a copy of."""
+    def _search(self, run_id: str | None, **more: Any) -> Iterator[tuple[str, Copy | None]]:
+        """Yield the ids of runs there, with what they are a copy of; some twice, the last time as they were last."""
         about: dict[str, Any] = {"experiment_ids": [self.id], "run_view_type": "ALL", **more}
         filters: list[dict[str, Any]] = [{}]
         if run_id is not None and self._server.dialect.filters_by_tag:
-            filters = [{"filter": f"tags.`{key}` = '{run_id}'"} for key in keys]
+            # In the order in which a copy that is finished meanwhile has at least one of them.
+            filters = [{"filter": f"tags.`{key}` = '{run_id}'"} for key in (COPYING, TAG)]
         for one in filters:
             for run in self._server.pages("runs/search", "runs", {**about, **one}):
                 tags = (run.get("data") or {}).get("tags") or ()
