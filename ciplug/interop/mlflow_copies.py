@@ -118,7 +118,7 @@ class Copies:
             run_id: only this one is asked for, where the server can.
         """
         copies: dict[str, str] = {}
-        unfinished = {}
+        unfinished: dict[str, Copy] = {}
         for id_, copy in self._search(run_id):
             self._seen.add(id_)
             if copy is not None and copy.is_complete:
