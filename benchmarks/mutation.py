@@ -17,6 +17,7 @@ import importlib
 import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -185,21 +186,28 @@ class Copy:
             path.write_bytes(before)
 
     def _tests_at(self, mutant: Mutant) -> Sequence[str]:
-        """Return tests that run the changed statement; all where it runs on import, or in another process."""
+        """Return tests that run the changed statement; all where it runs on import, or a Python started by a test ran it."""
         lines = self._traced.contexts_by_lineno(str(self.root / mutant.path))
         names = {name for line in _statement(mutant) for name in lines.get(line, ())}
         if not names or "" in names:
             return self._tests
-        tests = {name.partition("[")[0] for name in names}
+        tests = {re.split(r"[\[ ]", name)[0] for name in names}
         some = random.Random(mutant.line).sample(sorted(tests), min(self._most, len(tests)))
         return sorted(some, key=lambda test: (self._tests.index(test.partition("::")[0]), test))
 
     def _trace_tests(self) -> int:
         from coverage import Coverage
 
-        cover = Coverage(data_file=self._folder / "lines", source=[str(self.root / "ciplug")], config_file=False)
+        settings = self._folder / "coverage"
+        run = {"data_file": self._folder / "lines", "source": self.root / "ciplug", "parallel": True}
+        settings.write_text("\n".join(["[run]", *(f"{name} = {value}" for name, value in run.items()), ""]))
+        cover = Coverage(config_file=str(settings))
+        settings.write_text(settings.read_text() + "context = ${PYTEST_CURRENT_TEST}\n")
+        os.environ["COVERAGE_PROCESS_START"] = str(settings)
         with cover.collect():
             code = self._run_tests(self._tests, compile_modules=True, plugins=[_Contexts(cover)])
+        cover.save()
+        cover.combine()
         cover.save()
         return code
 

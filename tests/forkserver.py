@@ -151,11 +151,20 @@ def _run() -> None:
     code = 1
     atexit.register(lambda: _leave(code))
     killed.arm(ROOT / "ciplug")
+    _trace()
     try:
         runpy.run_module("ciplug", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+
+
+def _trace() -> None:
+    """What coverage.py does in a Python that starts, where benchmarks/mutation.py asks for it."""
+    if "COVERAGE_PROCESS_START" in os.environ:
+        import coverage
+
+        coverage.process_startup()
 
 
 def _leave(code: int) -> None:

@@ -113,7 +113,7 @@ def test_what_changes_after_the_end_is_kept(project: Project, fresh: Any, tmp_pa
     before = place.run(run_id)
     assert before is not None
     assert (before.name, before.tags["note"], before.status) == ("renamed", "good", "FINISHED")
-    place.sessions.seal_changes()
+    place.sessions.seal(run_id)
     place.sessions.send()
     place = fresh()
     run = place.run(run_id)
