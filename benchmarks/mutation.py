@@ -207,8 +207,9 @@ class Copy:
         with cover.collect():
             code = self._run_tests(self._tests, compile_modules=True, plugins=[_Contexts(cover)])
         cover.save()
-        cover.combine()
-        cover.save()
+        combined = Coverage(data_file=self._folder / "lines", config_file=False)
+        combined.combine([str(self._folder)])
+        combined.save()
         return code
 
     def _run_tests(self, tests: Sequence[str], compile_modules: bool, plugins: Sequence[object] = ()) -> int:

@@ -37,6 +37,8 @@ _LATER = ("ciplug.__main__", "ciplug.api", "ciplug.steps.open_run")
 """What a call loads itself: the program, and the Python API, which knows when it was loaded."""
 _LIBRARIES = ("github", "gitlab", "jinja2", "pydantic.type_adapter", "requests", "tabulate", "yaml")
 _STREAMS = 3
+_TRACE = "COVERAGE_PROCESS_START"
+"""Asks coverage.py to trace a Python that starts: here each call is one, and the server is none."""
 
 
 # In the tests
@@ -56,7 +58,8 @@ class _Server:
         self.at_start = _at_start(os.environ)
         self._calls, theirs = socket.socketpair()
         command = [sys.executable, "-m", "tests.forkserver"]
-        self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, cwd=ROOT)
+        env = {name: value for name, value in os.environ.items() if name != _TRACE}
+        self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, cwd=ROOT, env=env)
         theirs.close()
         atexit.register(self._stop)
 
@@ -160,8 +163,7 @@ def _run() -> None:
 
 
 def _trace() -> None:
-    """What coverage.py does in a Python that starts, where benchmarks/mutation.py asks for it."""
-    if "COVERAGE_PROCESS_START" in os.environ:
+    if _TRACE in os.environ:
         import coverage
 
         coverage.process_startup()

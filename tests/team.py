@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -114,6 +115,8 @@ class Team:
         with pytest.raises(PromotionRefused) as caught:
             self.promote(to, session, **request)
         assert self.session.refreshed().log.entries(log_of("wine")) == before
+        shown = re.findall(r"\b[0-9a-f]{6,}\b", f"{caught.value.message} {caught.value.hint}")
+        assert {len(one) for one in shown} <= {8, 12, 32, 40}, "an id is cut to 12 characters, or that of a branch to 8"
         return caught.value
 
     def with_context(self, **changes: Any) -> Session:

@@ -486,6 +486,30 @@ def test_a_run_without_a_commit(team: Team, rules: str) -> None:
     assert team.refused(run=team.judged(commit=None).id).reason is Refusal.NO_COMMIT
 
 
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [("local", "recorded on a person's machine"), ("mlflow_import", "imported from another system")],
+)
+def test_a_run_of_no_pipeline(team: Team, host: str, origin: str) -> None:
+    run = team.run(provenance={"context": Context(actor="octocat", host=host)})
+    team.verdict(run)
+    team.policy("record: ci\n")
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.NOT_OF_PIPELINE and f"run {run.id[:12]} was {origin}" in refusal.message
+
+
+def test_the_runs_of_others_are_named(team: Team) -> None:
+    """Those of the same person are not, nor those of a fork, which anybody can make."""
+    run = team.judged()
+    for context in (Context(actor="mallory"), Context(), Context(actor="fork", trusted=False), Context(actor="octocat")):
+        team.run(provenance={"context": context})
+    (sentence,) = (one for one in team.promote(run=run.id).reruns if "of others" in one)
+    twelve = "0" * 12
+    assert sentence == (
+        f"Run {twelve} is of octocat, and the commit has runs of others: {twelve} by mallory, {twelve} by nobody"
+    )
+
+
 def test_another_environment(team: Team) -> None:
     stage_of(team, "approvals: {environment: live}")
     team.judged()
