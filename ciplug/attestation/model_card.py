@@ -9,7 +9,9 @@ from ciplug.attestation.facts import VersionFacts
 from ciplug.records.verdict import outcomes_of
 from ciplug.reports.untrusted import code_markdown, escape_markdown
 
-_NO_ADDRESS = "not known: neither the job of the run nor the remote of the clone that wrote this has a web address"
+_NO_ADDRESS = (
+    "not known: the job of the run named no repository, and the remote of the clone that wrote this card is a folder"
+)
 TASK = "other"
 """The type of the task where nobody has named one; Hugging Face takes any text."""
 
