@@ -416,9 +416,7 @@ def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_
     assert list(out.iterdir()) == []
 
 
-def test_what_was_sent_and_changed_since_then_is_not_sent_again(
-    served: tuple[GitServer, Open], tmp_path: Path
-) -> None:
+def test_what_was_sent_and_changed_since_then_is_not_sent_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     _, open_ = served
     right = noise(300_000, 5)
     files = make(tmp_path / "in", right)

@@ -501,7 +501,8 @@ def test_a_run_of_no_pipeline(team: Team, host: str, origin: str) -> None:
 def test_the_runs_of_others_are_named(team: Team) -> None:
     """Those of the same person are not, nor those of a fork, which anybody can make."""
     run = team.judged()
-    for context in (Context(actor="mallory"), Context(), Context(actor="fork", trusted=False), Context(actor="octocat")):
+    of_fork = Context(actor="fork", trusted=False)
+    for context in (Context(actor="mallory"), Context(), of_fork, Context(actor="octocat")):
         team.run(provenance={"context": context})
     (sentence,) = (one for one in team.promote(run=run.id).reruns if "of others" in one)
     twelve = "0" * 12
