@@ -186,7 +186,7 @@ class Copy:
             path.write_bytes(before)
 
     def _tests_at(self, mutant: Mutant) -> Sequence[str]:
-        """Return tests that run the changed statement; all where it runs on import, or a Python started by a test ran it."""
+        """Return tests that run the changed statement; all where it runs on import, or in none that is traced."""
         lines = self._traced.contexts_by_lineno(str(self.root / mutant.path))
         names = {name for line in _statement(mutant) for name in lines.get(line, ())}
         if not names or "" in names:
