@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from ciplug.errors import StoreError
 from ciplug.git.objects import object_id
 from ciplug.git.workspace import discover
 from ciplug.records import bundle
-from ciplug.stores import open_store
+from ciplug.stores import open_files, open_store
 from ciplug.stores.base import PENDING_ALARM, Store
+from ciplug.stores.files import TakesFiles
 from ciplug.stores.git import cached_remote
 from ciplug.stores.git.folding import FOLD_AT
 from ciplug.stores.git.objects import LooseObjects
@@ -107,6 +109,22 @@ def test_an_append_after_reading_the_log_fetches_nothing(place: Place, git_serve
     git_server.requests.clear()
     assert store.entries("registry/m") == [b"event 1", b"event 2"] and store.head("registry/m") == second
     assert not git_server.requests
+
+
+def test_a_run_and_its_files_are_one_push(tmp_path: Path, git_server: GitServer) -> None:
+    place = git_place(tmp_path, git_server)
+    model = tmp_path / "model"
+    told: list[int] = []
+    model.write_bytes(b"abc")
+    digest = f"sha256:{sha256(b'abc').hexdigest()}"
+
+    store, files = place.open(), open_files(place.uri, None, place.environment())
+    assert isinstance(store, TakesFiles) and files is not None
+    key = f"runs/{'a' * 40}-{'b' * 32}.json"
+    store.add_with({key: b"1\n"}, files, {digest: model}, told.append)
+    assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
+    assert sum(told) == 3 and store.read([key]) == {key: b"1\n"}
+    assert files.missing([digest]) == set()
 
 
 def test_a_state_is_kept_by_one_push(place: Place, git_server: GitServer) -> None:

@@ -635,6 +635,8 @@ def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPat
     assert (caught.value.exit_code, caught.value.cause) == (3, Cause.CONFLICT)
     versions = read_model(team.session.refreshed().log, "wine").versions
     assert {v.stage for v in versions} == {"None"} and run.id not in {v.run for v in versions}
+    # The rival has registered one in each.
+    assert f"in each of {len(versions)} attempts" in caught.value.message
 
 
 def test_who_loses_a_race_for_the_stage_is_judged_beside_the_new_holder(
