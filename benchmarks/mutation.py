@@ -44,8 +44,8 @@ TESTS = {
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
-        test_change_points.py test_crossed.py test_alpha_spending.py test_max_t.py test_resampling.py
-        test_selection_cost.py test_weights.py test_culprit.py test_gates.py test_gates_with_evidence.py
+        test_trend.py test_crossed.py test_alpha_spending.py test_max_t.py test_resampling.py
+        test_selection_cost.py test_weights.py test_change_point.py test_gates.py test_gates_with_evidence.py
         test_calibration.py
     """,
     "registry": """
@@ -55,12 +55,16 @@ TESTS = {
         integration/test_promote.py integration/test_labels_and_deployments.py integration/test_named_run.py
         integration/test_merge_approval.py integration/test_registry_moves.py integration/test_after_promotion.py
         integration/test_foreign_policy.py integration/test_import_systems.py
+        attacks/test_claims.py attacks/test_signed_moves.py attacks/test_signed.py attacks/test_other_names.py
+        integration/test_which_run_counts.py integration/test_policy_in_use.py
     """,
     "stores/git": """
         test_git_*.py integration/test_git_store.py integration/test_git_files.py
         integration/test_git_segments.py integration/test_git_branch.py integration/test_git_server.py
         integration/test_git_as_it_is.py test_segment_lines.py
         integration/test_git_blocks.py integration/test_git_faults.py
+        integration/test_retention.py attacks/test_refs_in_the_way.py attacks/test_registry_override.py
+        integration/test_store_contract.py
     """,
 }
 """Part of ciplug → its tests, the quick ones first; a test without a folder is in tests/unit."""
