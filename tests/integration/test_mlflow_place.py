@@ -397,6 +397,9 @@ def test_a_write_to_the_registry_asks_for_policy_and_store_once(project: Project
         assert [one.service for one in git_server.requests][-2:] == ["receive-pack", "receive-pack"]
         # A clone that has written fetches, with one request more, where another listing would do.
         assert len(git_server.requests) <= 7
+    git_server.requests.clear()
+    assert view.model("wine", fresh=True).aliases and view.gated_stages("wine") == ()
+    assert len(git_server.requests) <= 3
 
 
 def test_a_write_to_the_registry_goes_by_the_policy_and_the_log_of_that_moment(
