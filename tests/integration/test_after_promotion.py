@@ -6,20 +6,22 @@ import base64
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ciplug.console import Nobody, Note
 from ciplug.errors import ConfigError, ForgeError, NotFound
 from ciplug.forges import Forge, NoForge, open_forge
 from ciplug.forges.base import StoredFile
 from ciplug.git.tags import is_tag_name
 from ciplug.records.provenance import Context
-from ciplug.steps.promotion.after import notify
+from ciplug.steps.promotion.after import Followers, follow_up, notify
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
+from tests import team as teams
 from tests.project import MODEL, Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi
@@ -265,6 +267,28 @@ def test_bitbucket_has_no_releases(bitbucket_api: BitbucketApi) -> None:
 def test_names_that_no_tag_can_have(name: str) -> None:
     assert not is_tag_name(name)
     assert is_tag_name("wine@v3") and is_tag_name("wine#production#7") and is_tag_name("größe@v1")
+
+
+def test_what_fails_after_a_promotion_is_told_and_stops_nothing_else(tmp_path: Path) -> None:
+    team = team_in(tmp_path)
+    run = team.judged()
+    change = StageChange.of(team.promote(run=run.id))
+    told: list[str] = []
+
+    class Listener(Nobody):
+        def tell(self, notes: Iterable[Note], /) -> None:
+            told.extend(note.message for note in notes)
+
+    session = replace(team.session.refreshed(), listener=Listener())
+    file = tmp_path / "checksums"
+    assert follow_up(session, change, Followers(subjects=file), run) and told == []
+    assert file.read_text().split() == [teams.MODEL.digest.removeprefix("sha256:"), teams.MODEL.path]
+    all_fail = Followers(release=True, linked_artifacts=True, subjects=tmp_path)
+    assert not follow_up(session, change, all_fail, run)
+    for words, start in zip(told, ("no checksums of the version", "no release", "no artifacts linked"), strict=True):
+        assert words.startswith(start)
+    told.clear()
+    assert follow_up(session, change, Followers()) and told == []
 
 
 # From the command line

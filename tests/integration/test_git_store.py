@@ -127,6 +127,12 @@ def test_a_run_and_its_files_are_one_push(tmp_path: Path, git_server: GitServer)
     assert files.missing([digest]) == set()
 
 
+def test_a_record_of_many_bytes_is_written_and_read(place: Place) -> None:
+    key, data = f"runs/{'a' * 40}-{'b' * 32}.json", b"%s\n" % (b"1" * 15_000_000)
+    place.open().add({key: data})
+    assert place.open().read([key]) == {key: data}
+
+
 def test_a_state_is_kept_by_one_push(place: Place, git_server: GitServer) -> None:
     store = place.open()
     head = store.append("registry/m", None, b"event 1\n")

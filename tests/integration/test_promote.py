@@ -30,6 +30,7 @@ from ciplug.steps.promotion.imported import import_alias, import_stage
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
+from ciplug.steps.promotion.required_verdict import last_verdict
 from ciplug.steps.session import now, stamp
 from tests.project import git
 from tests.servers.github_api import GitHubApi
@@ -509,6 +510,18 @@ def test_the_runs_of_others_are_named(team: Team) -> None:
     assert sentence == (
         f"Run {twelve} is of octocat, and the commit has runs of others: {twelve} by mallory, {twelve} by nobody"
     )
+
+
+def test_a_verdict_of_the_next_day_counts_if_it_passed_or_is_signed(team: Team) -> None:
+    """Clocks differ. What somebody else dates ahead orders nothing."""
+    run = team.run()
+    team.verdict(run, outcome="FAIL", created="2026-11-20T00:00:00.000Z")
+    passed = team.verdict(run, created=stamp(now() + timedelta(hours=1)))
+    failed = team.verdict(run, outcome="FAIL", created=stamp(now() + timedelta(hours=2)))
+    verdicts = team.session.refreshed().runs().verdicts(run)
+    today, tomorrow = stamp(now()), stamp(now() + timedelta(days=1))
+    assert last_verdict(verdicts, today, tomorrow, signed=False)[0] == passed
+    assert last_verdict(verdicts, today, tomorrow, signed=True)[0] == failed
 
 
 def test_another_environment(team: Team) -> None:
