@@ -131,6 +131,7 @@ class _Call:
 def _main() -> None:
     import ciplug
 
+    gc.disable()
     modules = [module.name for module in pkgutil.walk_packages(ciplug.__path__, "ciplug.")]
     for name in [*_LIBRARIES, *modules]:
         if not name.startswith(_LATER):
@@ -138,6 +139,7 @@ def _main() -> None:
                 importlib.import_module(name)
     _make_validators()
     gc.freeze()
+    gc.enable()
     call = _next_call(socket.socket(fileno=os.dup(0)))
     os.environ.clear()
     os.environ.update(call.env)
