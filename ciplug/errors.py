@@ -25,6 +25,17 @@ class CiplugError(Exception):
         return self.message + (f"\n  -> {self.hint}" if self.hint else "")
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a signal, has ended work that can be gone on with. `hint` has the command that does."""
+
+    exit_code = 130
+
+    def __init__(self, hint: str | None, *, exit_code: int = exit_code) -> None:
+        super().__init__()
+        self.hint = hint
+        self.exit_code = exit_code
+
+
 class UsageError(CiplugError):
     """The command line cannot be carried out as it was given."""
 
@@ -277,7 +288,6 @@ class Refusal(Enum):
     """The version was never promoted to the stage that it would come back to."""
     NOBODY_BEFORE = "nobody_before"
     """No other version has held the stage, so none can come back."""
-    NO_REASON = "no_reason"
     GATED_STAGE = "gated_stage"
     """Only a promotion, a rollback or a demotion changes the versions in this stage."""
     NAME_TAKEN = "name_taken"

@@ -39,6 +39,8 @@ _LATER = ("ciplug.__main__", "ciplug.api", "ciplug.steps.open_run")
 """What a call loads itself: the program, and the Python API, which knows when it was loaded."""
 _LIBRARIES = ("github", "gitlab", "jinja2", "pydantic.type_adapter", "requests", "tabulate", "yaml")
 _STREAMS = 3
+_TRACE = "COVERAGE_PROCESS_START"
+"""Asks coverage.py to trace a Python that starts: here each call is one, and the server is none."""
 
 
 # In the tests
@@ -58,7 +60,8 @@ class _Server:
         self.at_start = _at_start(os.environ)
         self._calls, theirs = socket.socketpair()
         command = [sys.executable, "-m", "tests.forkserver"]
-        self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, cwd=ROOT)
+        env = {name: value for name, value in os.environ.items() if name != _TRACE}
+        self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, cwd=ROOT, env=env)
         theirs.close()
         atexit.register(self._stop)
 
@@ -155,11 +158,19 @@ def _run() -> None:
     code = 1
     atexit.register(lambda: _leave(code))
     killed.arm(ROOT / "ciplug")
+    _trace()
     try:
         runpy.run_module("ciplug", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+
+
+def _trace() -> None:
+    if _TRACE in os.environ:
+        import coverage
+
+        coverage.process_startup()
 
 
 def _leave(code: int) -> None:
