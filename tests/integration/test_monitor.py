@@ -223,6 +223,9 @@ def test_an_empty_window_and_a_missing_file_never_pass(team: Team, watch: Watch)
     assert "no prediction that labels are due for" in accuracy.reason
     with pytest.raises(InputError, match=r"no file of predictions matches 'gone\.jsonl'"):
         watch(predictions=["gone.jsonl"])
+    (team.project.folder / "folder.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"no file of predictions matches 'folder\.jsonl'"):
+        watch(predictions=["folder.jsonl"])
     with pytest.raises(InputError, match=r"labels\.jsonl: there is no column 'id': it has 'ident', 'label'"):
         watch(rows(), [{"ident": "a", "label": 1}])
     with pytest.raises(InputError, match=r"log\.jsonl: there is no column 'ts'"):
