@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.measuring import Arm, Result, Skipped, call, environment, interleave
+from benchmarks.measuring import Result, Skipped, Timing, call, environment, seconds_of
 from benchmarks.places import ROOT, Tools, scratch
 from ciplug.install import CONTENTS
 
@@ -29,16 +29,14 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Skipp
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, action / name)
         # A pair takes ten seconds and more.
-        yield from _measured(action, folder, max(1, pairs // 3), quick=quick)
+        yield from _measured(action, folder, max(1, pairs // 3))
 
 
-def _measured(action: Path, folder: Path, pairs: int, *, quick: bool) -> Iterator[Result]:
+def _measured(action: Path, folder: Path, pairs: int) -> Iterator[Result]:
     env = _hosted()
 
     def empty() -> Path:
         return Path(tempfile.mkdtemp(dir=folder))
-
-    kept = empty()
 
     def floor(place: Path) -> None:
         call([sys.executable, "-I", "-m", "venv", str(place / "venv")], place, env)
@@ -48,11 +46,13 @@ def _measured(action: Path, folder: Path, pairs: int, *, quick: bool) -> Iterato
         job = {"RUNNER_TOOL_CACHE": str(tool_cache), "RUNNER_TEMP": str(folder), "GITHUB_OUTPUT": str(folder / "out")}
         call([sys.executable, "-I", str(action / "ciplug/install.py")], tool_cache, {**env, **job})
 
-    plain = Arm(empty, floor)
-    # In the quick form the first installation fills the disk that is kept.
-    fresh, pip = interleave(Arm(lambda: kept if quick else empty(), ours), plain, pairs, warm=not quick)
+    taken: list[tuple[float, float, float]] = []
+    # The first of several rounds warms the disk's cache.
+    for _ in range(pairs if pairs == 1 else pairs + 1):
+        kept = empty()
+        taken.append((seconds_of(ours, kept), seconds_of(ours, kept), seconds_of(floor, empty())))
+    fresh, again, pip = (Timing(tuple(column)) for column in zip(*taken[-pairs:], strict=True))
     yield Result("the action's install step, on a fresh disk", fresh, _FLOOR, pip, aim=0.5, notes="uv is fetched, too")
-    again, pip = interleave(Arm(lambda: kept, ours), plain, pairs, warm=not quick)
     yield Result("the action's install step, kept from an earlier job", again, _FLOOR, pip, aim=0.1)
 
 

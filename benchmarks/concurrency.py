@@ -42,7 +42,7 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Skipp
 
             git.latency = latency
             for what, ours in (("`ciplug record`", commands), ("writes to the store", writes)):
-                taken, floor = interleave(Arm(place, ours), Arm(place, push), 1 if quick else max(pairs // 3, 2))
+                taken, floor = interleave(Arm(place, ours), Arm(place, push), max(1, pairs // 3))
                 name = f"{writers} {what} at once, {latency * 1000:.0f} ms a request"
                 yield Result(name, taken, f"{writers} `git push` to refs of their own", floor, 1.5, "0 lost")
 

@@ -56,10 +56,14 @@ class Arm:
     timed: Callable[[Path], object]
 
     def seconds(self) -> float:
-        place = self.prepare()
-        start = time.perf_counter()
-        self.timed(place)
-        return time.perf_counter() - start
+        return seconds_of(self.timed, self.prepare())
+
+
+def seconds_of(timed: Callable[[Path], object], place: Path) -> float:
+    """Seconds of the clock."""
+    start = time.perf_counter()
+    timed(place)
+    return time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,9 @@ class Skipped:
     reason: str
 
 
-def interleave(ours: Arm, floor: Arm, pairs: int, *, warm: bool = True) -> tuple[Timing, Timing]:
-    """Time both in turn, after one round each that is thrown away (it warms the disk's cache) if that is wanted."""
-    if warm:
+def interleave(ours: Arm, floor: Arm, pairs: int) -> tuple[Timing, Timing]:
+    """Time both in turn. Of several pairs, one more comes first and is thrown away: it warms the disk's cache."""
+    if pairs > 1:
         ours.seconds(), floor.seconds()
     taken = [(ours.seconds(), floor.seconds()) for _ in range(pairs)]
     return Timing(tuple(a for a, _ in taken)), Timing(tuple(b for _, b in taken))

@@ -24,7 +24,7 @@ _NUMBER = 7
 
 
 def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact | Skipped]:
-    for runs in (3, 30) if quick else (100, 100_000):
+    for runs in (30,) if quick else (100, 100_000):
         with scratch() as folder, server(folder, runs, more_settings=GATES) as git, GitHubApi(PROJECT) as api:
             api.add_token("job", "github-actions[bot]", app=True)
             main = Clones(folder / "main", git, "main").fresh()
@@ -52,9 +52,11 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact 
                 f"the least of {pairs}",
             )
             git.latency = api.latency = 0.02 if quick else 0.2
-            taken = [_job(tools, clones.fresh(), api, folder)[1] for _ in range(2)]
+            taken = [_job(tools, clones.fresh(), api, folder)[1] for _ in range(min(pairs, 2))]
             yield Fact(
-                f"{name}, {git.latency * 1000:.0f} ms a request", f"{min(taken):.2f} s", f"aim: {AIM_SLOW} s; of 2"
+                f"{name}, {git.latency * 1000:.0f} ms a request",
+                f"{min(taken):.2f} s",
+                f"aim: {AIM_SLOW} s; of {len(taken)}",
             )
 
 

@@ -46,14 +46,14 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Measure ciplug by its peers and floors.")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: to see that all of it works, not to measure")
     parser.add_argument("--only", metavar="NAME", action="append", choices=list(MEASUREMENTS), help="may be repeated")
-    parser.add_argument("--pairs", metavar="N", type=int, help="pairs of a ratio (default: 9; with --quick: 2)")
+    parser.add_argument("--pairs", metavar="N", type=int, help="pairs of a ratio (default: 9; with --quick: 1)")
     parser.add_argument("--output", metavar="FILE", type=Path, default=ROOT / "docs" / "performance.md")
     args = parser.parse_args(argv)
     text = args.output.read_text(encoding="utf-8") if args.output.exists() else f"{BEGIN}\n{END}\n"
     _replaced(text, "")  # before minutes are spent
     OUT.mkdir(exist_ok=True)
     programs = tools(quick=args.quick)
-    pairs = args.pairs or (2 if args.quick else 9)
+    pairs = args.pairs or (1 if args.quick else 9)
     results: list[Result | Fact | Skipped] = []
     for name in args.only or MEASUREMENTS:
         module = import_module(f"benchmarks.{MEASUREMENTS[name]}")

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from ciplug import console
 from ciplug._version import __version__
-from ciplug.errors import CiplugError, closest, nearest
+from ciplug.errors import CiplugError, Interrupted, closest, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,9 +89,10 @@ def main(argv: Sequence[str]) -> int:
     except CiplugError as error:
         console.complain(error.message, error.hint)
         return error.exit_code
-    except KeyboardInterrupt:
-        console.complain("interrupted")
-        return 130
+    except KeyboardInterrupt as stopped:
+        how = stopped if isinstance(stopped, Interrupted) else Interrupted(None)
+        console.complain("interrupted", how.hint)
+        return how.exit_code
     except BrokenPipeError:
         # The reader of our output went away: `ciplug runs list | head`.
         sys.stderr.close()

@@ -25,6 +25,17 @@ class CiplugError(Exception):
         return self.message + (f"\n  -> {self.hint}" if self.hint else "")
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a signal, has ended work that can be gone on with. `hint` has the command that does."""
+
+    exit_code = 130
+
+    def __init__(self, hint: str | None, *, exit_code: int = exit_code) -> None:
+        super().__init__()
+        self.hint = hint
+        self.exit_code = exit_code
+
+
 class UsageError(CiplugError):
     """The command line cannot be carried out as it was given."""
 

@@ -34,7 +34,7 @@ class VersionFacts:
     verdict: StoredVerdict | None = None
     """None: the version was never promoted."""
     repository: str | None = None
-    """The address of the code, without credentials."""
+    """The address of the code, without credentials. None: the job did not name it, and no remote has one for others."""
     ciplug: str = ""
     """The version of ciplug that makes the attestation."""
 

@@ -9,6 +9,9 @@ from ciplug.attestation.facts import VersionFacts
 from ciplug.records.verdict import outcomes_of
 from ciplug.reports.untrusted import code_markdown, escape_markdown
 
+_NO_ADDRESS = (
+    "not known: the job of the run named no repository, and the remote of the clone that wrote this card is a folder"
+)
 TASK = "other"
 """The type of the task where nobody has named one; Hugging Face takes any text."""
 
@@ -46,8 +49,8 @@ def page(facts: VersionFacts) -> str:
         "Version": escape_markdown(f"{facts.version} ({facts.stage})"),
         "Registered": _exact(facts.registered),
         "Run": _exact(run.id),
-        "Commit": _exact(run.commit) if run.commit else "none",
-        "Code": _exact(facts.repository) if facts.repository else "not known",
+        "Commit": _exact(run.commit) if run.commit else "none: the run was recorded without one",
+        "Code": _exact(facts.repository) if facts.repository else _NO_ADDRESS,
         "Seed": "not recorded" if run.provenance.seed is None else _exact(str(run.provenance.seed)),
     }
     lines = [f"# {escape_markdown(facts.model)}", "", *_table(("", ""), list(rows.items()))]

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     elif found:
         console.out(_table(["model", "target", "kind", "state", "log", "served"], map(_status_row, found)))
     else:
-        console.say("no target is configured")
+        console.say("no registered model has a target, in targets: of ciplug.yaml on the default branch")
     for one in found:
         if one.problem or one.remedy:
             words = clean(one.problem or one.state.word.replace("_", " "), 300)

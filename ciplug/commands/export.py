@@ -14,6 +14,7 @@ from ciplug.interop.huggingface import export_card
 from ciplug.interop.mlflow_export import Exported
 from ciplug.interop.runs_table import export_table
 from ciplug.reports.untrusted import clean
+from ciplug.steps.interruption import resumed_by
 from ciplug.steps.session import Session
 
 _SHOWN = 10
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _to_tracker(args: argparse.Namespace, session: Session) -> int:
     request = Request(args.system, args.target, args.artifacts if SYSTEMS[args.system].has_bucket else None)
-    with console.count("written", "run") as tell:
+    with resumed_by("export the same again; what is done is not repeated"), console.count("written", "run") as tell:
         if args.run:
             ids = [session.runs().key_of(one).id for one in args.run]
             done = export_runs(session, request, ids, tell)

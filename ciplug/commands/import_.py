@@ -13,6 +13,7 @@ from ciplug.errors import StoreError, counted, listed
 from ciplug.interop.import_runs import Choice, Failure, Imported
 from ciplug.interop.import_systems import SYSTEMS, import_from, sources_in
 from ciplug.reports.untrusted import clean
+from ciplug.steps.interruption import resumed_by
 
 if TYPE_CHECKING:
     from ciplug.interop.mlflow_registry import ImportedModels
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     session = options.session_of(args)
     choice = Choice(args.model, not args.no_artifacts, args.unfinished)
-    with console.count("runs read", "run") as tell:
+    with resumed_by("import the same again; what is done is not repeated"), console.count("runs read", "run") as tell:
         if args.system == "mlflow":
             from ciplug.interop.mlflow_import import import_mlflow
 

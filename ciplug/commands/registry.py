@@ -17,7 +17,7 @@ from ciplug.reports import untrusted
 from ciplug.steps import history as past
 from ciplug.steps.kept_entries import lost_models
 from ciplug.steps.promotion.after import notify
-from ciplug.steps.registered_model import read_if_whole, read_model
+from ciplug.steps.registered_model import no_model, read_if_whole, read_model
 from ciplug.steps.registry_checks import check_model
 from ciplug.steps.session import Session
 from ciplug.steps.vouch import vouch
@@ -209,12 +209,7 @@ def _need(session: Session, model: Model, events: int = 0) -> None:
     """Raise NotFound where the registry has no such model; a history outlives it."""
     if model.exists or events or model.skipped or model.unsigned:
         return
-    moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
-    names = [name for name in ledger.models(session.log) if read_if_whole(session, name).exists]
-    raise NotFound(
-        f"the registry has no model '{model.name}'{moved}",
-        hint=f"it has: {', '.join(names)}" if names else "promote a run first: ciplug promote MODEL --to staging",
-    )
+    raise no_model(session, model)
 
 
 def _former_name(events: Sequence[past.PastEvent]) -> str | None:

@@ -78,6 +78,9 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
             raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
         return model, found
 
+    def _number(self, name: str, version: str | int) -> int:
+        return self._version(name, version)[1].number
+
     def _gated(self, name: str) -> tuple[str, ...]:
         return self._view.gated_stages(name)
 
@@ -144,23 +147,26 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
     def update_registered_model(
         self, name: str, description: str | None, deployment_job_id: str | None = None
     ) -> RegisteredModel:
-        self._model(name)
-        return self._model_entity(self._write(lambda session: labels.describe(session, name, None, description)).model)
+        done = self._write(lambda session: labels.describe(session, self._model(name).name, None, description))
+        return self._model_entity(done.model)
 
     @translated
     def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
         mlflow_names.validate_model_renaming(new_name)
-        self._model(name)
-        if self._view.model(new_name).exists:
-            words = f"Registered Model (name={new_name}) already exists."
-            raise MlflowException(words, RESOURCE_ALREADY_EXISTS)
-        self._write(lambda session: models.rename_model(session, name, new_name))
+
+        def rename(session: Session) -> None:
+            self._model(name)
+            if self._view.model(new_name).exists:
+                words = f"Registered Model (name={new_name}) already exists."
+                raise MlflowException(words, RESOURCE_ALREADY_EXISTS)
+            models.rename_model(session, name, new_name)
+
+        self._write(rename)
         return self._model_entity(self._model(new_name))
 
     @translated
     def delete_registered_model(self, name: str) -> None:
-        self._model(name)
-        self._write(lambda session: models.delete_model(session, name))
+        self._write(lambda session: models.delete_model(session, self._model(name).name))
 
     @translated
     def get_registered_model(self, name: str) -> RegisteredModel:
@@ -197,14 +203,12 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
     @translated
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
         mlflow_names.validate_registered_model_tag(tag.key, tag.value)
-        self._model(name)
-        self._write(lambda session: labels.set_tag(session, name, None, tag.key, str(tag.value)))
+        self._write(lambda session: labels.set_tag(session, self._model(name).name, None, tag.key, str(tag.value)))
 
     @translated
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         mlflow_names.validate_tag_name(key)
-        self._model(name)
-        self._write(lambda session: labels.delete_tag(session, name, None, key))
+        self._write(lambda session: labels.delete_tag(session, self._model(name).name, None, key))
 
     # Versions
 
@@ -297,42 +301,38 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
 
     @translated
     def update_model_version(self, name: str, version: str | int, description: str | None = None) -> ModelVersion:
-        _, found = self._version(name, version)
-        number = found.number
-        model = self._write(lambda session: labels.describe(session, name, number, description)).model
-        return self._version_entity(model, model.version(number))
+        done = self._write(lambda session: labels.describe(session, name, self._number(name, version), description))
+        return self._version_entity(done.model, done.model.version(int(version)))
 
     @translated
     def transition_model_version_stage(
         self, name: str, version: str | int, stage: str, archive_existing_versions: bool
     ) -> ModelVersion:
-        _, found = self._version(name, version)
-        number = found.number
-        gated = {one.casefold(): one for one in self._gated(name)}
-        target = gated.get(stage.strip().casefold()) or mlflow_names.canonical_stage(stage)
-        if archive_existing_versions and target in (NO_STAGE, ARCHIVED):
-            raise MlflowException(
-                f"Model version transition cannot archive existing model versions because '{stage}' is not an Active "
-                f"stage. Valid stages are {mlflow_names.ACTIVE_STAGES}"
-            )
-
-        def move(session: Session) -> Any:
+        def move(session: Session) -> int:
+            _, found = self._version(name, version)
+            number = found.number
+            gated = {one.casefold(): one for one in self._gated(name)}
+            target = gated.get(stage.strip().casefold()) or mlflow_names.canonical_stage(stage)
+            if archive_existing_versions and target in (NO_STAGE, ARCHIVED):
+                raise MlflowException(
+                    f"Model version transition cannot archive existing model versions because '{stage}' is not an "
+                    f"Active stage. Valid stages are {mlflow_names.ACTIVE_STAGES}"
+                )
             protected = by_protected_policy(session)
             model = read_model(protected, name)
             if gated_stage(protected, model, target, found):
-                return promote(session, PromotionRequest(name, target, version=number))
-            if gated_stage(protected, model, found.stage, found):
-                return moves.demote(session, name, version=number, to=target.lower())
-            return moves.move_freely(session, name, number, target, archive_others=bool(archive_existing_versions))
+                promote(session, PromotionRequest(name, target, version=number))
+            elif gated_stage(protected, model, found.stage, found):
+                moves.demote(session, name, version=number, to=target.lower())
+            else:
+                moves.move_freely(session, name, number, target, archive_others=bool(archive_existing_versions))
+            return number
 
-        self._write(move)
-        model, moved = self._version(name, number)
-        return self._version_entity(model, moved)
+        return self._version_entity(*self._version(name, self._write(move)))
 
     @translated
     def delete_model_version(self, name: str, version: str | int) -> None:
-        _, found = self._version(name, version)
-        self._write(lambda session: models.delete_version(session, name, found.number))
+        self._write(lambda session: models.delete_version(session, name, self._number(name, version)))
 
     @translated
     def get_model_version(self, name: str, version: str | int) -> ModelVersion:
@@ -367,27 +367,23 @@ class RegistryStore(UnsupportedRegistry, mlflow_names.AbstractRegistryStore):  #
     @translated
     def set_model_version_tag(self, name: str, version: str | int, tag: Any) -> None:
         mlflow_names.validate_model_version_tag(tag.key, tag.value)
-        _, found = self._version(name, version)
-        self._write(lambda session: labels.set_tag(session, name, found.number, tag.key, str(tag.value)))
+        self._write(lambda session: labels.set_tag(session, name, self._number(name, version), tag.key, str(tag.value)))
 
     @translated
     def delete_model_version_tag(self, name: str, version: str | int, key: str) -> None:
         mlflow_names.validate_tag_name(key)
-        _, found = self._version(name, version)
-        self._write(lambda session: labels.delete_tag(session, name, found.number, key))
+        self._write(lambda session: labels.delete_tag(session, name, self._number(name, version), key))
 
     @translated
     def set_registered_model_alias(self, name: str, alias: str, version: str | int) -> None:
         mlflow_names.validate_model_alias_name(alias)
         mlflow_names.validate_model_alias_name_reserved(alias)
-        _, found = self._version(name, version)
-        self._write(lambda session: labels.set_alias(session, name, alias, found.number))
+        self._write(lambda session: labels.set_alias(session, name, alias, self._number(name, version)))
 
     @translated
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         mlflow_names.validate_model_alias_name(alias)
-        self._model(name)
-        self._write(lambda session: labels.delete_alias(session, name, alias))
+        self._write(lambda session: labels.delete_alias(session, self._model(name).name, alias))
 
     @translated
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ciplug.capture.content import digest_file
@@ -55,13 +55,19 @@ class RegistryView:
     def _current(self, *, fresh: bool = False) -> Session:
         """Return a session whose view of the registry is as new as a reader may expect."""
         if self._session is None:
-            self._session = self._place.session.refreshed()
-            self._asked = time.monotonic()
-            return self._session
+            return self._open()
         most = SERVER_AGE if self._place.is_server else 0.0 if fresh else _CLIENT_AGE
         if time.monotonic() - self._asked >= most:
             self._session.store.refresh()
+            self._session = self._session.with_same_store()
             self._asked = time.monotonic()
+        return self._session
+
+    def _open(self) -> Session:
+        """Begin to read anew: the policy and the store are asked once, by the first question."""
+        self._session = replace(self._place.session.refreshed(), reads_once=True)
+        self._asked = time.monotonic()
+        self._stages.clear()
         return self._session
 
     def model(self, name: str, *, fresh: bool = False) -> Model:
@@ -93,16 +99,15 @@ class RegistryView:
             return self._stages[name]
 
     def write(self, action: Callable[[Session], T]) -> T:
-        """Change the registry, with the policy and the store as they are now."""
+        """Change the registry, with the policy and the store as they are now, which `action` finds here as well."""
         with self._place.lock:
-            session = self._place.session.refreshed()
+            session = self._open()
             try:
                 return action(session)
             finally:
                 self._session, self._asked = session, time.monotonic()
                 # A renaming changes the state of a log whose own head stays.
                 self._models.clear()
-                self._stages.clear()
 
     def registration(self, location: str, run_id: str | None) -> Made:
         """Return what a version freezes: the files at a location, and the record of its run, as far as they are here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ciplug.errors import NotFound, UsageError, nearest
@@ -11,6 +12,8 @@ from ciplug.registry.model import Model, Version
 
 _MLFLOW = re.compile(r"models:/+(.+)[/@]([^/@]+)")
 _NUMBER = re.compile(r"v?(\d{1,9})")
+NAMED_MOST = 10
+"""Models that an error names."""
 LATEST = "latest"
 """MLflow's word for the version with the highest number."""
 
@@ -38,17 +41,34 @@ def parse_version_name(name: str) -> VersionName | None:
     return VersionName(parts[1], parts[2])
 
 
+def no_model(model: Model, known: Sequence[str]) -> NotFound:
+    """The error of a name of no model.
+
+    Args:
+        known: the models that there are.
+    """
+    moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
+    if model.unsigned:
+        # It may be there by events that do not count.
+        hint = model.notes[0]
+    elif model.moved_to:
+        hint = "name it so"
+    elif known:
+        hint = nearest(model.name, known, NAMED_MOST)
+    else:
+        hint = "the registry has no model at all; promote a run first: ciplug promote MODEL --to staging"
+    return NotFound(f"the registry has no model '{model.name}'{moved}", hint=hint)
+
+
 def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
-    """Return the version for the second part of a name. Raises NotFound if there is none.
+    """Return the version for the second part of the name of a model that exists. Raises NotFound if there is none.
 
     The stages that versions are in are known even where the ladder lacks them: who deploys may have no ciplug.yaml. A
     stage comes before an alias of the same name.
     """
     if not model.versions:
-        moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
-        # It may be there by events that do not count.
-        hint = model.notes[0] if model.unsigned else "list them: ciplug registry list"
-        raise NotFound(f"the registry has no model '{model.name}'{moved}", hint=hint)
+        hint = f"promote a run: ciplug promote '{model.name}' --to staging"
+        raise NotFound(f"'{model.name}' has no version", hint=hint)
     if number := _NUMBER.fullmatch(selector):
         return model.version(int(number[1]))
     if selector == LATEST:

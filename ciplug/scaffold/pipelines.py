@@ -194,13 +194,13 @@ def _with_job(made: Pipeline, host: str, settings: Settings, read: Template, job
             text, count = re.subn(rf"ciplug {call}(?=[ '\n])(?!:)", f"ciplug {call} {option}", text)
             if not count:
                 raise not_as_expected(name, f"it does not call ciplug {call}")
-    todo = _todo_of(job, host, path)
+    todo = _todo_of(job, host, path, re.sub(r"[^a-z0-9]+", "-", settings.model.lower()).strip("-") or "model")
     if settings.source is None and host != "gitlab":
         todo.append(f"in {path}, name your copy of ciplug, too")
     return replace(made, files={**made.files, path: text}, todo=(*made.todo, *todo))
 
 
-def _todo_of(job: _Job, host: str, path: str) -> list[str]:
+def _todo_of(job: _Job, host: str, path: str, model: str) -> list[str]:
     if job is _WATCH:
         todo = [
             f"say where predictions and labels are: monitor: in ciplug.yaml; and write fetch-predictions.sh for {path}"
@@ -208,7 +208,15 @@ def _todo_of(job: _Job, host: str, path: str) -> list[str]:
         if host == "gitlab":
             todo.append("make a schedule for the default branch: Build > Pipeline schedules")
     else:
-        todo = ["name the target, with its smoke_test:, in targets: of ciplug.yaml"]
+        todo = [
+            "record what is deployed: name the files of the model in artifacts: of ciplug.yaml, or log it with MLflow",
+            "record a sample for the smoke test: have the training write inputs and its predictions to sample.jsonl, "
+            'in lines like {"id": "17", "inputs": {"alcohol": 9.5}, "prediction": "red"}, and name the file in '
+            "artifacts:, too",
+            "name where it is deployed, in ciplug.yaml: targets: {prod: {kind: oci, repository: "
+            f"registry.example.com/team/{model}, smoke_test: {{sample: sample.jsonl, url: 'https://{model}.example.com'"
+            "}}}; other kinds: docs/deploy.md",
+        ]
         if host == "github":
             todo.append("give the environment of the stage required reviewers: Settings > Environments")
         if host == "gitlab":

@@ -21,12 +21,11 @@ from ciplug.git.commits import commit_named, ref_names
 from ciplug.git.objects import is_commit_id
 from ciplug.records.keys import RunKey, run_key
 from ciplug.records.run import Run
-from ciplug.registry import ledger
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
-from ciplug.registry.resolve import VersionName, find_version, parse_version_name
+from ciplug.registry.resolve import VersionName, parse_version_name
 from ciplug.reports.untrusted import clean
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.registered_model import read_model, version_of
 from ciplug.steps.select import NamedBase, NamedCommit, candidates, counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.hidden import NOT_RANKED, only_trainings
@@ -180,11 +179,7 @@ def _key_of(entry: Entry) -> RunKey:
 
 def _of_version(session: Session, name: VersionName) -> NamedKey:
     model = read_model(session, name.model)
-    if not model.versions and not model.moved_to:
-        known = ledger.models(session.log)
-        hint = nearest(name.model, known, _CANDIDATES_MOST) if known else "register one: ciplug promote"
-        raise NotFound(f"the registry has no model '{clean(name.model, 120)}'", hint=hint)
-    version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
+    version = version_of(session, model, name.selector, Ladder(session.config.ladder_of(name.model)))
     if version.run is None:
         raise NotFound(f"version {version.number} of '{clean(model.name, 80)}' was registered without a run")
     return NamedKey(RunKey(version.commit, version.run), version, model.notes)

@@ -20,7 +20,7 @@ from ciplug.registry.evidence_chain_text import words
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.replayed_rules import model_digest
-from ciplug.registry.resolve import VersionName, find_version, parse_version_name
+from ciplug.registry.resolve import VersionName, parse_version_name
 from ciplug.reports.untrusted import clean
 from ciplug.steps.fetch import Fetched, Progress, fetch, silent
 from ciplug.steps.judged_policy import PolicyUnknown, judges_here, policy_finding
@@ -30,7 +30,7 @@ from ciplug.steps.placing import check_folder
 from ciplug.steps.promotion.judging_section import judging_section
 from ciplug.steps.promotion.verified_files import run_of
 from ciplug.steps.promotion.writing import yanked
-from ciplug.steps.registered_model import read_registry
+from ciplug.steps.registered_model import read_registry, version_of
 from ciplug.steps.registry_checks import other_verdict, wrong_verdict
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
@@ -116,7 +116,7 @@ def pull(
             )
     else:
         try:
-            version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
+            version = version_of(session, model, name.selector, Ladder(session.config.ladder_of(name.model)))
         except NotFound as missing:
             # It may be there by events that do not count.
             raise NotFound(missing.message, hint=notes[0] if model.unsigned else missing.hint) from None

@@ -13,10 +13,9 @@ from ciplug.records.run import Run
 from ciplug.registry import ledger
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.registry.resolve import find_version
 from ciplug.steps.fetch import fetch
 from ciplug.steps.named_run import find_key
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.registered_model import read_model, version_of
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.tracking.hidden import hidden_states, only_trainings
@@ -97,4 +96,4 @@ class StoreReader:
 
     def version(self, model: Model, selector: str) -> Version:
         """Return the version in a stage, with an alias or with a number. Raises NotFound."""
-        return find_version(model, selector, Ladder(self._session.config.ladder_of(model.name)))
+        return version_of(self._session, model, selector, Ladder(self._session.config.ladder_of(model.name)))

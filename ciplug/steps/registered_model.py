@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 
 from ciplug._version import __version__
+from ciplug.errors import NotFound, closest
 from ciplug.git.cache import cache_folder
 from ciplug.records.canonical import dumps
-from ciplug.registry import reading, stored_checkpoints
+from ciplug.registry import ledger, reading, resolve, stored_checkpoints
+from ciplug.registry.ladder import Ladder
 from ciplug.registry.local_checkpoints import Snapshots
-from ciplug.registry.model import Model
+from ciplug.registry.model import Model, Version
 from ciplug.registry.model_values import FORMAT
 from ciplug.registry.reading import Reading
 from ciplug.registry.replay import IsSigned
+from ciplug.registry.resolve import NAMED_MOST, find_version
 from ciplug.steps.session import Session
 from ciplug.steps.signers import signers_of
 from ciplug.stores.base import Head
@@ -67,3 +71,35 @@ def read_model(session: Session, name: str) -> Model:
 def read_if_whole(session: Session, name: str) -> Model:
     """The same for readers that go on without the registry: of a broken log, `Model.problem` says what is wrong."""
     return reading.read_if_whole(session.log, name, is_signed(session), snapshots_of(session), signers_key(session))
+
+
+def need_model(session: Session, model: Model) -> None:
+    """Raise NotFound where there is no such model now."""
+    if not model.exists:
+        raise no_model(session, model)
+
+
+def no_model(session: Session, model: Model) -> NotFound:
+    """The error of a name of no model, with what was probably meant."""
+    return resolve.no_model(model, _others(session, model.name))
+
+
+def _others(session: Session, wanted: str) -> list[str]:
+    """The model that was probably meant, else some of those that there are. Few logs are read: there may be many."""
+    names = ledger.models(session.log)
+    near = closest(wanted, names)
+    if near is not None and _is_there(session, near):
+        return [near]
+    return list(islice((name for name in names if _is_there(session, name)), NAMED_MOST))
+
+
+def _is_there(session: Session, name: str) -> bool:
+    model = read_if_whole(session, name)
+    return model.exists or model.problem is not None
+
+
+def version_of(session: Session, model: Model, selector: str, ladder: Ladder) -> Version:
+    """The version for the second part of a name. Raises NotFound where there is no such model, or no such version."""
+    if not model.versions:
+        need_model(session, model)
+    return find_version(model, selector, ladder)

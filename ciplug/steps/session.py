@@ -115,6 +115,9 @@ class Session:
     """Name → public key of the signers, and their repository, for settings that name none: from another place."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
+    reads_once: bool = False
+    """Whether it is for a single moment, such as one write: the policy of the default branch is read once, and the
+    sessions that are derived from this one to go by that policy share its view of the store."""
 
     def refreshed(self) -> Session:
         """A new session with the same options, which reads everything anew.
@@ -125,6 +128,12 @@ class Session:
         """
         fresh = open_session(cwd=self.cwd, env=self.env, listener=self.listener, **self.options._asdict())
         return replace(fresh, context=replace(fresh.context, report_url=self.context.report_url))
+
+    def with_same_store(self) -> Session:
+        """A copy that remembers nothing, and sees the store as this session does."""
+        copy = replace(self)
+        copy.__dict__.update({"store": self.store, "witnessed": self.witnessed})
+        return copy
 
     def tell(self, *notes: Note) -> None:
         """Have a person know this, if one listens."""

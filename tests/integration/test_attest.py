@@ -22,7 +22,7 @@ from ciplug.records.inputs import DatasetInput
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import GateResult, Outcome, Verdict
-from ciplug.steps.evidence.attest import checksums
+from ciplug.steps.evidence.attest import checksums, code_address
 from tests.project import Project
 from tests.team import STAMP, team_in
 
@@ -174,6 +174,22 @@ def test_without_what_was_not_recorded() -> None:
     for document in (provenance(bare), bom(bare)):
         assert read_back(document)
     assert "model-index" not in model_card(bare)
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://ann:secret@git.example.com/acme/wine.git", "https://git.example.com/acme/wine.git"),
+        ("git@github.com:acme/wine.git", "ssh://github.com/acme/wine"),
+        ("/srv/git/wine.git", None),
+        (None, None),
+    ],
+)
+def test_the_card_says_where_the_code_is_or_why_nobody_knows(remote: str | None, address: str | None) -> None:
+    assert code_address(Context(), remote) == address
+    card = model_card(facts(repository=address))
+    line = next(one for one in card.splitlines() if one.startswith("| Code"))
+    assert (address or "the remote of the clone that wrote this card is a folder") in line
 
 
 def test_the_checksums_are_read_by_sha256sum(tmp_path: Path) -> None:

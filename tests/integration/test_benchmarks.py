@@ -23,7 +23,7 @@ def test_quick_benchmarks_write_the_table(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     page.write_text(text, encoding="utf-8")
-    done = run("--quick", "--pairs", "1", "--output", str(page))
+    done = run("--quick", "--output", str(page))
     assert done.returncode == 0, done.stderr
     written = page.read_text(encoding="utf-8")
     for command in ("--version", "record", "compare"):
@@ -67,7 +67,7 @@ def test_the_comparison_with_mlflow(tmp_path: Path) -> None:
 def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A page\n")
-    done = run("--quick", "--pairs", "1", "--only", "version", "--output", str(page))
+    done = run("--quick", "--only", "version", "--output", str(page))
     assert done.returncode != 0
     assert "markers are missing" in done.stderr
     assert page.read_text() == "# A page\n"

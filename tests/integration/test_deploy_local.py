@@ -346,3 +346,49 @@ def test_a_changed_server_command_is_behind_and_deployed(team: Team, folder: Pat
     assert deployed(team).event
     assert (folder / "current").readlink() != before
     assert (next(statuses(team.session, "wine")).state, deployed(team).event) == (State.SERVED, 0)
+
+
+def test_every_command_names_the_model_that_was_meant(
+    team: Team, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(team.project.folder)
+    for words in (
+        "deploy models:/wnie@production --to onprem",
+        "smoke-test wnie@v1 --to onprem",
+        "undeploy wnie --from onprem",
+        "deployments status wnie",
+        "monitor models:/wnie@production",
+        "rollback wnie --to production --reason x",
+        "pull wnie@production --to x",
+        "verify wnie@production",
+        "registry show wnie",
+    ):
+        assert main([*words.split(), "--store", team.session.store_uri]) == 2, words
+        assert "has no model 'wnie'\n  -> did you mean 'wine'?" in capsys.readouterr().err, words
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_deployment_that_a_signal_ends_names_the_command_that_goes_on(
+    team: Team, folder: Path, number: signal.Signals, code: int
+) -> None:
+    """A person's Ctrl-C, and a runner that cancels the job, while the new server starts."""
+    holds(team, b"ill")
+    words = ["models:/wine@production", "--to", "onprem"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ciplug", "deploy", *words],
+        cwd=team.project.folder,
+        env={**team.session.env, "TMPDIR": str(folder.parent)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(folder.glob("servers/*/pid")):
+        assert running.poll() is None
+    running.send_signal(number)
+    said = running.communicate(timeout=30)[1]
+    assert running.returncode == code, said
+    assert f"interrupted\n  -> go on: ciplug deploy {' '.join(words)}\n" in said and "Traceback" not in said
+    # Neither a copy of the model stays, nor a lock; and the same command goes on from there.
+    assert not list(folder.parent.glob("ciplug-*"))
+    (one,) = statuses(team.session.refreshed(), "wine")
+    assert one.state is State.UNFINISHED
+    assert refused(team, DeploymentRefused).reason is NotDeployed.UNHEALTHY

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ciplug.errors import PromotionRefused
 from ciplug.mlflow import files, state
 from ciplug.mlflow.place import Place, place_of
 from ciplug.mlflow.registry_view import RegistryView
@@ -19,9 +20,11 @@ from ciplug.mlflow.state import Experiment
 from ciplug.mlflow.view import parse_uri
 from ciplug.records.canonical import new_id
 from ciplug.records.monitored import Monitored
+from ciplug.records.registry_event import Register
 from ciplug.records.run import Run
+from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.send import store_objects
-from ciplug.steps.session import open_session
+from ciplug.steps.session import Session, open_session
 from ciplug.tracking import amended
 from ciplug.tracking.runs import run_objects
 from tests.project import Project, git
@@ -373,3 +376,52 @@ def test_a_version_by_the_address_of_a_run_has_the_artifacts_that_were_recorded(
 
     assert files_at("") == ["net", "notes.txt"]
     assert (files_at("net"), files_at("notes.txt"), files_at("net/a.bin")) == (["net"], ["notes.txt"], [])
+
+
+def test_a_write_to_the_registry_asks_for_policy_and_store_once(project: Project, git_server: GitServer) -> None:
+    """Six requests, whatever is written: two for the policy, two for the store, two for the push; none to read it."""
+    git_server.create("registry")
+    git(project.folder, "remote", "set-url", "origin", git_server.url("registry"))
+    project.push()
+    view = RegistryView(Place("ciplug:"))
+    writes: list[Callable[[Session], object]] = [
+        lambda session: models.create_model(session, "wine"),
+        lambda session: models.register_version(session, "wine", Register(version=0)),
+        lambda session: labels.set_alias(session, "wine", "best", view.model("wine").last_number),
+        lambda session: moves.move_freely(session, "wine", 1, "Staging"),
+    ]
+    for write in writes:
+        git_server.requests.clear()
+        view.write(write)
+        assert view.model("wine").exists and view.gated_stages("wine") == ()
+        assert [one.service for one in git_server.requests][-2:] == ["receive-pack", "receive-pack"]
+        # A clone that has written fetches, with one request more, where another listing would do.
+        assert len(git_server.requests) <= 7
+
+
+def test_a_write_to_the_registry_goes_by_the_policy_and_the_log_of_that_moment(
+    project: Project, git_server: GitServer, tmp_path: Path
+) -> None:
+    git_server.create("moment")
+    git(project.folder, "remote", "set-url", "origin", git_server.url("moment"))
+    project.push()
+    view = RegistryView(Place("ciplug:"))
+    view.write(lambda session: models.create_model(session, "wine"))
+    view.write(lambda session: models.register_version(session, "wine", Register(version=0)))
+    git(tmp_path, "clone", "-q", git_server.url("moment"), "other")
+    other = Project(tmp_path / "other")
+    (other.folder / "ciplug.yaml").write_text("version: 1\nmodel: wine\ngates:\n  accuracy: {min: 0.8}\n")
+    other.commit("a gate")
+    other.push()
+    other.ciplug("registry", "tag", "wine", "team=vision", "--version", "1")
+    tags: list[object] = []
+
+    def tag(session: Session) -> object:
+        tags.append(dict(view.model("wine").version(1).tags))
+        return labels.set_tag(session, "wine", 1, "team", "sound")
+
+    view.write(tag)
+    assert tags == [{"team": "vision"}] and view.model("wine").version(1).tags == {"team": "sound"}
+    assert view.gated_stages("wine") == ("Staging", "Production")
+    with pytest.raises(PromotionRefused):
+        view.write(lambda session: labels.set_alias(session, "wine", "production", 1))

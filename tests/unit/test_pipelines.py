@@ -88,7 +88,8 @@ def test_the_job_that_deploys(host: str) -> None:
     path = paths.get(host, "Jenkinsfile.deploy")
     plain, plan = made(host), made(host, deploy=True, monitor=True)
     assert path in plan.files.keys() - plain.files.keys() and "--smoke-test --roll-back" in plan.files[path]
-    assert any("smoke_test:" in step for step in plan.todo)
+    for word in ("artifacts: of ciplug.yaml", '"prediction": "red"', "smoke_test: {sample: sample.jsonl", "kind: oci"):
+        assert any(word in step for step in plan.todo), word
     assert "0" * 40 not in "".join(plan.files.values()).replace("`your-org/ciplug`", "")
     in_folder = made(host, deploy=True, folder="services/wine")
     if host == "gitlab":

@@ -11,7 +11,7 @@ from ciplug.records.registry_moves import Yank
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model
 from ciplug.registry.replay import fold
-from ciplug.registry.resolve import VersionName, find_version, parse_version_name
+from ciplug.registry.resolve import VersionName, find_version, no_model, parse_version_name
 from tests.registry_samples import EVENTS, event
 
 LADDER = Ladder(("Staging", "Production"))
@@ -83,7 +83,13 @@ def test_the_latest_version_is_not_a_yanked_one() -> None:
 
 
 def test_a_model_that_does_not_exist() -> None:
-    with pytest.raises(UsageError, match="the registry has no model 'beer'"):
+    said = no_model(Model("wnie"), ["beer", "wine"])
+    assert (said.message, said.hint) == ("the registry has no model 'wnie'", "did you mean 'wine'?")
+    assert no_model(Model("rum"), ["beer", "wine"]).hint == "one of: beer, wine"
+    assert "promote a run first" in str(no_model(Model("rum"), []).hint)
+    moved = no_model(Model("wine", moved_to="vino"), ["vino"])
+    assert moved.message == "the registry has no model 'wine'; it is called 'vino' now"
+    with pytest.raises(UsageError, match="'beer' has no version"):
         find_version(Model("beer"), "1", LADDER)
 
 

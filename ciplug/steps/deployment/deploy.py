@@ -25,7 +25,6 @@ from ciplug.registry.evidence_chain_text import remedy, words
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Deployed, Model, Version
 from ciplug.registry.replayed_rules import model_digest
-from ciplug.registry.resolve import find_version
 from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
 from ciplug.steps.deployment.targets import deploy_command, find_target, stage_of
@@ -36,13 +35,14 @@ from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.evidence.version import find_promoted
 from ciplug.steps.evidence.version_files import single_files
 from ciplug.steps.fetch import Progress, fetch, silent
+from ciplug.steps.interruption import resumed_by
 from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
-from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
+from ciplug.steps.promotion.writing import check_job, check_key, check_readable, write
 from ciplug.steps.pull import check_standing, version_name
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.registered_model import need_model, read_model, version_of
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import open_target
@@ -79,14 +79,12 @@ class _Walk:
     files: Mapping[str, str]
     """Path as it is recorded → digest."""
     at: Target
+    again: str
+    """The command line that does the same, and so goes on where this one was cut off."""
 
     @property
     def digest(self) -> str:
         return self.version.digest or model_digest(self.version.files)
-
-    @property
-    def again(self) -> str:
-        return deploy_command(self.name, self.stage, self.target)
 
     @property
     def shown(self) -> str:
@@ -109,16 +107,20 @@ class _Walk:
         return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def deploy(session: Session, name: str, target: str, *, progress: Progress = silent) -> Done:
+def deploy(session: Session, name: str, target: str, *, again: str | None = None, progress: Progress = silent) -> Done:
     """Have a target serve a version, given as `wine@production` or `models:/wine@production`.
 
+    Args:
+        again: the command line of the caller; None: `ciplug deploy` of who is in the stage of the target.
+
     Raises PromotionRefused in a job that must not change the registry, DeploymentRefused with the reason for a version
-    that must not be deployed, TargetError and StoreError where the target or the store fails. Then the target serves
-    what it served before, or this version; the same call finishes.
+    that must not be deployed, TargetError and StoreError where the target or the store fails, Interrupted where a
+    signal ends it. Then the target serves what it served before, or this version; the same call finishes.
     """
-    walk = _begin(session, name, target)
+    walk = _begin(session, name, target, again)
     try:
-        return _go(walk, progress)
+        with resumed_by(walk.again):
+            return _go(walk, progress)
     except (TargetError, StoreError) as problem:
         # Whatever is done by now, the same command does the rest.
         problem.hint = "; ".join(filter(None, [problem.hint, f"then go on: {walk.again}"]))
@@ -144,25 +146,26 @@ def _go(walk: _Walk, progress: Progress) -> Done:
         return _change(walk, _release(walk, folder, event))
 
 
-def _begin(session: Session, name: str, target: str) -> _Walk:
+def _begin(session: Session, name: str, target: str, again: str | None) -> _Walk:
     """Find everything, and refuse what needs no bytes to be refused."""
     check_job(session)
     session = by_protected_policy(session)
     check_key(session)
     parsed = version_name(name)
     model = read_model(session, parsed.model)
-    need_model(model)
+    need_model(session, model)
     settings = find_target(session, parsed.model, target)
     check_readable(model)
     stage = stage_of(session, model, settings)
     ladder = ladder_of(session, model)
-    version = find_version(model, parsed.selector, ladder)
+    version = version_of(session, model, parsed.selector, ladder)
     _check_stage(model, version, stage, ladder, target)
     runs = judged_runs(session)
     run = run_of(runs, model.name, version)
     files = single_files(session, version.files, {file.path: file for file in run.artifacts})
     at = open_target(settings, session.env, masking(session))
-    walk = _Walk(session, model.name, target, settings, stage, version, run, files, at)
+    again = again or deploy_command(model.name, stage, target)
+    walk = _Walk(session, model.name, target, settings, stage, version, run, files, at, again)
     chain = verify(session, Request(_named(walk), with_files=False, fetch=True, to_use=True))
     session.tell(*notes_on(chain))
     _check_chain(walk, chain)

@@ -6,22 +6,34 @@ from collections.abc import Iterator
 
 from ciplug.errors import CiplugError
 from ciplug.steps.deployment.deploy import Done, deploy
-from ciplug.steps.deployment.targets import stage_of, targets_of
+from ciplug.steps.deployment.targets import deploy_command, stage_of, targets_of
 from ciplug.steps.fetch import Progress, silent
+from ciplug.steps.interruption import resumed_by
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.session import Session
 
 
 def redeploy(session: Session, name: str, stage: str, *, progress: Progress = silent) -> Iterator[Done | CiplugError]:
-    """Yield what became of each target, by the log, to which a version was deployed before, and not ended since."""
+    """Yield what became of each target, by the log, to which a version was deployed before, and not ended since.
+
+    Raises Interrupted where a signal ends it, with the commands for the targets that are left.
+    """
     protected = by_protected_policy(session)
     model = read_model(protected, name)
-    for target, settings in sorted(targets_of(protected, name).items()):
-        logged = model.deployed.get(target)
-        if logged is None or logged.is_ended or stage_of(protected, model, settings) != stage:
-            continue
+    serving = [
+        target
+        for target, settings in sorted(targets_of(protected, name).items())
+        if (logged := model.deployed.get(target)) is not None
+        and not logged.is_ended
+        and stage_of(protected, model, settings) == stage
+    ]
+    for number, target in enumerate(serving):
+        left = "; ".join(deploy_command(name, stage, one) for one in serving[number:])
+        done: Done | CiplugError
         try:
-            yield deploy(session.refreshed(), f"{name}@{stage.lower()}", target, progress=progress)
+            with resumed_by(left):
+                done = deploy(session.refreshed(), f"{name}@{stage.lower()}", target, progress=progress)
         except CiplugError as problem:
-            yield problem
+            done = problem
+        yield done

@@ -16,7 +16,6 @@ from ciplug.config.target_base import Target as TargetSettings
 from ciplug.errors import ConfigError, DeploymentRefused, NotDeployed, counted
 from ciplug.records.registry_deployment import DEPLOYED, Outcome, SmokeTested
 from ciplug.registry.model import DeployEvent, Model, Version
-from ciplug.registry.resolve import find_version
 from ciplug.reports.untrusted import clean
 from ciplug.steps.deployment.smoke_address import Address, address_of, check_address
 from ciplug.steps.deployment.smoke_sample import NoSample, Sample, read_sample
@@ -26,9 +25,9 @@ from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
-from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
+from ciplug.steps.promotion.writing import check_job, check_key, check_readable, write
 from ciplug.steps.pull import version_name
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.registered_model import need_model, read_model, version_of
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import invocations
@@ -142,7 +141,7 @@ def _plan(session: Session, name: str, target: str) -> _Plan:
     check_key(session)
     parsed = version_name(name)
     model = read_model(session, parsed.model)
-    need_model(model)
+    need_model(session, model)
     settings = find_target(session, parsed.model, target)
     if settings.smoke_test is None:
         raise ConfigError(
@@ -150,7 +149,7 @@ def _plan(session: Session, name: str, target: str) -> _Plan:
             hint=f"targets: {{{target}: {{smoke_test: {{sample: sample.jsonl}}}}}}, on the default branch",
         )
     check_readable(model)
-    version = find_version(model, parsed.selector, ladder_of(session, model))
+    version = version_of(session, model, parsed.selector, ladder_of(session, model))
     return _Plan(session, model, version, target, settings, stage_of(session, model, settings), settings.smoke_test)
 
 

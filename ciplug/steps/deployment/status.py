@@ -17,8 +17,7 @@ from ciplug.steps.evidence.version_files import single_files
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.promotion.verified_files import run_of
-from ciplug.steps.promotion.writing import need_model
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.registered_model import need_model, read_model
 from ciplug.steps.session import Session
 from ciplug.steps.signers import judged_runs
 from ciplug.targets import open_target
@@ -73,7 +72,7 @@ def deployed_models(session: Session, name: str | None) -> list[Model]:
     """The models that have a deployment in their log, or the given one. Raises NotFound for a name of none."""
     if name is not None:
         model = read_model(session, name)
-        need_model(model)
+        need_model(session, model)
         return [model]
     return [model for one in ledger.models(session.log) if (model := read_model(session, one)).deployed]
 
@@ -84,7 +83,7 @@ def statuses(session: Session, name: str | None) -> Iterator[Status]:
     named = [name] if name else ledger.models(session.log)
     for model in (read_model(session, one) for one in named):
         if name:
-            need_model(model)
+            need_model(session, model)
         targets = targets_of(session, model.name)
         if model.exists:
             # Nobody can ask a target that ciplug.yaml does not name; where it serves nothing by the log, nobody need.

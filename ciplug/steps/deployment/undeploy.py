@@ -21,10 +21,11 @@ from ciplug.records.registry_deployment import BEGUN, ENDED, ENDING, FAILED, Dep
 from ciplug.registry.model import Deployed, DeployEvent, Model
 from ciplug.registry.replayed_rules import model_digest
 from ciplug.steps.deployment.targets import find_target, record_end_command, stage_of, targets_of, undeploy_command
+from ciplug.steps.interruption import resumed_by
 from ciplug.steps.promotion.masked import masking
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.promotion.writing import check_job, check_key, check_readable, need_model, write
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.promotion.writing import check_job, check_key, check_readable, write
+from ciplug.steps.registered_model import need_model, read_model
 from ciplug.steps.session import Session
 from ciplug.targets import open_target
 from ciplug.targets.base import Target
@@ -53,7 +54,7 @@ def undeploy(
 
     Raises PromotionRefused in a job that must not change the registry, DeploymentRefused where the target serves
     what the log does not know, or not what was expected, TargetError and StoreError where the target or the store
-    fails. The same call finishes.
+    fails, Interrupted where a signal ends it. The same call finishes.
     """
     session, model = _begin(session, name)
     logged = model.deployed.get(target)
@@ -74,9 +75,10 @@ def undeploy(
             hint=f"find out who put it there, and end it there; see: ciplug deployments status '{name}'",
         )
     try:
-        began = _announce(session, name, target, stage, reason, expected)
-        _end(session, at, name, target, began)
-        return Ended(name, target, began.version, _conclude(session, name, target, began), settings.written_file)
+        with resumed_by(undeploy_command(name, target)):
+            began = _announce(session, name, target, stage, reason, expected)
+            _end(session, at, name, target, began)
+            return Ended(name, target, began.version, _conclude(session, name, target, began), settings.written_file)
     except (TargetError, StoreError) as problem:
         problem.hint = "; ".join(filter(None, [problem.hint, f"then go on: {undeploy_command(name, target)}"]))
         raise
@@ -110,7 +112,7 @@ def _begin(session: Session, name: str) -> tuple[Session, Model]:
     session = by_protected_policy(session)
     check_key(session)
     model = read_model(session, name)
-    need_model(model)
+    need_model(session, model)
     check_readable(model)
     return session, model
 

@@ -15,8 +15,8 @@ from ciplug.attestation.statement import hex_of, to_json
 from ciplug.attestation.test_result import test_result
 from ciplug.errors import NotFound, StoreError
 from ciplug.git.credentials import redact
-from ciplug.records import read
-from ciplug.records.run import Run
+from ciplug.records import read, remote_address
+from ciplug.records.provenance import Context
 from ciplug.registry.evidence_chain import Chain
 from ciplug.reports.untrusted import clean
 from ciplug.steps.evidence.chain_notes import notes_on
@@ -96,18 +96,20 @@ def facts_of(session: Session, runs: Runs, promoted: Promoted) -> VersionFacts:
         run=run,
         files=files,
         verdict=verdict,
-        repository=_repository(session, run),
+        repository=code_address(run.provenance.context, session.remote_url),
         ciplug=__version__,
     )
 
 
-def _repository(session: Session, run: Run) -> str | None:
-    """The address of the code: as the job of the run knew it, else this clone's remote."""
-    context = run.provenance.context
+def code_address(context: Context, remote: str | None) -> str | None:
+    """The address of the code: as the job of the run knew it, else this clone's remote. None: a folder. Pure."""
     if context.server_url and context.repository:
         return f"{context.server_url}/{context.repository}"
-    remote = session.remote_url or ""
-    return redact(remote) if remote.startswith(("https://", "http://", "ssh://")) else None
+    if remote and remote.startswith(("https://", "http://", "ssh://")):
+        return redact(remote)
+    # git@host:path is an address of others, too; a folder of this machine is not.
+    found = remote_address.parse(remote)
+    return f"ssh://{found.host}/{found.path}" if found else None
 
 
 def checksums(files: Mapping[str, str]) -> bytes:

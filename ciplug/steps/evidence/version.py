@@ -15,8 +15,8 @@ from ciplug.registry.events import EVENT_TYPES, payload_of
 from ciplug.registry.evidence_chain import scan
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.registry.resolve import find_version, parse_version_name
-from ciplug.steps.registered_model import read_model
+from ciplug.registry.resolve import parse_version_name
+from ciplug.steps.registered_model import read_model, version_of
 from ciplug.steps.session import Session
 
 
@@ -53,7 +53,7 @@ def find_promoted(session: Session, name: str) -> Promoted:
     model = read_model(session, model_name)
     logs = list(_logs(session, model_name, skipped=model.unsigned))
     ladder = Ladder(session.config.ladder_of(model_name))
-    version = find_version(model, parsed.selector, ladder) if parsed else _highest(model, ladder)
+    version = version_of(session, model, parsed.selector, ladder) if parsed else _highest(session, model, ladder)
     by_log = [(log, list(_own_events(model, version.number, log))) for log in logs]
     events = [event for _, own in by_log for event in own]
     last = next((log for log, own in reversed(by_log) if own), logs[-1])
@@ -117,12 +117,12 @@ def _own_events(model: Model, version: int, log: _VerifiedLog) -> Iterator[Regis
             yield read.registry_event(log.entries[number - 1], EntryKey(log_of(log.model), number).key)
 
 
-def _highest(model: Model, ladder: Ladder) -> Version:
+def _highest(session: Session, model: Model, ladder: Ladder) -> Version:
     held = [holder for stage in (*model.stages, *ladder.stages) if (holder := model.holder(stage))]
     if held:
         return held[-1]
     if not model.versions:
-        return find_version(model, "latest", ladder)
+        return version_of(session, model, "latest", ladder)
     raise UsageError(
         f"no version of '{model.name}' is in a stage", hint=f"name one: '{model.name}@v{model.versions[-1].number}'"
     )

@@ -15,11 +15,11 @@ from ciplug.gates.digest import digest_of
 from ciplug.records.run import Run
 from ciplug.records.verdict import PolicySource
 from ciplug.registry.model import Version
-from ciplug.registry.resolve import find_version, parse_version_name
+from ciplug.registry.resolve import parse_version_name
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.verified_files import run_of
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.registered_model import read_model, version_of
 from ciplug.steps.session import Session, now
 from ciplug.steps.signers import judged_runs
 
@@ -109,7 +109,7 @@ def find_watched(session: Session, request: Request) -> Watched:
     model = read_model(session, model_name)
     ladder = ladder_of(session, model)
     selector = selector or ladder.stages[-1]
-    version = find_version(model, selector, ladder)
+    version = version_of(session, model, selector, ladder)
     in_stage = version.stage.casefold() == selector.casefold()
     policies = read_policies(session)
     section = policies.own.section_of(model_name)

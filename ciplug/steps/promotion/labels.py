@@ -14,8 +14,8 @@ from ciplug.steps.promotion.judging_section import gated_stage, judging_section
 from ciplug.steps.promotion.own_policy import check_own_policy
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.protected_policy import by_protected_policy
-from ciplug.steps.promotion.writing import Written, need_model, write, yanked
-from ciplug.steps.registered_model import read_model
+from ciplug.steps.promotion.writing import Written, write, yanked
+from ciplug.steps.registered_model import need_model, read_model
 from ciplug.steps.session import Session
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][\w.-]{0,254}")
@@ -27,7 +27,7 @@ def describe(session: Session, name: str, version: int | None, description: str 
     """Set the description of a version, or of the model."""
 
     def make(protected: Session, model: Model) -> Describe | None:
-        same = _of(model, version).description == description
+        same = _of(protected, model, version).description == description
         return None if same else Describe(version=version, description=description)
 
     return write(session, name, make)
@@ -39,7 +39,7 @@ def set_tag(session: Session, name: str, version: int | None, key: str, value: s
         raise UsageError("a tag needs a name", hint="like team=vision")
 
     def make(protected: Session, model: Model) -> Tag | None:
-        same = _of(model, version).tags.get(key) == value
+        same = _of(protected, model, version).tags.get(key) == value
         return None if same else Tag(version=version, key=key, value=value)
 
     return write(session, name, make)
@@ -49,13 +49,13 @@ def delete_tag(session: Session, name: str, version: int | None, key: str) -> Wr
     """Remove a tag of a version, or of the model; it may be gone already."""
 
     def make(protected: Session, model: Model) -> Untag | None:
-        return Untag(version=version, key=key) if key in _of(model, version).tags else None
+        return Untag(version=version, key=key) if key in _of(protected, model, version).tags else None
 
     return write(session, name, make)
 
 
-def _of(model: Model, version: int | None) -> Model | Version:
-    need_model(model)
+def _of(protected: Session, model: Model, version: int | None) -> Model | Version:
+    need_model(protected, model)
     return model if version is None else model.version(version)
 
 
@@ -85,7 +85,7 @@ def set_alias(
         )
 
     def make(protected: Session, model: Model) -> SetAlias | None:
-        need_model(model)
+        need_model(protected, model)
         chosen = model.version(version)
         if chosen.yanked is not None:
             raise yanked(name, chosen)
@@ -104,7 +104,7 @@ def delete_alias(session: Session, name: str, alias: str) -> Written[DeleteAlias
     """Remove an alias; it may be gone already. Raises PromotionRefused for the name of a stage."""
 
     def make(protected: Session, model: Model) -> DeleteAlias | None:
-        need_model(model)
+        need_model(protected, model)
         before = model.aliases.get(alias)
         if before is None:
             _check_not_stage(protected, model, alias)

@@ -11,8 +11,8 @@ from ciplug.records.registry_labels import Create, DeleteModel, DeleteVersion, M
 from ciplug.registry.model import Model
 from ciplug.reports.untrusted import clean
 from ciplug.steps.promotion.judging_section import gated_stage
-from ciplug.steps.promotion.writing import Written, need_model, write
-from ciplug.steps.registered_model import read_registry
+from ciplug.steps.promotion.writing import Written, write
+from ciplug.steps.registered_model import need_model, read_registry
 from ciplug.steps.session import Session
 from ciplug.stores.base import Head
 
@@ -47,7 +47,7 @@ def delete_version(session: Session, name: str, version: int, reason: str | None
     """Hide a version. Raises PromotionRefused while it is in a stage that the policy judges."""
 
     def make(protected: Session, model: Model) -> DeleteVersion:
-        need_model(model)
+        need_model(protected, model)
         stage = model.version(version).stage
         if gated_stage(protected, model, stage):
             raise _in_use(name, f"version {version} of '{name}'", stage, "deleted")
@@ -60,7 +60,7 @@ def delete_model(session: Session, name: str, reason: str | None = None) -> Writ
     """Hide a model. Raises PromotionRefused while a version of it is in a stage that the policy judges."""
 
     def make(protected: Session, model: Model) -> DeleteModel:
-        need_model(model)
+        need_model(protected, model)
         _check_unstaged(protected, model, "deleted")
         return DeleteModel(reason=reason or None)
 
@@ -89,7 +89,7 @@ def rename_model(session: Session, old: str, new: str) -> Written[MovedTo]:
 
 def _take_over(session: Session, model: Model, old: str) -> MovedFrom:
     before = read_registry(session, old)
-    need_model(before.model)
+    need_model(session, before.model)
     _check_unstaged(session, before.model, "renamed")
     _check_names(session, before.model, model)
     if model.exists or model.by_number:

@@ -9,7 +9,8 @@ from ciplug.registry.model import Model, Version
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import gated_stage, judging_section, ladder_of
 from ciplug.steps.promotion.own_policy import check_own_policy
-from ciplug.steps.promotion.writing import Written, need_model, write
+from ciplug.steps.promotion.writing import Written, write
+from ciplug.steps.registered_model import need_model
 from ciplug.steps.session import Session
 
 _OUTSIDE = {"none": NO_STAGE, "archived": ARCHIVED}
@@ -34,7 +35,7 @@ def demote(
         raise UsageError("name the version to demote", hint="--from STAGE, or --version N")
 
     def make(protected: Session, model: Model) -> Demote:
-        need_model(model)
+        need_model(protected, model)
         ladder = ladder_of(protected, model)
         chosen = model.version(version) if version is not None else _holder(model, ladder, start or "")
         stage = _target(model, chosen, ladder, to)
@@ -91,7 +92,7 @@ def archive(session: Session, name: str, version: int, reason: str | None = None
     """Archive a version that nobody uses. Raises PromotionRefused while it is in a stage, or has an alias."""
 
     def make(protected: Session, model: Model) -> Archive | None:
-        need_model(model)
+        need_model(protected, model)
         chosen = model.version(version)
         _check_unused(model, chosen, "archived")
         if chosen.stage == ARCHIVED:
@@ -105,7 +106,7 @@ def yank(session: Session, name: str, version: int, reason: str | None = None, *
     """Warn of a version, or take the warning back. Raises PromotionRefused while it is in a stage, or has an alias."""
 
     def make(protected: Session, model: Model) -> Yank | None:
-        need_model(model)
+        need_model(protected, model)
         chosen = model.version(version)
         if undo == (chosen.yanked is None):
             return None
@@ -125,7 +126,7 @@ def move_freely(
     """
 
     def make(protected: Session, model: Model) -> MoveFreely:
-        need_model(model)
+        need_model(protected, model)
         chosen = model.version(version)
         target = _OUTSIDE.get(stage.strip().casefold()) or ladder_of(protected, model).stage(stage)
         for one in (target, chosen.stage):

@@ -12,10 +12,11 @@ from ciplug.git.branch_files import Tree, has_branches, tree_of_branch, tree_of_
 from ciplug.git.history import default_branch
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.committed_settings import inside, settings_in
-from ciplug.steps.policy_in_force import Policies, read_policies
+from ciplug.steps.policy_in_force import Policies
 from ciplug.steps.session import Session
 from ciplug.stores import DEFAULT_BRANCH
 
+_KEPT = "protected policies"
 _GO_BY = "promotions and deployments go by the policy of the default branch"
 
 
@@ -25,9 +26,14 @@ def by_protected_policy(session: Session) -> Session:
     Whoever promotes must not choose the requirements: neither by a file that is not committed, nor by a branch, nor by
     a variable. Raises GitError where the remote does not answer, ConfigError where there is no such file.
     """
-    fresh = replace(session)
-    fresh.remember("policies", lambda: _policies(session))
-    _ = read_policies(fresh)
+    if session.reads_once:
+        policies = session.remember(_KEPT, lambda: _policies(session))
+        fresh = session.with_same_store()
+        fresh.remember(_KEPT, lambda: policies)
+    else:
+        policies = _policies(session)
+        fresh = replace(session)
+    fresh.remember("policies", lambda: policies)
     return fresh
 
 

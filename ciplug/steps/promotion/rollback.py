@@ -13,7 +13,8 @@ from ciplug.registry.model import Model, Version
 from ciplug.steps.promotion.judging_section import ladder_of
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.promotion.verified_files import verify_files
-from ciplug.steps.promotion.writing import Written, need_model, write, yanked
+from ciplug.steps.promotion.writing import Written, write, yanked
+from ciplug.steps.registered_model import need_model
 from ciplug.steps.session import Session
 from ciplug.steps.trust_level import level_of
 
@@ -66,7 +67,7 @@ def roll_back(
     notes: list[str] = []
 
     def make(protected: Session, model: Model) -> Rollback | None:
-        need_model(model)
+        need_model(protected, model)
         ladder = ladder_of(protected, model)
         stage = ladder.stage(stage_name)
         present = model.holder(stage)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ciplug._version import __version__
-from ciplug.errors import Cause, Conflict, NotFound, PromotionRefused, Refusal, StoreError
+from ciplug.errors import Cause, Conflict, PromotionRefused, Refusal, StoreError
 from ciplug.records.registry_event import Payload, RegistryEvent
 from ciplug.registry import events, ledger
 from ciplug.registry.lookalikes import lookalike
@@ -188,10 +188,3 @@ def yanked(model: str, version: Version) -> PromotionRefused:
         f"version {version.number} of '{model}' was yanked{why}",
         hint=f"if it is good after all: ciplug registry yank '{model}' {version.number} --undo",
     )
-
-
-def need_model(model: Model) -> None:
-    """Raise NotFound where there is no such model now."""
-    if not model.exists:
-        moved = f"; it is called '{model.moved_to}' now" if model.moved_to else ""
-        raise NotFound(f"the registry has no model '{model.name}'{moved}", hint="list them: ciplug registry list")
