@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import random
+import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -469,10 +471,10 @@ def test_a_noted_head_that_cannot_be_read_is_named(place: Place, noted: bytes, m
 
 def test_a_store_of_a_newer_format_is_not_touched(place: Place) -> None:
     fill(place, range(2))
-    place.bucket.put("index/000001.claim", b'{"version":2}')
+    place.bucket.put("index/000001.claim", b'{"version":3}')
     with pytest.raises(StoreError, match="another format"):
         place.open().compact()
-    place.bucket.put("index/000001.done", b'{"version":2}')
+    place.bucket.put("index/000001.done", b'{"version":3}')
     with pytest.raises(StoreError, match="another format") as refused:
         place.open().keys("")
     assert "newer" in (refused.value.hint or "")
@@ -640,3 +642,262 @@ def test_what_was_dropped_does_not_come_back(place: Place) -> None:
     holds(place.open(), kept)
     reasons = [json.loads(place.bucket.get(n) or b"").get("reason") for n in place.names("index") if ".done" in n]
     assert "room" in reasons
+
+
+# Merged results
+
+
+def merged_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A store of five folds, one of them a drop, whose next fold merges all of their results; returns its objects."""
+    monkeypatch.setattr(index, "RESULTS_MOST", 100)
+    objects: dict[str, bytes] = {}
+    for number in range(4):
+        objects |= fill(place, range(number * 3, number * 3 + 3), COMMITS[number % 3])
+        place.open().compact()
+    gone = set(run(1)) | set(run(5, COMMITS[1]))
+    assert place.open().drop(gone, "room") == 4
+    monkeypatch.setattr(index, "RESULTS_MOST", 5)
+    monkeypatch.setattr(index, "_MERGED_LEAST", 5)
+    return {key: data for key, data in objects.items() if key not in gone}
+
+
+def copy_of(place: Place, folder: Path) -> Place:
+    folder.mkdir()
+    shutil.copytree(place.root, folder / "copied")
+    copied = Place(folder)
+    copied.root.rmdir()
+    (folder / "copied").rename(copied.root)
+    return copied
+
+
+def results(place: Place) -> list[str]:
+    return [name for name in place.names("index") if name.endswith(".done")]
+
+
+def test_a_reader_gets_few_results_however_many_folds_there_were(place: Place) -> None:
+    objects: dict[str, bytes] = {}
+    for number in range(24):
+        objects |= fill(place, range(number, number + 1), f"{number:040x}")
+        place.open(cache="folder").compact()
+        assert len(results(place)) < index.RESULTS_MOST
+        if number % 5 == 3:
+            assert len(place.open(cache="kept").keys("runs/")) == 2 * (number + 1)
+    bucket = place.watch()
+    assert len(place.open(bucket).read(run(3, f"{3:040x}"))) == 2
+    assert bucket.names("list") == ["inbox", "index"]
+    assert len(bucket.names("get")) <= 10
+    (kept,) = (place.root.parent / "kept").iterdir()
+    assert len([*kept.iterdir()]) == len(results(place))
+    holds(place.open(), objects)
+
+
+@pytest.mark.usefixtures("_one_by_one")
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_merge_is_killed_after_any_call(
+    place: Place, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = merged_later(place, monkeypatch)
+    for left in range(0, 1000, step):
+        copied = copy_of(place, tmp_path / f"{left}")
+        try:
+            copied.open(copied.watch(left)).compact()
+        except Killed:
+            assert copied.open(may_fold=False).read(kept) == kept
+            assert copied.open(may_fold=False).keys("") == sorted(kept)
+            if left % 3 == 0:
+                copied.open().add(late := run(99))
+                copied.open().compact()
+                assert copied.open().drop(late, "room") == 2
+            copied.open().compact()
+            holds(copied.open(), kept)
+            assert len(results(copied)) < 5
+        else:
+            assert left > 20
+            assert results(copied) == ["index/000006.done"]
+            return
+
+
+@pytest.mark.usefixtures("_one_by_one")
+@pytest.mark.slow
+def test_another_merges_in_the_middle_of_a_merge(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes on to fold, and to merge again what the first has not yet written."""
+    kept = merged_later(place, monkeypatch)
+    for left in range(1000):
+        copied = copy_of(place, tmp_path / f"{left}")
+        bucket, objects = copied.watch(left), dict(kept)
+        count = bucket._count
+
+        def overtake(
+            verb: str,
+            name: str,
+            *,
+            copied: Place = copied,
+            bucket: Watched = bucket,
+            objects: dict[str, bytes] = objects,
+            count: Callable[[str, str], None] = count,
+        ) -> None:
+            if bucket.left == 0:
+                bucket.left = None
+                for number in range(50, 50 + 5 * (1 + len(bucket.calls) % 2)):
+                    objects |= fill(copied, range(number, number + 1), COMMITS[number % 3])
+                    copied.open().compact()
+            count(verb, name)
+
+        bucket._count = overtake  # type: ignore[method-assign]
+        copied.open(bucket).compact()
+        holds(copied.open(), objects)
+        copied.open().compact()
+        assert len(results(copied)) < 5
+        if bucket.left:
+            return
+
+
+@pytest.mark.usefixtures("_one_by_one")
+def test_a_fold_that_slept_until_its_result_was_merged_takes_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile, what it folds was folded, dropped, and written again."""
+    monkeypatch.setattr(index, "RESULTS_MOST", 2)
+    monkeypatch.setattr(index, "_MERGED_LEAST", 2)
+    again = run(7)
+    place.open().add(again)
+    bucket = place.watch()
+    create = bucket.create
+
+    def sleep_first(name: str, data: bytes) -> bool:
+        if name == "index/000001.done":
+            bucket.create = create  # type: ignore[method-assign]
+            place.open().compact()
+            assert place.open().drop(set(again), "room") == 2
+            place.open().compact()
+            place.open(may_fold=False).add(again)
+        return create(name, data)
+
+    bucket.create = sleep_first  # type: ignore[method-assign]
+    place.open(bucket).compact()
+    holds(place.open(), again)
+    assert place.open().check() == []
+
+
+@pytest.mark.usefixtures("_one_by_one")
+def test_a_reader_whose_results_are_merged_meanwhile_looks_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = merged_later(place, monkeypatch)
+    bucket = place.watch()
+    get = bucket.get
+
+    def merge_first(name: str) -> bytes | None:
+        bucket.get = get  # type: ignore[method-assign]
+        place.open().compact()
+        return get(name)
+
+    bucket.get = merge_first  # type: ignore[method-assign]
+    reader = place.open(bucket, may_fold=False)
+    assert reader.read(kept) == kept
+    assert reader.notes == []
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut off", "a lie", "all that was merged"])
+def test_a_merged_result_that_is_wrong_is_found_and_repaired(
+    place: Place, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the segments hold does not depend on it: they are listed."""
+    kept = merged_later(place, monkeypatch)
+    place.open().compact()
+    (name,) = results(place)
+    if damage == "a lie":
+        place.bucket.put(name, index.encode_done(index.Done(merge=1)))
+        assert place.open().keys("") == []
+    elif damage == "cut off":
+        place.bucket.put(name, (place.bucket.get(name) or b"")[:-9])
+    else:
+        place.bucket.delete(name)
+    if damage == "all that was merged":
+        for claim in place.names("index"):
+            place.bucket.delete(claim)
+    assert place.open().check() != []
+    assert all(problem.repaired for problem in place.open().check(repair=True))
+    holds(place.open(), kept)
+    place.open().compact()
+    holds(place.open(), kept)
+
+
+def test_a_merge_keeps_what_was_dropped_and_erased(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = merged_later(place, monkeypatch)
+    old = {name: place.bucket.get(name) or b"" for name in place.names("runs")}
+    gone = run(2)
+    assert place.open().erase(gone, "a wish") == 2
+    place.open().compact()
+    assert [name for name in results(place) if name < "index/000006"] == []
+    kept = {key: data for key, data in kept.items() if key not in gone}
+    place.open().add(gone)
+    assert place.open().keys("") == sorted(kept)
+    place.open().compact()
+    for name, data in old.items():
+        place.bucket.put(name, data)
+    assert all(problem.repaired for problem in place.open().check(repair=True))
+    holds(place.open(), kept)
+
+
+def test_a_store_of_the_format_before_is_read_and_merged(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = merged_later(place, monkeypatch)
+    for name in place.names("index"):
+        place.bucket.put(name, (place.bucket.get(name) or b"").replace(b'"version":2', b'"version":1'))
+    holds(place.open(), kept)
+    place.open().compact()
+    holds(place.open(), kept)
+    # The program before would take the parts for lost folds.
+    monkeypatch.setattr(index, "VERSION", 1)
+    with pytest.raises(StoreError, match="another format"):
+        place.open().keys("")
+
+
+@pytest.mark.parametrize("first", [0, -1, 3, "1", 1e9, [1]])
+def test_a_result_that_merges_from_an_odd_number_is_damaged(place: Place, first: object) -> None:
+    fill(place, range(2))
+    place.open().compact()
+    place.bucket.put(
+        "index/000003.done",
+        dumps({**json.loads(index.encode_done(index.Done())), "merge": first}).replace(b"1.0e9", b"9"),
+    )
+    store = place.open()
+    assert len(store.keys("")) == 4
+    assert "cannot merge from" in store.notes[0]
+
+
+def test_hundreds_of_folds_leave_few_results_and_write_each_a_few_times() -> None:
+    sizes, written, most = dict[int, index.Done](), 0, 0
+    for _ in range(300):
+        number = max(sizes, default=0) + 1
+        sizes[number] = index.Done(files=(index.File(f"runs/model=m/month=2026-01/{number:06d}-0-00.parquet", 1, b""),))
+        most = max(most, len(sizes))
+        if first := index.merge_from(sizes):
+            parts = [sizes.pop(at) for at in sorted(sizes) if at >= first]
+            sizes[number + 1] = index.merged(parts, first)
+            written += len(sizes[number + 1].files)
+    assert most <= index.RESULTS_MOST
+    assert written < 5 * 300
+
+
+def test_results_add_up_to_the_same_merged_anywhere() -> None:
+    """Random folds: of segments, objects beside them, drops, and objects that come again after a drop."""
+    dice = random.Random(7)
+    for _ in range(200):
+        history: list[index.Done] = []
+        state = index.State()
+        for number in range(1, dice.randrange(2, 9)):
+            gone = dice.sample(sorted(state.files), dice.randrange(len(state.files) + 1)) if state.files else []
+            paths = [f"runs/model=m/month=2026-01/{number:06d}-0-{at:02d}.parquet" for at in range(dice.randrange(3))]
+            done = index.Done(
+                files=tuple(index.File(path, number, bytes(4)) for path in paths),
+                objects=tuple(f"steps/{dice.randrange(6)}" for _ in range(dice.randrange(3))),
+                gone=tuple(gone),
+                dropped=tuple(f"steps/{dice.randrange(6)}" for _ in range(dice.randrange(3))),
+                erased=tuple(f"{dice.randrange(4)}" for _ in range(dice.randrange(2))),
+            )
+            state.take(done)
+            history.append(done)
+        at = dice.randrange(len(history))
+        other = index.State()
+        for done in [*history[:at], index.merged(history[at:], at + 1)]:
+            other.take(done)
+        assert other == state

@@ -1,6 +1,7 @@
-"""Folding: writes of the inbox move into segments; dropping: segments are written anew without some keys.
+"""Folding: writes of the inbox move into segments; dropping: segments are written anew without some keys; merging: the
+results of several folds become one.
 
-Both go by a claim, which says all that is to be done, and its end, which says what came of it. Whoever finds a claim
+All go by a claim, which says all that is to be done, and its end, which says what came of it. Whoever finds a claim
 without an end may carry it out: all do the same, and the first end counts.
 """
 
@@ -65,7 +66,9 @@ class Folding:
                 folded += self.finish(number)
             if not view.state.open:
                 self._remove_repeats(view)
-                number, claim = self._reader.steady(lambda view: (view.state.last + 1, self._fold_of(view, now)))
+                number, claim = self._reader.steady(
+                    lambda view: (view.state.last + 1, _merge_of(view.state) or self._fold_of(view, now))
+                )
                 if claim is None:
                     return folded
                 create(self._bucket, index.claim_name(number), index.encode_claim(claim), first=number == 1)
@@ -166,13 +169,15 @@ class Folding:
         claimed = self._bucket.get(index.claim_name(number)) or b""
         claim, writes, files, lost = self._inputs(number, claimed)
         if lost and not repair:
-            if self._bucket.get(index.done_name(number)) is not None:
+            if number not in self._reader.state().open:
                 return 0
             raise StoreError(
                 f"{self._bucket.address}: {index.claim_name(number)} cannot be finished: {lost[0]} is missing",
                 hint=SEE_FSCK,
                 cause=Cause.LOST,
             )
+        if claim.merge:
+            return self._merge(number, claim.merge, repair=repair)
         if repair:
             listed = [entry.name for kind in segments.KINDS for entry in self._bucket.list(kind)]
             files |= get_many(self._bucket, [path for path in listed if index.number_of(path) == number])
@@ -187,9 +192,17 @@ class Folding:
                 damaged.add(path)
         # Named by the claim, too: had the index been lost, a later fold of this number overwrites nothing.
         done = self._write(f"{number:06d}-{digest(claimed)[7:15]}", claim, writes, old)
-        won = repair or self._bucket.create(index.done_name(number), index.encode_done(done))
         if repair:
             self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=lost)))
+            won = True
+        else:
+            won = self._bucket.create(index.done_name(number), index.encode_done(done))
+            state = self._reader.state()
+            if won and index.done_name(number) in state.merged:
+                # Another finished it long ago, and the result was merged: what the inbox has now came later.
+                rewritten = [file.path for file in done.files if file.path not in state.files]
+                each(self._bucket.delete, [*rewritten, index.done_name(number)])
+                won = False
         self._reader.forget()
         if not won:
             return 0
@@ -200,7 +213,7 @@ class Folding:
     def is_stuck(self, number: int) -> bool:
         """Whether an open claim can never be finished; otherwise the next fold finishes it."""
         *_, lost = self._inputs(number, self._bucket.get(index.claim_name(number)) or b"")
-        return bool(lost) and self._bucket.get(index.done_name(number)) is None
+        return bool(lost) and number in self._reader.state().open
 
     def _inputs(self, number: int, claimed: bytes) -> tuple[Claim, dict[str, bytes], dict[str, bytes], tuple[str, ...]]:
         """A claim, the writes and the segments that it takes, and which of these no longer exist."""
@@ -216,7 +229,26 @@ class Folding:
         }
         files = {path: contents[path] for path in claim.files if path in contents}
         lost = [*(f"inbox/{write}" for write in claim.inbox if write not in writes)]
-        return claim, writes, files, (*lost, *(path for path in claim.files if path not in files))
+        lost += [path for path in claim.files if path not in files]
+        if claim.merge:
+            state = self._reader.state()
+            unknown = {*map(index.done_name, state.open), *state.bad}
+            lost += sorted(name for name in unknown if claim.merge <= index.number_in(name) < number)
+        return claim, writes, files, tuple(lost)
+
+    def _merge(self, number: int, first: int, *, repair: bool) -> int:
+        """Write what the results of the folds from `first` on add up to in their place; returns 0."""
+        state = self._reader.state()
+        if number in state.open or index.done_name(number) in state.bad:
+            parts = [at for at in sorted(state.results) if first <= at < number]
+            done = index.encode_done(index.merged([state.results[at] for at in parts], first))
+            if repair:
+                self._bucket.put(index.done_name(number), done)
+            else:
+                self._bucket.create(index.done_name(number), done)
+            each(self._bucket.delete, map(index.done_name, parts))
+        self._reader.forget()
+        return 0
 
     def _write(
         self, stem: str, claim: Claim, writes: Mapping[str, bytes], old: Mapping[str, Mapping[str, Row]]
@@ -260,11 +292,18 @@ class Folding:
         )
 
     def _clean_up_after(self, state: State) -> None:
-        """Delete what the last fold did not, if it was killed: other programs read segments, too."""
+        """Delete what the last folds did not, if they were killed: other programs read segments, too."""
+        each(self._bucket.delete, state.merged)
         if state.last and state.last not in state.open:
             name = index.claim_name(state.last)
             with contextlib.suppress(RecordError):
                 each(self._bucket.delete, _leftovers(index.decode_claim(self._bucket.get(name) or b"", name)))
+
+
+def _merge_of(state: State) -> Claim | None:
+    """The claim for merging results, where there are many, and no other fold is in progress."""
+    first = None if state.open or state.bad else index.merge_from(state.results)
+    return Claim(merge=first) if first else None
 
 
 def _leftovers(claim: Claim) -> list[str]:

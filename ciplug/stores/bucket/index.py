@@ -1,6 +1,7 @@
 """The index of an object store: the content of each fold (a claim), and its result (the same number, done).
 
-Both are written once, and never change. What the store holds is what all that is done adds up to, by number.
+Neither ever changes. What the store holds is what all results add up to, by number. A fold may also merge the results
+of the folds before it, down to a number: its own result then takes their place, and they are deleted.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,11 +20,14 @@ from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
 from ciplug.stores.bucket.segment_files import PATH
 
-VERSION = 1
+VERSION = 2
 _NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
 _MARK = 4
 _GAP = 10_000
 """Numbers that may be missing between two folds: behind one at the end of all numbers, nobody could fold any more."""
+RESULTS_MOST = 8
+"""With so many results, some are merged: a reader without a cache gets each of them."""
+_MERGED_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Claim:
     """Keys of objects beside the segments that were in no index."""
     erased: tuple[str, ...] = ()
     """The marks of the runs that are erased with this drop."""
+    merge: int | None = None
+    """The number from which the results of the folds before this one are merged, if they are."""
     reason: str | None = None
     """The reason for dropping objects."""
     version: int = VERSION
@@ -76,6 +82,8 @@ class Done:
     reason: str | None = None
     lost: tuple[str, ...] = ()
     """Claimed objects that no longer existed when the fold was repaired."""
+    merge: int | None = None
+    """As in the claim: this is what the folds from that number on have left, together."""
 
 
 @dataclass
@@ -90,6 +98,10 @@ class State:
     open: list[int] = field(default_factory=list)
     """Claims that are not done, in order."""
     last: int = 0
+    results: dict[int, Done] = field(default_factory=dict)
+    """Number of each fold whose result counts → the result."""
+    merged: list[str] = field(default_factory=list)
+    """Names of results that another has taken the place of, and that are still there."""
     bad: dict[str, str] = field(default_factory=dict)
     """Name of an unreadable object of the index → the reason."""
     beyond: dict[str, str] = field(default_factory=dict)
@@ -141,6 +153,42 @@ def number_of(path: str) -> int:
     return int(digits[0]) if digits and PATH.fullmatch(path) else 0
 
 
+def merged(results: Sequence[Done], first: int) -> Done:
+    """What results add up to, the oldest first, as one."""
+    whole, gone, written = State(), set[str](), set[str]()
+    for done in results:
+        whole.take(done)
+        gone.update(done.gone)
+        written.update(file.path for file in done.files)
+    return Done(
+        files=tuple(whole.files[path] for path in in_order(whole.files)),
+        objects=tuple(sorted(whole.objects)),
+        gone=tuple(sorted(gone - written)),
+        dropped=tuple(sorted(whole.dropped)),
+        erased=tuple(sorted(whole.erased)),
+        lost=tuple(sorted({name for done in results for name in done.lost})),
+        merge=first,
+    )
+
+
+def merge_from(results: Mapping[int, Done]) -> int | None:
+    """The number from which results are to be merged; None: there are few.
+
+    The last three, and each before them that is no larger than all that follow. So each is written a few times, and
+    there are never more than a few, however many folds there were.
+    """
+    if len(results) < RESULTS_MOST:
+        return None
+    numbers = sorted(results)
+    sizes = {number: len(encode_done(results[number])) for number in numbers}
+    at = len(numbers) - _MERGED_LEAST
+    size = sum(sizes[number] for number in numbers[at:])
+    while at and sizes[numbers[at - 1]] <= size:
+        at -= 1
+        size += sizes[numbers[at]]
+    return results[numbers[at]].merge or numbers[at]
+
+
 def claim_name(number: int) -> str:
     return f"index/{number:06d}.claim"
 
@@ -153,6 +201,11 @@ def parse_name(name: str) -> tuple[int, str] | None:
     """Number and kind ("claim" or "done") of a name in the index."""
     match = _NAME.fullmatch(name)
     return (int(match[1]), match[2]) if match else None
+
+
+def number_in(name: str) -> int:
+    """The number in a name in the index; 0 for other names."""
+    return int(match[1]) if (match := _NAME.fullmatch(name)) else 0
 
 
 def following(numbers: Iterable[int]) -> set[int]:
@@ -181,6 +234,7 @@ def encode_done(done: Done) -> bytes:
             **{name: list(getattr(done, name)) for name in ("objects", "gone", "dropped", "lost")},
             **({"reason": done.reason} if done.reason is not None else {}),
             **({"erased": list(done.erased)} if done.erased else {}),
+            **({"merge": done.merge} if done.merge else {}),
         }
     )
 
@@ -199,6 +253,7 @@ def decode_claim(data: bytes, name: str) -> Claim:
             delete=_keys(value.get("delete", ())),
             adopt=_keys(value.get("adopt", ())),
             erased=tuple(map(_text, value.get("erased", ()))),
+            merge=_first(value, name),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise RecordError(f"{name}: not the claim of a fold, or damaged: {problem}") from None
@@ -223,6 +278,7 @@ def decode_done(data: bytes, name: str) -> Done:
             lost=tuple(map(_text, value["lost"])),
             erased=tuple(map(_text, value.get("erased", ()))),
             reason=value.get("reason"),
+            merge=_first(value, name),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise RecordError(f"{name}: not the result of a fold, or damaged: {problem}") from None
@@ -239,6 +295,14 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
             cause=Cause.FORMAT,
         )
     return value
+
+
+def _first(value: Mapping[str, Any], name: str) -> int | None:
+    """The number from which a fold merges results, if it does."""
+    first = value.get("merge")
+    if first is not None and not (isinstance(first, int) and 0 < first < number_in(name)):
+        raise ValueError(f"it cannot merge from {first!r:.80} on")
+    return first
 
 
 def _paths(values: Iterable[Any]) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ class Reader:
         for _ in range(_TRIES):
             all_listed = [entry for entry in self.bucket.list("inbox") if entry.name.count("/") == 1]
             listed = [entry for entry in all_listed if not _why_not(entry)]
-            state = self._state()
+            state = self.state()
             new = get_many(self.bucket, [e.name for e in listed if (e.name, e.tag) not in self._writes])
             writes = {e: self._writes.get((e.name, e.tag), new.get(e.name)) for e in listed}
             self._writes = {(e.name, e.tag): data for e, data in writes.items() if data is not None}
@@ -146,26 +146,40 @@ class Reader:
     def _report(self, name: str, why: str) -> None:
         self.wrong[name] = why
 
-    def _state(self) -> State:
-        listed: dict[int, dict[str, Listed]] = {}
-        for entry in self.bucket.list("index"):
-            if parsed := index.parse_name(entry.name):
-                listed.setdefault(parsed[0], {})[parsed[1]] = entry
-        beyond = listed.keys() - index.following(listed)
-        strays = {entry.name: _BEYOND for number in sorted(beyond) for entry in listed.pop(number).values()}
-        done = {number: kinds["done"] for number, kinds in listed.items() if "done" in kinds}
-        data = self._cached(done.values())
-        state = State(open=sorted(set(listed) - set(done)), last=max(listed, default=0), beyond=strays)
-        for number in sorted(done):
-            name = done[number].name
-            try:
-                state.take(index.decode_done(data.get(name, b""), name))
-            except RecordError as problem:
-                state.bad[name] = problem.message
+    def state(self) -> State:
+        """What the index says now."""
+        for _ in range(_TRIES):
+            listed: dict[int, dict[str, Listed]] = {}
+            for entry in self.bucket.list("index"):
+                if parsed := index.parse_name(entry.name):
+                    listed.setdefault(parsed[0], {})[parsed[1]] = entry
+            beyond = listed.keys() - index.following(listed)
+            strays = {entry.name: _BEYOND for number in sorted(beyond) for entry in listed.pop(number).values()}
+            done = {number: kinds["done"] for number, kinds in listed.items() if "done" in kinds}
+            data = self._cached(done.values())
+            if len(data) == len(done):
+                break
+            # A fold has merged some of them meanwhile.
+        state = State(last=max(listed, default=0), beyond=strays)
+        merged_from = state.last + 1
+        for number in sorted(listed, reverse=True):
+            name = done[number].name if number in done else None
+            if number >= merged_from:
+                state.merged += [name] if name else []
+            elif name is None:
+                state.open.insert(0, number)
+            else:
+                try:
+                    state.results[number] = result = index.decode_done(data.get(name, b""), name)
+                    merged_from = result.merge or merged_from
+                except RecordError as problem:
+                    state.bad[name] = problem.message
+        for number in sorted(state.results):
+            state.take(state.results[number])
         return state
 
     def _cached(self, entries: Iterable[Listed]) -> dict[str, bytes]:
-        """Objects of the index, which never change, by way of the local disk."""
+        """Objects of the index, which never change, by way of the local disk, which keeps no others."""
         places = {
             e.name: self._cache / f"{Path(e.name).name}-{hashlib.sha256(e.tag.encode()).hexdigest()[:16]}"
             for e in entries
@@ -180,6 +194,8 @@ class Reader:
                 self._cache.mkdir(parents=True, exist_ok=True)
                 for name, data in new.items():
                     write_atomically(places[name], data)
+                for old in {*self._cache.iterdir()} - {*places.values()}:
+                    old.unlink(missing_ok=True)
         return {**contents, **new}
 
     def read_segments(self, view: View, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Row]]]:

@@ -1,9 +1,10 @@
 """The object store: a write is one object of its own, a fold moves many of them into Parquet segments.
 
-Layout (format 1)
+Layout (format 2)
     inbox/<id>            one write, until it is folded: a bundle, named by its keys
     index/<n>.claim       what fold n takes, written before anything of it
-    index/<n>.done        what fold n has left, written after all of it: from then on it counts
+    index/<n>.done        what fold n has left, written after all of it: from then on it counts. Some folds only merge:
+                          theirs is what the folds before have left, down to a number, and takes the place of their ends
     runs/…, amend/…, verdicts/…
                           segments: see `segment_files`
     objects/<key>         what has been folded and is not a row of a segment, as it is
