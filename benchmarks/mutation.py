@@ -17,6 +17,7 @@ import importlib
 import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,8 +44,8 @@ TESTS = {
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
-        test_change_points.py test_crossed.py test_alpha_spending.py test_max_t.py test_resampling.py
-        test_selection_cost.py test_weights.py test_culprit.py test_gates.py test_gates_with_evidence.py
+        test_trend.py test_crossed.py test_alpha_spending.py test_max_t.py test_resampling.py
+        test_selection_cost.py test_weights.py test_change_point.py test_gates.py test_gates_with_evidence.py
         test_calibration.py
     """,
     "registry": """
@@ -54,12 +55,16 @@ TESTS = {
         integration/test_promote.py integration/test_labels_and_deployments.py integration/test_named_run.py
         integration/test_merge_approval.py integration/test_registry_moves.py integration/test_after_promotion.py
         integration/test_foreign_policy.py integration/test_import_systems.py
+        attacks/test_claims.py attacks/test_signed_moves.py attacks/test_signed.py attacks/test_other_names.py
+        integration/test_which_run_counts.py integration/test_policy_in_use.py
     """,
     "stores/git": """
         test_git_*.py integration/test_git_store.py integration/test_git_files.py
         integration/test_git_segments.py integration/test_git_branch.py integration/test_git_server.py
         integration/test_git_as_it_is.py test_segment_lines.py
         integration/test_git_blocks.py integration/test_git_faults.py
+        integration/test_retention.py attacks/test_refs_in_the_way.py attacks/test_registry_override.py
+        integration/test_store_contract.py
     """,
 }
 """Part of ciplug → its tests, the quick ones first; a test without a folder is in tests/unit."""
@@ -185,22 +190,30 @@ class Copy:
             path.write_bytes(before)
 
     def _tests_at(self, mutant: Mutant) -> Sequence[str]:
-        """Return tests that run the changed statement; all where it runs on import, or in another process."""
+        """Return tests that run the changed statement; all where it runs on import, or in none that is traced."""
         lines = self._traced.contexts_by_lineno(str(self.root / mutant.path))
         names = {name for line in _statement(mutant) for name in lines.get(line, ())}
         if not names or "" in names:
             return self._tests
-        tests = {name.partition("[")[0] for name in names}
+        tests = {re.split(r"[\[ ]", name)[0] for name in names}
         some = random.Random(mutant.line).sample(sorted(tests), min(self._most, len(tests)))
         return sorted(some, key=lambda test: (self._tests.index(test.partition("::")[0]), test))
 
     def _trace_tests(self) -> int:
         from coverage import Coverage
 
-        cover = Coverage(data_file=self._folder / "lines", source=[str(self.root / "ciplug")], config_file=False)
+        settings = self._folder / "coverage"
+        run = {"data_file": self._folder / "lines", "source": self.root / "ciplug", "parallel": True}
+        settings.write_text("\n".join(["[run]", *(f"{name} = {value}" for name, value in run.items()), ""]))
+        cover = Coverage(config_file=str(settings))
+        settings.write_text(settings.read_text() + "context = ${PYTEST_CURRENT_TEST}\n")
+        os.environ["COVERAGE_PROCESS_START"] = str(settings)
         with cover.collect():
             code = self._run_tests(self._tests, compile_modules=True, plugins=[_Contexts(cover)])
         cover.save()
+        combined = Coverage(data_file=self._folder / "lines", config_file=False)
+        combined.combine([str(self._folder)])
+        combined.save()
         return code
 
     def _run_tests(self, tests: Sequence[str], compile_modules: bool, plugins: Sequence[object] = ()) -> int:

@@ -288,7 +288,6 @@ class Refusal(Enum):
     """The version was never promoted to the stage that it would come back to."""
     NOBODY_BEFORE = "nobody_before"
     """No other version has held the stage, so none can come back."""
-    NO_REASON = "no_reason"
     GATED_STAGE = "gated_stage"
     """Only a promotion, a rollback or a demotion changes the versions in this stage."""
     NAME_TAKEN = "name_taken"

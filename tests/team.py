@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -114,11 +115,18 @@ class Team:
         with pytest.raises(PromotionRefused) as caught:
             self.promote(to, session, **request)
         assert self.session.refreshed().log.entries(log_of("wine")) == before
-        return caught.value
+        return with_whole_ids(caught.value)
 
     def with_context(self, **changes: Any) -> Session:
         session = self.session.refreshed()
         return replace(session, context=replace(session.context, **changes))
+
+
+def with_whole_ids(refusal: PromotionRefused) -> PromotionRefused:
+    """The refusal, in which each id is whole, or cut to 12 characters; that of the commit of a policy to 8."""
+    shown = re.findall(r"\b[0-9a-f]{6,}\b", f"{refusal.message} {refusal.hint}")
+    assert {len(one) for one in shown} <= {8, 12, 32, 40}
+    return refusal
 
 
 def team_in(folder: Path) -> Team:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ciplug.gates.checks import limit_of, tolerance
-from ciplug.stats.change_points import LEAST, noise, spread
 from ciplug.stats.distributions import normal_isf
 from ciplug.stats.power import POWER
 from ciplug.stats.proportions import wilson
+from ciplug.stats.trend import LEAST, noise, spread
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Waiver
     from ciplug.records.comparison import Side
     from ciplug.records.left_out import LeftOut
-    from ciplug.stats.change_points import Fall
     from ciplug.stats.drift_tests import ColumnDrift, Drift, DriftTest
+    from ciplug.stats.trend import Fall
 
 POINT = "one number per run"
 SHOWN = 5

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ciplug.gates import reason_text, regression, rule_text
 from ciplug.gates.checks import Check, failed, limit_of, tolerance, undecided
-from ciplug.stats.change_points import largest_fall, total
 from ciplug.stats.intervals import LARGEST, Interval, Rule
+from ciplug.stats.trend import largest_fall, total
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate, Trend

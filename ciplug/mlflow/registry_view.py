@@ -48,7 +48,8 @@ class RegistryView:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._session: Session | None = None
-        self._asked = 0.0
+        self._asked = self._opened = 0.0
+        """When the store was asked last, and when the policy was read last."""
         self._models: dict[str, tuple[object, Model]] = {}
         self._stages: dict[str, tuple[str, ...]] = {}
 
@@ -59,14 +60,15 @@ class RegistryView:
         most = SERVER_AGE if self._place.is_server else 0.0 if fresh else _CLIENT_AGE
         if time.monotonic() - self._asked >= most:
             self._session.store.refresh()
-            self._session = self._session.with_same_store()
             self._asked = time.monotonic()
+            if self._asked - self._opened >= SERVER_AGE:
+                self._session, self._opened = self._session.with_same_store(), self._asked
         return self._session
 
     def _open(self) -> Session:
         """Begin to read anew: the policy and the store are asked once, by the first question."""
         self._session = replace(self._place.session.refreshed(), reads_once=True)
-        self._asked = time.monotonic()
+        self._asked = self._opened = time.monotonic()
         self._stages.clear()
         return self._session
 

@@ -289,10 +289,6 @@ class Sessions:
         with self._place.lock:
             self._changes.seal(subject, last=True)
 
-    def seal_changes(self) -> None:
-        """Seal all changes."""
-        self._changes.seal_all()
-
     # Sending
 
     def send(self) -> None:

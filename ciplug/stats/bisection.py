@@ -1,7 +1,7 @@
 """Which commit to train next, so that the one that moved a metric is found with few trainings. Pure.
 
 Probabilistic bisection (M. Horstein, 1963): train the commit that halves what is suspected. The factors of
-`ciplug.stats.culprit` hold whichever commit is chosen, and whenever one stops.
+`ciplug.stats.change_point` hold whichever commit is chosen, and whenever one stops.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from ciplug.stats.culprit import Suspicion, suspect
+from ciplug.stats.change_point import Suspicion, suspect
 
 HOPELESS = 1 / 3
 """The factor from which on down a search ends: nothing seems to have changed."""

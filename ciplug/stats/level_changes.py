@@ -2,8 +2,8 @@
 
 Binary segmentation: the history is cut at its surest change, and each part again. A change is found if the history as
 a whole shows it, or some of its parts (seeded intervals: S. Kovács and others, 2020), by the e-values of
-`ciplug.stats.culprit`. One part is the history without its last commit, which alone must not hide an earlier change.
-The mean of e-values is an e-value too, so a history without a change has none in 1 − alpha of all cases.
+`ciplug.stats.change_point`. One part is the history without its last commit, which alone must not hide an earlier
+change. The mean of e-values is an e-value too, so a history without a change has none in 1 − alpha of all cases.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from ciplug.stats.culprit import Suspicion, suspect
+from ciplug.stats.change_point import Suspicion, suspect
 
 _SHORTEST = 8
 """Measured commits of the shortest part that is looked at by itself."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ciplug.errors import StoreError
 from ciplug.records.columns import short
 from ciplug.records.notice import Kind, Notice
-from ciplug.stats.change_points import LEAST, noise
 from ciplug.stats.selection_cost import luck, of_share
+from ciplug.stats.trend import LEAST, noise
 from ciplug.tracking.query import MODEL, READ
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ class MetricHistory:
 
     @cached_property
     def values(self) -> dict[int, Sequence[float]]:
-        """Position → numbers, as `ciplug.stats.culprit` takes them."""
+        """Position → numbers, as `ciplug.stats.change_point` takes them."""
         return {point.at: point.values for point in self.points if point.values}
 
     @cached_property

@@ -24,7 +24,7 @@ from ciplug.steps.promotion.registration import registration_of
 from ciplug.steps.pull import pull, version_name
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
-from tests.team import STAMP, Team, team_in
+from tests.team import STAMP, Team, team_in, with_whole_ids
 
 POLICY = """\
 version: 1
@@ -60,7 +60,7 @@ def refused(team: Team, name: str, to: str = "staging", **request: Any) -> Promo
     with pytest.raises(PromotionRefused) as caught:
         promoted(team, name, to, **request)
     assert not read_model(team.session.refreshed(), name).stages
-    return caught.value
+    return with_whole_ids(caught.value)
 
 
 def register(team: Team, name: str, run: Run | None) -> int:

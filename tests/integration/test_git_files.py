@@ -416,6 +416,35 @@ def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_
     assert list(out.iterdir()) == []
 
 
+def test_folded_files_that_somebody_has_deleted_are_set_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    ours = open_()
+    ours.put(make(tmp_path / "in", b"old"), nothing)
+    ours.compact()
+    assert ours.check(lacks=True) == []
+    before = git(server.path("remote"), "rev-parse", "refs/ciplug/files/folded").strip()
+    git(server.path("remote"), "update-ref", "-d", "refs/ciplug/files/folded")
+    assert ours.check(lacks=False) == []
+    (problem,) = ours.check(lacks=True)
+    assert problem.where == "refs/ciplug/files/folded"
+    assert f"git update-ref refs/ciplug/files/folded {before}" in problem.what
+    # Who has never read them cannot tell what they were.
+    assert open_().check(lacks=True) == []
+
+
+def test_what_was_sent_and_changed_since_then_is_not_sent_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    _, open_ = served
+    right = noise(300_000, 5)
+    files = make(tmp_path / "in", right)
+    open_().put(files, nothing)
+    files[sha(right)].write_bytes(b"changed")
+    (tmp_path / "in/large").write_bytes(noise(300_000, 6))
+    assert open_().batches({**files, sha(b"other"): tmp_path / "in/large"}, nothing) == [
+        {sha(b"other"): tmp_path / "in/large"}
+    ]
+    assert fetch(open_(), [sha(right)], tmp_path / "out") == {sha(right): right}
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_what_is_damaged_is_mended_by_who_has_it(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
     server, open_ = served

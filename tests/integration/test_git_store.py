@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from ciplug.errors import StoreError
 from ciplug.git.objects import object_id
 from ciplug.git.workspace import discover
 from ciplug.records import bundle
-from ciplug.stores import open_store
+from ciplug.stores import open_files, open_store
 from ciplug.stores.base import PENDING_ALARM, Store
+from ciplug.stores.files import TakesFiles
 from ciplug.stores.git import cached_remote
 from ciplug.stores.git.folding import FOLD_AT
 from ciplug.stores.git.objects import LooseObjects
@@ -106,6 +109,45 @@ def test_an_append_after_reading_the_log_fetches_nothing(place: Place, git_serve
     git_server.requests.clear()
     assert store.entries("registry/m") == [b"event 1", b"event 2"] and store.head("registry/m") == second
     assert not git_server.requests
+
+
+def test_a_run_and_its_files_are_one_push(tmp_path: Path, git_server: GitServer) -> None:
+    place = git_place(tmp_path, git_server)
+    model = tmp_path / "model"
+    told: list[int] = []
+    model.write_bytes(b"abc")
+    digest = f"sha256:{sha256(b'abc').hexdigest()}"
+
+    store, files = place.open(), open_files(place.uri, None, place.environment())
+    assert isinstance(store, TakesFiles) and files is not None
+    key = f"runs/{'a' * 40}-{'b' * 32}.json"
+    store.add_with({key: b"1\n"}, files, {digest: model}, told.append)
+    assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
+    assert sum(told) == 3 and store.read([key]) == {key: b"1\n"}
+    assert files.missing([digest]) == set()
+
+
+def test_a_state_is_kept_by_one_push(place: Place, git_server: GitServer) -> None:
+    store = place.open()
+    head = store.append("registry/m", None, b"event 1\n")
+    git_server.requests.clear()
+    store.put_state("registry/m", b"one\n")
+    assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
+    assert place.open().state("registry/m") == b"one\n" and place.open().head("registry/m") == head
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_check_holds_few_objects_at_a_time(place: Place, git_server: GitServer, folded: bool) -> None:
+    """Those of a large store do not fit into memory."""
+    leave_pending(git_server.path("remote"), 250)
+    if folded:
+        place.open().compact()
+    visited: list[Mapping[str, bytes]] = []
+    assert place.open(may_fold=False).check(visit=lambda objects: visited.append(dict(objects))) == []
+    assert [len(objects) for objects in visited if objects] == [100, 100, 50]
+    assert {key: data for objects in visited for key, data in objects.items()} == {
+        f"runs/a-{number:03d}.json": b"%d" % number for number in range(250)
+    }
 
 
 def test_what_readers_would_take_for_no_write_is_refused(place: Place) -> None:

@@ -15,6 +15,7 @@ from ciplug.records.run import Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.steps.evidence.verify import Request, verify
+from ciplug.steps.promotion.moves import demote
 from ciplug.steps.promotion.promote import PromotionRequest
 from ciplug.steps.promotion.proposals import proposals
 from ciplug.steps.promotion.proposed import Proposal
@@ -27,6 +28,7 @@ from tests.team import Team, team_in
 
 FILE = "promotions.yaml"
 NUMBER = 7
+RULES = "stages: {staging: {approvals: {pull_request: promotions.yaml, not_author: true}}}\n"
 
 
 @dataclass
@@ -76,7 +78,7 @@ def propose(team: Team, text: str, branch: str) -> tuple[str, str, str]:
 @pytest.fixture
 def proposed(tmp_path: Path, github_api: GitHubApi) -> Proposed:
     team = team_in(tmp_path)
-    team.policy("stages: {staging: {approvals: {pull_request: promotions.yaml, not_author: true}}}\n")
+    team.policy(RULES)
     run = team.judged()
     start, head, merge = propose(team, f"wine: {{Staging: '{run.id}'}}\n", "topic")
     github_api.private = True
@@ -131,6 +133,16 @@ def test_the_whole_way(proposed: Proposed) -> None:
     record = proposed.session.runs().digests([second])[run_key(second).key]
     copy = replace(registration_of(second, 3, record), source="models:/wine/2")
     assert proposed.refusal(registration=copy)[0] is Refusal.APPROVAL_USED
+
+
+def test_a_promotion_that_needed_no_approval_has_used_none(proposed: Proposed) -> None:
+    team = proposed.team
+    team.policy("stages: {staging: {}}\n")
+    team.verdict(proposed.run)
+    assert team.promote(run=proposed.run.id).version == 1
+    demote(team.session.refreshed(), "wine", version=1, to="none")
+    team.policy(RULES)
+    assert proposed.promotion(pull_request=NUMBER).pull_request
 
 
 def _direct_push(p: Proposed) -> None:
@@ -207,8 +219,10 @@ def test_approvals_that_do_not_count(proposed: Proposed, case: str) -> None:
     NOBODY[case](proposed)
     reason, words = proposed.refusal()
     assert reason is Refusal.NOT_APPROVED and "in another pull request" in words
+    people = "2 people" if case in ("nobody knows who pushed", "by a person unknown, as a bot") else "one person"
+    assert f"staging requires {people} to approve pull request #{NUMBER}" in words
     if case == "nobody knows who pushed":
-        assert "2 people" in words and "only bob did" in words
+        assert "only bob did" in words
         proposed.api.review(NUMBER, "eve", proposed.head)
         assert "approved by bob" in proposed.promotion().approvals[-1]
 

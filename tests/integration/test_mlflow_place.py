@@ -116,7 +116,7 @@ def test_what_changes_after_the_end_is_kept(project: Project, fresh: Any, tmp_pa
     before = place.run(run_id)
     assert before is not None
     assert (before.name, before.tags["note"], before.status) == ("renamed", "good", "FINISHED")
-    place.sessions.seal_changes()
+    place.sessions.seal(run_id)
     place.sessions.send()
     place = fresh()
     run = place.run(run_id)
@@ -397,6 +397,9 @@ def test_a_write_to_the_registry_asks_for_policy_and_store_once(project: Project
         assert [one.service for one in git_server.requests][-2:] == ["receive-pack", "receive-pack"]
         # A clone that has written fetches, with one request more, where another listing would do.
         assert len(git_server.requests) <= 7
+    git_server.requests.clear()
+    assert view.model("wine", fresh=True).aliases and view.gated_stages("wine") == ()
+    assert len(git_server.requests) <= 3
 
 
 def test_a_write_to_the_registry_goes_by_the_policy_and_the_log_of_that_moment(

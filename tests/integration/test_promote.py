@@ -486,6 +486,31 @@ def test_a_run_without_a_commit(team: Team, rules: str) -> None:
     assert team.refused(run=team.judged(commit=None).id).reason is Refusal.NO_COMMIT
 
 
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [("local", "recorded on a person's machine"), ("mlflow_import", "imported from another system")],
+)
+def test_a_run_of_no_pipeline(team: Team, host: str, origin: str) -> None:
+    run = team.run(provenance={"context": Context(actor="octocat", host=host)})
+    team.verdict(run)
+    team.policy("record: ci\n")
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.NOT_OF_PIPELINE and f"run {run.id[:12]} was {origin}" in refusal.message
+
+
+def test_the_runs_of_others_are_named(team: Team) -> None:
+    """Those of the same person are not, nor those of a fork, which anybody can make."""
+    run = team.judged()
+    of_fork = Context(actor="fork", trusted=False)
+    for context in (Context(actor="mallory"), Context(), of_fork, Context(actor="octocat")):
+        team.run(provenance={"context": context})
+    (sentence,) = (one for one in team.promote(run=run.id).reruns if "of others" in one)
+    twelve = "0" * 12
+    assert sentence == (
+        f"Run {twelve} is of octocat, and the commit has runs of others: {twelve} by mallory, {twelve} by nobody"
+    )
+
+
 def test_another_environment(team: Team) -> None:
     stage_of(team, "approvals: {environment: live}")
     team.judged()
@@ -610,6 +635,8 @@ def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPat
     assert (caught.value.exit_code, caught.value.cause) == (3, Cause.CONFLICT)
     versions = read_model(team.session.refreshed().log, "wine").versions
     assert {v.stage for v in versions} == {"None"} and run.id not in {v.run for v in versions}
+    # The rival has registered one in each.
+    assert f"in each of {len(versions)} attempts" in caught.value.message
 
 
 def test_who_loses_a_race_for_the_stage_is_judged_beside_the_new_holder(

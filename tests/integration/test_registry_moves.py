@@ -139,6 +139,22 @@ def test_a_rollback_of_an_empty_stage_names_the_versions_that_were_there(served:
 # Demotion, archive, yank
 
 
+def test_a_rollback_of_a_version_that_has_left_by_then_writes_nothing(served: Team) -> None:
+    """Whoever found it bad did not find the one bad that is there now."""
+
+    def rolled_back(expected: int) -> bool:
+        return roll_back(served.session.refreshed(), "wine", "production", "bad", expected=expected).written.event > 0
+
+    assert not rolled_back(1)
+    change(served, moves.demote, version=2, to="none")
+    assert not rolled_back(2)
+    assert stages(served) == ["Archived", "None"]
+    served.promote(version=2)
+    served.promote("production", version=2)
+    assert rolled_back(2)
+    assert stages(served) == ["Production", "Archived"]
+
+
 def test_demotions(served: Team) -> None:
     done = change(served, moves.demote, start="production", reason="slow").payload
     assert isinstance(done, Demote) and (done.version, done.stage, done.reason) == (2, "Staging", "slow")

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import bisecting
 from ciplug.stats.bisection import Search, limit, search
-from ciplug.stats.culprit import MOST_EXAMPLES, SCALES, smallest_step, suspect
+from ciplug.stats.change_point import MOST_EXAMPLES, SCALES, smallest_step, suspect
 from ciplug.stats.level_changes import level_changes
 
 Draw = Callable[[int], float]

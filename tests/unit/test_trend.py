@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ciplug.stats.change_points import LEAST, largest_fall, noise, total
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
+from ciplug.stats.trend import LEAST, largest_fall, noise, total
 
 
 def test_the_noise_is_that_around_a_level_that_moves() -> None:
