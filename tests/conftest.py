@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.util
 import itertools
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -30,6 +35,15 @@ from tests.stores import PLACES, Place
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=generated.examples(100))
 settings.load_profile("fixed")
 
+# What the tests have imported and collected is a million objects, and none is garbage. To look through them whenever
+# 700 more were made took a quarter of the time of the tests of pure functions.
+gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+
+
 _OTHER_VARIABLES = re.compile(
     r"(GH|GITLAB|GITEA|FORGEJO|BUILDKITE|CIPLUG|CIRCLE|TRAVIS|MLFLOW|GIT|AWS|AZURE|GOOGLE|STORAGE|DVC)_\w+"
     r"|NODE_(INDEX|TOTAL)|NO_COLOR|FORCE_COLOR|CLICOLOR\w*|COLUMNS|LINES|SOURCE_DATE_EPOCH"
@@ -45,6 +59,23 @@ _AS_IN_THE_FOREGROUND = {
 for _number, _handler in _AS_IN_THE_FOREGROUND.items():
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+
+def _read_grammars_when_asked() -> None:
+    """jsonschema imports 38 grammars, of which the tests use one. They take longer than all tests of documents."""
+    lazy = ModuleType("rfc3987_syntax")
+
+    @cache
+    def real() -> ModuleType:
+        del sys.modules["rfc3987_syntax"]
+        return importlib.import_module("rfc3987_syntax")
+
+    lazy.is_valid_syntax = lambda term, value: real().is_valid_syntax(term, value)
+    if importlib.util.find_spec("rfc3987_syntax"):
+        sys.modules.setdefault("rfc3987_syntax", lazy)
+
+
+_read_grammars_when_asked()
 
 
 _GITCONFIG = """\
@@ -93,6 +124,8 @@ def _clean_session(_machines: Iterator[Path]) -> Iterator[None]:
     """For what is made once for many tests, and before the first of them."""
     with pytest.MonkeyPatch.context() as patch:
         _clean(patch, next(_machines))
+        # `python` is the one that runs the tests, not what a version manager starts several shells to find.
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
 
 

@@ -17,7 +17,9 @@ import os
 import pkgutil
 import re
 import runpy
+import select
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -132,6 +134,7 @@ class _Call:
 def _main() -> None:
     import ciplug
 
+    gc.disable()
     modules = [module.name for module in pkgutil.walk_packages(ciplug.__path__, "ciplug.")]
     for name in [*_LIBRARIES, *modules]:
         if not name.startswith(_LATER):
@@ -139,6 +142,7 @@ def _main() -> None:
                 importlib.import_module(name)
     _make_validators()
     gc.freeze()
+    gc.enable()
     call = _next_call(socket.socket(fileno=os.dup(0)))
     os.environ.clear()
     os.environ.update(call.env)
@@ -189,36 +193,56 @@ def _make_validators() -> None:
 
 def _next_call(calls: socket.socket) -> _Call:
     """Fork for each call, and return in the fork; the server ends with the process that started it."""
+    ended, end = os.pipe()
+    for descriptor in (ended, end):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, int] = {}
+    """By process: where to tell how it has ended."""
     while True:
+        ready, _, _ = select.select([calls, ended], [], [])
+        if ended in ready:
+            _tell_ends(ended, running)
+        if calls not in ready:
+            continue
         byte, received, *_ = socket.recv_fds(calls, 1, 1 + _STREAMS)
         if not byte:
             os._exit(0)
-        if os.fork() == 0:
+        call, out, err, code = received
+        # Once, and no process between that waits: to fork this many pages takes as long as three calls of git.
+        child = os.fork()
+        if child == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             calls.close()
-            return _become(*received)
-        for descriptor in received:
-            os.close(descriptor)
-        with contextlib.suppress(ChildProcessError):  # without children
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
-
-
-def _become(call: int, out: int, err: int, code: int) -> _Call:
-    """Fork once more: the child is the call, and this process tells how it has ended."""
-    child = os.fork()
-    if child:
+            for descriptor in (ended, end, code, *running.values()):
+                os.close(descriptor)
+            return _become(call, out, err)
+        running[child] = code
         for descriptor in (call, out, err):
             os.close(descriptor)
-        _, status = os.waitpid(child, 0)
-        os.write(code, str(os.waitstatus_to_exitcode(status)).encode())
-        os._exit(0)
+
+
+def _tell_ends(ended: int, running: dict[int, int]) -> None:
+    os.read(ended, 1 << 16)
+    while running:
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process == 0:
+            return
+        code = running.pop(process)
+        with contextlib.suppress(BrokenPipeError):  # of a test that was interrupted
+            os.write(code, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(code)
+
+
+def _become(call: int, out: int, err: int) -> _Call:
     with open(call) as file:
         asked = _Call(**json.load(file))
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, stream in ((nothing, 0), (out, 1), (err, 2)):
         os.dup2(descriptor, stream)
         os.close(descriptor)
-    os.close(code)
     return asked
 
 

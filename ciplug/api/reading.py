@@ -66,12 +66,12 @@ class RecordedRun:
 
     @property
     def started(self) -> str:
-        """UTC, ISO 8601."""
+        """UTC, ISO 8601; empty where no time is known."""
         return self._entry.attributes.get("started", "")
 
     @property
     def ended(self) -> str:
-        """UTC, ISO 8601."""
+        """UTC, ISO 8601; empty where no time is known."""
         return self._entry.attributes.get("ended", "")
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from ciplug.attestation.facts import VersionFacts
 from ciplug.attestation.statement import content_resource, file_resource, hex_of, statement
 from ciplug.records.canonical import plain
+from ciplug.records.run import NO_TIME
 
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:ciplug:training:v1"
@@ -51,8 +52,8 @@ def provenance(facts: VersionFacts) -> dict[str, Any]:
             },
             "metadata": {
                 "invocationId": origin.context.run_url or f"urn:ciplug:run:{run.id}",
-                "startedOn": run.started,
-                "finishedOn": run.ended,
+                **({"startedOn": run.started} if run.started != NO_TIME else {}),
+                **({"finishedOn": run.ended} if run.ended != NO_TIME else {}),
             },
             "byproducts": list(_byproducts(facts)),
         },

@@ -9,6 +9,7 @@ from ciplug.commands import options
 from ciplug.config import Keep
 from ciplug.errors import counted
 from ciplug.records.keys import RunKey
+from ciplug.records.run import NO_TIME_TEXT
 from ciplug.steps.drop_old_files import FilesToDrop, drop_files, files_to_drop
 from ciplug.steps.drop_old_runs import RunsToDrop, drop_runs, runs_to_drop
 from ciplug.steps.fold import fold
@@ -75,6 +76,6 @@ def _show(old: RunsToDrop, keep: Keep, verb: str) -> None:
     if not old.runs:
         console.say(f"nothing to drop ({keep})")
     for run in old.runs[:_SHOWN]:
-        console.say(f"{verb} {run.id[:12]} ({run.model}) of {run.started[:10]}")
+        console.say(f"{verb} {run.id[:12]} ({run.model}) of {run.started[:10] or NO_TIME_TEXT}")
     if len(old.runs) > _SHOWN:
         console.say(f"and {len(old.runs) - _SHOWN} more")

@@ -13,7 +13,7 @@ from ciplug.records.canonical import plain
 from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
-from ciplug.records.run import File, Run
+from ciplug.records.run import NO_TIME_TEXT, File, Run
 from ciplug.records.verdict import Verdict, outcomes_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def details(
         write("not counted" if changes.state == "active" else changes.state, changes.objection, 0)
     for name in ("id", "name", "model", "status", "commit", "started", "ended"):
         if name in facts:
-            write(name, facts.pop(name), 0)
+            value = facts.pop(name)
+            write(name, NO_TIME_TEXT if name in ("started", "ended") and not value else value, 0)
         if name == "status" and run.provenance.dirty:
             write("dirty", _dirt(run), 0)
     facts.pop("schema", None)

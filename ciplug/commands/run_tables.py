@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
+from ciplug.records.run import NO_TIME_TEXT
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.evidence.offline import offline
 from ciplug.steps.session import Session
@@ -131,8 +132,8 @@ def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[st
     def cells(values: Sequence[str | None]) -> list[str]:
         if form == "csv":
             return [value or "" for value in values]
-        run, model, commit, branch, status, started = (value or "-" for value in values)
-        moment = started[:16].replace("T", " ")
+        run, model, commit, branch, status, _ = (value or "-" for value in values)
+        moment = (values[-1] or NO_TIME_TEXT)[:16].replace("T", " ")
         return [
             untrusted.clean(run[:12]),
             untrusted.clean(model, 40),

@@ -1,7 +1,7 @@
 """How often a version in production has failed in a row, by its monitor runs. Pure.
 
-A window that was judged twice counts once, by the last run. One that could not be decided is passed over: it is
-neither a failure nor a recovery.
+A window that was judged twice counts once, by the last run that decided it. One that could not be decided is passed
+over: it is neither a failure nor a recovery.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def streak(runs: Iterable[Run], outcome: Callable[[Monitored], str | None]) -> S
         runs: of one version in one stage.
         outcome: the outcome that counts; None: the window has none.
     """
-    windows = _windows(runs)
-    decided = [run for run in windows if (word := _of(run, outcome)) is not None and word != UNDECIDED]
+    windows = _windows(runs, outcome)
+    decided = [run for run in windows if _is_decided(run, outcome)]
     failed = [_of(run, outcome) in FAILED for run in decided]
     first_pass = failed.index(False) if False in failed else len(failed)
     if first_pass:
@@ -76,19 +76,27 @@ def _of(run: Run, outcome: Callable[[Monitored], str | None]) -> str | None:
     return None if run.monitor is None else outcome(run.monitor)
 
 
-def _windows(runs: Iterable[Run]) -> list[Run]:
+def _is_decided(run: Run, outcome: Callable[[Monitored], str | None]) -> bool:
+    return _of(run, outcome) not in (None, UNDECIDED)
+
+
+def _windows(runs: Iterable[Run], outcome: Callable[[Monitored], str | None]) -> list[Run]:
     """One run for each window, the last first.
 
     A job that is started again judges nearly the same window: one that ends within half a window, or half a day, of
-    the one after it is the same.
+    the one after it is the same. If its files are gone by then, what was found before still counts.
     """
     found = sorted(
         (run for run in runs if run.monitor is not None), key=lambda run: (_end(run), run.ended, run.id), reverse=True
     )
     windows: list[Run] = []
+    last: Run | None = None
     for run in found:
-        if not windows or _end(windows[-1]) - _end(run) >= min(_length(windows[-1]), _DAY) / 2:
+        if last is None or _end(last) - _end(run) >= min(_length(last), _DAY) / 2:
             windows.append(run)
+            last = run
+        elif _is_decided(run, outcome) and not _is_decided(windows[-1], outcome):
+            windows[-1] = run
     return windows
 
 

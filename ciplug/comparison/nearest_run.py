@@ -12,7 +12,7 @@ from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.notice import Kind, Notice
-from ciplug.records.run import Run
+from ciplug.records.run import NO_TIME, Run
 from ciplug.records.selection import REPORTED_REASONS, PassedOver, Reason
 
 Pick = Callable[[Sequence[Run]], Selection]
@@ -129,7 +129,7 @@ def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int
         run=run.id,
         commit=run.commit,
         version=version,
-        recorded=run.started,
+        recorded=None if run.started == NO_TIME else run.started,
         age_days=age_days(run.started, now),
         metrics=run.metrics,
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ciplug.records.run import File, Run
+from ciplug.records.run import NO_TIME, File, Run
 from ciplug.records.run_diff import CodeDiff, FileFact, Part, Rows, RunDiff, SeriesSummary, Value
 from ciplug.records.series import Series
 
@@ -66,7 +66,7 @@ def _parts(run: Run, series: Mapping[str, Series]) -> Iterator[tuple[Part, Mappi
         "name": run.name,
         "model": run.model,
         "status": run.status,
-        "started": run.started,
+        "started": None if run.started == NO_TIME else run.started,
         "commit": run.commit,
         "branch": context.branch,
         "seconds": origin.wall_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,18 @@ def _ports(value: Any) -> tuple[int, ...]:
     return numbers
 
 
+def _command_line(value: Any) -> str:
+    text = values.text(value)
+    try:
+        words = shlex.split(text)
+    except ValueError as problem:
+        raise ValueError(f"a command line is expected, and this one cannot be read: {problem}") from None
+    if not words or "\0" in text:
+        raise ValueError(f"a command line is expected, not {values.shown(value)}")
+    return text
+
+
+_COMMAND = kinds.Scalar(_command_line, kinds.TEXT.form)
 _PORTS_FORM = {
     "type": "array",
     "items": {"type": "integer", "minimum": 1, "maximum": 65535},
@@ -60,14 +73,14 @@ class LocalTarget(Target):
     """An absolute folder, of this target alone."""
     ports: tuple[int, ...] = key(kinds.Scalar(_ports, _PORTS_FORM), (5001, 5002))
     """Two ports on 127.0.0.1, of which one serves."""
-    serve: str | None = key(kinds.TEXT)
+    serve: str | None = key(_COMMAND)
     """The server command, with {files} for the folder of the files, {port}, {model} for the only MLflow model among the
     files, and {version}. Default: MLflow's model server."""
     health: str = key(matching(URL_PATH, "a path is expected, like /health"), "/health")
     """The path that answers 200 when the server is ready."""
     patience: float = key(kinds.POSITIVE, 120.0)
     """Seconds in which it must be ready."""
-    after_switch: str | None = key(kinds.TEXT)
+    after_switch: str | None = key(_COMMAND)
     """A command to run after the switch, such as `nginx -s reload`."""
     supervisor: str | None = key(kinds.one_of("systemd", "process", "compose"))
     """What keeps the server running: units of systemd of this user, a process, or a container of Docker Compose.

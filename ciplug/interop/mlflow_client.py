@@ -138,6 +138,7 @@ def translated(uri: str) -> Iterator[None]:
         hint = None
         if "out-of-date database schema" in str(problem.message):
             hint = f"copy the file, and on the copy: mlflow db upgrade {redact(uri)}"
-        raise StoreError(f"{redact(uri)}: {words[0][:400]}", hint=hint) from problem
+        # MLflow names the address that it has asked, with the password in it.
+        raise StoreError(f"{redact(uri)}: {redact(words[0])[:400]}", hint=hint) from problem
     except OSError as problem:
-        raise StoreError(f"{redact(uri)}: {problem.strerror or problem}") from problem
+        raise StoreError(f"{redact(uri)}: {redact(str(problem.strerror or problem))}") from problem

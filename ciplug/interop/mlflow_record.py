@@ -17,7 +17,7 @@ from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import RunKey, amendment_object
 from ciplug.records.provenance import Context, Provenance
-from ciplug.records.run import File, Run, Status
+from ciplug.records.run import NO_TIME, File, Run, Status
 from ciplug.steps.session import stamp
 
 if TYPE_CHECKING:
@@ -119,13 +119,13 @@ def record_of(
         tags[state.UNNAMED] = "true"
     parent = run.parent if run.parent and len(run.parent) == 32 and run.parent != run.id else None
     commit = commit_of(run.tags)
-    started = run.started or run.ended or 0.0
+    started = run.started or run.ended or None
     record = Run(
         id=run.id,
         model=model,
         status=_STATUS.get(run.status, "killed"),
-        started=moment(started),
-        ended=moment(started if run.ended is None else run.ended),
+        started=NO_TIME if started is None else moment(started),
+        ended=moment(ended) if (ended := run.ended or started) else NO_TIME,
         commit=commit,
         name=run.name,
         parent=parent,

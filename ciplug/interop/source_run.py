@@ -17,7 +17,7 @@ from ciplug.capture.logged import Fold
 from ciplug.records.last_point import LastPoint
 from ciplug.records.left_out import LeftOut, Why
 from ciplug.records.provenance import Context, Provenance
-from ciplug.records.run import File, Run, Scalar, Status, metric_name
+from ciplug.records.run import NO_TIME, File, Run, Scalar, Status, metric_name
 from ciplug.records.series import Series
 from ciplug.steps.session import stamp
 
@@ -237,7 +237,7 @@ def record_of(run: SourceRun, model: str, files: tuple[File, ...] = (), lost: tu
         lost: artifacts whose content is not kept.
     """
     values = run.values
-    started = next((one for one in (run.started, run.ended) if one is not None), 0.0)
+    started = next((one for one in (run.started, run.ended) if one is not None), None)
     context = replace(run.provenance.context, host=f"{run.system}_import", commit=run.commit)
     project = {f"{run.system}.project": run.project} if run.project else {}
     return Run(
@@ -259,10 +259,11 @@ def record_of(run: SourceRun, model: str, files: tuple[File, ...] = (), lost: tu
     )
 
 
-def moment(unix_seconds: float) -> str:
-    """Return a moment as records have it; one outside the years of a calendar is 1970."""
-    known = math.isfinite(unix_seconds) and events.within_years(unix_seconds)
-    return stamp(datetime.fromtimestamp(unix_seconds if known else 0.0, timezone.utc))
+def moment(unix_seconds: float | None) -> str:
+    """Return a moment as records have it; one outside the years of a calendar is not known."""
+    if unix_seconds is None or not (math.isfinite(unix_seconds) and events.within_years(unix_seconds)):
+        return NO_TIME
+    return stamp(datetime.fromtimestamp(unix_seconds, timezone.utc))
 
 
 _NO_DURATION = 100_000_000

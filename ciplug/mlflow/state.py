@@ -21,7 +21,7 @@ from ciplug.records.inputs import DatasetInput, ModelOutput, merged_datasets, me
 from ciplug.records.keys import RunKey
 from ciplug.records.last_point import LastPoint, latest
 from ciplug.records.monitored import Kind
-from ciplug.records.run import File, Run
+from ciplug.records.run import NO_TIME, File, Run
 from ciplug.steps.record import tags_of
 
 EXPERIMENT_ID, EXPERIMENT = "ciplug.experiment_id", "ciplug.experiment"
@@ -185,7 +185,7 @@ def recorded_run(run: Run, changes: Changes, sessions: Sequence[Logged] = ()) ->
     state = _from_tags(tags, run.name, run.id)
     if run.kind == "monitor":
         state["tags"] = {**state["tags"], KIND: run.kind}
-    ended = milliseconds(run.ended)
+    ended = _known_milliseconds(run.ended)
     metrics = {
         name: run.last.get(name) or LastPoint(step=0, value=value, time=ended) for name, value in run.metrics.items()
     }
@@ -196,7 +196,7 @@ def recorded_run(run: Run, changes: Changes, sessions: Sequence[Logged] = ()) ->
         experiment=id_,
         experiment_name=experiment,
         status=tags.get(STATE) or _FROM_RECORD[run.status],
-        start=milliseconds(run.started),
+        start=_known_milliseconds(run.started),
         end=None if UNENDED in tags else ended,
         deleted=changes.effective == "deleted",
         params={name: str(value) for name, value in run.params.items()},
@@ -222,7 +222,7 @@ def open_run(run: Run, logged: Logged) -> RunState:
         experiment=id_,
         experiment_name=experiment,
         status=STATUS.get(logged.status or "running", "RUNNING"),
-        start=milliseconds(run.started) if logged.started is None else round(logged.started * 1000),
+        start=_known_milliseconds(run.started) if logged.started is None else round(logged.started * 1000),
         end=None if logged.ended is None else round(logged.ended * 1000),
         deleted=logged.lifecycle == "deleted",
         params={name: str(value) for name, value in logged.params.items()},
@@ -264,6 +264,11 @@ def _with_session(state: RunState, logged: Logged) -> RunState:
         model_inputs=merged_ids(state.model_inputs, logged.model_inputs),
         outputs=merged_models(state.outputs, logged.outputs),
     )
+
+
+def _known_milliseconds(text: str) -> int | None:
+    """Unix milliseconds of a time of a run; None where no time is known."""
+    return None if text == NO_TIME else milliseconds(text)
 
 
 def milliseconds(text: str) -> int:

@@ -21,10 +21,11 @@ from ciplug.records.amendment import parse
 from ciplug.records.canonical import NOT_FINITE, dumps
 from ciplug.records.keys import amended_run, is_run
 from ciplug.records.read import amendment as read_amendment
-from ciplug.records.run import METRIC_NAME, Scalar
+from ciplug.records.run import METRIC_NAME, NO_TIME, Scalar
 
 VERSION = 2
 """Raised only when what is there changes its meaning: new names need no new version."""
+_TIMES = ("started", "ended")
 FLAGS = ("dirty", "trusted", "set_aside")
 """Attributes that are 'true' or 'false'."""
 ATTRIBUTES = (
@@ -124,6 +125,8 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
             value = {True: "true", False: "false"}.get(flag) if isinstance(flag := flags[name], bool) else None
         if name == "seed":
             value = str(seed) if isinstance(seed, int) and not isinstance(seed, bool) else None
+        if name in _TIMES and value == NO_TIME:
+            value = None
         columns.attributes[name].append(value if isinstance(value, str) else None)
     for name, value in _items(record, "metrics"):
         number = NOT_FINITE.get(value) if isinstance(value, str) else value

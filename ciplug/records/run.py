@@ -64,6 +64,12 @@ class File:
     is known, or at the address that `path` is."""
 
 
+NO_TIME = ""
+"""In the place of a time that nobody knows: a run was imported from a source that tells none. It comes before all
+times."""
+NO_TIME_TEXT = "no time known"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Facts of one run; `metrics` holds the last value of each metric, the steps stand apart (series)."""
@@ -72,7 +78,7 @@ class Run:
     model: str
     status: Status
     started: str
-    """UTC, ISO 8601: 2026-11-23T19:24:00Z. For display: nothing is ordered by it across machines."""
+    """UTC, ISO 8601: 2026-11-23T19:24:00Z; NO_TIME. For display: nothing is ordered by it across machines."""
     ended: str
     commit: str | None = None
     name: str | None = None

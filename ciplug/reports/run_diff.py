@@ -21,7 +21,7 @@ def as_json(found: RunDiff) -> dict[str, Any]:
     return {
         "schema": 1,
         "runs": [
-            {"name": name, "id": run.id, "model": run.model, "commit": run.commit, "started": run.started}
+            {"name": name, "id": run.id, "model": run.model, "commit": run.commit, "started": run.started or None}
             for name, run in zip(found.names, found.runs, strict=True)
         ],
         "parts": {

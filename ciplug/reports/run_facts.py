@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciplug.errors import listed
-from ciplug.records.run import Run
+from ciplug.records.run import NO_TIME_TEXT, Run
 from ciplug.reports import number_format
 
 
@@ -17,8 +17,8 @@ def facts_of(run: Run) -> list[tuple[str, str]]:
         ("run", run.id),
         ("name", run.name),
         ("status", f"{run.status}, {ended}" if ended else run.status),
-        ("started", run.started),
-        ("ended", run.ended),
+        ("started", run.started or NO_TIME_TEXT),
+        ("ended", run.ended or NO_TIME_TEXT),
         ("commit", run.commit),
         ("uncommitted changes", dirty),
         ("checked out while it ran", origin.head_after),

@@ -208,7 +208,18 @@ class Local:
         write_atomically(place / "upstream.conf", f"server 127.0.0.1:{port};\n".encode())
         write_atomically(place / "server.json", _json(facts))
         server = self._server(port, self._command(kept, port))
-        self._supervisor_of(port).start(server)
+        try:
+            self._supervisor_of(port).start(server)
+            self._wait_for(port, server, release, before)
+        except KeyboardInterrupt:
+            # No server stays that nobody is led to.
+            self._stop(port)
+            raise
+        return port
+
+    def _wait_for(self, port: int, server: Server, release: Release, before: int | None) -> None:
+        """Return when a server answers. Raises DeploymentRefused where it does not."""
+        place = self._place_of(port)
         until = time.monotonic() + self._settings.patience
         while not self._answers(port):
             ended = not self._supervisor_of(port).runs(server)
@@ -223,7 +234,6 @@ class Local:
                     hint=f"read {place / 'server.log'}, and try the command: {shlex.join(server.command)}",
                 )
             time.sleep(_PAUSE)
-        return port
 
     def _supervisor_of(self, port: int) -> Supervisor:
         """What keeps a server running: its own one, whatever the settings say by now."""

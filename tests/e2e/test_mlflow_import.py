@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,25 @@ def _known(looked: Any) -> Any:
 
 def _tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class _Broken(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(500)
+
+    do_POST = do_GET  # noqa: N815 (the name is that of http.server)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_password_in_an_address_is_in_no_message(project: Project) -> None:
+    """MLflow's own error names the whole address that it has asked."""
+    broken = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Broken)
+    threading.Thread(target=broken.serve_forever, daemon=True).start()
+    try:
+        address = f"http://ann:correct-horse@127.0.0.1:{broken.server_port}"
+        done = project.ciplug("import", "mlflow", address, env=SETTINGS, code=3)
+    finally:
+        broken.shutdown()
+    assert "too many 500 error responses" in done.stderr and "correct-horse" not in done.stdout + done.stderr

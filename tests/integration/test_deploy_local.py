@@ -387,8 +387,8 @@ def test_a_deployment_that_a_signal_ends_names_the_command_that_goes_on(
     said = running.communicate(timeout=30)[1]
     assert running.returncode == code, said
     assert f"interrupted\n  -> go on: ciplug deploy {' '.join(words)}\n" in said and "Traceback" not in said
-    # Neither a copy of the model stays, nor a lock; and the same command goes on from there.
-    assert not list(folder.parent.glob("ciplug-*"))
+    # Neither a server nor a copy of the model stays; and the same command goes on from there.
+    assert not list(folder.glob("servers/*/pid")) and not list(folder.parent.glob("ciplug-*"))
     (one,) = statuses(team.session.refreshed(), "wine")
     assert one.state is State.UNFINISHED
     assert refused(team, DeploymentRefused).reason is NotDeployed.UNHEALTHY

@@ -304,7 +304,8 @@ def test_a_corrupt_record_is_named_and_stops_no_other(
     env = {"CIPLUG_STORE": place.uri}
     project = Project.create(tmp_path / "work")
 
-    for number in (3, 4):
+    rounds = (3, 4) if folded else (3,)
+    for number in rounds:
         assert place.open().keys("runs/") == sorted(everything)
         assert place.open().read(everything) == {k: data for k, data in everything.items() if k != key}
         assert [problem.where for problem in place.open().check()] == [key]
@@ -316,7 +317,7 @@ def test_a_corrupt_record_is_named_and_stops_no_other(
 
     listed = project.ciplug("runs", "list", env=env)
     assert key in listed.stderr
-    assert all(f"{number / 1000}" in listed.stdout for number in (0, 2, 3, 4))
+    assert all(f"{number / 1000}" in listed.stdout for number in (0, 2, *rounds))
     assert key in project.ciplug("runs", "show", f"{1:032x}", env=env, code=3).stderr
     found = fsck(place)
     assert found.returncode == 3

@@ -47,6 +47,33 @@ def _again(project: Project, system: str, source: str, count: int) -> None:
     assert git(project.folder, "for-each-ref") == refs
 
 
+def test_a_run_of_which_no_time_is_known_says_so(project: Project) -> None:
+    folder = project.folder / "numbers"
+    folder.mkdir()
+    (folder / "timeless.json").write_text('{"name": "timeless", "metrics": {"accuracy": 0.9}}')
+    (folder / "later.json").write_text('{"name": "later", "metrics": {"accuracy": 0.8}, "started": "2026-01-31"}')
+    assert "2 new runs" in project.ciplug("import", "json", "numbers").stdout
+    runs = _runs(project)
+    assert "started" not in runs["timeless"] or not runs["timeless"]["started"]
+    *_, later, timeless = project.ciplug("runs", "list").stdout.splitlines()
+    assert "2026-01-31 00:00" in later and "no time known" in timeless
+    *_, first, last = project.ciplug("runs", "list", "--order-by", "start_time").stdout.splitlines()
+    assert "2026-01-31" in first and "no time known" in last, "it is listed last in both directions"
+    # It is neither before nor after any time.
+    for where in ("start_time < '2026-01-31'", "start_time > '2026-01-31'", "end_time < '2020-01-01'"):
+        assert "none of 2 runs matches" in project.ciplug("runs", "list", "--where", where).stderr, where
+    shown = project.ciplug("runs", "show", runs["timeless"]["id"]).stdout
+    assert "started: no time known\nended: no time known\n" in shown
+    project.ciplug("export", "csv", "runs.csv")
+    project.ciplug("runs", "diff", runs["timeless"]["id"], runs["later"]["id"])
+    everything = (
+        shown
+        + (project.folder / "runs.csv").read_text()
+        + project.ciplug("leaderboard", "--metric", "accuracy", "--higher-is-better").stdout
+    )
+    assert "1970" not in everything
+
+
 def test_offline_runs_of_wandb(project: Project) -> None:
     shutil.copytree(DATA / "wandb", project.folder / "wandb")
     assert "ciplug import wandb wandb" in project.ciplug("import").stdout

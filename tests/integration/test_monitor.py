@@ -223,6 +223,9 @@ def test_an_empty_window_and_a_missing_file_never_pass(team: Team, watch: Watch)
     assert "no prediction that labels are due for" in accuracy.reason
     with pytest.raises(InputError, match=r"no file of predictions matches 'gone\.jsonl'"):
         watch(predictions=["gone.jsonl"])
+    (team.project.folder / "folder.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"no file of predictions matches 'folder\.jsonl'"):
+        watch(predictions=["folder.jsonl"])
     with pytest.raises(InputError, match=r"labels\.jsonl: there is no column 'id': it has 'ident', 'label'"):
         watch(rows(), [{"ident": "a", "label": 1}])
     with pytest.raises(InputError, match=r"log\.jsonl: there is no column 'ts'"):
@@ -446,7 +449,9 @@ def test_one_issue_lives_from_the_confirmed_failure_to_the_first_good_night(
     assert holder(team) == 1
 
 
-def test_failures_on_labels_bring_the_version_before_back(team: Team, watch: Watch, api: GiteaApi) -> None:
+def test_failures_on_labels_bring_the_version_before_back(
+    team: Team, watch: Watch, api: GiteaApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After as many as are asked for, and after the cool-down; drift alone never does, nor a run by an older policy."""
     second_version(team)
 
@@ -465,6 +470,8 @@ def test_failures_on_labels_bring_the_version_before_back(team: Team, watch: Wat
     assert night(4, 0.5) == 2
     assert "policy of the default branch does not say" in " ".join(heard(team))
     team.policy(ROLLBACK)
+    (team.project.folder / "ciplug.yaml").write_text(POLICY + ROLLBACK + "  redeploy: true\n")
+    monkeypatch.setattr("ciplug.steps.deployment.redeploy.redeploy", lambda *_, **__: pytest.fail("it deploys"))
     assert night(5, 0.5) == 1
     (event,) = [one for one in ledger.read(team.session.refreshed().log, "wine").events if one.type == "rollback"]
     looks = monitor_runs(team.session.refreshed(), "wine", 2, "Production")

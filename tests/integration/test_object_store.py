@@ -753,6 +753,33 @@ def test_another_merges_in_the_middle_of_a_merge(place: Place, tmp_path: Path, m
 
 
 @pytest.mark.usefixtures("_one_by_one")
+def test_a_fold_that_slept_until_its_result_was_merged_takes_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile, what it folds was folded, dropped, and written again."""
+    monkeypatch.setattr(index, "RESULTS_MOST", 2)
+    monkeypatch.setattr(index, "_MERGED_LEAST", 2)
+    again = run(7)
+    place.open().add(again)
+    bucket = place.watch()
+    create = bucket.create
+
+    def sleep_first(name: str, data: bytes) -> bool:
+        if name == "index/000001.done":
+            bucket.create = create  # type: ignore[method-assign]
+            place.open().compact()
+            assert place.open().drop(set(again), "room") == 2
+            place.open().compact()
+            place.open(may_fold=False).add(again)
+        return create(name, data)
+
+    bucket.create = sleep_first  # type: ignore[method-assign]
+    place.open(bucket).compact()
+    holds(place.open(), again)
+    assert place.open().check() == []
+
+
+@pytest.mark.usefixtures("_one_by_one")
 def test_a_reader_whose_results_are_merged_meanwhile_looks_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = merged_later(place, monkeypatch)
     bucket = place.watch()

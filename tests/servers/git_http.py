@@ -267,7 +267,7 @@ class GitServer(Loopback):
                 "[http]\n\treceivepack = true\n"
                 f"[uploadpack]\n\tallowFilter = {allowed}\n\tallowAnySHA1InWant = true\n"
                 f"[receive]\n\tadvertiseAtomic = {wanted}\n\tautogc = false\n"
-                "[gc]\n\tauto = 0\n"
+                "[gc]\n\tauto = 0\n[core]\n\tfsync = none\n"
             )
         (path / "hooks").mkdir(exist_ok=True)
         if not custom_refs:

@@ -136,6 +136,16 @@ def test_the_kind_of_a_target_chooses_its_keys() -> None:
         assert not published().is_valid({"targets": dict([wrong])}) or wrong[0] == "g"
 
 
+@pytest.mark.parametrize(
+    "line", ['serve: "run \'it {port}"', 'after_switch: "nginx -s \'reload"', 'after_switch: "a\\0b"']
+)
+def test_a_command_line_that_no_shell_reads_is_a_mistake(line: str) -> None:
+    """It was found by the deployment, after the switch."""
+    text = f"version: 1\ntargets:\n  a:\n    kind: local\n    folder: /srv/a\n    {line}\n"
+    said = " ".join(message(text))
+    assert "ciplug.yaml:6" in said and "a command line is expected" in said
+
+
 def test_every_kind_of_target_can_be_opened() -> None:
     assert set(OPENERS) == set(KINDS)
 

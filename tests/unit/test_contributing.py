@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.unit.test_imports import MAY_IMPORT, PACKAGE, modules
+from tests.unit.test_imports import MAY_IMPORT, PACKAGE, module, sources
 
 ROOT = PACKAGE.parent
 PAGE = ROOT / "CONTRIBUTING.md"
@@ -21,7 +21,7 @@ def name_of(part: str) -> str:
 
 def sentence(part: str) -> str:
     """The first sentence of the part's docstring."""
-    paragraph = (ast.get_docstring(modules()[part]) or "").partition("\n\n")[0]
+    paragraph = (ast.get_docstring(module(part)) or "").partition("\n\n")[0]
     return re.split(r"(?<=\.) ", " ".join(paragraph.split()))[0].rstrip(".")
 
 
@@ -60,11 +60,13 @@ def test_every_module_that_contributing_names_exists() -> None:
 
 
 def exists(dotted: str) -> bool:
-    module, _, name = dotted.rpartition(".")
-    if dotted in modules() or (PACKAGE / dotted).exists():
+    place, _, name = dotted.rpartition(".")
+    if dotted in sources() or (PACKAGE / dotted).exists():
         return True
-    top = {n.id for n in ast.walk(modules()[module]) if isinstance(n, ast.Name)} if module in modules() else set()
-    named = {getattr(n, "name", "") for n in modules()[module].body} if module in modules() else set()
+    if place not in sources():
+        return False
+    top = {n.id for n in ast.walk(module(place)) if isinstance(n, ast.Name)}
+    named = {getattr(n, "name", "") for n in module(place).body}
     return name in top | named
 
 

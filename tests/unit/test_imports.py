@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import gc
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -155,35 +157,69 @@ class Import(NamedTuple):
 
 
 @cache
+def sources() -> dict[str, str]:
+    """The text of each module, by its name without the package's."""
+    paths = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return {name.removesuffix(".__init__"): path.read_text(encoding="utf-8") for name, path in paths.items()}
+
+
+@cache
+def module(name: str) -> ast.Module:
+    return ast.parse(sources()[name], name)
+
+
+@cache
 def modules() -> dict[str, ast.Module]:
-    """Parsed by the first test that asks: it takes seconds, and every process of the tests collects this file."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        found[name.removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    """All of them; parsed by the first test that asks, since every process of the tests collects this file."""
+    gc.disable()  # it would look through millions of nodes, none of which is garbage, again and again
+    try:
+        return {name: module(name) for name in sources()}
+    finally:
+        gc.enable()
+
+
+def with_words(pattern: str) -> dict[str, ast.Module]:
+    """The modules in whose text one of the words is."""
+    return {name: module(name) for name, text in sources().items() if re.search(rf"\b({pattern})\b", text)}
+
+
+@cache
+def import_statements() -> list[tuple[str, ast.ImportFrom]]:
+    """Each `from … import …`, with its module."""
+    found: list[tuple[str, ast.ImportFrom]] = []
+
+    def look(name: str, node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ImportFrom):
+                found.append((name, child))
+            elif not isinstance(child, ast.expr):  # it holds no statement, and most of the nodes
+                look(name, child)
+
+    for name, tree in modules().items():
+        look(name, tree)
     return found
 
 
-def imports_of(module: str, tree: ast.AST, *, eager: bool = True, typing_only: bool = False) -> Iterator[Import]:
+def imports_of(name: str, tree: ast.AST, *, eager: bool = True, typing_only: bool = False) -> Iterator[Import]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(module, alias.name, node.lineno, eager, typing_only)
+                yield Import(name, alias.name, node.lineno, eager, typing_only)
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}:{node.lineno}: imports are absolute"
+            assert not node.level, f"{name}:{node.lineno}: imports are absolute"
             base = node.module or ""
             for alias in node.names:
                 full = f"{base}.{alias.name}"
-                known = base == "ciplug" or full.removeprefix("ciplug.") in modules()
-                yield Import(module, full if known else base, node.lineno, eager, typing_only)
+                known = base == "ciplug" or full.removeprefix("ciplug.") in sources()
+                yield Import(name, full if known else base, node.lineno, eager, typing_only)
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for inner in node.body:
-                yield from imports_of(module, ast.Module([inner], []), eager=False, typing_only=True)
+                yield from imports_of(name, ast.Module([inner], []), eager=False, typing_only=True)
             for inner in node.orelse:
-                yield from imports_of(module, ast.Module([inner], []), eager=eager, typing_only=typing_only)
+                yield from imports_of(name, ast.Module([inner], []), eager=eager, typing_only=typing_only)
         elif not isinstance(node, ast.expr):  # it holds no statement, and most of the nodes
             lazy = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            yield from imports_of(module, node, eager=eager and not lazy, typing_only=typing_only)
+            yield from imports_of(name, node, eager=eager and not lazy, typing_only=typing_only)
 
 
 @cache
@@ -192,7 +228,7 @@ def imports() -> list[Import]:
 
 
 def test_every_part_has_its_place() -> None:
-    parts = {name.partition(".")[0] for name in modules()}
+    parts = {name.partition(".")[0] for name in sources()}
     assert parts <= set(MAY_IMPORT), "a new part: say here, and in the architecture, whom it may import"
     assert all(targets <= set(MAY_IMPORT) for targets in MAY_IMPORT.values())
 
@@ -215,7 +251,7 @@ def test_nobody_imports_the_commands() -> None:
     assert not [i for i in imports() if i.target_part == "commands" and i.part != "commands"]
     from ciplug.cli import COMMANDS, module_of
 
-    commands = {name for name in modules() if name.startswith("commands")}
+    commands = {name for name in sources() if name.startswith("commands")}
     assert commands - COMMAND_HELPERS == {f"commands.{module_of(c)}" for c in COMMANDS}
 
 
@@ -234,7 +270,7 @@ def test_no_module_is_imported_by_a_name_that_this_test_cannot_see() -> None:
     """`import_module("ciplug.x")` would be an arrow that nobody draws: the command line alone loads what it lists."""
     hidden = {
         name
-        for name, tree in modules().items()
+        for name, tree in with_words("import_module|__import__").items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).endswith(("import_module", "__import__"))
@@ -244,11 +280,10 @@ def test_no_module_is_imported_by_a_name_that_this_test_cannot_see() -> None:
 
 
 def test_no_private_name_crosses_a_module() -> None:
-    for name, tree in modules().items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ciplug"):
-                private = [a.name for a in node.names if a.name.startswith("_") and a.name != "__version__"]
-                assert not private, f"{name}:{node.lineno}: {private}"
+    for name, node in import_statements():
+        if (node.module or "").startswith("ciplug"):
+            private = [a.name for a in node.names if a.name.startswith("_") and a.name != "__version__"]
+            assert not private, f"{name}:{node.lineno}: {private}"
 
 
 @pytest.mark.parametrize("level", ["modules", "parts"])
@@ -303,7 +338,7 @@ def test_only_the_git_folder_runs_git() -> None:
         "targets.supervisors",
     }
     for name in runs - git:
-        words = {n.value for n in ast.walk(modules()[name]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        words = {n.value for n in ast.walk(module(name)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         assert "git" not in words, f"{name} runs git by itself"
 
 
@@ -319,21 +354,24 @@ def test_every_module_puts_its_annotations_off_and_says_what_it_is_for() -> None
 PRINTERS = {"commands", "console", "cli", "action", "install", "api", "mlflow"}
 
 
+def is_quiet(name: str) -> bool:
+    return name.partition(".")[0] not in PRINTERS
+
+
 def test_only_commands_and_what_programs_log_with_print() -> None:
     """Others tell a listener: a caller decides who hears it. Of the console they know the types."""
     types = {"Note", "Nobody", "Listener", "warning", "problem_note"}
-    quiet = {name: tree for name, tree in modules().items() if name.partition(".")[0] not in PRINTERS}
     console = {
-        (module, alias.name)
-        for module, tree in quiet.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module in ("ciplug", "ciplug.console")
+        (name, alias.name)
+        for name, node in import_statements()
+        if is_quiet(name) and node.module in ("ciplug", "ciplug.console")
         for alias in node.names
         if alias.name == "console" or (node.module == "ciplug.console" and alias.name not in types)
     }
     prints = {
-        module
-        for module, tree in quiet.items()
+        name
+        for name, tree in with_words("print|write").items()
+        if is_quiet(name)
         for node in ast.walk(tree)
         if isinstance(node, ast.Name | ast.Attribute)
         if ast.unparse(node) in ("print", "sys.stdout.write", "sys.stderr.write")

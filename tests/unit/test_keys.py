@@ -110,7 +110,10 @@ def test_no_other_module_has_the_grammar_in_it() -> None:
     package = Path(ciplug.__file__).parent
     found = []
     for path in sorted(package.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if not re.search(r"(runs|verdicts|amend|registry)/|\.(series|examples)", text):
+            continue  # parsed is only what may hold it: the others take seconds
+        tree = ast.parse(text)
         docstrings = {
             id(statement.value)
             for statement in ast.walk(tree)

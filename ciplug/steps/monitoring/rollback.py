@@ -33,6 +33,8 @@ class Decision(NamedTuple):
     """The runs that failed on labels, the last first; empty: it is not."""
     why_not: str | None = None
     """A sentence, where a person would expect a rollback."""
+    redeploy: bool = False
+    """Whether the version is deployed as well, by the policy of the default branch."""
 
 
 def roll_back_if_due(watched: Watched) -> str | None:
@@ -44,7 +46,7 @@ def roll_back_if_due(watched: Watched) -> str | None:
             if decision.why_not:
                 session.tell(Note(f"not rolled back: {decision.why_not}", is_urgent=True))
             return None
-        return _roll_back(session, watched, decision.failures)
+        return _roll_back(session, watched, decision)
     except CiplugError as problem:
         session.tell(Note(f"not rolled back: {problem.message}", problem.hint, is_urgent=True))
         return None
@@ -78,10 +80,11 @@ def decide(session: Session, watched: Watched) -> Decision:
         end = (moved + timedelta(seconds=seconds(settings.cool_down))).isoformat()[:16]
         why = f"the stage changed at {moved.isoformat()[:16]} UTC, and cool_down asks to wait until {end} UTC"
         return Decision(why_not=why)
-    return Decision(tuple(failures[: max(settings.consecutive, 1)]))
+    return Decision(tuple(failures[: max(settings.consecutive, 1)]), redeploy=settings.redeploy)
 
 
-def _roll_back(session: Session, watched: Watched, failures: tuple[Run, ...]) -> str | None:
+def _roll_back(session: Session, watched: Watched, decision: Decision) -> str | None:
+    failures = decision.failures
     gates = dict.fromkeys(gate for run in failures if run.monitor for gate in run.monitor.failed_on_labels)
     runs = ", ".join(run.id[:12] for run in failures)
     reason = (
@@ -100,8 +103,7 @@ def _roll_back(session: Session, watched: Watched, failures: tuple[Run, ...]) ->
         follow_up(session, change, followers)
     words = f"Version {payload.version} was brought back to {payload.stage}: {reason}."
     session.tell(Note(words, is_urgent=True))
-    settings = watched.settings
-    if settings.redeploy:
+    if decision.redeploy:
         words += _redeploy(session, watched.model, payload.stage)
     return words
 

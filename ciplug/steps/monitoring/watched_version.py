@@ -96,10 +96,11 @@ class Watched:
         """The files of these patterns. Raises InputError where one fits no file."""
         files: list[Path] = []
         for pattern in patterns:
-            found = sorted(glob.glob(str(self.folder / pattern), recursive=True))  # noqa: PTH207 (it takes absolute patterns)
+            named = sorted(glob.glob(str(self.folder / pattern), recursive=True))  # noqa: PTH207 (it takes absolute patterns)
+            found = [path for one in named if (path := Path(one)).is_file()]
             if not found:
                 raise InputError(f"no file of {what} matches '{pattern}'", hint=_MISSING_FILE[what])
-            files += [Path(one) for one in found if Path(one).is_file()]
+            files += found
         return list(dict.fromkeys(files))
 
 

@@ -192,9 +192,17 @@ class Folding:
                 damaged.add(path)
         # Named by the claim, too: had the index been lost, a later fold of this number overwrites nothing.
         done = self._write(f"{number:06d}-{digest(claimed)[7:15]}", claim, writes, old)
-        won = repair or self._bucket.create(index.done_name(number), index.encode_done(done))
         if repair:
             self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=lost)))
+            won = True
+        else:
+            won = self._bucket.create(index.done_name(number), index.encode_done(done))
+            state = self._reader.state()
+            if won and index.done_name(number) in state.merged:
+                # Another finished it long ago, and the result was merged: what the inbox has now came later.
+                rewritten = [file.path for file in done.files if file.path not in state.files]
+                each(self._bucket.delete, [*rewritten, index.done_name(number)])
+                won = False
         self._reader.forget()
         if not won:
             return 0

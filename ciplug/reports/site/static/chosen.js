@@ -44,7 +44,7 @@
     const short = { commit: (value) => value.slice(0, 12), started: (value) => value.slice(0, 16).replace("T", " ") };
     const fact = (handle, name) => {
       const value = runs.attribute(handle, name);
-      return value && short[name] ? short[name](value) : value;
+      return value && short[name] ? short[name](value) : value || (name === "started" ? "no time known" : value);
     };
     const facts = FACTS.map((name) => [name === "started" ? "started (UTC)" : name, handles.map((handle) => fact(handle, name)), false]);
     facts.push(["status", handles.map((handle) => runs.marks(handle).join(", ")), false]);

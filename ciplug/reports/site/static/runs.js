@@ -53,7 +53,7 @@
     }
     if (key.name === "status") return element("td", { class: "marks" }, ...marks(handle));
     if (key.name === "commit") return element("td", { class: "tight", "data-label": title }, element("code", null, value ? value.slice(0, 8) : "–"));
-    if (key.name === "started") return element("td", { class: "tight", "data-label": "started" }, (value || "–").slice(0, 16).replace("T", " "));
+    if (key.name === "started") return element("td", { class: "tight", "data-label": "started" }, value ? value.slice(0, 16).replace("T", " ") : "no time known");
     if (key.name === "actor") return element("td", { title: value || null, "data-label": title }, runs.starter(handle));
     return element("td", { title: value || null, "data-label": title }, value || "–");
   }
