@@ -64,7 +64,7 @@ TESTS = {
         integration/test_git_as_it_is.py test_segment_lines.py
         integration/test_git_blocks.py integration/test_git_faults.py
         integration/test_retention.py attacks/test_refs_in_the_way.py attacks/test_registry_override.py
-        integration/test_store_contract.py
+        integration/test_store_contract.py integration/test_mirror_tags.py
     """,
 }
 """Part of ciplug → its tests, the quick ones first; a test without a folder is in tests/unit."""
