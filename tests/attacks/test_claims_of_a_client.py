@@ -217,6 +217,7 @@ def test_gitlab_confirms_who_started_the_job(team: Team, gitlab_api: GitLabApi) 
     assert (last_event(team).actor, last_event(team).actor_source) == ("bob", "GitLab")
 
 
+@pytest.mark.slow
 def test_a_claimed_environment_approves_nothing(team: Team, gitlab_api: GitLabApi) -> None:
     team.policy("stages: {staging: {approvals: {environment: live}}}\n")
     run = team.judged()

@@ -246,6 +246,7 @@ def test_a_kept_tip_without_end_is_bounded(near: Scene, monkeypatch: pytest.Monk
     assert refused.value.hint and f":{KEEP}" in refused.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["folders without end", "many folders of objects"])
 def test_a_branch_without_end_is_not_read(near: Scene, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Where everybody may push the branch. What was kept of it takes its place."""
@@ -267,6 +268,7 @@ def test_a_branch_without_end_is_not_read(near: Scene, monkeypatch: pytest.Monke
     assert refused.value.hint and f"git push --force REMOTE {before}"[:20] in refused.value.hint
 
 
+@pytest.mark.slow
 def test_a_series_branch_without_end_is_not_read(near: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "FOLDER_MOST", 1_000)
     attacker, run = near.attacker, objects_of(run_of(near.project.head, 1))
@@ -285,6 +287,7 @@ def test_a_series_branch_without_end_is_not_read(near: Scene, monkeypatch: pytes
     assert store.compact() == 2
 
 
+@pytest.mark.slow
 def test_very_many_writes_leave_what_is_signed(near: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "WRITES_MOST", 10)
     signed = objects_of(run_of(near.project.head, 1))

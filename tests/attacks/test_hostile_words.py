@@ -171,6 +171,7 @@ def test_no_command_shows_it_as_it_is(project: Project, number: int) -> None:
     _check(project, [word.format(**ids) if word.startswith("{") else word for word in COMMANDS[number]])
 
 
+@pytest.mark.slow
 def test_a_few_commands(project: Project) -> None:
     for command in (
         ["fsck"],

@@ -37,6 +37,7 @@ def test_a_write_under_a_name_that_sorts_first_replaces_nothing(scene: Scene) ->
     assert accuracy(scene, "two", run) == 0.9
 
 
+@pytest.mark.slow
 def test_a_write_that_replaces_the_ref_of_another_is_not_read(scene: Scene) -> None:
     run, key, data = fresh_run(scene)
     ref = next(ref for ref in scene.attacker.refs() if "/inbox/" in ref)

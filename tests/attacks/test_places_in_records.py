@@ -41,6 +41,7 @@ def trap() -> Iterator[Trap]:
         yield server
 
 
+@pytest.mark.slow
 def test_no_credential_goes_where_only_a_record_says(tmp_path: Path, trap: Trap) -> None:
     project = Project.with_remote(tmp_path)
     asked = tmp_path / "asked"

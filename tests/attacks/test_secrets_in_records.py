@@ -38,6 +38,7 @@ def everywhere(repository: Path) -> str:
     return done.stdout.decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_what_looks_like_a_secret_is_masked_and_named(project: Project, tmp_path: Path) -> None:
     command = (sys.executable, "train.py", "--token=XYZ-1234-XYZ", "--password", SECRET, "JOB=from-the-job-7")
     done = project.ciplug("run", "--", *command, env={"DEPLOY_TOKEN": "from-the-job-7"})
@@ -143,6 +144,7 @@ def test_an_erased_run_that_is_pushed_again_is_not_read(project: Project, tmp_pa
     assert project.ciplug("fsck").stdout == ""
 
 
+@pytest.mark.slow
 def test_a_version_of_the_registry_is_not_erased(project: Project) -> None:
     (project.folder / "train.py").write_text(LOGS + "pathlib.Path('model.txt').write_text('model')\n")
     project.commit("a model")
@@ -173,6 +175,7 @@ def test_the_words_of_amendments_and_of_the_registry_are_masked(project: Project
     assert TOKEN not in everywhere(tmp_path / "remote.git").replace(LOGS, "")
 
 
+@pytest.mark.slow
 def test_the_words_of_a_promotion_are_masked(scene: Scene) -> None:
     project = scene.project
     for command in (

@@ -81,6 +81,7 @@ def tamper(team: Team, times: int, seed: int) -> None:
         assert is_found(team, key, data[:at] + bytes([other]) + data[at + 1 :]), f"{key}: byte {at} became {other}"
 
 
+@pytest.mark.slow
 def test_any_byte_of_the_evidence(team: Team) -> None:
     tamper(team, 40, 1)
 
@@ -91,6 +92,7 @@ def test_a_thousand_bytes_of_the_evidence(team: Team) -> None:
     tamper(team, TIMES, 2)
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_of_this_clone_is_not_believed(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ciplug.registry.reading.STALE", 1)
     due = read_registry(team.session.refreshed(), "wine").model

@@ -194,6 +194,7 @@ exit 0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a shell")
 def test_no_program_of_a_hostile_checkout_sees_a_token(project: Project, tmp_path: Path, git_server: GitServer) -> None:
     seen, program = tmp_path / "seen", tmp_path / "program.sh"

@@ -55,6 +55,7 @@ def refused(project: Project, *args: str, says: str, env: dict[str, str] | None 
 # What allows a promotion
 
 
+@pytest.mark.slow
 def test_a_verdict_of_a_dry_run_allows_nothing(project: Project) -> None:
     project.train()
     project.ciplug("gate", "--dry-run")
@@ -71,6 +72,7 @@ def test_a_verdict_of_another_run_of_the_same_commit_allows_nothing(project: Pro
     project.ciplug("promote", "wine", "--to", "staging", "--run", first)
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_is_not_promoted_though_its_numbers_are_good(project: Project) -> None:
     script = "exec(open('train.py').read()); sys.exit(3)"
     project.ciplug("run", "--", PYTHON, "-c", script, code=3)
@@ -79,6 +81,7 @@ def test_a_run_that_failed_is_not_promoted_though_its_numbers_are_good(project: 
     refused(project, says="is ERROR")
 
 
+@pytest.mark.slow
 def test_an_inconclusive_verdict_allows_nothing(project: Project) -> None:
     config = CONFIG.replace("min: 0.8, max_regression: 0.01", "max_regression: 10%")
     (project.folder / "ciplug.yaml").write_text(config)
@@ -94,6 +97,7 @@ def test_an_inconclusive_verdict_allows_nothing(project: Project) -> None:
     assert project.ciplug("ci", "--no-comment", "--fail-on", "warn", "--", PYTHON, "train.py", code=1)
 
 
+@pytest.mark.slow
 def test_what_passed_and_would_not_pass_today_is_refused(project: Project) -> None:
     """The baseline has become better since."""
     run = project.train()
@@ -104,6 +108,7 @@ def test_what_passed_and_would_not_pass_today_is_refused(project: Project) -> No
     refused(project, "--run", run, says="does not pass today")
 
 
+@pytest.mark.slow
 def test_another_name_is_no_way_around_the_gates_of_the_model(project: Project) -> None:
     run = project.train()
     promote = ("promote", "wine-classifier", "--to", "staging")
@@ -124,6 +129,7 @@ def test_gates_of_one_model_judge_no_other(project: Project) -> None:
     assert "its gates are for the model 'wine'" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_pull_request_never_promotes(project: Project) -> None:
     """Its checkout holds its own thresholds."""
     project.train()
@@ -139,6 +145,7 @@ def test_a_pull_request_never_promotes(project: Project) -> None:
 # What `ciplug gate` and `ciplug ci` answer
 
 
+@pytest.mark.slow
 def test_with_several_models_one_that_fails_is_enough(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("model: wine\n", ""))
     project.commit("several models")
@@ -159,6 +166,7 @@ def test_ci_with_gates_does_not_go_green_unjudged(project: Project) -> None:
     assert "the run is of 'wein'" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_metrics_file_of_an_earlier_run_fails_also_where_another_model_passed(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("model: wine\n", ""))
     project.train("--model", "other")
@@ -167,6 +175,7 @@ def test_a_metrics_file_of_an_earlier_run_fails_also_where_another_model_passed(
     assert "did not write it" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_artifact_that_the_training_did_not_write_is_not_its_own(project: Project) -> None:
     (project.folder / "model.bin").write_text("of last week")
     done = project.ciplug("run", "--artifact", "model.bin", "--", PYTHON, "train.py", code=2)
@@ -174,6 +183,7 @@ def test_an_artifact_that_the_training_did_not_write_is_not_its_own(project: Pro
     assert "artifacts" not in project.json("runs", "list", "--limit", "1", "--json")[0]
 
 
+@pytest.mark.slow
 def test_a_training_without_metrics_is_not_a_pass(project: Project) -> None:
     config = "version: 1\nmodel: wine\ndefaults: {on_missing: warn}\ngates: {accuracy: {min: 0.8}}\n"
     (project.folder / "ciplug.yaml").write_text(config)
@@ -190,6 +200,7 @@ def test_what_is_not_a_number_fails(project: Project, value: str) -> None:
     refused(project, says="is ERROR")
 
 
+@pytest.mark.slow
 def test_an_unreachable_store_is_not_a_pass(project: Project) -> None:
     project.train()
     project.ciplug("gate")
@@ -205,6 +216,7 @@ def test_an_unreachable_store_is_not_a_pass(project: Project) -> None:
         assert "cannot read the store" in done.stderr or "which cannot be read" in done.stderr, command
 
 
+@pytest.mark.slow
 def test_a_fork_s_job_is_judged_like_any_and_writes_nothing(project: Project) -> None:
     env = at(project, FORK)
     before = git(project.folder, "ls-remote", "origin")
@@ -279,6 +291,7 @@ def test_a_pull_request_that_is_merged_is_compared_with_what_was_before_it(proje
     project.ciplug("gate", "--run", runs[-1], code=1)
 
 
+@pytest.mark.slow
 def test_commits_of_main_that_are_not_pushed_are_compared_with_their_parents(project: Project) -> None:
     git(project.folder, "checkout", "-q", "main")
     project.numbers({"accuracy": 0.9})
@@ -291,6 +304,7 @@ def test_commits_of_main_that_are_not_pushed_are_compared_with_their_parents(pro
     project.ciplug("gate", code=1)
 
 
+@pytest.mark.slow
 def test_a_second_run_of_a_commit_is_not_compared_with_the_first(project: Project) -> None:
     """Or a retry would make any regression a tie."""
     main = project.json("runs", "list", "--json")[0]["id"]
@@ -303,6 +317,7 @@ def test_a_second_run_of_a_commit_is_not_compared_with_the_first(project: Projec
 # Where the command is called
 
 
+@pytest.mark.slow
 def test_from_a_folder_below_the_configuration(project: Project) -> None:
     """Paths of ciplug.yaml are relative to its folder, and what the training writes does not make the tree dirty."""
     inner = project.folder / "sub"
@@ -336,6 +351,7 @@ def test_where_the_spool_cannot_be_written_the_run_is_sent_all_the_same(project:
     assert not list((tmp_path / "tmp").rglob("sealed.json"))
 
 
+@pytest.mark.slow
 def test_an_emptier_later_run_does_not_hide_the_baseline(tmp_path: Path) -> None:
     """A run that lost its metrics, or logged others, on the merge base is no reason to compare with nothing."""
     project = Project.with_remote(tmp_path)
@@ -368,6 +384,7 @@ def test_a_clone_of_one_branch_is_compared_with_the_default_branch(tmp_path: Pat
     assert ci.json("compare", "--format", "json")["comparisons"][0]["baseline"]["commit"] == base
 
 
+@pytest.mark.slow
 def test_a_training_that_crashes_half_way_gets_its_report(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work")
     script = "import ciplug, sys; ciplug.log_metric('loss', 1); sys.exit(7)"
@@ -394,6 +411,7 @@ def test_a_mistake_in_the_gates_is_said_before_the_training(tmp_path: Path) -> N
     assert not (project.folder / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(f"{CONFIG}baseline: mian\n")
     project.commit("a typo")
@@ -434,6 +452,7 @@ gates:
 """.replace("WHOLE", "9d98364199" * 4)
 
 
+@pytest.mark.slow
 def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
     """What this clone knows is the branch itself, and beside its own last run nothing is ever worse."""
     project = Project.with_remote(tmp_path, config=UNSEEN)
@@ -471,6 +490,7 @@ def handed_over_by_a_fork(project: Project, tmp_path: Path, metrics: dict[str, f
     project.ciplug("collect", "--untrusted", bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metrics", [{"accuracy": 0.5}, {"accuracy": 0.99}])
 def test_a_fork_s_run_is_not_a_baseline(project: Project, tmp_path: Path, metrics: dict[str, float]) -> None:
     """Neither a low number lets a worse model pass, nor does a high one keep a good model out."""
@@ -485,6 +505,7 @@ def test_a_fork_s_run_is_not_a_baseline(project: Project, tmp_path: Path, metric
     assert {gate["baseline"] for gate in verdict["gates"] if "baseline" in gate} == {0.85}
 
 
+@pytest.mark.slow
 def test_a_fork_s_run_alone_on_the_base_is_not_a_baseline(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work")
     handed_over_by_a_fork(project, tmp_path, {"accuracy": 0.99})
@@ -517,6 +538,7 @@ def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: s
     assert "0.3 worse than the baseline's 0.9" in project.ciplug("gate", code=1).stdout
 
 
+@pytest.mark.slow
 def test_a_stage_decides_whether_a_gate_that_only_warns_stops_a_promotion(project: Project) -> None:
     """A gate of severity warning blocks nothing, decided or not; a stage of severity error makes it block."""
     stages = "stages: {staging: {severity: error, on_inconclusive: fail}}\n"

@@ -376,6 +376,7 @@ def test_everything_at_once_on_github(tmp_path: Path, github_api: GitHubApi, rec
     assert [one["environment"] for one in github_api.deployments.values()] == ["live", "production"]
 
 
+@pytest.mark.slow
 def test_a_promotion_stands_though_nobody_could_be_told(
     tmp_path: Path, github_api: GitHubApi, receiver: WebhookReceiver
 ) -> None:

@@ -54,6 +54,7 @@ def late(project: Project, run: str, **metrics: float) -> None:
     )
 
 
+@pytest.mark.slow
 def test_tags_and_name(project: Project) -> None:
     first, second = project.train(), project.train()
     done = project.ciplug("runs", "tag", first[:12], second, "team=red", "note=a=b")
@@ -92,6 +93,7 @@ def test_what_cannot_be_is_refused(project: Project, words: tuple[str, ...], say
     assert not store_of(project).keys("amend/")
 
 
+@pytest.mark.slow
 def test_two_processes_tag_one_run_at_once_and_nothing_is_lost(project: Project, tmp_path: Path) -> None:
     run = project.train()
 
@@ -139,6 +141,7 @@ def test_a_withdrawn_run_is_neither_candidate_nor_baseline_and_is_not_promoted(p
     project.ciplug("promote", "wine", "--to", "staging", "--run", run)
 
 
+@pytest.mark.slow
 def test_the_children_of_a_withdrawn_run_count_as_little_as_it_does(project: Project) -> None:
     sweep = (
         "import ciplug\n"
@@ -201,6 +204,7 @@ def test_a_deleted_run_is_hidden_and_comes_back(project: Project) -> None:
     assert project.json("gate", "--dry-run", "--json")["verdicts"][0]["run"] == gone
 
 
+@pytest.mark.slow
 def test_what_is_added_late_counts_and_what_is_changed_is_an_error(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(
         "version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n"
@@ -284,6 +288,7 @@ def test_late_parameters_and_inputs_decide_nothing(project: Project) -> None:
     assert "a run may have several datasets" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_amendment_of_a_newer_ciplug_is_said(project: Project) -> None:
     run = project.train()
     made = Amendment(run=run, model="wine", commit=project.head, seq=1, created="2026-12-01T00:00:00Z", schema=2)
@@ -315,6 +320,7 @@ def test_gates_do_not_pass_a_run_that_a_newer_ciplug_may_have_withdrawn(project:
     assert "it may have been withdrawn" in result["reason"]
 
 
+@pytest.mark.slow
 def test_a_baseline_that_a_newer_ciplug_may_have_withdrawn_decides_nothing(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace(" min: 0.8,", ""))
     project.commit("compare")
@@ -328,6 +334,7 @@ def test_a_baseline_that_a_newer_ciplug_may_have_withdrawn_decides_nothing(proje
     assert f"the baseline's run {base[:12]} was amended by a newer ciplug" in result["reason"]
 
 
+@pytest.mark.slow
 def test_offline_shows_what_this_machine_has_sent(project: Project, tmp_path: Path) -> None:
     first = project.train()
     project.ciplug("runs", "list")
@@ -354,6 +361,7 @@ def test_offline_it_waits_in_the_spool_and_is_sent_later(project: Project, tmp_p
     assert len(store_of(project).keys("amend/")) == 2
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_deleted_run_that_is_withdrawn(project: Project) -> None:
     run = project.train()
     project.ciplug("runs", "delete", run, "--reason", "a test")
@@ -383,6 +391,7 @@ def test_retention_keeps_amendments_with_their_run_and_drops_them_with_it(projec
     assert amended == {new}
 
 
+@pytest.mark.slow
 def test_fsck_names_amendments_that_are_wrong(project: Project) -> None:
     run = project.train()
     assert "no problem" in project.ciplug("fsck").stderr

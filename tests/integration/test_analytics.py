@@ -60,6 +60,7 @@ def check(rows: list[Any]) -> None:
     assert {(moment.year, moment.month) for moment in started} == {(2026, 1), (2026, 2), (2026, 3)}
 
 
+@pytest.mark.slow
 def test_the_query_over_a_folder(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     uri = (tmp_path / "store").as_uri()

@@ -88,6 +88,7 @@ def test_two_processes_send_the_same_run(project: Project, monkeypatch: pytest.M
 ALL = {"model.bin": MODEL, "out/ä ü.txt": b"words", "out/sub/empty": b"", "out/sub/again.bin": MODEL}
 
 
+@pytest.mark.slow
 def test_what_a_run_made_is_pulled_into_another_folder(project: Project, tmp_path: Path) -> None:
     run = project.train()
     artifacts = {a["path"]: a for a in record_of(project, run)["artifacts"]}
@@ -108,6 +109,7 @@ def test_what_a_run_made_is_pulled_into_another_folder(project: Project, tmp_pat
     assert "fetched" not in again.stderr
 
 
+@pytest.mark.slow
 def test_a_version_is_pulled_by_its_stage_and_number(project: Project, tmp_path: Path) -> None:
     run = project.train()
     project.ciplug("gate")
@@ -121,6 +123,7 @@ def test_a_version_is_pulled_by_its_stage_and_number(project: Project, tmp_path:
     assert run
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said_beside_what_is(project: Project) -> None:
     run = project.train()
     said = project.ciplug("pull", run, "modell.bin", code=2).stderr
@@ -131,6 +134,7 @@ def test_what_is_not_there_is_said_beside_what_is(project: Project) -> None:
     assert not (project.folder / ".ciplug-pull").exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_overwritten(project: Project, tmp_path: Path) -> None:
     run = project.train()
     target = project.folder / "model.bin"
@@ -156,6 +160,7 @@ def test_the_same_file_is_sent_once(project: Project, tmp_path: Path) -> None:
     assert len(listed) == 1
 
 
+@pytest.mark.slow
 def test_a_file_above_the_limit_is_recorded_and_not_kept(project: Project, tmp_path: Path) -> None:
     done = project.ciplug("run", "--artifact-limit", "100 kB", "--", sys.executable, "train.py", code=2)
     assert "model.bin: 300,000 bytes, and the git store takes up to 100,000 a file" in done.stderr
@@ -186,6 +191,7 @@ def test_a_place_that_cannot_be_is_said_before_the_training(project: Project) ->
         assert not (project.folder / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_as_artifact_store(project: Project, tmp_path: Path) -> None:
     uri = (tmp_path / "files").as_uri()
     (project.folder / "ciplug.yaml").write_text(CONFIG + f"artifacts: [model.bin, out]\nartifact_store: {uri}\n")
@@ -203,6 +209,7 @@ def test_a_folder_as_artifact_store(project: Project, tmp_path: Path) -> None:
     assert pulled(tmp_path / "again") == ALL
 
 
+@pytest.mark.slow
 def test_another_repository_as_artifact_store(project: Project, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "files.git")
     uri = f"git+{(tmp_path / 'files.git').as_uri()}"
@@ -232,6 +239,7 @@ class TestOffline:
     def away(self, project: Project, tmp_path: Path) -> Path:
         return (tmp_path / "remote.git").rename(tmp_path / "away.git")
 
+    @pytest.mark.slow
     def test_a_run_waits_with_its_files(self, project: Project, tmp_path: Path, away: Path) -> None:
         done = project.ciplug("run", "--", sys.executable, "train.py", code=3)
         assert "record --spooled" in done.stderr
@@ -246,6 +254,7 @@ class TestOffline:
         assert pulled(tmp_path / "all") == ALL
         assert not list((project.folder / ".git/ciplug/spool").glob("*/*"))
 
+    @pytest.mark.slow
     def test_a_run_is_not_held_back_by_bytes_that_are_gone(self, project: Project, tmp_path: Path, away: Path) -> None:
         project.ciplug("run", "--", sys.executable, "train.py", code=3)
         (entry,) = (project.folder / ".git/ciplug/spool").iterdir()
@@ -290,6 +299,7 @@ class TestOffline:
         project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"), *options)
         assert pulled(tmp_path / "all") == ALL
 
+    @pytest.mark.slow
     def test_a_bundle_has_the_files_beside_it(self, project: Project, tmp_path: Path, away: Path) -> None:
         project.ciplug("run", "--", sys.executable, "train.py", code=3)
         (entry,) = (project.folder / ".git/ciplug/spool").glob("*/")
@@ -348,6 +358,7 @@ def test_killed_while_its_files_are_sent(project: Project, tmp_path: Path, git_s
     assert pulled(tmp_path / "all") == ALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "fault", "pushes"),
     [
@@ -376,6 +387,7 @@ def test_a_run_and_its_files_are_one_push(
     assert len(project.json("runs", "list", "--json")) == 1
 
 
+@pytest.mark.slow
 def test_a_record_whose_files_are_refused_is_not_there(project: Project, tmp_path: Path, git_server: GitServer) -> None:
     """No reader sees a record without the bytes that it names, in one push and in two."""
     hook = git_server.create("strict") / "hooks" / "update"
@@ -470,6 +482,7 @@ def test_hostile_records_write_nothing(project: Project, tmp_path: Path, path: s
     assert json.dumps(sorted(p.name for p in target.iterdir())) in ('[".ciplug-pull"]', "[]")
 
 
+@pytest.mark.slow
 def test_no_token_goes_where_a_record_says(project: Project, tmp_path: Path, git_server: GitServer) -> None:
     """Whoever writes a record must not learn the token of who pulls it."""
     git_server.create("evil")

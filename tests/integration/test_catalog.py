@@ -415,6 +415,7 @@ def test_a_segment_that_cannot_be_read_is_named_and_stops_no_other(store: Memory
     assert numbers(opened(store, tmp_path)) == ALL, "once it can be read, it is"
 
 
+@pytest.mark.slow
 def test_over_the_git_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "SEGMENT_AT", 4)
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)

@@ -71,6 +71,7 @@ def refs(project: Project) -> list[str]:
 # Handing over
 
 
+@pytest.mark.slow
 def test_a_run_goes_into_the_bundle_and_nowhere_else(project: Project, ciplug: Call, tmp_path: Path) -> None:
     before = refs(project)
     file = tmp_path / "out" / "bundle.ndjson"
@@ -126,6 +127,7 @@ def test_a_bundle_of_a_fork_holds_runs_of_one_commit(project: Project, ciplug: C
     assert ciplug("run", "--bundle", file, "--", sys.executable, "train.py").code == 0, "a trusted job's may hold more"
 
 
+@pytest.mark.slow
 def test_ci_puts_run_and_verdict_into_the_bundle_and_shows_the_whole_report(
     project: Project, ciplug: Call, tmp_path: Path
 ) -> None:
@@ -151,6 +153,7 @@ def test_ci_puts_run_and_verdict_into_the_bundle_and_shows_the_whole_report(
 # A matrix
 
 
+@pytest.mark.slow
 def test_the_legs_of_a_matrix_are_one_push(tmp_path: Path, git_server: GitServer, ciplug: Call) -> None:
     git_server.create("demo")
     project = Project.create(tmp_path / "matrix", remote=git_server.url("demo"))
@@ -274,6 +277,7 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     assert recorded(project).keys() == {fine.id}
 
 
+@pytest.mark.slow
 def test_what_is_not_recorded_can_be_collected_again(tmp_path: Path, git_server: GitServer, ciplug: Call) -> None:
     git_server.create("demo")
     project = Project.create(tmp_path / "offline", remote=git_server.url("demo"))
@@ -329,6 +333,7 @@ def job(github_api: GitHubApi) -> GitHubApi:
     return github_api
 
 
+@pytest.mark.slow
 def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
     tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
 ) -> None:
@@ -378,6 +383,7 @@ def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
     assert said.code == 0, said.err
 
 
+@pytest.mark.slow
 def test_github_a_fork_s_claims_are_not_believed(
     tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
 ) -> None:
@@ -433,6 +439,7 @@ def test_github_a_file_that_was_uploaded_as_it_is(
     assert said.code == 3 and "bundle-2.ndjson" in said.err and "metrics.ndjson" not in said.err
 
 
+@pytest.mark.slow
 def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call) -> None:
     """All pages; what is too old, broken or of another name; nothing skipped without a word."""
     legs = [a_run(project.head) for _ in range(110)]
@@ -511,6 +518,7 @@ def gitlab(api: GitLabApi, pipeline: int = 900, **more: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sub_path", "pattern"),
     [
@@ -625,6 +633,7 @@ def test_names_of_strangers_start_no_line_and_no_command(
     assert not [line for line in said.err.splitlines() if line.lstrip().startswith(("::", "##"))]
 
 
+@pytest.mark.slow
 def test_an_archive_of_a_million_entries_is_refused_before_it_is_read(
     project: Project, ciplug: Call, job: GitHubApi, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def outputs(tmp_path: Path) -> dict[str, str]:
     return {lines[i].partition("<<")[0]: lines[i + 1] for i in range(0, len(lines) - 2, 3)}
 
 
+@pytest.mark.slow
 def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
     granted = {"issues": "write", "statuses": "write", "pull-requests": "write"}
     github_api.add_token("job", "github-actions[bot]", app=True, permissions=granted)
@@ -100,6 +101,7 @@ def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHu
     assert len([c for c in github_api.wrote() if "comments" in c.path]) == wrote
 
 
+@pytest.mark.slow
 def test_a_comment_that_passed_does_not_stand_beside_one_that_failed(
     tmp_path: Path, github_api: GitHubApi, project: Project
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_locked_conversation_is_named(tmp_path: Path, github_api: GitHubApi, p
     assert github_api.statuses[project.head][-1]["state"] == "success"
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_model_are_one_annotation(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
     github_api.add_token("job", "octocat")
     project.numbers({"accuracy": 0.5})
@@ -232,6 +235,7 @@ def test_a_fork_s_job_writes_nothing_and_still_sees_the_comparison(
     assert "must not promote" in project.ciplug("promote", "wine", "--to", "staging", env=env, code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_pull_request_never_promotes_and_main_does(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
     github_api.add_token("job", "octocat")
     github_api.add_pull(7, branch="topic", commit=project.head)
@@ -242,6 +246,7 @@ def test_a_pull_request_never_promotes_and_main_does(tmp_path: Path, github_api:
     assert "is in Staging" in project.ciplug(*command).stderr
 
 
+@pytest.mark.slow
 def test_gitlab_note_status_and_files(tmp_path: Path, gitlab_api: GitLabApi, project: Project) -> None:
     gitlab_api.add_merge_request(12, branch="topic", commit=project.head)
     env = {
@@ -274,6 +279,7 @@ def test_gitlab_note_status_and_files(tmp_path: Path, gitlab_api: GitLabApi, pro
     assert len(gitlab_api.comments[12]) == 1
 
 
+@pytest.mark.slow
 def test_gitea_one_comment_that_stays_current(tmp_path: Path, gitea_api: GiteaApi, project: Project) -> None:
     gitea_api.add_token("job", "gitea-actions", scopes=None)
     gitea_api.add_pull(7, branch="topic", commit=project.head)
@@ -323,6 +329,7 @@ def test_gitea_one_comment_that_stays_current(tmp_path: Path, gitea_api: GiteaAp
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_bitbucket_one_comment_without_html(tmp_path: Path, bitbucket_api: BitbucketApi, project: Project) -> None:
     bitbucket_api.add_pull(7, branch="topic", commit=project.head)
     bitbucket_api.add_comments(7, 120)
@@ -355,6 +362,7 @@ def test_bitbucket_one_comment_without_html(tmp_path: Path, bitbucket_api: Bitbu
     assert bitbucket_api.statuses[project.head]["ciplug"]["state"] == "FAILED"
 
 
+@pytest.mark.slow
 def test_azure_comments_on_github_and_hands_over(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
     github_api.add_pull(7, branch="topic", commit=project.head)
     env = {
@@ -374,6 +382,7 @@ def test_azure_comments_on_github_and_hands_over(tmp_path: Path, github_api: Git
     assert "##vso" not in done.stdout
 
 
+@pytest.mark.slow
 def test_jenkins_comments_on_the_forge_when_it_has_a_token(
     tmp_path: Path, github_api: GitHubApi, project: Project
 ) -> None:

@@ -52,6 +52,7 @@ def test_every_command_reports_the_same_mistakes(project: Project) -> None:
     )
 
 
+@pytest.mark.slow
 def test_mistakes_in_the_gates_cost_no_run_of_a_training_that_is_over(project: Project) -> None:
     gates = "version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {mim: 0.8}\n"
     (project.folder / "ciplug.yaml").write_text(gates)

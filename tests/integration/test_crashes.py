@@ -42,6 +42,7 @@ def crashed(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_the_error_comes_first_and_no_secret_is_kept(crashed: Project) -> None:
     origin = crashed.json("runs", "show", "HEAD", "--json")["provenance"]
     assert origin["error"] == "ValueError: wrong shape 3"
@@ -79,6 +80,7 @@ def test_of_a_training_that_finished_nothing_is_kept(tmp_path: Path) -> None:
     assert not {"error", "last_lines"} & project.json("runs", "show", "HEAD", "--json")["provenance"].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_with", [True, False])
 def test_a_program_that_logs_by_itself(tmp_path: Path, by_with: bool) -> None:
     """Without `ciplug run`, the exception that ends the program, or the `with` block of its run, is kept."""
@@ -94,6 +96,7 @@ def test_a_program_that_logs_by_itself(tmp_path: Path, by_with: bool) -> None:
     assert run["provenance"]["last_lines"][0] == "Traceback (most recent call last):"
 
 
+@pytest.mark.slow
 def test_output_passes_through_byte_for_byte(tmp_path: Path) -> None:
     """Of stdout and stderr, also what a program that was left behind writes after the end of ciplug."""
     project = Project.create(tmp_path / "work")

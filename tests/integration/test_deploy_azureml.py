@@ -86,6 +86,7 @@ def served(azure: Workspace) -> str | None:
     return str(deployments[0].model)
 
 
+@pytest.mark.slow
 def test_the_traffic_goes_to_the_new_deployment_and_the_one_before_ends(team: Team, azure: Workspace) -> None:
     first = deployed(team)
     assert first.endpoint == "https://wine-prod.westeurope.inference.ml.azure.com/score"
@@ -112,6 +113,7 @@ def test_the_traffic_goes_to_the_new_deployment_and_the_one_before_ends(team: Te
         assert served(azure) is None and at.live("Production") is None
 
 
+@pytest.mark.slow
 def test_a_deployment_that_does_not_come_up_gets_no_traffic(team: Team, azure: Workspace) -> None:
     deployed(team)
     team.promote("production", version=2)
@@ -131,6 +133,7 @@ def test_bytes_that_the_workspace_has_changed_are_not_deployed(team: Team, azure
     assert state_of(team) is State.OTHER
 
 
+@pytest.mark.slow
 def test_any_call_may_fail_and_the_same_command_goes_on(team: Team, azure: Workspace) -> None:
     deployed(team)
     team.promote("production", version=2)
@@ -151,6 +154,7 @@ def test_any_call_may_fail_and_the_same_command_goes_on(team: Team, azure: Works
     assert events(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)] and state_of(team) is State.SERVED
 
 
+@pytest.mark.slow
 def test_who_comes_late_does_not_replace_a_later_deployment(
     team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +176,7 @@ def the_deployment(azure: Workspace) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_who_starts_long_does_not_replace_a_later_deployment(
     team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +195,7 @@ def test_who_starts_long_does_not_replace_a_later_deployment(
     assert "/models/wine/versions/2-" in (served(azure) or "") and state_of(team) is State.SERVED
 
 
+@pytest.mark.slow
 def test_deployments_of_others_and_of_later_jobs_stay(team: Team, azure: Workspace) -> None:
     deployed(team)
     ours = the_deployment(azure)
@@ -204,6 +210,7 @@ def test_deployments_of_others_and_of_later_jobs_stay(team: Team, azure: Workspa
     assert len(names) == 3 and names > {"v7-e99-abcdef", "blue"} and ours.name not in names
 
 
+@pytest.mark.slow
 def test_what_serves_other_bytes_under_our_names_is_seen(
     team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

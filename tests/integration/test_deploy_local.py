@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from ciplug.steps.deployment.status import State, statuses
 from ciplug.steps.fetch import fetch
 from ciplug.targets.base import Release
 from ciplug.targets.local import Local
+from tests.servers import program
 from tests.servers.program import free_ports
 from tests.team import Team, team_in
 
@@ -166,6 +168,7 @@ def states(team: Team) -> list[tuple[str, int]]:
     return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
 
 
+@pytest.mark.slow
 def test_the_next_version_serves_once_it_answers_and_one_server_is_left(team: Team, folder: Path) -> None:
     first = deployed(team)
     assert answer(folder) == b"abc" and state_of(team) is State.SERVED
@@ -178,6 +181,7 @@ def test_the_next_version_serves_once_it_answers_and_one_server_is_left(team: Te
     assert states(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)]
 
 
+@pytest.mark.slow
 def test_files_that_somebody_changes_before_they_are_placed_are_refused(
     team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +197,7 @@ def test_files_that_somebody_changes_before_they_are_placed_are_refused(
     assert answer(folder) == b"abc" and states(team) == [(BEGUN, 1), (DEPLOYED, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "words"),
     [(b"broken", "no such layer"), (b"ill", "does not answer within"), (b"odd", "does not answer within")],
@@ -212,6 +217,7 @@ def test_a_version_that_does_not_answer_leaves_the_one_before(
     assert re.search(r" failed +v2 +v1 ", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_command_after_the_switch_that_fails_brings_the_one_before_back(team: Team, folder: Path) -> None:
     deployed(team)
     holds(team, b"second")
@@ -225,6 +231,7 @@ def test_a_command_after_the_switch_that_fails_brings_the_one_before_back(team: 
     assert answer(folder) == b"second" and running(folder) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_ended_is_noticed_and_started_again(team: Team, folder: Path) -> None:
     deployed(team)
     (pid,) = folder.glob("servers/*/pid")
@@ -234,6 +241,7 @@ def test_a_server_that_ended_is_noticed_and_started_again(team: Team, folder: Pa
     assert answer(folder) == b"abc" and running(folder) == 1 and state_of(team) is State.SERVED
 
 
+@pytest.mark.slow
 def test_files_that_somebody_changed_are_put_right_and_no_server_goes_on_with_them(
     team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +267,7 @@ def test_files_that_somebody_changed_are_put_right_and_no_server_goes_on_with_th
     assert len(list(folder.glob("releases/*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_hangs_does_not_replace_a_later_version(
     team: Team, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,28 +284,21 @@ def test_a_job_that_hangs_does_not_replace_a_later_version(
     assert answer(folder) == b"second" and running(folder) == 1 and state_of(team) is State.SERVED
 
 
+@pytest.mark.slow
 def test_another_program_on_the_port_is_not_taken_for_the_server(team: Team, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.bin").write_bytes(b"other")
     port = int((team.project.folder / "ciplug.yaml").read_text().partition("ports: [")[2].partition(",")[0])
-    other = subprocess.Popen([sys.executable, str(tmp_path / "server.py"), str(tmp_path / "other"), str(port)])
-    try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
-                break
-            except OSError:
-                continue
+    argv = [sys.executable, str(tmp_path / "server.py"), str(tmp_path / "other"), str(port)]
+    with program.running(argv, port, tmp_path / "other.log"):
         refusal = refused(team, DeploymentRefused)
         assert refusal.reason is NotDeployed.PORT_TAKEN and "another program listens" in refusal.message
         assert answer(folder) is None and states(team) == [(BEGUN, 1), (FAILED, 1)]
-    finally:
-        other.kill()
-        other.wait()
     deployed(team)
     assert answer(folder) == b"abc"
 
 
+@pytest.mark.slow
 def test_a_server_gets_no_secret_of_the_job_and_a_folder_serves_one_model(team: Team, folder: Path) -> None:
     session = team.session.refreshed()
     deploy(replace(session, env={**session.env, "API_TOKEN": "hunter2"}), "wine@production", "onprem")
@@ -309,6 +311,7 @@ def test_a_server_gets_no_secret_of_the_job_and_a_folder_serves_one_model(team: 
     assert answer(folder) == b"abc"
 
 
+@pytest.mark.slow
 def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`systemctl` is a stand-in: it starts the command of a unit as its file says, and stops it."""
     (tmp_path / "bin").mkdir()
@@ -335,6 +338,7 @@ def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch
             subprocess.run([program, "--user", "disable", "--now", unit.name], check=True)
 
 
+@pytest.mark.slow
 def test_a_changed_server_command_is_behind_and_deployed(team: Team, folder: Path) -> None:
     deployed(team)
     before = (folder / "current").readlink()
@@ -367,6 +371,8 @@ def test_every_command_names_the_model_that_was_meant(
         assert "has no model 'wnie'\n  -> did you mean 'wine'?" in capsys.readouterr().err, words
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_deployment_that_a_signal_ends_names_the_command_that_goes_on(
     team: Team, folder: Path, number: signal.Signals, code: int
@@ -374,7 +380,7 @@ def test_a_deployment_that_a_signal_ends_names_the_command_that_goes_on(
     """A person's Ctrl-C, and a runner that cancels the job, while the new server starts."""
     holds(team, b"ill")
     words = ["models:/wine@production", "--to", "onprem"]
-    running = subprocess.Popen(
+    command = subprocess.Popen(
         [sys.executable, "-m", "ciplug", "deploy", *words],
         cwd=team.project.folder,
         env={**team.session.env, "TMPDIR": str(folder.parent)},
@@ -382,10 +388,11 @@ def test_a_deployment_that_a_signal_ends_names_the_command_that_goes_on(
         text=True,
     )
     while not list(folder.glob("servers/*/pid")):
-        assert running.poll() is None
-    running.send_signal(number)
-    said = running.communicate(timeout=30)[1]
-    assert running.returncode == code, said
+        assert command.poll() is None
+        time.sleep(0.01)
+    command.send_signal(number)
+    said = command.communicate(timeout=30)[1]
+    assert command.returncode == code, said
     assert f"interrupted\n  -> go on: ciplug deploy {' '.join(words)}\n" in said and "Traceback" not in said
     # Neither a server nor a copy of the model stays; and the same command goes on from there.
     assert not list(folder.glob("servers/*/pid")) and not list(folder.parent.glob("ciplug-*"))

@@ -65,6 +65,7 @@ def state_of(team: Team) -> State:
     return found.state
 
 
+@pytest.mark.slow
 def test_a_deployment_of_somebody_else_is_not_replaced(team: Team, plugin: Plugin) -> None:
     plugin.kept["red"] = {"name": "red", "sum": "sha256:" + "0" * 64}
     with pytest.raises(DeploymentRefused, match="has no deployment to it") as refused:

@@ -170,6 +170,7 @@ def test_submodules(project: Project, tmp_path: Path, setting: str) -> None:
     assert measured(fresh).files == ("lib",)
 
 
+@pytest.mark.slow
 def test_a_copied_checkout_is_clean_and_its_index_is_left_alone(project: Project, tmp_path: Path) -> None:
     """Files that were copied or restored have other times than the index knows."""
     library = Project.create(tmp_path / "library")
@@ -216,6 +217,7 @@ def test_a_merge_with_conflicts(project: Project) -> None:
 # When it is measured, and what is set aside
 
 
+@pytest.mark.slow
 def test_what_the_command_changes_is_not_dirt(project: Project) -> None:
     """A pipeline that rewrites tracked files: this run is clean, and the next one in the same tree is not."""
     write = ("run", "--", PYTHON, "-c", WRITE, "metrics.json", "numbers.json")
@@ -229,6 +231,7 @@ def test_what_the_command_changes_is_not_dirt(project: Project) -> None:
     assert "\nstatus: finished\ndirty: numbers.json differed from the commit\n" in outline
 
 
+@pytest.mark.slow
 def test_a_program_of_its_own_is_measured_when_its_run_starts(project: Project) -> None:
     (project.folder / "own.py").write_text(
         "import ciplug, pathlib\n"
@@ -241,6 +244,7 @@ def test_a_program_of_its_own_is_measured_when_its_run_starts(project: Project) 
         assert last(project) == expected
 
 
+@pytest.mark.slow
 def test_an_artifact_that_the_program_names_is_an_output(project: Project) -> None:
     (project.folder / "model.bin").write_text("1")
     project.commit("a model in git")
@@ -258,6 +262,7 @@ def test_an_artifact_that_the_program_names_is_an_output(project: Project) -> No
     assert last(project) == dirty("train.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", [False, True])
 def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around: bool) -> None:
     (project.folder / "train.py").write_text(
@@ -301,6 +306,7 @@ def test_declared_outputs_of_every_model_and_of_options_are_set_aside(project: P
     assert last(project) == dirty("extra.json")
 
 
+@pytest.mark.slow
 def test_a_declared_output_that_the_command_did_not_write_is_dirt(project: Project) -> None:
     for name in ("src/a.py", "src/b.py", "numbers.json"):
         (project.folder / name).parent.mkdir(exist_ok=True)
@@ -340,6 +346,7 @@ def notebook(*code: str, result: str = "", **metadata: object) -> str:
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4})
 
 
+@pytest.mark.slow
 def test_the_code_of_a_notebook_that_is_run_in_place_is_no_output(project: Project) -> None:
     book = project.folder / "train.ipynb"
     book.write_text(notebook("x = 1"))
@@ -359,6 +366,7 @@ def test_the_code_of_a_notebook_that_is_run_in_place_is_no_output(project: Proje
         assert last(project) == expected, name
 
 
+@pytest.mark.slow
 def test_files_that_the_pipeline_rewrites_are_ignored_by_a_pattern(project: Project) -> None:
     inner = project.folder / "models"
     inner.mkdir()
@@ -378,6 +386,7 @@ def test_files_that_the_pipeline_rewrites_are_ignored_by_a_pattern(project: Proj
     assert last(project) == {**dirty("numbers.json"), "ignored_files": ["models/version.py", "poetry.lock"]}
 
 
+@pytest.mark.slow
 def test_a_record_names_the_first_files_and_counts_all(project: Project) -> None:
     names = [f"{number:02}.txt" for number in range(30)]
     for name in names:
@@ -399,6 +408,7 @@ def test_a_wrong_pattern_is_an_error_with_its_line(project: Project) -> None:
     assert "'ignore'" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_says_first_that_it_will_not_stand_for_its_commit(project: Project) -> None:
     said = f"this run does not count for commit {project.head[:8]}, because files differ from the commit: "
     assert "does not count" not in project.ciplug("run", "--", PYTHON, "train.py").stderr

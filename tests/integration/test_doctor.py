@@ -272,6 +272,7 @@ def test_a_whole_world_is_well(world: World) -> None:
     assert {name: finding["state"] for name, finding in found.items() if finding["state"] != "ok"} == {}
 
 
+@pytest.mark.slow
 def test_a_laptop_needs_no_token(world: World) -> None:
     code, found = world.doctor()
     assert code == 0
@@ -329,6 +330,7 @@ def test_a_store_of_mlflow_is_named_and_not_opened(world: World) -> None:
     assert not list(store.iterdir())
 
 
+@pytest.mark.slow
 def test_what_waits_in_the_spool_is_named(world: World) -> None:
     _hook(world, "exit 1")
     world.project.train(code=3)

@@ -41,6 +41,7 @@ def program(project: Project, end: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project.folder, check=False, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_an_unknown_end_is_a_status_that_decides_nothing(project: Project) -> None:
     """Not in the report, nor the gate, nor a promotion, nor as a baseline of the next commit."""
     done = program(project, "raise SystemExit(1)")
@@ -66,6 +67,7 @@ def test_an_unknown_end_is_a_status_that_decides_nothing(project: Project) -> No
     assert [(one["run"], one["because"]) for one in passed] == [(run["id"], "end_unknown")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals and exec of POSIX")
 @pytest.mark.parametrize(
     "end",
@@ -89,6 +91,7 @@ def test_what_a_program_logged_that_left_its_run_is_recorded_and_named_later(pro
     assert kept["files"] == ["older.bin"] and kept["remedy"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a folder in use is not deleted there")
 @pytest.mark.parametrize("end", ["", "ciplug.end_run()", "raise ValueError('no')"])
 def test_a_program_whose_folder_was_deleted_ends_its_run(project: Project, end: str) -> None:
@@ -100,6 +103,7 @@ def test_a_program_whose_folder_was_deleted_ends_its_run(project: Project, end: 
     assert {one["path"] for one in run["artifacts"]} == {"model.bin", "older.bin"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a folder in use is not deleted there")
 def test_a_folder_that_was_deleted_before_is_named_and_ends_no_training(project: Project) -> None:
     away = "import os, shutil, tempfile; away = tempfile.mkdtemp(); os.chdir(away); shutil.rmtree(away)\n"
@@ -111,6 +115,7 @@ def test_a_folder_that_was_deleted_before_is_named_and_ends_no_training(project:
     assert done.returncode == 2 and "-> cd to the checkout first" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the program is a shell script")
 def test_a_starter_that_may_not_have_found_its_command_is_named(project: Project) -> None:
     npx = project.folder / "npx"

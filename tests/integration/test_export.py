@@ -66,6 +66,7 @@ def _said(project: Project, *words: str, env: dict[str, str] | None = None, code
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_mlflow(project: Project) -> None:
     (line,) = _docs("mlflow")
     with TrackerApi() as there:
@@ -91,6 +92,7 @@ def test_mlflow(project: Project) -> None:
     assert version["source"] == f"runs:/{run['info']['run_id']}"
 
 
+@pytest.mark.slow
 def test_gitlab(project: Project) -> None:
     plain, named = _docs("gitlab")
     with GitlabTracker() as there:
@@ -229,6 +231,7 @@ def test_a_green_job_of_gitlab_sends_its_run(tmp_path: Path) -> None:
             assert "not an answer of an MLflow server" in job(there, 0.92)[0]
 
 
+@pytest.mark.slow
 def test_hugging_face(project: Project, tmp_path: Path) -> None:
     """A card that its own reader takes, beside what people have written there."""
     (line,) = _docs("huggingface")

@@ -424,6 +424,7 @@ def test_nothing_that_goes_wrong_in_an_export_ends_a_job(
     assert type(problem).__name__ in said and f"ciplug export gitlab --run {run_of(1, None).id}" in said
 
 
+@pytest.mark.slow
 def test_a_job_waits_for_a_slow_server_so_long(job: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_export, "_SECONDS", 0.5)
     with GitlabTracker() as there:
@@ -455,6 +456,7 @@ def test_a_version_of_somebody_else_stays_as_it_is(registered: Path, tracker: ty
         assert {_tags(run).get("ciplug.run") for run in there.runs.values()} >= {run_of(1, None).id}
 
 
+@pytest.mark.slow
 def test_a_version_that_is_deleted_here_takes_its_number_there(registered: Path, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     shutil.copytree(registered, folder)

@@ -140,6 +140,7 @@ def test_status(api: GitHubApi) -> None:
     assert len(second["description"]) == 140
 
 
+@pytest.mark.slow
 def test_rate_limit_is_obeyed(api: GitHubApi) -> None:
     api.rate_limit_next(1, method="POST")
     start = time.monotonic()

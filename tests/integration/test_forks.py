@@ -264,6 +264,7 @@ def harmless(said: str) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]", said)
 
 
+@pytest.mark.slow
 def test_every_attack_is_named_and_an_honest_bundle_beside_them_is_recorded(
     tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
 ) -> None:
@@ -391,6 +392,7 @@ NOT_SPOKEN_TO: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_who_has_no_pull_request_gets_no_comment_and_no_status(
     tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call
 ) -> None:

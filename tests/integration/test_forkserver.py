@@ -66,6 +66,7 @@ def test_says_and_returns_what_a_started_one_does(project: Project, words: str, 
         assert (forked.stdout, forked.stderr) == (real.stdout, real.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_has_the_surroundings_of_a_started_one(project: Project) -> None:
     env = {**os.environ, "ONE": "1", "EMPTY": "", "BYTES": b"\xff".decode(errors="surrogateescape")}

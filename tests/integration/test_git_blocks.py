@@ -64,6 +64,7 @@ def rewrite(attacker: Attacker, changes: Mapping[str, bytes | None]) -> None:
     attacker.push(attacker.branch_commit(kept, tip), BRANCH)
 
 
+@pytest.mark.slow
 def test_a_log_reads_as_before_and_its_newest_entries_without_the_block(
     place: Place, attacker: Attacker, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_an_entry_that_is_no_line_stays_a_file() -> None:
     assert block == b"{}\n" * 6 + b"[]\n" + b"{}\n" * 249 and len(log.logs) == SIZE
 
 
+@pytest.mark.slow
 def test_what_somebody_changes_in_a_block_is_found(place: Place, attacker: Attacker) -> None:
     block = b"".join(entries()[:SIZE])
     rewrite(attacker, {FIRST: block.replace(b'"ana"', b'"eva"', 1)})
@@ -127,6 +129,7 @@ def test_what_somebody_changes_in_a_block_is_found(place: Place, attacker: Attac
     assert opened(place).entries(LOG) == entries()
 
 
+@pytest.mark.slow
 def test_a_block_that_somebody_removes_is_missed_and_put_back(place: Place, attacker: Attacker) -> None:
     rewrite(attacker, {FIRST: None})
     store = opened(place)

@@ -77,6 +77,7 @@ def test_a_crowd_over_broken_connections(tmp_path: Path, git_server: GitServer, 
     check(place, 32, events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["after", *(pytest.param(f, marks=pytest.mark.slow) for f in ("before", "half", "during", "503"))]
 )
@@ -95,6 +96,7 @@ def test_a_broken_connection_is_tried_again(place: Place, git_server: GitServer,
     check(place, 2, {"one"})
 
 
+@pytest.mark.slow
 def test_an_append_whose_answer_is_lost_is_known_by_its_entry(place: Place, git_server: GitServer) -> None:
     for number, fault in enumerate(("after", "during"), start=1):
         store = place.open()
@@ -171,6 +173,7 @@ HOSTILE: dict[str, Build] = {
 }
 
 
+@pytest.mark.slow
 def test_what_no_writer_of_ours_makes_is_left_alone(place: Place, git_server: GitServer) -> None:
     repository = git_server.path("remote")
     made = {name: build(LooseObjects(repository, "sha1")) for name, build in HOSTILE.items()}
@@ -216,6 +219,7 @@ def test_a_key_below_another_takes_nothing_away(place: Place, git_server: GitSer
     assert sum("inbox" in ref for ref in refs(git_server.path("remote"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["shallow.lock", "config.lock", "refs/store/branch.lock", "empty objects"])
 def test_what_a_killed_git_leaves_stops_nobody(tmp_path: Path, place: Place, left: str) -> None:
     cache = tmp_path / "cache"
@@ -235,6 +239,7 @@ def test_what_a_killed_git_leaves_stops_nobody(tmp_path: Path, place: Place, lef
     register(place.open(cache=cache), "one")
 
 
+@pytest.mark.slow
 def test_a_lock_that_a_killed_push_left_is_removed(
     tmp_path: Path, place: Place, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +289,7 @@ def lost(file: Path) -> None:
     file.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [garbage, *(pytest.param(d, marks=pytest.mark.slow) for d in (cut_off, another, lost))]
 )

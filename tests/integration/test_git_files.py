@@ -77,6 +77,7 @@ def refs(server: GitServer) -> list[str]:
     return git(server.path("remote"), "for-each-ref", "--format=%(refname)").split()
 
 
+@pytest.mark.slow
 def test_what_is_put_is_got_by_another_before_and_after_a_fold(fresh: Open, tmp_path: Path) -> None:
     contents = [b"", b"small", noise(LOOK_FROM, 1), noise(2 * LOOK_FROM, 2)]
     files = make(tmp_path / "in", *contents)
@@ -97,6 +98,7 @@ def test_what_is_put_is_got_by_another_before_and_after_a_fold(fresh: Open, tmp_
     assert fresh().missing([*files, *more]) == set()
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_sent_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     model, other = noise(2_000_000, 1), noise(300_000, 2)
@@ -112,6 +114,7 @@ def test_what_is_there_is_not_sent_again(served: tuple[GitServer, Open], tmp_pat
     assert sum(r.bytes_out for r in server.requests if r.service == "upload-pack") < 10_000
 
 
+@pytest.mark.slow
 def test_a_fold_sends_and_fetches_names_only(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     for round_ in range(3):
@@ -124,6 +127,7 @@ def test_a_fold_sends_and_fetches_names_only(served: tuple[GitServer, Open], tmp
     git(server.path("remote"), "fsck", "--strict")
 
 
+@pytest.mark.slow
 def test_no_clone_and_no_fetch_of_a_colleague_brings_files(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     git(tmp_path, "init", "-q", "-b", "main", "code")
@@ -146,6 +150,7 @@ def test_no_clone_and_no_fetch_of_a_colleague_brings_files(served: tuple[GitServ
     assert len(server.requests) <= 8
 
 
+@pytest.mark.slow
 def test_files_move_out_of_the_branches_once_the_host_takes_other_refs(git_server: GitServer, tmp_path: Path) -> None:
     repository = git_server.create("remote", custom_refs=False)
     open_ = opener(git_server.url("remote"), tmp_path)
@@ -196,6 +201,7 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
 
 
+@pytest.mark.slow
 def test_what_becomes_of_a_file_that_is_set_aside(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "remote.git")
     open_ = opener((tmp_path / "remote.git").as_uri(), tmp_path)
@@ -213,6 +219,7 @@ def test_what_becomes_of_a_file_that_is_set_aside(tmp_path: Path) -> None:
     assert open_().missing(digests) == {anew, gone}
 
 
+@pytest.mark.slow
 def test_a_host_that_takes_branches_only_for_a_while(git_server: GitServer, tmp_path: Path) -> None:
     hook = git_server.create("other", custom_refs=False) / "hooks" / "update"
     repository = git_server.create("remote")
@@ -269,6 +276,7 @@ def map_of(contents: list[bytes]) -> list[str]:
     return [sha(data) for data in contents]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", [True, False])
 def test_files_in_branches_are_dropped_too(git_server: GitServer, tmp_path: Path, forced: bool) -> None:
     """Also where a branch cannot begin a new history: there the dropped file stays in the old one."""
@@ -282,6 +290,7 @@ def test_files_in_branches_are_dropped_too(git_server: GitServer, tmp_path: Path
     assert open_().missing(files) == {sha(b"old")}
 
 
+@pytest.mark.slow
 def test_a_pull_that_has_begun_survives_a_drop(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     files = make(tmp_path / "in", b"old", b"kept")
@@ -386,6 +395,7 @@ def test_nobody_keeps_a_file_out_by_taking_its_ref(served: tuple[GitServer, Open
     assert len(refs(server)) == 2
 
 
+@pytest.mark.slow
 def test_a_ref_above_those_of_files_is_named(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     repository = server.path("remote")
@@ -445,6 +455,7 @@ def test_what_was_sent_and_changed_since_then_is_not_sent_again(served: tuple[Gi
     assert fetch(open_(), [sha(right)], tmp_path / "out") == {sha(right): right}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folded", [False, True])
 def test_what_is_damaged_is_mended_by_who_has_it(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
     server, open_ = served
@@ -473,6 +484,7 @@ def test_what_is_not_there_is_named(served: tuple[GitServer, Open], tmp_path: Pa
         fetch(open_(), [sha(b"there"), sha(b"gone")], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_download_goes_on_where_it_was_cut_off(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     _, open_ = served
     model = noise(3_000_000, 1)
@@ -499,6 +511,7 @@ def test_many_files_go_in_pushes_of_some_size(
     assert open_().missing(files) == set()
 
 
+@pytest.mark.slow
 def test_a_push_larger_than_any_buffer(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     model = noise(6_000_000, 1)
@@ -569,6 +582,7 @@ files.put({f"sha256:{Path(path).name}": Path(path) for path in paths}, lambda _:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_upload_is_taken_up_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     contents = [noise(400_000, number) for number in range(2)]

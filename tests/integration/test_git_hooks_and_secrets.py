@@ -14,6 +14,7 @@ from tests.project import Project, git
 SECRET = "s3cret-t0ken"
 
 
+@pytest.mark.slow
 def test_a_run_started_by_a_git_hook_is_of_the_checkout(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work")
     hook = project.folder / ".git/hooks/post-commit"
@@ -61,6 +62,7 @@ WAITING = [("run", "--", sys.executable, "train.py"), *READING, ("record", "--sp
 """They try the network again."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "commands",
     [READING, pytest.param(WAITING, marks=pytest.mark.slow)],

@@ -86,6 +86,7 @@ def is_sound(remote: Path, store: GitStore) -> None:
     assert store.check() == []
 
 
+@pytest.mark.slow
 def test_what_is_folded_becomes_a_segment_and_stays_what_it_was(remote: Path, fresh: Open) -> None:
     everything = fill(fresh, *range(5))
     assert fresh().compact() == 5
@@ -155,6 +156,7 @@ def test_a_write_that_comes_again_after_its_segment_is_not_a_second_one(remote: 
     assert "other bytes" in problem.what
 
 
+@pytest.mark.slow
 def test_records_that_are_not_json_keep_their_bytes(remote: Path, fresh: Open) -> None:
     odd = {
         f"runs/{n:040x}-{n:032x}.json": data
@@ -213,6 +215,7 @@ def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp
     is_sound(remote, fresh())
 
 
+@pytest.mark.slow
 def test_a_store_that_is_gone_is_not_an_empty_store(git_server: GitServer, tmp_path: Path) -> None:
     remote = git_server.create("remote")
     url = git_server.url("remote")
@@ -249,6 +252,7 @@ def with_files(remote: Path, files: dict[str, bytes]) -> None:
     git(remote, "update-ref", "refs/heads/ciplug", written.commit(written.nested_tree(work), (tip,), "harm", 0))
 
 
+@pytest.mark.slow
 def test_columns_of_other_records_are_mended(git_server: GitServer, fresh: Open) -> None:
     """They can be read, so nobody but a check notices."""
     remote = git_server.create("remote")
@@ -262,6 +266,7 @@ def test_columns_of_other_records_are_mended(git_server: GitServer, fresh: Open)
     is_sound(remote, fresh())
 
 
+@pytest.mark.slow
 def test_damage_to_what_can_be_derived_is_mended(git_server: GitServer, fresh: Open) -> None:
     remote = git_server.create("remote")
     everything = fill(fresh, *range(5))
@@ -335,6 +340,7 @@ def test_a_drop_that_dies_half_way_doubles_nothing(remote: Path, fresh: Open, mo
     has_all(fresh(), {key: data for key, data in everything.items() if key not in gone})
 
 
+@pytest.mark.slow
 def test_a_check_reads_each_segment_once_by_as_many_requests_however_many_there_are(
     remote: Path, fresh: Open, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def pending(server: GitServer) -> int:
     return len(git(server.path("remote"), "for-each-ref", "refs/ciplug/inbox").splitlines())
 
 
+@pytest.mark.slow
 def test_a_reader_folds_when_much_is_pending(place: Place, git_server: GitServer) -> None:
     leave_pending(git_server.path("remote"), FOLD_AT)
     assert len(place.open(may_fold=False).keys("runs/")) == FOLD_AT
@@ -58,6 +59,7 @@ def test_a_write_is_two_requests_and_no_fetch(place: Place, git_server: GitServe
     assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
 
 
+@pytest.mark.slow
 def test_a_young_store_is_read_by_few_requests(place: Place, git_server: GitServer) -> None:
     """Before its first fold a store has no branch: git fails where a branch is asked for by its name."""
 
@@ -84,6 +86,7 @@ def test_a_young_store_is_read_by_few_requests(place: Place, git_server: GitServ
     assert store.keys("") == ["runs/a.json", "runs/b.json", "runs/c.json"]
 
 
+@pytest.mark.slow
 def test_the_refs_of_a_remote_with_very_many_are_listed_once(
     place: Place, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_run_and_its_files_are_one_push(tmp_path: Path, git_server: GitServer)
     assert files.missing([digest]) == set()
 
 
+@pytest.mark.slow
 def test_a_record_of_many_bytes_is_written_and_read(place: Place) -> None:
     key, data = f"runs/{'a' * 40}-{'b' * 32}.json", b"%s\n" % (b"1" * 15_000_000)
     place.open().add({key: data})
@@ -142,6 +146,7 @@ def test_a_state_is_kept_by_one_push(place: Place, git_server: GitServer) -> Non
     assert place.open().state("registry/m") == b"one\n" and place.open().head("registry/m") == head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folded", [True, False])
 def test_a_check_holds_few_objects_at_a_time(place: Place, git_server: GitServer, folded: bool) -> None:
     """Those of a large store do not fit into memory."""
@@ -167,6 +172,7 @@ def test_what_readers_would_take_for_no_write_is_refused(place: Place) -> None:
     assert place.open().keys("runs/") == sorted(largest)
 
 
+@pytest.mark.slow
 def test_a_protected_branch_still_takes_runs(tmp_path: Path, git_server: GitServer) -> None:
     place = git_place(tmp_path, git_server, protected=["ciplug"])
     leave_pending(git_server.path("remote"), FOLD_AT)
@@ -209,6 +215,7 @@ def test_a_password_is_in_no_command_line(
     assert "s3cret" not in trace.read_text() + store.uri + store.address
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, place: Place) -> None:
     cache = tmp_path / "cache"
     place.open(cache=cache).add({"runs/a.json": b"1"})

@@ -429,6 +429,7 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
     assert [(one["name"], one["why"]) for one in run["left_out"]] == [("metrics/loss", "no_step")]
 
 
+@pytest.mark.slow
 def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])

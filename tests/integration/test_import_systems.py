@@ -47,6 +47,7 @@ def _again(project: Project, system: str, source: str, count: int) -> None:
     assert git(project.folder, "for-each-ref") == refs
 
 
+@pytest.mark.slow
 def test_a_run_of_which_no_time_is_known_says_so(project: Project) -> None:
     folder = project.folder / "numbers"
     folder.mkdir()
@@ -181,6 +182,7 @@ def test_folders_of_tensorboard(project: Project) -> None:
     _again(project, "tensorboard", "runs", 3)
 
 
+@pytest.mark.slow
 def test_an_export_of_neptune(project: Project) -> None:
     pytest.importorskip("pyarrow")
     shutil.copytree(DATA / "neptune", project.folder / "export")

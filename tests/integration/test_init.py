@@ -469,6 +469,7 @@ def test_three_questions_at_most(project: Callable[..., Path]) -> None:
     assert "-- python3 train.py || " in (folder / "Jenkinsfile").read_text()
 
 
+@pytest.mark.slow
 def test_the_training_is_run_if_the_person_says_so(project: Callable[..., Path]) -> None:
     folder = project()
     terminal = Terminal.ciplug("init", cwd=folder)

@@ -409,6 +409,7 @@ def ciplug(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     yield call
 
 
+@pytest.mark.slow
 def test_main_and_pull_requests_without_a_push(project: Project, ciplug: Call, jenkins: Jenkins) -> None:
     report = project.folder / "ciplug-report"
     train = (*MODEL, "--", sys.executable, "train.py")

@@ -111,6 +111,7 @@ def test_a_label_that_cannot_be_is_said_and_fails_nothing(
     assert "no label: Bitbucket's pull requests have no labels" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, github_api: GitHubApi) -> None:
     project = Project.create(tmp_path / "work")
     github_api.add_token("job", "octocat")

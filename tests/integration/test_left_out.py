@@ -217,6 +217,7 @@ def test_what_is_not_surely_the_value_never_passes(
     }
 
 
+@pytest.mark.slow
 def test_a_file_of_parameters_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Else a report says that the parameters are gone."""
     project = Project.create(tmp_path / "work")

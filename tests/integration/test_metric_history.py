@@ -132,6 +132,7 @@ def test_the_commit_to_blame(past: Past) -> None:
     assert "2 commits with a run: no commit has moved it beyond its noise" in earlier
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_named(past: Past) -> None:
     assert "did you mean 'accuracy'?" in past.ciplug("history", "acuracy", code=2).stderr
     assert (
@@ -152,6 +153,7 @@ def test_what_is_not_there_is_named(past: Past) -> None:
     assert "--limit takes a number from 0 up" in past.ciplug("history", "accuracy", "--limit", "-1", code=2).stderr
 
 
+@pytest.mark.slow
 def test_copies_and_nan_are_no_evidence_and_text_of_a_commit_starts_no_script(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "remote.git")
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG)
@@ -262,6 +264,7 @@ def test_what_changed_before_the_good_commit_is_not_blamed_on_one_after_it(train
     assert "are the ends swapped?" in worse.stderr
 
 
+@pytest.mark.slow
 def test_what_a_search_cannot_begin_with(trainable: Project) -> None:
     train = ("--", sys.executable, "train.py")
     assert "no command to run" in trainable.ciplug("bisect", "accuracy", "--good", "HEAD~3", code=2).stderr

@@ -78,6 +78,7 @@ def check_log(*streams: str) -> None:
         assert "\x1b" not in line, ascii(line)
 
 
+@pytest.mark.slow
 def test_they_are_recorded_as_they_are(project: Project) -> None:
     assert {len(name) for name in NAMES if name.startswith("x")} == {250}
     shown = project.json("runs", "show", project.json("runs", "list", "--json")[0]["id"], "--json")
@@ -108,6 +109,7 @@ def test_no_command_prints_a_command(project: Project) -> None:
         check_log(done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_all_are_in_every_report_and_none_is_taken_for_another(project: Project) -> None:
     project.ciplug("ci", "--output-dir", "out", "--no-comment", "--", sys.executable, "train.py")
     out = project.folder / "out"

@@ -145,6 +145,7 @@ def _fetched(project: Project, tag: str) -> str:
     return git(project.folder, "rev-parse", f"refs/tags/{tag}")
 
 
+@pytest.mark.slow
 def test_they_are_off_unless_somebody_turns_them_on(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "remote.git")], check=True)
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
@@ -341,6 +342,7 @@ def test_a_name_that_gto_cannot_read(tmp_path: Path) -> None:
     assert project.ciplug("verify", "größe ~1", "--fetch").returncode == 0
 
 
+@pytest.mark.slow
 def test_they_are_signed_where_the_job_has_a_key(project: Project, tmp_path: Path) -> None:
     """`git verify-tag` accepts them by the public key."""
     if not shutil.which("ssh-keygen"):

@@ -104,6 +104,7 @@ def test_what_comes_after_the_training_is_looked_at_before_it(
     assert project.json("runs", "list", "--json") == []
 
 
+@pytest.mark.slow
 def test_of_several_models_of_a_commit_one_is_pulled(project: Project) -> None:
     for model in ("beer", "wine"):
         make = ("--", sys.executable, "-c", MAKE, model)

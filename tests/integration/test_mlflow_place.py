@@ -106,6 +106,7 @@ def test_a_sweep_is_one_push(project: Project) -> None:
     assert listed.count('"parent"') >= 2
 
 
+@pytest.mark.slow
 def test_what_changes_after_the_end_is_kept(project: Project, fresh: Any, tmp_path: Path) -> None:
     place = Place("ciplug:")
     run_id = _run(place)
@@ -378,6 +379,7 @@ def test_a_version_by_the_address_of_a_run_has_the_artifacts_that_were_recorded(
     assert (files_at("net"), files_at("notes.txt"), files_at("net/a.bin")) == (["net"], ["notes.txt"], [])
 
 
+@pytest.mark.slow
 def test_a_write_to_the_registry_asks_for_policy_and_store_once(project: Project, git_server: GitServer) -> None:
     """Six requests, whatever is written: two for the policy, two for the store, two for the push; none to read it."""
     git_server.create("registry")
@@ -402,6 +404,7 @@ def test_a_write_to_the_registry_asks_for_policy_and_store_once(project: Project
     assert len(git_server.requests) <= 3
 
 
+@pytest.mark.slow
 def test_a_write_to_the_registry_goes_by_the_policy_and_the_log_of_that_moment(
     project: Project, git_server: GitServer, tmp_path: Path
 ) -> None:

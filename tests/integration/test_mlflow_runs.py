@@ -60,6 +60,7 @@ def _runs(project: Project) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda run: (run.get("parent") is not None, run.get("name") or ""))
 
 
+@pytest.mark.slow
 def test_the_run_of_mlflow_is_the_run(project: Project) -> None:
     said = _run(project, "log(given())")
 
@@ -92,6 +93,7 @@ def test_a_training_without_mlflow_is_given_a_place_and_makes_none(project: Proj
     assert run["metrics"] == {"a": 1} and not any(tag.startswith("mlflow") for tag in run.get("tags", {}))
 
 
+@pytest.mark.slow
 def test_the_store_that_the_training_names_is_respected(project: Project) -> None:
     body = "assert os.environ['MLFLOW_TRACKING_URI'] == 'out/runs'; log('out/runs')"
     _run(project, body, env={"MLFLOW_TRACKING_URI": "out/runs"})
@@ -111,6 +113,7 @@ def test_a_store_that_is_there_is_respected_and_only_own_runs_count(project: Pro
     assert len(_runs(project)) == len(before) + 1
 
 
+@pytest.mark.slow
 def test_a_store_that_the_code_chooses_is_found(project: Project) -> None:
     """A new store in the folder or one level below, and one whose address stands in the script."""
     for place in ("runs", "out/mlruns"):
@@ -121,6 +124,7 @@ def test_a_store_that_the_code_chooses_is_found(project: Project) -> None:
     assert [run["name"] for run in tops] == ["sweep"] * 3
 
 
+@pytest.mark.slow
 def test_a_sqlite_file_that_the_code_chooses_is_found(project: Project) -> None:
     body = "import sqlite3; d = sqlite3.connect('my.db')\n"
     body += "d.executescript(pathlib.Path(os.environ['DATA'], 'sqlite-3.17.sql').read_text())\n"
@@ -132,6 +136,7 @@ def test_a_sqlite_file_that_the_code_chooses_is_found(project: Project) -> None:
     assert run["name"] == "sweep" and len(children) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_makes_meanwhile_is_named_and_not_taken(project: Project) -> None:
     """A store that was not there before is not the command's for this reason."""
     (project.folder / "ciplug.yaml").write_text("version: 1\ngates: {accuracy: {min: 0.8}}\n")
@@ -179,6 +184,7 @@ def test_a_child_run_whose_parent_is_deleted_stays_one(project: Project) -> None
     assert run["metrics"] == {} and (child["name"], child["parent"]) == ("fold-1", run["id"])
 
 
+@pytest.mark.slow
 def test_runs_in_a_circle_are_kept(project: Project) -> None:
     body = "log(given())\nfor run in pathlib.Path(given()).glob('*/*/tags'):\n"
     body += "    (run / 'mlflow.parentRunId').write_text(run.parent.name)"
@@ -187,6 +193,7 @@ def test_runs_in_a_circle_are_kept(project: Project) -> None:
     assert len(_runs(project)) == 6
 
 
+@pytest.mark.slow
 def test_a_file_counts_before_mlflow_and_the_difference_is_said(project: Project) -> None:
     body = "log(given()); pathlib.Path('metrics.json').write_text('{\"accuracy\": 0.5}')"
     said = _run(project, body, "--metrics", "metrics.json")
@@ -195,6 +202,7 @@ def test_a_file_counts_before_mlflow_and_the_difference_is_said(project: Project
     assert _runs(project)[0]["metrics"]["accuracy"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_run_that_mlflow_has_as_failed_is_not_finished(project: Project) -> None:
     _with_gate(project)
     body = "log(given())\nfor meta in pathlib.Path(given()).glob('*/*/meta.yaml'):\n"
@@ -208,6 +216,7 @@ def test_a_run_that_mlflow_has_as_failed_is_not_finished(project: Project) -> No
     assert reason in [gate["reason"] for gate in verdict["gates"]]
 
 
+@pytest.mark.slow
 def test_a_failed_training_keeps_what_it_logged(project: Project) -> None:
     _run(project, "log(given()); sys.exit(3)", code=3)
 
@@ -215,6 +224,7 @@ def test_a_failed_training_keeps_what_it_logged(project: Project) -> None:
     assert (run["status"], run["metrics"]["accuracy"]) == ("failed", 0.9)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_keeps_what_it_logged(project: Project) -> None:
     _run(project, "log(given()); os.kill(os.getpid(), 9)", code=137)
 
@@ -222,6 +232,7 @@ def test_a_training_that_is_killed_keeps_what_it_logged(project: Project) -> Non
     assert (run["status"], run["metrics"]["accuracy"]) == ("killed", 0.9) and len(children) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_what_was_logged_is_recovered_after_ciplug_was_killed(project: Project) -> None:
     _script(project, "import time; log(given()); pathlib.Path('out').mkdir(); time.sleep(60)")
@@ -281,6 +292,7 @@ def test_a_torn_value_is_said_and_never_passes(project: Project) -> None:
     assert [gate["outcome"] for gate in verdict["gates"]] == ["ERROR"]
 
 
+@pytest.mark.slow
 def test_a_training_without_metrics_is_told_where_its_runs_of_mlflow_were_looked_for(project: Project) -> None:
     nothing = "if the training logs with MLflow: no run of it was found in "
     said = _run(project, "log(sys.argv[0].replace('train.py', '../elsewhere'))")

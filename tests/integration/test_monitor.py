@@ -254,6 +254,7 @@ def test_drift_is_named_by_its_column_and_a_changed_reference_decides_nothing(te
     assert "not the one that was recorded with version 1" in changed.verdict.gates[-1].reason
 
 
+@pytest.mark.slow
 def test_labels_alone_are_judged(team: Team, watch: Watch) -> None:
     """Without a reference and a dataset, nothing is compared by columns."""
     second_version(team)
@@ -336,6 +337,7 @@ monitor: {results: results/*.json}
     assert "judged by 'ciplug monitor' alone: other" in judged.verdict.notes
 
 
+@pytest.mark.slow
 def test_failures_in_a_row_are_counted_by_windows(team: Team, watch: Watch) -> None:
     """A job that is started again is the same window; an undecided night is passed over; a good one ends it."""
 
@@ -364,6 +366,7 @@ def test_failures_in_a_row_are_counted_by_windows(team: Team, watch: Watch) -> N
         watch(until=stamp(NIGHT + timedelta(days=90)))
 
 
+@pytest.mark.slow
 def test_the_command_prints_records_and_is_listed_apart(team: Team, watch: Watch) -> None:
     predicted = rows(shift=0.5)
     watch(predicted, right(predicted))
@@ -417,6 +420,7 @@ def holder(team: Team) -> int | None:
     return found.number if found else None
 
 
+@pytest.mark.slow
 def test_one_issue_lives_from_the_confirmed_failure_to_the_first_good_night(
     team: Team, watch: Watch, api: GiteaApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,6 +453,7 @@ def test_one_issue_lives_from_the_confirmed_failure_to_the_first_good_night(
     assert holder(team) == 1
 
 
+@pytest.mark.slow
 def test_failures_on_labels_bring_the_version_before_back(
     team: Team, watch: Watch, api: GiteaApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,6 +488,7 @@ def test_failures_on_labels_bring_the_version_before_back(
     assert state == "open" and "Version 1 was brought back to Production" in next(iter(api.issues.values()))["body"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen makes the key")
 def test_a_look_that_does_not_count_rolls_nothing_back(team: Team, watch: Watch, api: GiteaApi) -> None:
     """One by other gates, of a fork's job, withdrawn, from an earlier stay, or without the signature of the policy."""
@@ -526,6 +532,7 @@ def test_of_two_jobs_that_race_one_rolls_back(team: Team, watch: Watch) -> None:
     assert holder(team) == 1
 
 
+@pytest.mark.slow
 def test_a_webhook_tells_of_failure_and_recovery(team: Team, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("standardwebhooks")
     monkeypatch.setattr(telling, "forge_of", lambda session: NoForge(Lack.SUPPORT, "no forge"))

@@ -182,6 +182,7 @@ def killed(where: Where, *args: str) -> bool:
     return process.wait() != 0
 
 
+@pytest.mark.slow
 def test_killed_in_the_midst_and_taken_up_again(where: Where, tmp_path: Path) -> None:
     model = noise(40_000_000, 1)
     files = make(tmp_path / "in", model)

@@ -674,6 +674,7 @@ def results(place: Place) -> list[str]:
     return [name for name in place.names("index") if name.endswith(".done")]
 
 
+@pytest.mark.slow
 def test_a_reader_gets_few_results_however_many_folds_there_were(place: Place) -> None:
     objects: dict[str, bytes] = {}
     for number in range(24):
@@ -691,6 +692,7 @@ def test_a_reader_gets_few_results_however_many_folds_there_were(place: Place) -
     holds(place.open(), objects)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_by_one")
 @pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_merge_is_killed_after_any_call(

@@ -82,6 +82,7 @@ def recorded(session: Session | None = None) -> dict[str, Run]:
 # Several processes, one run
 
 
+@pytest.mark.slow
 def test_processes_append_to_one_run_while_another_reads_it(session: Session) -> None:
     entry = begin(session, Inputs(model="wine"))
     writers = [python(WRITER, entry.id, name, 200) for name in ("a", "b", "c")]
@@ -127,6 +128,7 @@ def test_nothing_is_appended_to_a_run_that_has_ended(session: Session) -> None:
         other.append(events.metric("loss", 3.0))
 
 
+@pytest.mark.slow
 def test_what_append_returned_from_is_in_the_record(session: Session) -> None:
     """A process that logs as fast as it can, while another seals the run."""
     code = (
@@ -155,6 +157,7 @@ def test_what_append_returned_from_is_in_the_record(session: Session) -> None:
 # Who dies when
 
 
+@pytest.mark.slow
 def test_a_run_whose_creator_is_killed_goes_on_in_another_process(session: Session) -> None:
     creator = python("import ciplug, sys\nprint(ciplug.start_run(model='wine').id, flush=True)\nsys.stdin.read(1)")
     assert creator.stdout is not None
@@ -169,6 +172,7 @@ def test_a_run_whose_creator_is_killed_goes_on_in_another_process(session: Sessi
     assert (run.status, run.metrics) == ("finished", {"loss": 49.0, "second": 24.5})
 
 
+@pytest.mark.slow
 def test_the_last_of_several_processes_ends_a_run(session: Session) -> None:
     entry = begin(session, Inputs(model="wine"))
     writers = [python(WRITER, entry.id, name, 1) for name in "abc"]
@@ -181,6 +185,7 @@ def test_the_last_of_several_processes_ends_a_run(session: Session) -> None:
     assert recorded()[entry.id].metrics == {"a": 0.0, "b": 0.0, "c": 0.0, "loss": 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 4))])
 def test_all_are_killed_at_random_moments_and_nothing_is_lost(session: Session, number: int) -> None:
     draw = random.Random(number)
@@ -239,6 +244,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_is_a_run_and_its_children_and_one_push(tmp_path: Path, git_server: GitServer) -> None:
     git_server.create("demo")
     config = "version: 1\nmodel: wine\n"
@@ -264,6 +270,7 @@ def test_a_sweep_is_a_run_and_its_children_and_one_push(tmp_path: Path, git_serv
     assert compared["candidate"]["run"] == parent.id
 
 
+@pytest.mark.slow
 def test_a_finished_child_waits_for_its_parent_also_when_that_is_killed(session: Session) -> None:
     code = (
         "import sys, ciplug\n"
@@ -338,6 +345,7 @@ def test_workers_start_child_runs_of_their_own(session: Session) -> None:
     assert open_session().spool.sealed() == [], "all went with the parent"
 
 
+@pytest.mark.slow
 def test_logging_without_start_run_goes_to_the_run_around_from_every_process(session: Session) -> None:
     code = (
         "import subprocess, sys, ciplug\n"
@@ -356,6 +364,7 @@ def test_logging_without_start_run_goes_to_the_run_around_from_every_process(ses
     ]
 
 
+@pytest.mark.slow
 def test_a_child_keeps_the_files_that_it_wrote(session: Session) -> None:
     """Each trial writes over the model of the one before."""
     code = (
@@ -375,6 +384,7 @@ def test_a_child_keeps_the_files_that_it_wrote(session: Session) -> None:
     assert digests["2"] == f"sha256:{sha256(b'model 2').hexdigest()}"
 
 
+@pytest.mark.slow
 def test_without_ciplug_run_nested_runs_are_sent_with_their_parent(session: Session) -> None:
     code = (
         "import ciplug\nfrom datetime import datetime, timezone\n"
@@ -399,6 +409,7 @@ def test_without_ciplug_run_nested_runs_are_sent_with_their_parent(session: Sess
     }
 
 
+@pytest.mark.slow
 def test_a_fork_s_child_runs_are_in_its_bundle(session: Session, tmp_path: Path) -> None:
     env = {
         **os.environ,

@@ -151,6 +151,7 @@ pathlib.Path("metrics.json").write_text(json.dumps(numbers))
 """
 
 
+@pytest.mark.slow
 def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     gates = f"  accuracy: {GATE}, slices: {{by: country, min_samples: 100, max_regression: 0.02}}}}\n"
@@ -185,6 +186,7 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     assert "the run recorded no examples: the file predictions.jsonl is not from this run" in stale["reason"]
 
 
+@pytest.mark.slow
 def test_budgets_are_facts_of_the_run(project: Project) -> None:
     (project.folder / "model.bin").write_bytes(b"\0" * 2_500_000)
     write(
@@ -199,6 +201,7 @@ def test_budgets_are_facts_of_the_run(project: Project) -> None:
     assert (found["memory"]["outcome"], found["time"]["outcome"]) == ("PASS", "WARN")
 
 
+@pytest.mark.slow
 def test_drift_of_files(project: Project) -> None:
     (project.folder / "train.csv").write_text("age\n" + "".join(f"{n % 50}\n" for n in range(1000)))
     write(project, "  accuracy: {min: 0.1}\n  data: {kind: drift, reference: train.csv, current: now.csv}\n")
@@ -215,6 +218,7 @@ def test_drift_of_files(project: Project) -> None:
     assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 column has drifted: age (PSI")
 
 
+@pytest.mark.slow
 def test_a_promotion_takes_the_recorded_word_on_drift(project: Project) -> None:
     table = "age\n" + "".join(f"{n % 50}\n" for n in range(1000))
     for name in ("train.csv", "now.csv"):
@@ -238,6 +242,7 @@ def test_a_ci_host_shows_what_did_not_pass(project: Project) -> None:
     assert json.loads(done.stdout)["verdicts"][0]["outcome"] == "FAIL"
 
 
+@pytest.mark.slow
 def test_several_models(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(
         "version: 1\nmodels:\n"
@@ -320,6 +325,7 @@ def test_a_stage_takes_what_the_policy_says(project: Project, gitlab_api: GitLab
     assert "production requires a clean tree" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_environment_is_the_jobs_or_none(project: Project, gitlab_api: GitLabApi) -> None:
     write(
         project,
@@ -450,6 +456,7 @@ def test_the_json_of_a_verdict_is_one_line_of_facts(project: Project) -> None:
     assert set(first) >= {"outcome", "gates", "policy_digest", "policy_file", "run", "model"}
 
 
+@pytest.mark.slow
 def test_a_tag_that_this_clone_does_not_have_is_asked_of_the_remote(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     gate = "  accuracy: {higher_is_better: true, max_regression: 0.01, baseline: 'tag:v1'}\n"

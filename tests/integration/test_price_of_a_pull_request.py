@@ -59,6 +59,7 @@ def job(clone: Project, api: GitHubApi, folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_requests_and_processes_of_the_job(
     tmp_path: Path, clone: Project, git_server: GitServer, github_api: GitHubApi
 ) -> None:

@@ -165,6 +165,7 @@ def test_names_that_mean_nothing(team: Team, tmp_path: Path) -> None:
 # Python, and without the network
 
 
+@pytest.mark.slow
 def test_from_python_and_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project.create(tmp_path / "work")
     run = project.train()

@@ -106,6 +106,7 @@ def test_a_program_that_ends_without_with_is_recorded_as_it_ended(folder: Path, 
     assert (done.returncode == 0) == (status == "finished")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["raise SystemExit(1)", "raise SystemExit", "leave(1)"])
 @pytest.mark.parametrize("around", [False, True])
 def test_a_code_that_is_not_known_is_said_to_be_so(folder: Path, end: str, around: bool) -> None:
@@ -119,6 +120,7 @@ def test_a_code_that_is_not_known_is_said_to_be_so(folder: Path, end: str, aroun
     assert (warned in done.stderr) is not around
 
 
+@pytest.mark.slow
 def test_under_ciplug_run_the_exit_code_of_the_command_decides(folder: Path) -> None:
     """The program itself ends well."""
     program = [sys.executable, "-c", "import ciplug; ciplug.log_metric('a', 1); raise SystemExit(0)"]
@@ -232,6 +234,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spawn", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_workers_find_the_run_of_the_process_that_started_them(folder: Path, kind: str) -> None:
     if kind == "joblib":
@@ -248,6 +251,7 @@ def test_workers_find_the_run_of_the_process_that_started_them(folder: Path, kin
     assert names["second"].metrics == {"of the parent 0": 0.0, "of the parent 1": 1.0}
 
 
+@pytest.mark.slow
 def test_a_model_that_is_asked_for_is_not_changed_by_the_training(folder: Path) -> None:
     (folder / "ciplug.yaml").write_text("version: 1\nmodel: wine\n")
     training = [sys.executable, "-c", "import ciplug; ciplug.start_run(model='beer', name='mine')"]

@@ -62,6 +62,7 @@ def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.slow
 def test_conditions_choose_and_order_sorts(project: Project, ids: list[str]) -> None:
     where = "metrics.accuracy > 0.9 AND params.depth <= 10 AND status = 'finished'"
     found = project.ciplug("runs", "list", "--where", where, "--order-by", "metrics.accuracy DESC", "--format", "csv")
@@ -154,6 +155,7 @@ def test_a_direction_is_never_guessed(project: Project, args: tuple[str, ...], w
     assert words in project.ciplug("leaderboard", *args, code=2).stderr
 
 
+@pytest.mark.slow
 def test_models_and_failed_runs_are_not_mixed_in(tmp_path: Path) -> None:
     config = "version: 1\nmetrics: metrics.json\n"
     project = Project.with_remote(tmp_path, config=config)
@@ -178,6 +180,7 @@ def test_models_and_failed_runs_are_not_mixed_in(tmp_path: Path) -> None:
     assert project.json(*best, "--model", "wine", "--format", "json")["runs"][0]["run"] == good
 
 
+@pytest.mark.slow
 def test_what_stands_in_a_stage_is_marked(tmp_path: Path) -> None:
     project = Project.with_remote(tmp_path)
     run = project.train()

@@ -56,11 +56,13 @@ def test_a_repository_that_refuses_is_about_the_right_to_push(project: Project, 
     assert PUSH_HINT in run(project, CIPLUG_PUSH_TOKEN="wrong")
 
 
+@pytest.mark.slow
 def test_a_repository_that_does_not_answer_is_not(project: Project) -> None:
     err = run(project, "--store", "git+http://127.0.0.1:1/remote")
     assert "not sent" in err and PUSH_HINT not in err
 
 
+@pytest.mark.slow
 def test_a_bucket_that_refuses_is_not_about_git(project: Project, refusing_s3: str) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
     keys["AWS_ENDPOINT_URL"] = refusing_s3

@@ -99,6 +99,7 @@ def test_a_rollback_is_refused_where_the_bytes_do_not_verify(served: Team) -> No
     assert stages(served) == ["Archived", "Production"]
 
 
+@pytest.mark.slow
 def test_rollbacks_that_have_no_evidence(served: Team) -> None:
     third = served.judged()
     served.promote(run=third.id)
@@ -188,6 +189,7 @@ def test_a_demotion_takes_nobody_s_place(served: Team) -> None:
     assert stages(served) == ["Archived", "None", "Staging"]
 
 
+@pytest.mark.slow
 def test_a_version_in_use_is_neither_archived_nor_yanked_nor_deleted(served: Team) -> None:
     for step in (moves.archive, moves.yank, models.delete_version):
         assert refused(served, step, 2).reason is Refusal.IN_USE
@@ -214,6 +216,7 @@ def test_a_yanked_version_is_used_no_more(served: Team) -> None:
 # Words and names
 
 
+@pytest.mark.slow
 def test_aliases_and_the_alias_that_is_a_stage(served: Team) -> None:
     change(served, labels.set_alias, "champion", 2)
     change(served, labels.set_alias, "champion", 1)
@@ -269,6 +272,7 @@ def test_a_model_is_renamed_with_its_history(served: Team) -> None:
     assert caught.value.reason is Refusal.NAME_TAKEN
 
 
+@pytest.mark.slow
 def test_a_renaming_brings_nothing_without_evidence_into_a_stage_that_is_judged(served: Team) -> None:
     """A name that no policy judges is no way around: not for a version in a stage, nor for an alias called as one."""
     session = served.session.refreshed
@@ -354,6 +358,7 @@ def test_nothing_is_written_by_a_fork_or_a_pull_request(served: Team) -> None:
 # The command line
 
 
+@pytest.mark.slow
 def test_the_commands(served: Team, tmp_path: Path) -> None:
     env = {"CIPLUG_STORE": served.session.store_uri, "CIPLUG_SPOOL": str(tmp_path / "spool")}
 

@@ -159,6 +159,7 @@ def test_a_point_before_the_recorded_one_changes_no_value(origin: Path, monkeypa
     assert "loss: 0.5 (step 9)" in details(found, runs.changes(found))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_whose_process_is_killed_loses_nothing(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     worker = start_worker(run)
     writer = open_session().spool.open(run)
@@ -181,6 +182,7 @@ def test_a_resumed_run_that_logged_nothing_before_it_was_killed_is_as_it_was(run
     assert amendments() == [] and not list(open_session().spool.folder.glob(f"{run}.*"))
 
 
+@pytest.mark.slow
 def test_the_last_of_several_processes_ends_a_resumed_run(run: str) -> None:
     first, second = start_worker(run), start_worker(run)
     first.communicate(b"\n", timeout=60)
@@ -282,6 +284,7 @@ def test_a_forks_job_resumes_no_recorded_run(run: str, monkeypatch: pytest.Monke
         ciplug.start_run(run_id=run)
 
 
+@pytest.mark.slow
 def test_two_machines_give_a_parameter_two_values(run: str, origin: Path) -> None:
     """The one order decides; the other value is refused, and said."""
     with ciplug.start_run(run_id=run):

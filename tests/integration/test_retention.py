@@ -122,6 +122,7 @@ for number in range(4):
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_uses_one_place_and_stays_the_baseline(project: Project) -> None:
     keep(project, "{last: 3}")
     (project.folder / "sweep.py").write_text(SWEEP)
@@ -283,6 +284,7 @@ def test_files_that_only_dropped_runs_name_are_gone_a_day_later(
     assert held() == {b"last", b"shared"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["store", "artifact_store"])
 def test_files_of_dropped_runs_leave_a_bucket_too(
     project: Project, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
@@ -316,6 +318,7 @@ def test_files_of_dropped_runs_leave_a_bucket_too(
         assert sha(b"last")[7:] in held()
 
 
+@pytest.mark.slow
 def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) -> None:
     (project.folder / "model.bin").write_bytes(b"a model")
     project.train("--artifact", "model.bin", "--allow-unchanged", "model.bin")
@@ -326,6 +329,7 @@ def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) 
     assert "model.bin: its bytes are missing from the store" in project.ciplug("fsck", code=3).stdout
 
 
+@pytest.mark.slow
 def test_fsck_names_each_file_with_a_changed_byte(project: Project, tmp_path: Path) -> None:
     remote = tmp_path / "remote.git"
     contents = {"model.bin": b"M" * 3_000_000, "out/a.txt": b"words"}
@@ -345,6 +349,7 @@ def test_fsck_names_each_file_with_a_changed_byte(project: Project, tmp_path: Pa
     project.ciplug("fsck", "--no-files")
 
 
+@pytest.mark.slow
 def test_fsck_names_each_artifact_whose_bytes_are_gone(project: Project, tmp_path: Path) -> None:
     runs = [with_files(project, own=b"%d" % number, shared=b"shared") for number in range(2)]
     project.ciplug("compact")

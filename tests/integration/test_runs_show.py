@@ -53,6 +53,7 @@ def test_the_outline_is_for_the_eye_and_names_the_child_runs(project: Project) -
     assert project.json("runs", "show", child["id"], "--json")["children"] == []
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_by_its_commit(project: Project) -> None:
     (run,) = (one for one in project.json("runs", "list", "--json") if "parent" not in one)
     for name in ("HEAD", "main", project.head, project.head[:9], run["id"][:8]):
@@ -62,6 +63,7 @@ def test_a_run_is_shown_by_its_commit(project: Project) -> None:
     assert "did you mean 'wine'?" in project.ciplug("runs", "show", "last", "--model", "wnie", code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_with_its_verdict_its_series_and_its_images(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(
         CONFIG + "gates: {accuracy: {min: 0.5}}\nartifacts: [curve.png, m.bin, plots, none.bin]\n"

@@ -52,6 +52,7 @@ def notices(project: Project) -> Mapping[str, Any]:
     return {one["kind"]: one for one in report["sections"][0]["comparison"]["notices"]}
 
 
+@pytest.mark.slow
 def test_the_price_of_a_gate_does_not_grow_with_the_runs_of_a_commit(project: Project, tmp_path: Path) -> None:
     reads = []
     train(project, 0.9, "--seed", "1")
@@ -63,6 +64,7 @@ def test_the_price_of_a_gate_does_not_grow_with_the_runs_of_a_commit(project: Pr
     assert reads[0] == reads[1] > 0
 
 
+@pytest.mark.slow
 def test_run_until_it_passes(project: Project) -> None:
     """The third attempt with the same seed passes the gate: a warning that names the run that failed it."""
     bad = train(project, 0.79, "--seed", "1")
@@ -97,6 +99,7 @@ def test_run_until_it_passes(project: Project) -> None:
     assert shown == [[bad[:12], "local", "1", "finished,", "withdrawn", "ERROR", "accuracy"]]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_withdrawn_stays_a_look(project: Project) -> None:
     """Its number decides nothing, but the error rate is that of somebody who has seen it."""
     gate_of_shares = "{higher_is_better: true, max_regression: 0.01, n: rows}"
@@ -114,6 +117,7 @@ def test_a_run_that_is_withdrawn_stays_a_look(project: Project) -> None:
     )
 
 
+@pytest.mark.slow
 def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) -> None:
     """0.88, then 0.895 beside 0.90: as numbers, the second passes; both runs together do not tell."""
     (project.folder / "ciplug.yaml").write_text(
@@ -155,6 +159,7 @@ def test_all_runs_of_a_commit_enter_the_verdict_on_the_last(project: Project) ->
     )
 
 
+@pytest.mark.slow
 def test_the_same_files_in_another_commit_are_no_new_try(project: Project) -> None:
     """An empty commit and a revert of a revert: the runs before count. What has the files of main starts anew."""
     (project.folder / "ciplug.yaml").write_text(
@@ -182,6 +187,7 @@ def test_the_same_files_in_another_commit_are_no_new_try(project: Project) -> No
     assert f"{bad[:12]} of {first[:8]}" in project.ciplug("gate").stdout
 
 
+@pytest.mark.slow
 def test_a_job_says_which_run_its_comment_shows(project: Project) -> None:
     """Its own, or another one: that counts, or comes nearest to it where none of the commit counts."""
     job = {"JENKINS_URL": "https://ci.example.com/", "BUILD_URL": "https://ci.example.com/job/1/"}
@@ -297,6 +303,7 @@ def test_the_previous_seeds_are_none_of_those_that_are_judged(project: Project) 
     assert found["baseline"] == pytest.approx(0.91) and found["baseline_run"] in before
 
 
+@pytest.mark.slow
 def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> None:
     bad = project.train("--seed", "1", env={"VALUE": "0.79"})
     (project.folder / "model.txt").write_text("a model")
@@ -313,6 +320,7 @@ def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> No
     assert "2 runs of this commit could count" in summary and "the others: 1 FAIL" in summary
 
 
+@pytest.mark.slow
 def test_a_later_run_of_another_command_without_the_number_is_named(project: Project) -> None:
     """It is passed over as incomplete, and not in silence."""
     good = project.train(env={"VALUE": "0.9"})
@@ -331,6 +339,7 @@ def test_a_later_run_of_another_command_without_the_number_is_named(project: Pro
         assert any("accuracy" in row for row in rows), "the table says what it lacks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["good", "bad"])
 @pytest.mark.parametrize("numbers", ['{"accuracy": "diverged", "n": 1}', '{"loss": 1}'], ids=["text", "lacking"])
 def test_a_rerun_without_the_gated_number(project: Project, numbers: str, first: str) -> None:

@@ -58,6 +58,7 @@ def attested(team: Team, folder: Path, *args: str) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_documents_are_signed_and_verified(team: Team, tmp_path: Path) -> None:
     out = attested(team, tmp_path)
     # By ssh itself.
@@ -94,6 +95,7 @@ def resign(file: Path, key: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", str(key), str(file)], check=True)
 
 
+@pytest.mark.slow
 def test_the_envelopes_are_verified_by_the_reference_library(team: Team, tmp_path: Path) -> None:
     pytest.importorskip("securesystemslib")
     from cryptography.hazmat.primitives import serialization

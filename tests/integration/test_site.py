@@ -47,6 +47,7 @@ def record(folder: Path, name: str) -> Any:
     return scripts.parse((folder / name).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_second_build_writes_only_what_is_new(project: SiteProject) -> None:
     site = project.folder / "out"
     project.ciplug("site", "--output", "out")
@@ -90,6 +91,7 @@ def test_a_closed_segment_is_written_once(project: SiteProject) -> None:
     assert [facts["standing"] for piece, _, facts in changes if pieces[piece][0] in closed][-1:] == ["withdrawn"]
 
 
+@pytest.mark.slow
 def test_what_a_folder_has_of_others_stays(project: SiteProject) -> None:
     other = project.folder / "docs"
     (other / "data").mkdir(parents=True)
@@ -108,6 +110,7 @@ def test_what_a_folder_has_of_others_stays(project: SiteProject) -> None:
     assert "no run was recorded on a branch named 'mian': did you mean 'main'?" in listed.stderr
 
 
+@pytest.mark.slow
 def test_a_history_is_of_the_metrics_that_the_branch_has(project: SiteProject) -> None:
     """A later run on another branch, with many metrics of other names, takes none of the places."""
     names = [f"class {number:02}/recall" for number in range(18)]
@@ -125,6 +128,7 @@ def test_a_history_is_of_the_metrics_that_the_branch_has(project: SiteProject) -
     assert "is not a port" in project.ciplug("ui", "--static", "--port", "99999", code=2).stderr
 
 
+@pytest.mark.slow
 def test_the_site_of_another_store_stays(project: SiteProject, tmp_path: Path) -> None:
     """The store is the same however it is reached."""
     project.ciplug("site", "--output", "out")
@@ -180,6 +184,7 @@ def test_columns_are_the_recorded_values() -> None:
         assert [(type(v), v) for v in full(coded)] == [(type(v), v) for v in expected]
 
 
+@pytest.mark.slow
 def test_the_server_answers_this_machine_alone(project: SiteProject) -> None:
     """It serves the pages under its own names; a page elsewhere whose name points here reads nothing."""
     command = [sys.executable, "-m", "ciplug", "ui", "--static", "--port", "0"]

@@ -170,6 +170,7 @@ def test_a_dataset_and_the_recorded_examples_are_a_sample_too(team: Team) -> Non
     assert tested.outcome is Outcome.NO_SAMPLE and "is not the one that was recorded" in str(tested.reason)
 
 
+@pytest.mark.slow
 def test_a_version_that_answers_otherwise_is_rolled_back(
     team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_version_that_answers_otherwise_is_rolled_back(
     assert " no answer (v4) " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_another_has_deployed_meanwhile_is_not_ended(team: Team) -> None:
     tested = deployed(team, {"weight": 3})
     assert tested.outcome is Outcome.MISMATCH

@@ -146,6 +146,7 @@ def survives(point: int, capsys: pytest.CaptureFixture[str]) -> bool:
     return code == 0
 
 
+@pytest.mark.slow
 def test_killed_at_a_few_steps(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for point in random.Random(5).sample(range(20), 6):
         assert not survives(point, capsys)
@@ -195,6 +196,7 @@ def killed_at_random(times: int, at_once: int, capsys: pytest.CaptureFixture[str
     assert total > times, "they were killed before they could log"
 
 
+@pytest.mark.slow
 def test_killed_at_a_few_random_moments(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     killed_at_random(6, 3, capsys)
 
@@ -204,6 +206,7 @@ def test_killed_at_200_random_moments(project: Path, capsys: pytest.CaptureFixtu
     killed_at_random(200, 20, capsys)
 
 
+@pytest.mark.slow
 def test_killed_while_it_hands_a_run_over(project: Path) -> None:
     """At each step: the run is in the spool or in the bundle, and after another try in the bundle alone."""
     file = project / "bundle.ndjson"

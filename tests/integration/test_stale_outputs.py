@@ -106,12 +106,14 @@ def logged(
     return project.json("runs", "list", "--limit", "1", "--json")[0], done.stderr
 
 
+@pytest.mark.slow
 def test_an_old_file_that_a_program_by_itself_logs_is_kept_and_named(project: Project) -> None:
     run, said = logged(project, around=False)
     assert run["provenance"]["unchanged"] == ["model.bin", "plots"] and run["provenance"]["committed"] == ["train.py"]
     assert "model.bin, plots: logged as an artifact, and older than the run: kept with it, and not promoted" in said
 
 
+@pytest.mark.slow
 def test_an_old_file_that_is_logged_is_an_error_that_names_it(project: Project) -> None:
     run, said = logged(project, code=2)
     assert [one["path"] for one in run["artifacts"]] == ["train.py", "new.bin"], "its source is of the commit"
@@ -125,6 +127,7 @@ def test_an_old_file_that_is_logged_is_an_error_that_names_it(project: Project) 
     assert "left out, because the command did not write it: model.bin, plots" in said
 
 
+@pytest.mark.slow
 def test_of_a_logged_folder_the_old_files_are_left_out(project: Project) -> None:
     script = LOGS.replace("import ciplug\n", "import ciplug\nopen('plots/b.svg', 'w').write('b')\n")
     run, said = logged(project, "--allow-unchanged", "model.bin", code=2, script=script)
@@ -132,6 +135,7 @@ def test_of_a_logged_folder_the_old_files_are_left_out(project: Project) -> None
     assert {one["path"]: one["size"] for one in run["artifacts"]}["plots"] == 1
 
 
+@pytest.mark.slow
 def test_a_logged_file_may_be_allowed_to_be_old_and_is_recorded_as_such(project: Project) -> None:
     options = ("--allow-unchanged", "model.bin", "--allow-unchanged", "plots")
     run, said = logged(project, *options)
@@ -146,6 +150,7 @@ def test_a_logged_file_may_be_allowed_to_be_old_and_is_recorded_as_such(project:
     assert "files that nobody wrote are left out of 1 child run" in said
 
 
+@pytest.mark.slow
 def test_a_declared_file_that_is_logged_too_is_named_once(project: Project) -> None:
     script = LOGS.replace('"train.py", "new.bin", "plots"', '"metrics.json"')
     run, said = logged(project, "--artifact", "model.bin", code=2, script=script)
@@ -154,6 +159,7 @@ def test_a_declared_file_that_is_logged_too_is_named_once(project: Project) -> N
     assert run["provenance"]["unchanged"] == ["model.bin"]
 
 
+@pytest.mark.slow
 def test_a_run_that_only_kept_files_of_the_commit_is_not_promoted(project: Project) -> None:
     (project.folder / "none.yaml").write_text("version: 1\nmodel: wine\ngates: {accuracy: {min: 0.8}}\n")
     (project.folder / ".gitignore").write_text("none.yaml\nmetrics.json\nmodel.bin\nplots\nnew.bin\nrows.jsonl\n")
@@ -172,6 +178,7 @@ def test_a_run_that_only_kept_files_of_the_commit_is_not_promoted(project: Proje
     project.ciplug("promote", "wine", "--to", "staging")
 
 
+@pytest.mark.slow
 def test_what_keeps_a_folder_in_git_is_no_old_output(project: Project) -> None:
     """Many projects have models/.gitkeep. Alone, it is nothing that a training wrote."""
     (project.folder / "plots").mkdir(exist_ok=True)
@@ -187,6 +194,7 @@ def test_what_keeps_a_folder_in_git_is_no_old_output(project: Project) -> None:
     assert "plots: the command did not write it" in said and "plots" not in holds(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logged", [False, True])
 def test_a_file_of_the_commit_that_the_command_only_touched_is_not_its_work(tmp_path: Path, logged: bool) -> None:
     """Its bytes decide, and not its times."""
@@ -207,6 +215,7 @@ def test_a_file_of_the_commit_that_the_command_only_touched_is_not_its_work(tmp_
     assert "did not write its artifact model.bin" in refused
 
 
+@pytest.mark.slow
 def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Project) -> None:
     run, said = train(project, "nothing", "0", code=2)
     for name in ALL:
@@ -216,6 +225,7 @@ def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Proj
     assert run["metrics"] == {}, "nor the means of older examples"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [3, 137])
 def test_of_a_run_that_did_not_finish_no_older_file_is_taken(project: Project, code: int) -> None:
     run, said = train(project, "plots/b.svg", str(code), code=code)
@@ -234,6 +244,7 @@ def test_of_a_folder_the_new_files_are_taken_and_the_old_ones_named(project: Pro
     assert [a["size"] for a in run["artifacts"] if a["path"] == "plots"] == [1]
 
 
+@pytest.mark.slow
 def test_what_is_allowed_to_be_old_is_recorded_as_such_and_shown(project: Project) -> None:
     options = ("--allow-unchanged", "model.bin", "--allow-unchanged", "plots/a.svg")
     run, said = train(project, "metrics.json,rows.jsonl,used.json,plots/b.svg", "0", code=0, options=options)
@@ -265,6 +276,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_an_artifact_at_an_address_is_known_by_its_version_there(project: Project, tmp_path: Path) -> None:
     (tmp_path / "web").mkdir()
     model = tmp_path / "web" / "m.bin"
@@ -295,6 +307,7 @@ def runs_and_spool(project: Project) -> tuple[int, list[str]]:
     return len(project.json("runs", "list", "--json")), sorted(path.name for path in spool.glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
@@ -324,6 +337,7 @@ def test_a_command_that_did_not_start_is_not_a_run(
     assert runs_and_spool(project) == before
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_with_the_code_of_a_failed_start_is_recorded(project: Project) -> None:
     last = f"{PYTHON} train.py model.bin 0; no-such-upload"
     done = project.ciplug("run", "--", "sh", "-c", last, code=127)
@@ -339,6 +353,7 @@ def test_a_training_that_ends_with_the_code_of_a_failed_start_is_recorded(projec
 # Seeds
 
 
+@pytest.mark.slow
 def test_the_seed_that_is_asked_for_wins(tmp_path: Path) -> None:
     config = "version: 1\nmodel: wine\nmetrics: metrics.json\nparams: params.yaml\nseeds: {min_runs: 3}\n"
     config += "gates: {accuracy: {higher_is_better: true, max_regression: 0.1}}\n"
@@ -366,6 +381,7 @@ def test_the_seed_that_is_asked_for_wins(tmp_path: Path) -> None:
     assert len(found["runs"]) == 3
 
 
+@pytest.mark.slow
 def test_without_one_that_is_asked_for_the_seed_of_the_parameters_counts(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project", config="version: 1\nparams: params.json\n")
     (project.folder / "params.json").write_text(json.dumps({"seed": 42}))
@@ -378,6 +394,7 @@ def test_without_one_that_is_asked_for_the_seed_of_the_parameters_counts(tmp_pat
     assert sorted(run["provenance"]["seed"] for run in runs) == [1, 7, 7, 42], "a child's own counts for the child"
 
 
+@pytest.mark.slow
 def test_what_an_earlier_commit_left_is_named_and_not_promoted(tmp_path: Path) -> None:
     files = "metrics: metrics.json\nartifacts: [model.txt]\nartifact_store: none\n"
     config = f"model: wine\n{files}gates: {{accuracy: {{min: 0.8}}}}\n"
@@ -412,6 +429,7 @@ def test_what_an_earlier_commit_left_is_named_and_not_promoted(tmp_path: Path) -
     assert "did not write its artifact model.txt: it is older than the commit" in refused
 
 
+@pytest.mark.slow
 def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project", config="metrics: metrics.json\n")
     inner = [PYTHON, "-m", "ciplug", "run", "--", PYTHON, "train.py"]

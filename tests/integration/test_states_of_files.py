@@ -52,6 +52,7 @@ def notices(project: Project) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_json_names_every_state(project: Project) -> None:
     named = {(one["kind"], *one.get("files", one.get("metrics", []))) for one in notices(project)}
     assert named >= {

@@ -222,6 +222,7 @@ def test_of_two_writes_that_share_a_key_the_first_counts(place: Place) -> None:
     place.sound()
 
 
+@pytest.mark.slow
 def test_bytes_and_names_are_kept_as_they_are(place: Place) -> None:
     objects = {
         "runs/a-1.json": b'{"id":"1"}\n{"id":"2"}\n',
@@ -257,6 +258,7 @@ def test_a_trial_is_taken_and_leaves_nothing(place: Place) -> None:
         place.check()
 
 
+@pytest.mark.slow
 def test_a_refreshed_store_sees_what_others_have_written(place: Place) -> None:
     stays = place.open()
     assert_holds(stays, {})
@@ -386,6 +388,7 @@ def test_racing_appends_to_different_logs_all_win(place: Place) -> None:
 # Compaction
 
 
+@pytest.mark.slow
 def test_compaction_changes_no_fact(place: Place) -> None:
     objects: dict[str, bytes] = {}
     for number in range(5):
@@ -408,6 +411,7 @@ def test_compaction_changes_no_fact(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [MANY, pytest.param(1200, marks=pytest.mark.slow)])
 def test_many_objects_become_segments_which_never_change(
     place: Place, many: int, monkeypatch: pytest.MonkeyPatch
@@ -453,6 +457,7 @@ def test_a_segment_holds_what_is_not_a_run_too(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.slow
 def test_one_cache_serves_all_commands_of_a_checkout(place: Place) -> None:
     cache = place.folder / "shared"
     objects: dict[str, bytes] = {}
@@ -471,6 +476,7 @@ def test_one_cache_serves_all_commands_of_a_checkout(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.slow
 def test_a_dropped_run_is_gone_for_good(place: Place) -> None:
     objects = runs_of(range(MANY))
     later = run_object(MANY, COMMITS[1])
@@ -489,6 +495,7 @@ def test_a_dropped_run_is_gone_for_good(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.slow
 def test_an_erased_run_does_not_come_back(place: Place) -> None:
     """Whoever has kept its objects adds them again, together with others."""
     if not isinstance(place.open(), Erases):
@@ -699,6 +706,7 @@ class Calls(RuleBasedStateMachine):
         self.place.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("examples", "steps"), [(2, 8), pytest.param(5, 16, marks=pytest.mark.slow)], ids=["few", "many"]
 )

@@ -119,6 +119,7 @@ def test_killed_at_any_moment(place: Place, verb: str, points: int) -> None:
     check(place, runs, events)
 
 
+@pytest.mark.slow
 @at_places("points", first=[2, slow(20)], others=[4])
 def test_recording_is_killed_at_any_moment(tmp_path: Path, place: Place, points: int) -> None:
     """A run that was on disk is recorded, once, whoever sends it; one that was not has said nothing."""

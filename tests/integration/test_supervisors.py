@@ -109,6 +109,7 @@ def test_the_compose_file_fits_the_specification(tmp_path: Path) -> None:
         pytest.skip("neither check-jsonschema nor docker compose is installed")
 
 
+@pytest.mark.slow
 def test_a_container_takes_the_place_of_the_one_before(
     team: Team,  # noqa: F811
     folder: Path,  # noqa: F811

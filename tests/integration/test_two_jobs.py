@@ -37,6 +37,7 @@ def hand_over(project: Project, folder: Path, *options: str, code: int = 0, **en
     return project.ciplug(*words, env=env, code=code).stderr
 
 
+@pytest.mark.slow
 def test_the_second_job_records_judges_and_keeps_the_files(
     project: Project, collector: Project, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_files_that_are_not_those_of_the_record_are_refused(
     assert "refs/ciplug/files" not in git(project.folder, "ls-remote", "origin")
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_fork_is_kept(project: Project, collector: Project, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert "has only the digests of the artifacts, not their content" in hand_over(project, out, **FORK)
@@ -161,6 +163,7 @@ def test_a_base_that_does_not_exist_ends_the_first_job_before_the_training(proje
     assert not (project.folder / "model.txt").exists()
 
 
+@pytest.mark.slow
 def test_of_several_models_the_runs_name_their_own(project: Project, collector: Project, tmp_path: Path) -> None:
     config = "version: 1\nmodels:\n  wine: {metrics: metrics.json}\n  beer: {metrics: metrics.json}\n"
     for one in (project, collector):

@@ -112,6 +112,7 @@ def test_what_is_not_of_the_model_is_not_ended(team: Team, registry: Registry) -
         undeploy(replace(fork, context=replace(fork.context, trusted=False)), "wine", "prod")
 
 
+@pytest.mark.slow
 def test_servers_end_and_a_job_that_hangs_brings_none_back(
     local_team: Team,  # noqa: F811
     folder: Path,  # noqa: F811
@@ -134,6 +135,7 @@ def test_servers_end_and_a_job_that_hangs_brings_none_back(
     assert answer(folder) is None and states(local_team)[-2:] == [(ENDING, 1), (ENDED, 1)]
 
 
+@pytest.mark.slow
 def test_an_end_that_is_killed_leaves_no_server(
     local_team: Team,  # noqa: F811
     folder: Path,  # noqa: F811

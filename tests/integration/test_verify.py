@@ -386,6 +386,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_without_the_network_from_what_this_clone_has_fetched(project: Project, tmp_path: Path) -> None:
     first = project.ciplug("verify", "wine")
     assert "the chain is whole" in first.stderr, "right after the promotion"
@@ -441,6 +442,7 @@ def test_a_model_that_was_renamed_rolled_back_and_yanked(project: Project) -> No
     assert "the registry has no model 'nope'" in at and "it has: vino\n" in at
 
 
+@pytest.mark.slow
 def test_a_broken_chain_on_the_command_line(project: Project) -> None:
     (project.folder / "model.txt").write_text("another model")
     done = project.ciplug("verify", "wine", "--fetch", "--files", ".", code=3)
