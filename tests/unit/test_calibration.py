@@ -74,6 +74,7 @@ def test_the_designs_are_all_there() -> None:
     assert {design.name for design in DESIGNS} >= set(QUICK)
 
 
+@pytest.mark.slow
 def test_one_number_a_run_errs_as_often_as_its_noise_says_and_this_is_said() -> None:
     """An unchanged candidate fails, and a loss of 2R passes, in 19% of cases: the verdict has this figure."""
     design = DESIGNS[0]

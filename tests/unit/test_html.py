@@ -176,6 +176,7 @@ def test_what_is_not_drawn_is_said() -> None:
     assert f"{500 - html.MAX_CHARTS} more not drawn." in page.text
 
 
+@pytest.mark.slow
 def test_the_work_grows_with_the_metrics_and_no_faster() -> None:
     small, large = samples.large(metrics=100), samples.large(metrics=500)
     html.render(large)  # fills what is computed once

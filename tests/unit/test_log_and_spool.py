@@ -509,6 +509,7 @@ def test_what_a_fork_recorded_is_never_sent_by_a_trusted_job(session: Session) -
     assert session.runs().recorded() == []
 
 
+@pytest.mark.slow
 def test_two_processes_that_recover_share_the_work(session: Session) -> None:
     ids = {abandon(session, {"metric": "a", "value": 1.0, "step": None}) for _ in range(6)}
     code = (

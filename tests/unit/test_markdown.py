@@ -302,6 +302,7 @@ PIECES = st.sampled_from(
 HOSTILE = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=generated.examples(80), deadline=None)
 @given(st.lists(HOSTILE, min_size=3, max_size=5), st.booleans())
 def test_no_name_or_value_breaks_out(texts: list[str], html: bool) -> None:
@@ -320,6 +321,7 @@ def test_a_name_is_read_back_as_it_was(name: str) -> None:
     assert set(parsed.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "code"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["failing", "several", "sixteen", "hostile"])
 def test_every_limit_holds(name: str) -> None:
     report = getattr(samples, name)()

@@ -185,6 +185,7 @@ def test_what_redact_names() -> None:
     assert masks.command(["--db-host", "x", "--db_host", "y"]) == ("--db-host", "x", "--db_host", MASK)
 
 
+@pytest.mark.slow
 def test_long_texts_take_no_time() -> None:
     started = time.process_time()
     for text in (

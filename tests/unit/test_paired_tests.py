@@ -236,6 +236,7 @@ def test_bootstrap_of_a_mean_is_scipys_with_all_resamples(kind: str) -> None:
     assert abs(ours.high - theirs.confidence_interval.high) < error
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=generated.examples(30))
 @given(st.lists(st.integers(-3, 3), min_size=2, max_size=6), st.integers(-2, 2))
 @example([-1, -1, -1, -1, -2], 0)
@@ -323,6 +324,7 @@ def classified(n: int = 300, classes: int = 2, **columns: Any) -> Paired:
     return joined
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize(
     ("metric", "function", "arguments"),

@@ -207,6 +207,7 @@ junk = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.data(), runs | verdicts | events)
 def test_what_is_read_without_pydantic_is_what_pydantic_reads(

@@ -77,6 +77,7 @@ def test_a_long_log_is_read_from_its_end(kept: Snapshots) -> None:
     assert log.read == 1, "the entry that the kept state ends with"
 
 
+@pytest.mark.slow
 def test_every_state_of_the_past(kept: Snapshots) -> None:
     log = Growing(ENTRIES)
     head = read(log, MODEL, snapshots=kept).ledger.head

@@ -32,6 +32,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ciplug.end_run()
 
 
+@pytest.mark.slow
 def test_a_figure_of_matplotlib_is_kept_in_the_format_of_its_extension(kept: Path) -> None:
     figure_of = pytest.importorskip("matplotlib.figure").Figure
     figure = figure_of()

@@ -65,6 +65,7 @@ def rate(level: Sequence[float], rule: Rule, decision: str, simulated: int = 800
 RULE = Rule(higher_is_better=True, allowed=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [LEAST, 12, 30])
 def test_a_trend_keeps_to_its_error_rate(runs: int) -> None:
     """At the allowance, it fails at α at most, and passes at α at most just beyond it, steady or at once."""

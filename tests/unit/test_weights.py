@@ -87,6 +87,7 @@ def test_equal_weights_change_nothing(test: Test, clusters: list[str] | None) ->
     assert ask(same, test=test) == ask(plain, test=test)
 
 
+@pytest.mark.slow
 def test_the_mean_is_weighted_and_its_error_is_that_of_many_draws() -> None:
     draw = np.random.default_rng(2)
     weights = draw.lognormal(0, 1, 60)
