@@ -248,7 +248,16 @@ def git_fsck(repository: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def at_places(name: str = "", first: Sequence[Any] = (None,), others: Sequence[Any] = (None,)) -> pytest.MarkDecorator:
+ENGINES = ("git-http", "git-http-no-custom-refs", "directory", "s3")
+"""One place for each way to write: the others differ from these by a protocol alone."""
+
+
+def at_places(
+    name: str = "",
+    first: Sequence[Any] = (None,),
+    others: Sequence[Any] = (None,),
+    ids: Collection[str] | None = None,
+) -> pytest.MarkDecorator:
     """A test at every place that other processes can reach: the first in the default suite, the others where there is
     time.
 
@@ -256,8 +265,9 @@ def at_places(name: str = "", first: Sequence[Any] = (None,), others: Sequence[A
         name: a parameter of the test beside the place.
         first: its values at the first place; those that are `slow(value)` only where there is time.
         others: its values at the others.
+        ids: the places, if not all.
     """
-    known = [one for one in PLACES if one.id != "memory"]
+    known = [one for one in PLACES if one.id != "memory" and (ids is None or one.id in ids)]
     cases = []
     for number, one in enumerate(known):
         for value in others if number else first:

@@ -21,7 +21,7 @@ from ciplug.records.canonical import dumps
 from tests.crowd import check, crowd, fsck
 from tests.project import MODEL as MODEL_FILE
 from tests.project import Project, git
-from tests.stores import Place, at_places, slow
+from tests.stores import ENGINES, Place, at_places, slow
 from tests.worker import MODEL, runs_of
 
 # Many at once
@@ -86,7 +86,7 @@ def duration(worker: subprocess.Popen[bytes]) -> float:
     return time.perf_counter() - began
 
 
-# Over 200 points in all: of four processes, at nine places.
+# With those of recording below, over 180 points: of four processes.
 @at_places("points", first=[slow(22)], others=[4])
 @pytest.mark.parametrize("verb", ["add", "compact", "append"])
 def test_killed_at_any_moment(place: Place, verb: str, points: int) -> None:
@@ -120,7 +120,7 @@ def test_killed_at_any_moment(place: Place, verb: str, points: int) -> None:
 
 
 @pytest.mark.slow
-@at_places("points", first=[2, slow(20)], others=[4])
+@at_places("points", first=[2, slow(20)], others=[4], ids=ENGINES)
 def test_recording_is_killed_at_any_moment(tmp_path: Path, place: Place, points: int) -> None:
     """A run that was on disk is recorded, once, whoever sends it; one that was not has said nothing."""
     project = Project.create(tmp_path / "work")
@@ -171,7 +171,7 @@ def complains_of_room(done: subprocess.CompletedProcess[str]) -> bool:
     return any(words in done.stderr.lower() for words in ("no space left", "disk", "file too large"))
 
 
-@at_places("command", first=[slow("run"), slow("record")], others=["run"])
+@at_places("command", first=[slow("run"), slow("record")], others=["run"], ids=ENGINES)
 def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -> None:
     """Checkout, cache and spool on a disk with ever less room: what was taken is recorded, the rest is refused."""
     env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri, "TMPDIR": str(tmp_path / "disk/tmp")}
@@ -207,7 +207,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of that kind")
-@at_places("limit", first=[400, slow(0), slow(3000)], others=[3000])
+@at_places("limit", first=[400, slow(0), slow(3000)], others=[3000], ids=ENGINES)
 def test_files_that_may_not_grow(tmp_path: Path, place: Place, limit: int) -> None:
     """The same without a mount: each write beyond the limit fails, as on a disk without room."""
     project = Project.create(tmp_path / "work")
@@ -244,7 +244,7 @@ ciplug.steps.session.now = lambda: datetime.datetime.now(datetime.timezone.utc) 
 """
 
 
-@at_places("hours", first=[slow(2), slow(-2)], others=[2])
+@at_places("hours", first=[slow(2), slow(-2)], others=[2], ids=ENGINES)
 def test_a_clock_that_is_off_orders_nothing(tmp_path: Path, place: Place, hours: int) -> None:
     """One writer's clock is two hours off: the log and the commit graph decide, and not the time."""
     (tmp_path / "clock").mkdir()
@@ -293,7 +293,7 @@ def newer(run: Mapping[str, Any], **fields: Any) -> tuple[str, bytes]:
 
 
 @pytest.mark.slow
-@at_places()
+@at_places(ids=ENGINES)
 def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
     env = {**place.env, "CIPLUG_STORE": place.uri}
     project = Project.create(tmp_path / "work")
