@@ -197,8 +197,7 @@ class Folding:
             won = True
         else:
             won = self._bucket.create(index.done_name(number), index.encode_done(done))
-            state = self._reader.state()
-            if won and index.done_name(number) in state.merged:
+            if won and index.done_name(number) in (state := self._reader.state()).merged:
                 # Another finished it long ago, and the result was merged: what the inbox has now came later.
                 rewritten = [file.path for file in done.files if file.path not in state.files]
                 each(self._bucket.delete, [*rewritten, index.done_name(number)])
