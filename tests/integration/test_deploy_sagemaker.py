@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +211,7 @@ def test_a_file_in_parts_is_known_by_the_digest_of_its_parts(
         model="wine", version=1, stage="Production", digest="sha256:1f", files=files, folder=tmp_path, created=STAMP
     )
     s3 = amazon.client("s3")
-    folder = S3Folder(s3, "s3://acme-models")
+    folder = S3Folder(s3, "s3://acme-models", str)
     for _ in range(2):
         folder.put(release)
         assert folder.kept("sha256:1f").files == files
@@ -278,6 +280,10 @@ def test_trouble_with_amazon_has_its_cause_and_no_secret(
     change(team, "s3://acme-models/wine", "s3://acme-model/wine")
     problem = refused(team, TargetError)
     assert problem.cause is Cause.NOT_FOUND and "acme-model" in problem.message and problem.exit_code == 3
+    with monkeypatch.context() as patched:
+        patched.setenv("AWS_SESSION_TOKEN", "correct-horse-battery\n")
+        team.session = replace(team.session, env={**os.environ, **team.session.env})
+        assert refused(team, TargetError).message.endswith("Invalid header value b'***\\n'")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -286,7 +292,7 @@ def test_trouble_with_amazon_has_its_cause_and_no_secret(
     assert status(team).state is State.UNREACHABLE or events(team)
     with monkeypatch.context() as patched:
         patched.setenv("AWS_MAX_ATTEMPTS", "many")
-        assert "boto3 cannot be set up: invalid literal" in refused(team, TargetError).message
+        assert "boto3 cannot use its settings: invalid literal" in refused(team, TargetError).message
     monkeypatch.setenv("AWS_PROFILE", "none")
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     assert refused(team, TargetError).cause is Cause.LIBRARY_MISSING
