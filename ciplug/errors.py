@@ -26,14 +26,19 @@ class CiplugError(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or a signal, has ended work that can be gone on with. `hint` has the command that does."""
+    """Ctrl-C, or a signal, has ended work that can be gone on with. `hint` has the command that does.
+
+    Args:
+        is_last_word: whether the hint counts whatever work this one is a part of.
+    """
 
     exit_code = 130
 
-    def __init__(self, hint: str | None, *, exit_code: int = exit_code) -> None:
+    def __init__(self, hint: str | None, *, exit_code: int = exit_code, is_last_word: bool = False) -> None:
         super().__init__()
         self.hint = hint
         self.exit_code = exit_code
+        self.is_last_word = is_last_word
 
 
 class UsageError(CiplugError):

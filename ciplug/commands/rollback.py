@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from contextlib import nullcontext
 from functools import partial
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_deployed, tell_move
 from ciplug.errors import CiplugError, counted
+from ciplug.steps.deployment.redeploy import finished_by_deployments, redeploy
+from ciplug.steps.interruption import resumed_by
 from ciplug.steps.promotion.after import follow_up, followers_of
 from ciplug.steps.promotion.rollback import change_of, roll_back
 from ciplug.steps.session import Session
@@ -31,23 +35,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    session = options.session_of(args)
-    followers = followers_of(session, deployment=args.deployment)
-    done = roll_back(session, args.model, args.to, args.reason, args.version)
-    for note in done.notes:
-        console.complain(f"warning: {note}")
-    if payload := done.written.payload:
-        console.say(f"{counted(payload.files, 'file')} of version {payload.version} verified")
-        tell_move(args.model, payload.version, payload.stage, done.written.event, payload.replaces)
-        if change := change_of(args.model, done):
-            follow_up(session, change, followers)
-    return _redeploy(session, args.model, payload.stage) if payload and args.redeploy else 0
+    # Where the last request was cut off, nobody but the log knows whether the rollback is written.
+    see = shlex.join(["ciplug", "registry", "history", args.model])
+    with resumed_by(f"{see} says whether it is rolled back; if it is not, the same again"):
+        session = options.session_of(args)
+        followers = followers_of(session, deployment=args.deployment)
+        done = roll_back(session, args.model, args.to, args.reason, args.version)
+        payload = done.written.payload
+        if payload is None:
+            return 0
+        with finished_by_deployments(done.written.model, payload.stage) if args.redeploy else nullcontext():
+            for note in done.notes:
+                console.complain(f"warning: {note}")
+            console.say(f"{counted(payload.files, 'file')} of version {payload.version} verified")
+            tell_move(args.model, payload.version, payload.stage, done.written.event, payload.replaces)
+            if change := change_of(args.model, done):
+                follow_up(session, change, followers)
+            return _redeploy(session, args.model, payload.stage) if args.redeploy else 0
 
 
 def _redeploy(session: Session, model: str, stage: str) -> int:
     """Deploy to every target, and return the exit code of the first that failed."""
-    from ciplug.steps.deployment.redeploy import redeploy
-
     failed = 0
     for done in redeploy(session.refreshed(), model, stage, progress=partial(console.transfer, "files fetched")):
         if isinstance(done, CiplugError):

@@ -15,10 +15,13 @@ _SIGNALS = ("SIGTERM", "SIGHUP")
 
 
 @contextmanager
-def resumed_by(command: str) -> Iterator[None]:
+def resumed_by(command: str, *, is_last_word: bool = False) -> Iterator[None]:
     """Raise Interrupted with the command that goes on where Ctrl-C, SIGTERM or SIGHUP ends what is done within.
 
     Of two around each other, the outer one counts: it knows the whole command.
+
+    Args:
+        is_last_word: this one counts all the same, since the whole command must not be given again.
     """
     kept = {}
     if threading.current_thread() is threading.main_thread():
@@ -29,8 +32,10 @@ def resumed_by(command: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        code = stopped.exit_code if isinstance(stopped, Interrupted) else Interrupted.exit_code
-        raise Interrupted(f"go on: {command}", exit_code=code) from None
+        known = stopped if isinstance(stopped, Interrupted) else Interrupted(None)
+        if known.is_last_word:
+            raise
+        raise Interrupted(f"go on: {command}", exit_code=known.exit_code, is_last_word=is_last_word) from None
     finally:
         for one, before in kept.items():
             signal.signal(one, before)

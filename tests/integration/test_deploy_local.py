@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ciplug.cli import main
-from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed
+from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, StoreError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
@@ -399,3 +399,49 @@ def test_a_deployment_that_a_signal_ends_names_the_command_that_goes_on(
     (one,) = statuses(team.session.refreshed(), "wine")
     assert one.state is State.UNFINISHED
     assert refused(team, DeploymentRefused).reason is NotDeployed.UNHEALTHY
+
+
+_COMMAND = "ciplug deploy models:/wine@production --to onprem"
+
+
+@pytest.mark.parametrize(
+    ("place", "fault", "code", "words"),
+    [
+        ("commands.rollback.follow_up", KeyboardInterrupt(), 130, f"go on: {_COMMAND}"),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                ("commands.rollback.roll_back", KeyboardInterrupt(), 130, "go on: ciplug registry history wine says"),
+                ("steps.deployment.redeploy.by_protected_policy", KeyboardInterrupt(), 130, f"go on: {_COMMAND}"),
+                (
+                    "steps.deployment.redeploy.by_protected_policy",
+                    StoreError("cut"),
+                    3,
+                    f"is done, so go on: {_COMMAND}",
+                ),
+                ("steps.deployment.redeploy.deploy", KeyboardInterrupt(), 130, f"go on: {_COMMAND}"),
+            )
+        ),
+    ],
+)
+def test_a_rollback_that_ends_early_names_what_is_left(
+    team: Team,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    fault: BaseException,
+    code: int,
+    words: str,
+) -> None:
+    """The same command would roll back once more, so it is named only where nothing may be written yet."""
+    deployed(team)
+    holds(team, b"second")
+
+    def stop(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(f"ciplug.{place}", stop)
+    monkeypatch.chdir(team.project.folder)
+    line = ["rollback", "wine", "--to", "production", "--reason", "slow", "--redeploy"]
+    assert main([*line, "--store", team.session.store_uri]) == code
+    assert words in capsys.readouterr().err

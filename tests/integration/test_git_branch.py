@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,22 @@ from ciplug.git.bare import init_bare
 from ciplug.git.failures import Failure
 from ciplug.git.objects import object_id
 from ciplug.git.push import PushResult
+from ciplug.git.run import run_git
 from ciplug.records import columns
 from ciplug.records.canonical import digest
 from ciplug.stores.base import Head
+from ciplug.stores.files import FilesApart
 from ciplug.stores.git import content as content_module
 from ciplug.stores.git import folding, segments
 from ciplug.stores.git import log as log_module
+from ciplug.stores.git import pending as pending_module
+from ciplug.stores.git import reader as reader_module
 from ciplug.stores.git import remote as remote_module
 from ciplug.stores.git import view as view_module
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.check import find_problems
 from ciplug.stores.git.content import Content, folders, is_readable, read_content, root_tree, unfoldable
+from ciplug.stores.git.files import GitFiles
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.restore import KeptLogs, kept_logs, lost_entries, lost_objects, restore_objects
@@ -376,7 +382,89 @@ def test_a_moment_of_a_server_is_not_a_loss(
     assert fetch_view(cached, REFS).lost == ()
 
 
+def test_of_too_many_writes_the_signed_ones_are_taken(
+    remote: Remote, cached: CachedRemote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_module, "WRITES_MOST", 2)
+    plain = sorted(remote.write({f"runs/{n}-x.json": b"%d" % n}) for n in range(2))
+    view = fetch_view(cached, REFS)
+    assert (list(view.pending), view.beyond) == (plain, ())
+    signed = remote.write({"runs/9-x.json": b"9", "runs/9-x.sig": b"by somebody"})
+    view = fetch_view(cached, REFS)
+    assert (set(view.pending), view.beyond) == ({plain[0], signed}, (plain[1],))
+    store = fresh()
+    assert store.pending == 2 and "1 pending write beyond 20,000 are not read" in store.notes[0]
+
+
+# Writing
+
+
+def test_a_write_with_files_is_one_push_where_it_is_one_of_ours(
+    tmp_path: Path, remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").write_bytes(b"abc")
+    paths = {f"sha256:{sha256(b'abc').hexdigest()}": tmp_path / "model"}
+    told: list[int] = []
+
+    def files(branch: str = "ciplug") -> GitFiles:
+        beside = CachedRemote(remote.folder.as_uri(), cache=tmp_path / "cache", name="files", config=())
+        return GitFiles(beside, branch, uri="git:", limit=None)
+
+    def refs() -> list[str]:
+        return run_git("for-each-ref", "--format=%(refname)", cwd=remote.folder).stdout.decode().splitlines()
+
+    monkeypatch.setattr(pending_module, "RECORD_MOST", 9)
+    small, large = b"123456789", b"1234567890"
+    for objects, beside in [
+        ({"runs/1-x.json": large}, files()),
+        ({"runs/a/b/c/d/e/f/g/h/i.json": small}, files()),
+        ({"runs/1-x.json": small}, files("other")),
+    ]:
+        with pytest.raises(FilesApart):
+            fresh().add_with(objects, beside, paths, told.append)
+    assert (refs(), told) == ([], [])
+    with pytest.raises(StoreError, match=r"runs/1-x\.json has 10 bytes; readers take at most 9") as error:
+        fresh().add({"runs/1-x.json": large})
+    assert error.value.cause == Cause.TOO_LARGE
+    fresh().add_with({"runs/1-x.json": small, "runs/1-x.series": large}, files(), paths, told.append)
+    assert sorted(ref.rpartition("/")[0] for ref in refs()) == ["refs/ciplug/files", "refs/ciplug/inbox"]
+    assert told == [3] and files().missing(paths) == set()
+    assert fresh().read(["runs/1-x.json", "runs/1-x.series"]) == {"runs/1-x.json": small, "runs/1-x.series": large}
+
+
 # Reading
+
+
+def test_a_reader_that_may_folds_what_is_much(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "FOLD_AT", 3)
+    monkeypatch.setattr(reader_module, "PENDING_ALARM", 3)
+    refs = [remote.write({f"runs/{n}-x.json": b"1"}) for n in range(2)]
+
+    def waiting() -> int:
+        return sum(remote.ref(ref) is not None for ref in refs)
+
+    few = fresh()
+    assert (len(few.keys("")), few.notes, waiting()) == (2, [], 2)
+    refs.append(remote.write({"runs/2-x.json": b"1"}))
+    other = fresh(may_fold=False)
+    assert (len(other.keys("")), waiting()) == (3, 3)
+    assert "3 writes wait to be folded into the branch 'ciplug'" in other.notes[0]
+    with monkeypatch.context() as patch:
+        pushes = lose(patch, PROTECTED)
+        refused = fresh()
+        assert (len(refused.keys("")), waiting()) == (3, 3)
+        assert "3 writes wait to be folded" in refused.notes[0]
+        with pytest.raises(RemoteError):
+            refused.add({"runs/3-x.json": b"1"})
+        tried = len(pushes)
+        assert len(refused.keys("")) == 3 and len(pushes) == tried, "a fold that was refused is not tried again"
+        refused.refresh()
+        assert len(refused.keys("")) == 3 and len(pushes) > tried
+    store = fresh()
+    assert (len(store.keys("")), store.notes, waiting()) == (3, [], 0)
+    assert len(fresh().keys("")) == 3
 
 
 @pytest.fixture
@@ -552,6 +640,27 @@ def test_columns_of_a_newer_version_are_not_a_problem(sound: Snapshot, written: 
     assert problems(sound) == [(second, True)]
 
 
+def test_what_no_writer_of_ours_pushed_is_set_aside(remote: Remote, fresh: Callable[..., GitStore]) -> None:
+    oid = remote.ref(remote.write({"runs/x-a.json": b"1"}))
+    misnamed, of_a_branch = "refs/ciplug/inbox/0", "refs/heads/ciplug-inbox/1"
+    for ref in (misnamed, of_a_branch):
+        remote.set(ref, oid)
+    assert {problem.where for problem in fresh().check() if problem.repairable} == {misnamed, of_a_branch}
+    assert remote.ref(misnamed) == remote.ref(of_a_branch) == oid, "a look changes nothing"
+    # A host may refuse to delete branches.
+    config = remote.folder / "config"
+    before = config.read_text()
+    config.write_text(f"{before}[receive]\n\tdenyDeletes = true\n")
+    found = {problem.where: (problem.repaired, problem.repairable) for problem in fresh().check(repair=True)}
+    assert found == {misnamed: (True, True), of_a_branch: (False, False)}
+    assert (remote.ref(misnamed), remote.ref("refs/ciplug/aside/0"), remote.ref(of_a_branch)) == (None, oid, oid)
+    config.write_text(before)
+    assert [problem.where for problem in fresh().check(repair=True) if problem.repaired] == [of_a_branch]
+    assert (remote.ref(of_a_branch), remote.ref("refs/heads/ciplug-aside/1")) == (None, oid)
+    store = fresh()
+    assert (store.check(), store.keys("")) == ([], ["runs/x-a.json"])
+
+
 # Folding
 
 
@@ -591,6 +700,21 @@ def test_a_fold_takes_what_fits_and_leaves_the_rest(
     }
 
 
+def test_writes_that_claim_a_key_with_different_bytes_are_not_folded(
+    remote: Remote, fresh: Callable[..., GitStore]
+) -> None:
+    claims = [remote.write({"runs/x-a.json": data, f"runs/x-{n}.json": b"{}"}) for n, data in enumerate((b"1", b"2"))]
+    fine = remote.write({"runs/x-b.json": b"3"})
+    assert fresh().compact() == 1
+    assert remote.ref(fine) is None and all(map(remote.ref, claims))
+    store = fresh()
+    assert store.read(["runs/x-a.json", "runs/x-b.json", "runs/x-0.json"]) == {
+        "runs/x-b.json": b"3",
+        "runs/x-0.json": b"{}",
+    }
+    assert "runs/x-a.json is not read: pending writes claim it with different bytes" in store.notes[0]
+
+
 @pytest.mark.parametrize(("number", "closed"), [(2, 0), (3, 1), (4, 1)])
 def test_a_segment_is_closed_at_its_size(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, number: int, closed: int
@@ -623,6 +747,40 @@ def test_a_fold_that_lost_the_race_has_done_nothing(
         assert len(pushes) == 1
     assert fresh().drop(["runs/x-a.json", "runs/x-b.json"], "x") == 1
     assert fresh().keys("") == []
+
+
+@pytest.mark.parametrize("series", [True, False])
+def test_a_dropped_run_leaves_its_segment_and_the_series_branch(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, series: bool
+) -> None:
+    monkeypatch.setattr(folding, "SEGMENT_AT", 4)
+    runs = [
+        {f"runs/{n}-x.json": b"{}\n", f"runs/{n}-x.{'series' if series else 'sig'}": b"\0" if series else b"{}\n"}
+        for n in range(4)
+    ]
+    for some in (runs[:2], runs[2:]):
+        fresh().add({key: data for run in some for key, data in run.items()})
+        assert fresh().compact() == 1
+    assert [name[:7] for name in fresh().segments()] == ["000001-", "000002-"]
+
+    def in_series() -> list[str]:
+        names = run_git("ls-tree", "-r", "--name-only", REFS.series, cwd=remote.folder).stdout.decode().splitlines()
+        return sorted(name.partition("/")[2] for name in names)
+
+    assert fresh().drop([*runs[0], *runs[2], "runs/9-x.json"], "old") == 4
+    # What stays of both is one segment.
+    assert [name[:7] for name in fresh().segments()] == ["000001-"]
+    left = {**runs[1], **runs[3]}
+    assert fresh().read([key for run in runs for key in run]) == left
+    assert fresh().check() == []
+    if series:
+        assert in_series() == ["runs/1-x.series", "runs/3-x.series"]
+        assert b"\nparent " not in run_git("cat-file", "commit", REFS.series, cwd=remote.folder).stdout
+    else:
+        assert remote.ref(REFS.series) is None
+    assert fresh().drop(left, "old") == 4
+    assert (fresh().segments(), fresh().keys("")) == ([], [])
+    assert not series or in_series() == []
 
 
 # Appending
@@ -699,6 +857,32 @@ def test_an_append_sees_what_others_appended_since(fresh: Callable[..., GitStore
     # It is behind, and is told the head by somebody who is not.
     assert other.append("registry/m", first, b"2") == Head(2, digest(b"2"))
     assert fresh().entries("registry/m") == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("kept", REFS.keep)
+def test_nothing_is_added_to_a_log_that_has_lost_entries(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    monkeypatch.setattr(view_module.time, "sleep", lambda _: None)
+    first = fresh().append("registry/m", None, b"1")
+    before = remote.ref(REFS.tip)
+    second = fresh().append("registry/m", first, b"2")
+    tip = remote.ref(REFS.tip)
+    remote.set(KEEP, None)
+    remote.set(kept, tip)
+    remote.set(REFS.tip, before)
+    for expected in (first, second):
+        with pytest.raises(StoreError, match=f"has lost entries of registry/m.*pushed others to {kept}: ") as error:
+            fresh().append("registry/m", expected, b"3")
+        assert error.value.cause == Cause.LOST
+        assert (error.value.hint or "").endswith(f": git push REMOTE :{kept}")
+    assert fresh().lost_logs() == fresh().lost_logs("registry/m", "x") == ["registry/m"]
+    assert fresh().lost_logs("registry/n") == []
+    assert fresh().append("registry/n", None, b"1") == Head(1, digest(b"1")), "other logs go on"
+    assert remote.ref(kept) == tip
+    fresh().restore_entries(fresh().kept_entries())
+    assert fresh().append("registry/m", second, b"3") == Head(3, digest(b"3"))
+    assert fresh().entries("registry/m") == [b"1", b"2", b"3"]
 
 
 # The cache
@@ -797,6 +981,30 @@ def test_what_is_missing_is_fetched_or_named(remote: Remote, cached: CachedRemot
         cached.fetched_trees([gone])
 
 
+def test_of_writes_the_damaged_ones_alone_do_not_come(
+    remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (remote.folder / "config").write_text(
+        (remote.folder / "config").read_text() + "[uploadpack]\n\tallowFilter = true\n"
+    )
+    datas = [b"%d" % n for n in range(5)]
+    commits = [remote.ref(remote.write({f"runs/{n}-x.json": data})) or "" for n, data in enumerate(datas)]
+    oids = [remote.written.blob(data) for data in datas]
+    large, beside = remote.written.blob(b"0123456789"), remote.written.blob(b"beside")
+    commits.append(remote.ref(remote.write({"runs/9-x.json": b"0123456789"})) or "")
+    assert cached.bring_commits(commits[:2], 9, [beside]) == set() == cached.bring_commits([], 9)
+    assert cached.present([*oids[:2], beside]) == {*oids[:2], beside}
+    (remote.folder / "objects" / oids[3][:2] / oids[3][2:]).unlink()
+    assert cached.bring_commits(commits[2:], 9, [remote.written.blob(b"more")]) == {commits[3]}
+    assert cached.present([*oids, large]) == {*oids} - {oids[3]}
+    assert cached.bring_commits(commits[5:], 10) == set() and cached.present([large]) == {large}
+    # Some servers close the connection when they find the damage.
+    both = Failure("early EOF; object is corrupt", frozenset({GitKind.NETWORK, GitKind.DAMAGED}))
+    monkeypatch.setattr(cached, "fetch", lambda *args, **options: both)
+    assert cached.bring_commits(commits[:1], 9) == {commits[0]}
+    assert cached.sound_blobs([oids[3]]) == {}
+
+
 def test_a_connection_that_fails_is_not_a_lost_object(cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(remote_module.time, "sleep", slept.append)
@@ -804,8 +1012,11 @@ def test_a_connection_that_fails_is_not_a_lost_object(cached: CachedRemote, monk
     with pytest.raises(RemoteError, match="cannot read 2 objects of the store") as error:
         cached.sound_blobs(["1" * 40, "2" * 40])
     assert error.value.cause == Cause.NETWORK
+    with pytest.raises(RemoteError, match="cannot read 1 write of the store") as error:
+        cached.bring_commits(["1" * 40], 9)
+    assert error.value.cause == Cause.NETWORK
     full = cached.unreadable("the store", Failure("write error", frozenset({GitKind.DISK_FULL})), hint="credentials?")
     assert full.cause == Cause.FULL and (full.hint or "").startswith("free some space")
     # Tried three times, with a longer pause each time.
-    assert len(slept) == 2
-    assert all(0.3 * number <= pause <= 0.7 * number for number, pause in enumerate(slept, 1))
+    assert len(slept) == 4
+    assert all(0.3 * number <= pause <= 0.7 * number for pause, number in zip(slept, (1, 2, 1, 2), strict=True))

@@ -190,13 +190,14 @@ def test_a_tag_that_stands_there_already_is_told(project: Project) -> None:
 class _Mirror:
     """Has a tag for each entry, and keeps what it is told of refusals."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, name: str = "wine@v1") -> None:
         self.repository = project.folder / ".git/objects", project.folder / ".git/shallow"
+        self.name = name
         self.commit = project.head
         self.told: list[str] = []
 
     def tags(self, entry: bytes) -> list[NewTag]:
-        return [NewTag("wine@v1", self.commit, entry.decode(), 1)]
+        return [NewTag(self.name, self.commit, entry.decode(), 1)]
 
     def refused(self, tags: Sequence[str], words: str) -> None:
         self.told += tags
@@ -215,6 +216,23 @@ def test_the_tags_of_a_lost_race_are_not_told_as_refused(project: Project, tmp_p
     assert mirror.told == []
     loser.append("registry/wine", head, b"second")
     assert mirror.told == ["wine@v1"], "this entry is in the log, without its tag"
+
+
+def test_a_tag_of_a_commit_at_the_end_of_a_shallow_clone(project: Project, tmp_path: Path) -> None:
+    """git knows where that clone ends, and looks for no parent there, although the branch has moved on meanwhile."""
+    commit = second_version(project)
+    uri = (tmp_path / "remote.git").as_uri()
+    git(tmp_path, "clone", "-q", "--depth=1", uri, 'a "shallow" clone')
+    second_version(project)
+    mirrors = [_Mirror(Project(tmp_path / 'a "shallow" clone'), f"wine@v{n}") for n in (1, 2, 3)]
+    head = None
+    for mirror in mirrors:
+        # Another cache each time: it has the tip of the branch, and no commit before it.
+        store = GitStore(uri, uri=uri, branch="ciplug", cache=tmp_path / mirror.name, config=())
+        store.mirror = mirror
+        head = store.append("registry/wine", head, b"{}")
+        assert mirror.told == []
+    assert tags(project) == {mirror.name: commit for mirror in mirrors}
 
 
 @pytest.mark.slow

@@ -476,7 +476,7 @@ def test_failures_on_labels_bring_the_version_before_back(
     assert "policy of the default branch does not say" in " ".join(heard(team))
     team.policy(ROLLBACK)
     (team.project.folder / "ciplug.yaml").write_text(POLICY + ROLLBACK + "  redeploy: true\n")
-    monkeypatch.setattr("ciplug.steps.deployment.redeploy.redeploy", lambda *_, **__: pytest.fail("it deploys"))
+    monkeypatch.setattr("ciplug.steps.monitoring.rollback.redeploy", lambda *_, **__: pytest.fail("it deploys"))
     assert night(5, 0.5) == 1
     (event,) = [one for one in ledger.read(team.session.refreshed().log, "wine").events if one.type == "rollback"]
     looks = monitor_runs(team.session.refreshed(), "wine", 2, "Production")

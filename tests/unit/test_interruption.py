@@ -29,3 +29,10 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_last_word_counts_whatever_is_around_it() -> None:
+    left = resumed_by("what is left", is_last_word=True)
+    with pytest.raises(Interrupted) as stopped, resumed_by("the whole"), left, resumed_by("a part"):
+        raise KeyboardInterrupt
+    assert stopped.value.hint == "go on: what is left"

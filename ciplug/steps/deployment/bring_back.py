@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ciplug.console import Note
 from ciplug.errors import CiplugError, PromotionRefused, Refusal
 from ciplug.steps.deployment.deploy import Done
-from ciplug.steps.deployment.redeploy import redeploy
+from ciplug.steps.deployment.redeploy import finished_by_deployments, redeploy
 from ciplug.steps.deployment.smoke_test import SmokeResult
 from ciplug.steps.deployment.undeploy import Ended, undeploy
 from ciplug.steps.fetch import Progress, silent
@@ -38,8 +38,9 @@ def bring_back(
         words = f"not rolled back: version {tested.version} does not hold {tested.stage} any more"
         session.tell(Note(words, is_urgent=True))
         return
-    if change := change_of(tested.model, done):
-        follow_up(session, change, followers)
-    words = f"version {done.written.payload.version} was brought back to {tested.stage}: {reason}"
-    session.tell(Note(words, is_urgent=True))
-    yield from redeploy(session.refreshed(), tested.model, tested.stage, progress=progress)
+    with finished_by_deployments(done.written.model, tested.stage):
+        if change := change_of(tested.model, done):
+            follow_up(session, change, followers)
+        words = f"version {done.written.payload.version} was brought back to {tested.stage}: {reason}"
+        session.tell(Note(words, is_urgent=True))
+        yield from redeploy(session.refreshed(), tested.model, tested.stage, progress=progress)

@@ -5,6 +5,7 @@ It is the transition of `ciplug rollback`, with the same evidence and the same l
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from ciplug.gates.digest import digest_of
 from ciplug.records import moment
 from ciplug.records.run import Run
 from ciplug.reports.untrusted import clean
+from ciplug.steps.deployment.redeploy import finished_by_deployments, redeploy
 from ciplug.steps.monitoring.recorded import in_stage_since, monitor_runs, of_stay
 from ciplug.steps.monitoring.watched_version import Watched
 from ciplug.steps.policy_in_force import read_policies
@@ -98,19 +100,20 @@ def _roll_back(session: Session, watched: Watched, decision: Decision) -> str | 
         return None
     for note in done.notes:
         session.tell(Note(f"warning: {note}", is_urgent=True))
-    change = change_of(watched.model, done)
-    if change is not None:
-        follow_up(session, change, followers)
     words = f"Version {payload.version} was brought back to {payload.stage}: {reason}."
-    session.tell(Note(words, is_urgent=True))
-    if decision.redeploy:
-        words += _redeploy(session, watched.model, payload.stage)
-    return words
+    try:
+        with finished_by_deployments(done.written.model, payload.stage) if decision.redeploy else nullcontext():
+            if change := change_of(watched.model, done):
+                follow_up(session, change, followers)
+            session.tell(Note(words, is_urgent=True))
+            return words + (_redeploy(session, watched.model, payload.stage) if decision.redeploy else "")
+    except CiplugError as problem:
+        # The rollback stands.
+        session.tell(Note(problem.message, problem.hint, is_urgent=True))
+        return f"{words} The targets were not asked to serve it: {problem.message}."
 
 
 def _redeploy(session: Session, model: str, stage: str) -> str:
-    from ciplug.steps.deployment.redeploy import redeploy
-
     words = ""
     for done in redeploy(session.refreshed(), model, stage):
         if isinstance(done, CiplugError):

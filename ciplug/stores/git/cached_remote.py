@@ -12,6 +12,7 @@ from typing import TypeVar
 from ciplug.errors import Cause, GitError, GitKind, StoreError, counted
 from ciplug.git import cat_file
 from ciplug.git.bare import init_bare, own_refs
+from ciplug.git.failures import Failure
 from ciplug.git.objects import parse_tree, present, read_objects, sizes
 from ciplug.git.run import run_git
 from ciplug.locking import held
@@ -174,7 +175,7 @@ class CachedRemote(GitRemote):
         if missing := [oid for oid in names if oid not in trees]:
             # With tree:1 git brings the blobs of a tree that is requested by its id.
             if failure := self.fetch(oids=missing, filter="tree:0"):
-                raise self.unreadable(f"{len(missing)} folders of the store", failure)
+                raise self.unreadable(f"{counted(len(missing), 'folder')} of the store", failure)
             trees.update(self.trees(missing))
             if lost := [oid for oid in missing if oid not in trees]:
                 what = f"the store has lost {counted(len(lost), 'folder')} that it names, {lost[0]} first"
@@ -227,8 +228,7 @@ class CachedRemote(GitRemote):
         failure = self.fetch("--depth=1", oids=[*commits, *sorted(wanted)], filter=f"blob:limit={limit + 1}")
         if failure is None:
             return set()
-        if not failure.damaged and (failure.network or failure.access):
-            raise self.unreadable(f"{len(commits)} writes of the store", failure)
+        self._check_reached(failure, f"{counted(len(commits), 'write')} of the store")
         if wanted:
             return self.bring_commits(commits, limit)
         if len(commits) == 1:
@@ -247,12 +247,16 @@ class CachedRemote(GitRemote):
         failure = self.fetch(oids=oids)
         if failure is None:
             return
-        if not failure.damaged and (failure.network or failure.access):
-            raise self.unreadable(f"{len(oids)} objects of the store", failure)
+        self._check_reached(failure, f"{counted(len(oids), 'object')} of the store")
         if len(oids) > 1:
             half = len(oids) // 2
             self._fetch_sound(oids[:half])
             self._fetch_sound(oids[half:])
+
+    def _check_reached(self, failure: Failure, what: str) -> None:
+        """Raise the error for a remote that could not be reached; damage, which often ends the connection, is none."""
+        if not failure.damaged and (failure.network or failure.access):
+            raise self.unreadable(what, failure)
 
 
 def write_commit(written: LooseObjects, objects: Mapping[str, bytes]) -> str:

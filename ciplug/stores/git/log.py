@@ -61,7 +61,7 @@ class GitLog:
                 if snapshot.head(log) != expected and seen:
                     seen, snapshot = None, self._reader.fetch()
                 if snapshot.view.kept_logs.of(log):
-                    raise self._has_lost(log)
+                    raise self._has_lost(log, snapshot.view.keep[0])
                 if (head := snapshot.head(log)) != expected:
                     raise Conflict(f"{log} has moved on", head=head)
                 sent = Head(1 if head is None else head.seq + 1, digest(entry))
@@ -77,12 +77,12 @@ class GitLog:
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first", cause=Cause.CONFLICT)
 
-    def _has_lost(self, log: str) -> StoreError:
+    def _has_lost(self, log: str, kept: str) -> StoreError:
         return StoreError(
             f"the branch '{self._refs.branch}' has lost entries of {log}, or somebody has pushed others to "
-            f"{self._refs.keep[0]}: nothing is added until you decide which entries are right",
+            f"{kept}: nothing is added until you decide which entries are right",
             hint="see them: ciplug fsck; put them back: ciplug fsck --restore-registry; or throw them away: "
-            f"git push REMOTE :{self._refs.keep[0]}",
+            f"git push REMOTE :{kept}",
             cause=Cause.LOST,
         )
 

@@ -160,7 +160,8 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         if ref.startswith(OUR_INBOX) and ref not in unsound
     }
     beyond = tuple(sorted(pending, key=lambda ref: (not _names_a_signature(pending[ref][1]), ref))[WRITES_MOST:])
-    pending = {ref: write for ref, write in pending.items() if ref not in set(beyond)} if beyond else pending
+    left_out = set(beyond)
+    pending = {ref: write for ref, write in pending.items() if ref not in left_out}
     content = read_content(remote, files[OUR_TIP], refs.branch) if OUR_TIP in files else None
     if kept in files and not has_our_format(remote, files[kept]):
         if content is None:
