@@ -54,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
     if args.system is None:
         console.out("\n".join(f"ciplug export {name:<12} {words.help}" for name, words in SYSTEMS.items()))
         return 0
-    session = options.session_of(args)
+    with resumed_by("export the same again; what is done is not repeated"):
+        return _export(args, options.session_of(args))
+
+
+def _export(args: argparse.Namespace, session: Session) -> int:
     if args.system in TRACKERS:
         return _to_tracker(args, session)
     if args.system == "huggingface":
@@ -71,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _to_tracker(args: argparse.Namespace, session: Session) -> int:
     request = Request(args.system, args.target, args.artifacts if SYSTEMS[args.system].has_bucket else None)
-    with resumed_by("export the same again; what is done is not repeated"), console.count("written", "run") as tell:
+    with console.count("written", "run") as tell:
         if args.run:
             ids = [session.runs().key_of(one).id for one in args.run]
             done = export_runs(session, request, ids, tell)

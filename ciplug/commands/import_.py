@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.system is None:
         _show_systems(Path.cwd())
         return 0
-    session = options.session_of(args)
     choice = Choice(args.model, not args.no_artifacts, args.unfinished)
     with resumed_by("import the same again; what is done is not repeated"), console.count("runs read", "run") as tell:
+        session = options.session_of(args)
         if args.system == "mlflow":
             from ciplug.interop.mlflow_import import import_mlflow
 

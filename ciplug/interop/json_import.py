@@ -25,6 +25,8 @@ from ciplug.records.run import Status, is_model_name
 
 SYSTEM = "json"
 _Value = TypeVar("_Value")
+_Wrong = Callable[..., InputError]
+"""`File.wrong`, with the place of a run in the file."""
 _RUN_FIELDS = {
     *("id", "name", "model", "commit", "branch", "status", "started", "ended", "actor", "parent"),
     *("params", "metrics", "history", "tags", "artifacts"),
@@ -83,7 +85,7 @@ class JsonFolder:
         try:
             facts = _object(File(folder / _RUN)) if folder / _RUN in files else {}
             content = digest(b"\0".join(one.read_bytes() for one in files))
-            _check(facts, File(folder / _RUN))
+            _check(facts, File(folder / _RUN).wrong, is_whole=False)
         except Exception as problem:
             return unreadable(folder, problem)
         return self._candidate(
@@ -99,7 +101,7 @@ class JsonFolder:
                 values, refused = read_params(file)
                 params |= values
                 left += refused
-        own = _values(facts, File(folder / _RUN)) if facts else Values()
+        own = _values(facts, File(folder / _RUN).wrong) if facts else Values()
         return Values(
             metrics={**own.metrics, **read.values},
             last={**own.last, **{name: point for name, one in read.series.items() if (point := last_of(one))}},
@@ -118,13 +120,14 @@ class JsonFolder:
         try:
             for number, facts, line in _objects(source, broken):
                 name = shown if number is None else f"{shown}:{line or f'run {number}'}"
+                wrong = partial(source.wrong, line=line, row=number)
                 try:
-                    _check(facts, source, line)
+                    _check(facts, wrong)
                 except InputError as problem:
                     yield problem
                     continue
                 content = digest(dumps(facts))
-                yield self._candidate(facts, path.parent, name, content, partial(_values, facts, source, line))
+                yield self._candidate(facts, path.parent, name, content, partial(_values, facts, wrong))
         except Exception as problem:
             yield unreadable(path, problem)
         yield from broken
@@ -197,16 +200,21 @@ def _object(source: File) -> dict[str, Any]:
     return document
 
 
-def _check(facts: Any, source: File, line: int | None = None) -> None:
-    """Raise InputError for what is not a run."""
+def _check(facts: Any, wrong: _Wrong, *, is_whole: bool = True) -> None:
+    """Raise InputError for what is not a run.
+
+    Args:
+        wrong: makes the error, with the place of the run.
+        is_whole: False: its metrics are in another file.
+    """
     if not isinstance(facts, dict):
-        raise source.wrong("a run is an object", line=line, hint=_SHAPE)
-    if source.path.name != _RUN and "metrics" not in facts and "history" not in facts:
+        raise wrong("a run is an object", hint=_SHAPE)
+    if is_whole and "metrics" not in facts and "history" not in facts:
         names = listed([repr(str(name)[:40]) for name in facts]) or "nothing"
-        raise source.wrong(f"not a run: no 'metrics' among {names}", line=line, hint=f"a run is {_SHAPE}")
+        raise wrong(f"not a run: no 'metrics' among {names}", hint=f"a run is {_SHAPE}")
     if unknown := [str(name) for name in facts if name not in _RUN_FIELDS | _OF_A_RECORD]:
         hint = f"the fields of a run are {listed(sorted(_RUN_FIELDS), most=20)}"
-        raise source.wrong("unknown field of a run", column=unknown[0], line=line, hint=hint)
+        raise wrong("unknown field of a run", column=unknown[0], hint=hint)
     for name, kind, words in (
         ("params", dict, "an object"),
         ("metrics", dict, "an object"),
@@ -215,26 +223,35 @@ def _check(facts: Any, source: File, line: int | None = None) -> None:
         ("artifacts", list, "a list of paths"),
     ):
         if not isinstance(facts.get(name, kind()), kind):
-            raise source.wrong(f"{words} is expected", column=name, line=line, hint=_SHAPE)
+            raise wrong(f"{words} is expected", column=name, hint=_SHAPE)
     if facts.get("status", "finished") not in get_args(Status):
-        raise source.wrong(f"{facts['status']!r:.60} is not one of {', '.join(get_args(Status))}", column="status")
+        raise wrong(f"{facts['status']!r:.60} is not one of {', '.join(get_args(Status))}", column="status")
     if (model := facts.get("model")) is not None and not (isinstance(model, str) and is_model_name(model)):
-        raise source.wrong(f"{model!r:.60} cannot be the name of a model", column="model", line=line)
+        raise wrong(f"{model!r:.60} cannot be the name of a model", column="model")
+    for name in ("id", "parent"):
+        if isinstance(facts.get(name), (dict, list, bool)):
+            raise wrong(f"{facts[name]!r:.60} is not an id", column=name, hint="a text, or a whole number")
+    for one in facts.get("artifacts", ()):
+        if not (isinstance(one, str) or _is_file_of_a_record(one)):
+            raise wrong(f"{one!r:.60} is not a path", column="artifacts")
     for name in ("started", "ended"):
         if facts.get(name) is not None and unix_seconds(facts[name]) is None:
-            raise source.wrong(f"{facts[name]!r:.60} is not a time", column=name, line=line, hint=_TIME_HINT)
+            raise wrong(f"{facts[name]!r:.60} is not a time", column=name, hint=_TIME_HINT)
 
 
-def _values(facts: Mapping[str, Any], source: File, line: int | None = None) -> Values:
+def _values(facts: Mapping[str, Any], wrong: _Wrong) -> Values:
     """The values of a run. What is stated as the value of a metric counts, and `history` has its steps."""
     log, stated = Log(), Log()
     log.params(facts.get("params") or {})
     for name, value in (facts.get("tags") or {}).items():
         log.tag(str(name), value)
-    _history(log, facts.get("history") or (), source, line)
+    for one in facts.get("artifacts") or ():
+        if _is_file_of_a_record(one):
+            log.leave_out(one["path"], "output", "its content is where the run was recorded")
+    _history(log, facts.get("history") or (), wrong)
     for name, value in (facts.get("metrics") or {}).items():
         if isinstance(value, list) and value:
-            _points(log, str(name), value, source, line)
+            _points(log, str(name), value, wrong)
         else:
             stated.metric(str(name), value)
     logged, only = log.values(), stated.values()
@@ -249,27 +266,32 @@ def _values(facts: Mapping[str, Any], source: File, line: int | None = None) -> 
     )
 
 
+def _is_file_of_a_record(value: Any) -> bool:
+    """Whether it is an artifact as `ciplug runs show --json` prints it."""
+    return isinstance(value, dict) and isinstance(value.get("path"), str) and "digest" in value
+
+
 def _without(values: Mapping[str, _Value], names: Set[str]) -> dict[str, _Value]:
     return {name: value for name, value in values.items() if name not in names}
 
 
-def _points(log: Log, name: str, values: Sequence[Any], source: File, line: int | None) -> None:
+def _points(log: Log, name: str, values: Sequence[Any], wrong: _Wrong) -> None:
     """A list of numbers by steps, or of {"step", "value", "time"}."""
     for step, one in enumerate(values):
         if isinstance(one, dict) and "value" in one:
             time = unix_seconds(one.get("time"))
             if time is None and one.get("time") is not None:
-                raise source.wrong(f"{one['time']!r:.60} is not a time", column=name, line=line, hint=_TIME_HINT)
+                raise wrong(f"{one['time']!r:.60} is not a time", column=name, hint=_TIME_HINT)
             log.metric(name, one["value"], one.get("step", step), time)
         else:
             log.metric(name, one, step)
 
 
-def _history(log: Log, rows: Sequence[Any], source: File, line: int | None) -> None:
+def _history(log: Log, rows: Sequence[Any], wrong: _Wrong) -> None:
     """Rows of metrics. The other columns that could have the step or the time are metrics like any other."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise source.wrong(f"row {number} is not an object", column="history", line=line)
+            raise wrong(f"row {number} is not an object", column="history")
     steps = _column(rows, _STEPS, _is_whole)
     times = _column(rows, _TIMES, lambda value: unix_seconds(value) is not None)
     for number, row in enumerate(rows):

@@ -52,8 +52,14 @@ def _client(service: str, region: str | None, variables: frozenset[tuple[str, st
             hint="pip install 'ciplug[sagemaker]'",
             cause=Cause.LIBRARY_MISSING,
         ) from None
-    # A session of its own: that of the module would keep the first credentials that it finds.
-    return boto3.session.Session(region_name=region).client(service)
+    try:
+        # A session of its own: that of the module would keep the first credentials that it finds.
+        return boto3.session.Session(region_name=region).client(service)
+    except ValueError as problem:
+        raise TargetError(
+            f"{service}: boto3 cannot be set up: {_words(problem)}",
+            hint="correct the variables AWS_… of the job, or ~/.aws/config",
+        ) from None
 
 
 @contextmanager

@@ -177,7 +177,9 @@ class Sagemaker:
         config = self._config(served.config)
         if config is None or served.status != "InService" or config["tags"].get(_SETTINGS) != self._settings_digest:
             return False
-        if _models_of(config) != [self._model_name(release)]:
+        name = self._model_name(release)
+        # Servers that run stay when their model is deleted, and new ones do not start.
+        if _models_of(config) != [name] or self._model(name) is None:
             return False
         newest = self._files.kept(release.digest).newest
         return newest is None or bool(newest <= config["CreationTime"] + _CLOCK)

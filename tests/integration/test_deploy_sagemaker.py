@@ -145,6 +145,21 @@ def test_bytes_that_somebody_changed_are_noticed_and_new_servers_get_the_right_o
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_CONTENT
 
 
+@pytest.mark.parametrize("kind", ["model", "endpoint_config", "endpoint"])
+def test_what_somebody_has_deleted_is_noticed_and_made_again(team: Team, amazon: Aws, kind: str) -> None:
+    done = deployed(team)
+    api = amazon.client("sagemaker")
+    endpoint = api.describe_endpoint(EndpointName="wine")
+    (variant,) = api.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])["ProductionVariants"]
+    api.delete_model(ModelName=variant["ModelName"]) if kind == "model" else None
+    api.delete_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"]) if kind == "endpoint_config" else None
+    api.delete_endpoint(EndpointName="wine") if kind == "endpoint" else None
+    assert status_of(team).state is State.OTHER
+    again = deployed(team)
+    assert again.reference == done.reference == served(amazon) and again.event > done.event
+    assert status_of(team).state is State.SERVED
+
+
 def test_a_file_in_parts_is_known_by_the_digest_of_its_parts(
     amazon: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +249,9 @@ def test_trouble_with_amazon_has_its_cause_and_no_secret(
     problem = refused(team, TargetError)
     assert problem.cause is Cause.NO_CREDENTIAL and "AWS_PROFILE" in problem.hint
     assert status_of(team).state is State.UNREACHABLE or events(team)
+    with monkeypatch.context() as patched:
+        patched.setenv("AWS_MAX_ATTEMPTS", "many")
+        assert "boto3 cannot be set up: invalid literal" in refused(team, TargetError).message
     monkeypatch.setenv("AWS_PROFILE", "none")
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     assert refused(team, TargetError).cause is Cause.LIBRARY_MISSING

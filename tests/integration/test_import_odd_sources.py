@@ -410,6 +410,25 @@ def test_a_duration_in_the_place_of_a_moment_is_an_error(here: Here) -> None:
     )
 
 
+def test_what_is_wrong_in_a_list_of_runs_is_named_with_its_place(here: Here) -> None:
+    """Also a path that is none: nothing of a run is left out without a word."""
+    odd = [{"artifacts": [1]}, {"status": "weird"}, {"id": {"x": 1}}, {"history": [1]}]
+    here.write("a.json", [{**METRIC, **one} for one in odd])
+    here.write("b.jsonl", "\n" + json.dumps({**METRIC, "status": "weird"}))
+    words = [one.words.partition(f"{here.source}/")[2] for one in here.take("json").failed]
+    assert words == [
+        "a.json: row 1: 'artifacts': 1 is not a path",
+        "a.json: row 2: 'status': 'weird' is not one of finished, failed, killed, unknown",
+        "a.json: row 3: 'id': {'x': 1} is not an id",
+        "a.json: row 4: 'history': row 1 is not an object",
+        "b.jsonl:2: 'status': 'weird' is not one of finished, failed, killed, unknown",
+    ]
+    (here.source / "a.json").unlink()
+    here.write("b.jsonl", json.dumps({**METRIC, "artifacts": [{"path": "model.bin", "digest": "sha256:1f"}]}))
+    assert here.take("json").new == 1
+    assert [(one["name"], one["why"]) for one in here.run()["left_out"]] == [("model.bin", "output")]
+
+
 def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
     pytest.importorskip("pyarrow")
     rows = [
