@@ -6,9 +6,9 @@ import sys
 
 
 def main() -> None:
-    from ciplug.cli import main as run
+    from ciplug.cli import program
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(program(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def _lines(env: Mapping[str, str], name: str) -> list[str]:
 def main() -> int:
     """Run `ciplug ci` with the inputs in the environment; returns the exit code."""
     from ciplug import console
-    from ciplug.cli import main as ciplug
+    from ciplug.cli import program
 
     # On Windows, a bare `bash` would be the one of WSL, from the system folder.
     shell = (shutil.which("bash") or "bash") if os.name == "nt" else "bash"
@@ -118,7 +118,7 @@ def main() -> int:
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         return problem.exit_code
-    return ciplug(argv)
+    return program(argv)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.reporting.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import REPORT_FOLDER, Session
-from ciplug.steps.train import record_files, train
 from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
@@ -201,7 +200,11 @@ def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
     inputs, command = options.inputs_of(args, session), options.command_of(args)
     tell_recovered(session)
     if not command:
+        from ciplug.steps.record_files import record_files
+
         return record_files(session, inputs), 0
+    from ciplug.steps.train import train
+
     trained = train(session, inputs, command)
     console.tell(recovery_notes(trained.recovered))
     return trained.recorded, trained.exit_code

@@ -10,9 +10,9 @@ from ciplug.commands import options
 from ciplug.commands.record_output import tell_recorded, tell_recovered
 from ciplug.errors import UsageError
 from ciplug.steps.deliver import deliver
+from ciplug.steps.record_files import record_files
 from ciplug.steps.session import Session
 from ciplug.steps.spooled_runs import Elsewhere, hand_over, send_spooled, source_of, waiting_elsewhere
-from ciplug.steps.train import record_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -132,6 +131,8 @@ def together(side: Side, runs: Sequence[Run]) -> Side:
 
 def mean(values: Sequence[float]) -> float:
     """The mean; NaN where a NaN or infinities of both signs take part, infinite where it is too large."""
+    import statistics
+
     try:
         return statistics.fmean(values)
     except (OverflowError, ValueError):

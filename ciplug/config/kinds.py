@@ -213,6 +213,19 @@ class Listed:
         return {"anyOf": [one, several]} if self.may_be_one else several
 
 
+@dataclass(frozen=True)
+class Later:
+    """A kind whose dataclasses are imported once a file has the key: few files do."""
+
+    kind: Callable[[], Kind]
+
+    def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
+        return self.kind().read(value, path, mistakes)
+
+    def schema(self, define: Define) -> Schema:
+        return self.kind().schema(define)
+
+
 def key(kind: Kind, default: Any = None, *, nullable: bool = True) -> Any:
     """A field that is a key of the file.
 

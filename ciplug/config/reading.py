@@ -16,7 +16,6 @@ from ciplug.config.merging import Lines, Merged, merge
 from ciplug.config.mistakes import Located, Report
 from ciplug.config.policy import Policy
 from ciplug.config.settings import WHOLE_FILE, Config, Places
-from ciplug.config.tighten import loosenings, section_loosenings
 from ciplug.errors import ConfigError
 
 Reader = Callable[[str], str]
@@ -118,6 +117,8 @@ class _Parser:
             given = _value(merged.data, part).get("gates")
             others += contradictions(Readable(section.policy, given if isinstance(given, dict) else {}, within))
         if base and not base.wrong:
+            from ciplug.config.tighten import loosenings, section_loosenings
+
             others += loosenings(base.config.policy, section.policy, within)
             others += (one for one in section_loosenings(base.config, section) if one.is_known(within))
         return [mistake.below(part) for mistake in others]

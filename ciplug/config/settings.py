@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ciplug.config import kinds, values
 from ciplug.config.clean_patterns import Clean
-from ciplug.config.kinds import Mistake, Named, Table, inline, key
+from ciplug.config.kinds import Kind, Later, Mistake, Named, Table, inline, key
 from ciplug.config.metrics import METRICS, Metrics
 from ciplug.config.policy import Policy, Samples
-from ciplug.config.target_base import Target
-from ciplug.config.targets import TARGETS
 from ciplug.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ciplug.config.target_base import Target
 
 FILE = "ciplug.yaml"
 
@@ -58,6 +59,12 @@ class Places:
         return f"{file}:{line}"
 
 
+def _targets() -> Kind:
+    from ciplug.config.targets import TARGETS
+
+    return TARGETS
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """The settings of one model. Every key has a default. Paths are relative to the folder of the file."""
@@ -74,7 +81,7 @@ class Section:
     """Files and folders that the training reads."""
     clean: Clean = key(Table(Clean, "{ignore: [generated/]}"), Clean())
     """What counts as a clean tree."""
-    targets: Mapping[str, Target] = key(TARGETS, {})
+    targets: Mapping[str, Target] = key(Later(_targets), {})
     """Where versions of the model are deployed to, by name."""
     policy: Policy = inline(Policy)
     model: str | None = None

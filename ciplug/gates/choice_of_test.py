@@ -16,7 +16,6 @@ from ciplug.errors import counted
 from ciplug.gates import reason_text
 from ciplug.gates.checks import bound_rule, within
 from ciplug.gates.number_text import shown
-from ciplug.stats import means, proportions
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 
 if TYPE_CHECKING:
@@ -135,6 +134,8 @@ def test_of_bound(
             return Tested(None)
         new = examples.of_seeds(evidence.candidate.runs, gate.metric) if gate.test == "auto" else None
         if new is None:
+            from ciplug.stats import means
+
             return Tested(means.of_seeds(values, bound, rule))
         from ciplug.stats.crossed import crossed
 
@@ -147,14 +148,20 @@ def test_of_bound(
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
         if past is not None:
+            from ciplug.stats import means
+
             return Tested(means.of_run(value, bound, past, rule), notes)
     if gate.n and gate.test in ("auto", "newcombe"):
+        from ciplug.stats.proportions import share
+
         counts = _successes(evidence.candidate, value, gate.n, "the run")
-        return Tested(counts if isinstance(counts, Undecided) else proportions.share(*counts, bound, rule))
+        return Tested(counts if isinstance(counts, Undecided) else share(*counts, bound, rule))
     return Tested(None)
 
 
 def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds | None) -> Tested:
+    from ciplug.stats.means import welch
+
     side = evidence.baselines[pair.name]
     ours = evidence.candidate.repeats.get(pair.metric, (pair.value,))
     theirs = side.repeats.get(pair.metric, (pair.reference,)) if pair.has_single_baseline else (pair.reference,)
@@ -175,7 +182,7 @@ def _by_seeds(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
     if other_weights := examples.other_weights((*evidence.candidate.runs, *side.runs)):
         return Tested(other_weights)
     alike = (reason_text.seeds_alike(len(ours)),) if len(ours) > 1 and len(set(ours)) == 1 else ()
-    return Tested(means.welch(ours, theirs, pair.rule), alike)
+    return Tested(welch(ours, theirs, pair.rule), alike)
 
 
 def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
@@ -189,9 +196,11 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     if gate.history and gate.test == "auto":
         past, notes = _past(gate, gate.history, evidence)
         if past is not None:
+            from ciplug.stats.means import successive
+
             side = evidence.baselines[pair.name]
             averaged = len(side.runs) if gate.baseline.ref == "mean" else 1
-            tested = means.successive(
+            tested = successive(
                 repeats.mean(values),
                 pair.reference,
                 past,
@@ -203,7 +212,9 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     if gate.n:
         return Tested(_by_proportion(pair, gate.n, evidence), notes)
     if several and pair.has_single_baseline and _passes_by_luck(pair, values[1:]):
-        return Tested(means.of_reruns(values, pair.reference, pair.rule), (*notes, *several))
+        from ciplug.stats.means import of_reruns
+
+        return Tested(of_reruns(values, pair.reference, pair.rule), (*notes, *several))
     return Tested(None, notes)
 
 
@@ -297,7 +308,9 @@ def _by_proportion(pair: Pair, n: str, evidence: Evidence) -> Interval | Undecid
     baseline = _successes(evidence.baselines[pair.name], pair.reference, n, "the baseline")
     if isinstance(baseline, Undecided):
         return baseline
-    return proportions.newcombe(candidate, baseline, pair.rule)
+    from ciplug.stats.proportions import newcombe
+
+    return newcombe(candidate, baseline, pair.rule)
 
 
 def _successes(side: Side, share: float, n: str, whose: str) -> tuple[int, int] | Undecided:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.config.monitor import is_result
 from ciplug.errors import ConfigError, listed
-from ciplug.gates import bounds, drift_gate, reason_text, regression, rule_text, slices, trade_off, trend, waivers
+from ciplug.gates import bounds, reason_text, regression, rule_text, slices, trade_off, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, missing, settled, undecided
 from ciplug.gates.choice_of_test import test_of_bound
@@ -25,7 +25,6 @@ from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.alpha_spending import alpha_spent, look_of_seeds
-from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
@@ -183,6 +182,8 @@ def _corrected_together(policy: Policy, checks: Sequence[Check], tests: Mapping[
         if number in tests and check.interval and check.interval.influence is not None and check.traded is None
     }
     if policy.defaults.correction == "holm" or len(together) < 2:
+        from ciplug.stats.holm import holm
+
         return holm(tests)
     from ciplug.stats.max_t import step_down
 
@@ -341,6 +342,8 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
+        from ciplug.gates import drift_gate
+
         yield from drift_gate.checks(name, gate, evidence.drift[name])
         return
     metric = gate.metric
@@ -369,6 +372,8 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
                     check = trade_off.check(check, gate.trade_off, policy, evidence, examples)
                 yield check
             if gate.trend is not None:
+                from ciplug.gates import trend
+
                 yield trend.check(name, gate, gate.trend, value, evidence.trails[name])
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ciplug.capture.mlflow.run import TAG
+from ciplug.capture.mlflow.marks import TAG
 from ciplug.errors import CiplugError, StoreError
 from ciplug.interop.mlflow_copies import WRITER, mark_of, may_go_on, set_tag
 from ciplug.interop.mlflow_export import Exported, RunExport

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from ciplug.capture.mlflow.run import TAG
+from ciplug.capture.mlflow.marks import TAG
 from ciplug.errors import StoreError
 from ciplug.interop.mlflow_server import Interrupted, MlflowServer, Refused
 from ciplug.interop.mlflow_uploads import pairs

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ciplug.capture.mlflow.events import ARTIFACTS, EXPERIMENT, RUN_ID
-from ciplug.capture.mlflow.run import PARENT, TAG
+from ciplug.capture.mlflow.marks import TAG
+from ciplug.capture.mlflow.run import PARENT
 from ciplug.errors import CiplugError, StoreError, UsageError, listed
 from ciplug.interop.mlflow_copies import Busy, Copies
 from ciplug.interop.mlflow_record import SOURCE

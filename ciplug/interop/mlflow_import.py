@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from ciplug.capture.mlflow.run import TAG, seconds
+from ciplug.capture.mlflow.marks import TAG
+from ciplug.capture.mlflow.run import seconds
 from ciplug.console import warning
 from ciplug.errors import CiplugError, UsageError, listed
 from ciplug.git.credentials import redact

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import BrokenLog, Cause
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import EVERY_LOG, EntryKey, log_of, model_of
-from ciplug.records.registry_event import RegistryEvent
 from ciplug.stores.base import Head, Log
+
+if TYPE_CHECKING:
+    from ciplug.records.registry_event import RegistryEvent
 
 
 def models(log: Log) -> list[str]:
@@ -23,6 +25,15 @@ class Ledger(NamedTuple):
 
     events: tuple[RegistryEvent, ...]
     head: Head | None
+
+    @property
+    def vouches(self) -> bool:
+        """Whether one of its events vouches for earlier ones, which changes what they did."""
+        if not self.events:
+            return False
+        from ciplug.records.registry_event import Vouch
+
+        return any(event.type == Vouch.type for event in self.events)
 
 
 def read(log: Log, model: str, after: Head | None = None, until: Head | None = None) -> Ledger:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from ciplug.errors import NotFound
 from ciplug.records.notice import Kind, Notice
-from ciplug.records.registry_deployment import BEGUN, ENDED, ENDING
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
@@ -103,11 +102,15 @@ class Deployed(NamedTuple):
     @property
     def is_open(self) -> bool:
         """Whether a deployment, or its end, was begun, and nobody knows how that went."""
+        from ciplug.records.registry_deployment import BEGUN, ENDING
+
         return self.last.state in (BEGUN, ENDING)
 
     @property
     def is_ended(self) -> bool:
         """Whether somebody wants it to serve nothing."""
+        from ciplug.records.registry_deployment import ENDED, ENDING
+
         return self.last.state in (ENDING, ENDED)
 
 

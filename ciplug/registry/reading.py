@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import BrokenLog, Cause, RecordError
-from ciplug.records.registry_event import RegistryEvent, Vouch
-from ciplug.records.registry_labels import MovedFrom, MovedTo
 from ciplug.registry import ledger, stored_checkpoints
 from ciplug.registry.ledger import Ledger
 from ciplug.registry.local_checkpoints import EVERY, STALE, Snapshot, Snapshots
 from ciplug.registry.model import Model
-from ciplug.registry.replay import IsSigned, Origin, Renaming, after, counting, fold_on
 from ciplug.stores.base import Head, Log
+
+if TYPE_CHECKING:
+    # What events do is imported once there is one: most jobs read a store without a registry.
+    from ciplug.records.registry_event import RegistryEvent
+    from ciplug.records.registry_labels import MovedFrom
+    from ciplug.registry.replay import IsSigned, Origin, Renaming
 
 
 class Reading(NamedTuple):
@@ -55,8 +58,7 @@ def read(
             start, tail = Snapshot(found.model, found.head, None), found.tail
     if start is None or tail is None:
         start, tail = Snapshot(Model(name), Head(0, "")), ledger.read(log, name)
-    counts = counting(tail.events, is_signed)
-    return _fold(start, tail, counts, origin_in(log, is_signed), snapshots, is_first=is_first)
+    return _fold(log, start, tail, is_signed, snapshots, is_first=is_first)
 
 
 def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> Ledger | None:
@@ -65,12 +67,11 @@ def _tail(log: Log, name: str, start: Snapshot, is_signed: IsSigned | None) -> L
         tail = ledger.read(log, name, start.head)
     except BrokenLog:
         return None
-    # Who vouches for earlier events changes what they did.
-    return None if is_signed and any(event.type == Vouch.type for event in tail.events) else tail
+    return None if is_signed and tail.vouches else tail
 
 
 def _fold(
-    start: Snapshot, tail: Ledger, counts: set[int], origin: Origin, snapshots: Snapshots | None, *, is_first: bool
+    log: Log, start: Snapshot, tail: Ledger, is_signed: IsSigned | None, snapshots: Snapshots | None, *, is_first: bool
 ) -> Reading:
     """Fold the events after a state, and keep the states of the way that are worth it.
 
@@ -79,12 +80,16 @@ def _fold(
             clone goes on from what it has read, and takes no other state from the store.
     """
     model = start.model
-    end = tail.head.digest if tail.head else None
-    digests = [*(event.previous for event in tail.events[1:]), end]
-    for event, own in zip(tail.events, digests, strict=False):
-        model = after(model, event, counts=event.seq in counts, origin=origin)
-        if snapshots and own and event.seq % EVERY == 0 and not model.awaits:
-            snapshots.keep(Snapshot(model, Head(event.seq, own)), newest=False)
+    if tail.events:
+        from ciplug.registry.replay import after, counting
+
+        counts, origin = counting(tail.events, is_signed), origin_in(log, is_signed)
+        end = tail.head.digest if tail.head else None
+        digests = [*(event.previous for event in tail.events[1:]), end]
+        for event, own in zip(tail.events, digests, strict=False):
+            model = after(model, event, counts=event.seq in counts, origin=origin)
+            if snapshots and own and event.seq % EVERY == 0 and not model.awaits:
+                snapshots.keep(Snapshot(model, Head(event.seq, own)), newest=False)
     times = None if start.times is None else [*start.times, *(event.created for event in tail.events)]
     # A renaming that is half written may still change what came before.
     if snapshots and tail.head and not model.awaits and (is_first or len(tail.events) >= STALE):
@@ -100,6 +105,8 @@ def read_at(
     Args:
         head: the head of the log, which was verified.
     """
+    from ciplug.registry.replay import counting, fold_on
+
     before, beyond = snapshots.around(name, seq) if snapshots else (None, None)
     if before is None or before.head.seq > seq:
         before = None
@@ -130,6 +137,9 @@ def origin_in(log: Log, is_signed: IsSigned | None, above: frozenset[tuple[str, 
     Args:
         above: the logs that are being read, up to which event: none of them may be needed again.
     """
+
+    from ciplug.records.registry_labels import MovedTo
+    from ciplug.registry.replay import Renaming, counting, fold_on
 
     def look_up(name: str, moved: MovedFrom) -> Renaming:
         place = (moved.other, moved.until)

@@ -11,18 +11,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ciplug.errors import BrokenLog
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import log_of
-from ciplug.records.registry_event import Vouch
 from ciplug.registry import ledger
 from ciplug.registry.ledger import Ledger
 from ciplug.registry.model import Model
 from ciplug.registry.model_values import FORMAT, model_from, model_value
-from ciplug.registry.replay import IsSigned
 from ciplug.stores.base import Head, KeepsStates, Log
+
+if TYPE_CHECKING:
+    from ciplug.registry.replay import IsSigned
 
 EVERY = 128
 """Events from one state to the next."""
@@ -93,7 +94,4 @@ def read(log: Log, model: str, signers: str, is_signed: IsSigned | None) -> Stat
     named = tail.events and tail.events[0].state == digest(data)
     if not named or (is_signed and not is_signed(tail.events[0])):
         return None
-    # Who vouches for earlier events changes what they did.
-    if is_signed and any(event.type == Vouch.type for event in tail.events):
-        return None
-    return State(state, head, tail)
+    return None if is_signed and tail.vouches else State(state, head, tail)

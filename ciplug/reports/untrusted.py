@@ -43,6 +43,11 @@ def clean(text: str, limit: int = PROSE_LIMIT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def clean_name(text: str) -> str:
+    """The same of a name: of a model, an alias, a person."""
+    return clean(text, NAME_LIMIT)
+
+
 def shortened(text: str, limit: int) -> str:
     """One line of visible text, of which the middle is left out where it is long: names differ at their ends."""
     text = clean(text)

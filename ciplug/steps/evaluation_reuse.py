@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ciplug.errors import StoreError
-from ciplug.records.columns import short
 from ciplug.records.notice import Kind, Notice
-from ciplug.stats.selection_cost import luck, of_share
-from ciplug.stats.trend import LEAST, noise
 from ciplug.tracking.query import MODEL, READ
 
 if TYPE_CHECKING:
@@ -23,6 +20,11 @@ MANY = 10
 def reuse_notices(finder: BaselineFinder) -> Iterator[Notice]:
     """A notice on each dataset that metrics are measured on, of whose content the model has many runs."""
     paths = finder.in_force.evaluation if finder.in_force else ()
+    if not paths:
+        return
+    from ciplug.records.columns import short
+    from ciplug.stats.selection_cost import luck
+
     digests = {file.path: short(file.digest) for file in finder.run.datasets if file.path in paths}
     for path, digest in digests.items():
         count = _count(finder, digest)
@@ -59,6 +61,9 @@ def _deviation(finder: BaselineFinder) -> tuple[str | None, float | None]:
     policy = finder.policy
     if policy is None:
         return None, None
+    from ciplug.stats.selection_cost import of_share
+    from ciplug.stats.trend import LEAST, noise
+
     examples = finder.runs.examples(finder.run) if policy.samples else None
     trail = finder.trail(policy.baseline.branch)[::-1]
     for name, gate in policy.gates.items():

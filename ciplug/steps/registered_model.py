@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.errors import NotFound, closest
@@ -15,11 +16,13 @@ from ciplug.registry.local_checkpoints import Snapshots
 from ciplug.registry.model import Model, Version
 from ciplug.registry.model_values import FORMAT
 from ciplug.registry.reading import Reading
-from ciplug.registry.replay import IsSigned
 from ciplug.registry.resolve import NAMED_MOST, find_version
 from ciplug.steps.session import Session
 from ciplug.steps.signers import signers_of
 from ciplug.stores.base import Head
+
+if TYPE_CHECKING:
+    from ciplug.registry.replay import IsSigned
 
 
 def is_signed(session: Session) -> IsSigned | None:

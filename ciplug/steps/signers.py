@@ -17,7 +17,6 @@ from ciplug.records import signature as signatures
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import RunKey, parse_amendments, record_beside, run_key, signature_key
 from ciplug.records.read import amendment
-from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
 from ciplug.reports.untrusted import clean
 from ciplug.steps.policy_in_force import read_policies
@@ -25,6 +24,7 @@ from ciplug.steps.session import Session
 from ciplug.stores import is_git
 
 if TYPE_CHECKING:
+    from ciplug.records.registry_event import RegistryEvent
     from ciplug.tracking.runs import Runs
 
 Read = Callable[[str], "bytes | None"]

@@ -1,4 +1,4 @@
-"""Record a training: one that is run here, or the files that one has left."""
+"""Run a training, and record it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, warning
-from ciplug.errors import CiplugError, FileNotKept, UsageError
+from ciplug.errors import CiplugError, UsageError
 from ciplug.git.commits import HeadLog, commit_named
 from ciplug.git.credentials import redact
 from ciplug.git.environment import is_token
-from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import UNSEEN
 from ciplug.records.run import Status
 from ciplug.steps.dirty_files import tell_dirt
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.mlflow_runs import Tracking, nothing_found
-from ciplug.steps.outputs import Watch, older_outputs
+from ciplug.steps.mlflow_stores import Tracking, nothing_found
+from ciplug.steps.outputs import Watch
 from ciplug.steps.record import Recorded, begin, finish, skeleton_of, tell_beside
 from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
@@ -201,23 +200,3 @@ def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env
-
-
-def record_files(session: Session, inputs: Inputs) -> Recorded:
-    """Record what a training has left, without running anything.
-
-    Raises UsageError when no file is named, and the error of a file that cannot be taken: nothing is recorded then.
-    """
-    if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
-        raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
-    inputs = replace(inputs, older=tuple(older_outputs(session, inputs)))
-    entry = begin(session, inputs)
-    tell_dirt(session, skeleton_of(entry).provenance)
-    if inputs.older:
-        notice = Notice(kind=Kind.OLDER, run=entry.id, files=inputs.older)
-        session.tell(warning(notice.clause, notice.remedy))
-    recorded = finish(session, entry, inputs, status="finished")
-    if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
-        recorded.sealed.discard()
-        raise wrong[0]
-    return recorded

@@ -37,6 +37,8 @@ models:
   prod.wine:
     gates: {accuracy: {higher_is_better: true, min: 0.95}}
     stages: {live: {}}
+  twin:
+    gates: {accuracy: {higher_is_better: true, min: 0.8}}
   compared:
     gates:
       accuracy: {higher_is_better: true, max_regression: 0.01, baseline: production, on_no_baseline: warn}
@@ -152,6 +154,16 @@ def test_the_gates_of_the_registered_name_judge_a_run_of_a_laxer_model(team: Tea
     assert whole(team, "prod.wine", "prod.wine@live") is None
     # What the promotion recorded is no judgement of the run by its own model.
     assert promoted(team, "wine", run=good.id).version == 1
+
+
+def test_a_verdict_by_the_same_gates_counts_for_another_name(team: Team) -> None:
+    """The gates of 'twin' are those of 'wine', so a run that failed them has failed here, until it is judged again."""
+    run = team.run(accuracy=0.9)
+    team.verdict(run, outcome="FAIL")
+    refusal = refused(team, "twin", run=run.id)
+    assert refusal.reason is Refusal.NOT_PASSED and f"the verdict of run {run.id[:12]} is FAIL" in refusal.message
+    team.verdict(run)
+    assert promoted(team, "twin", run=run.id).version == 1
 
 
 def test_what_a_laxer_model_sets_aside_is_not_set_aside_for_the_registered_name(team: Team) -> None:

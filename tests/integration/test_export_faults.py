@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.capture.mlflow.run import TAG
+from ciplug.capture.mlflow.marks import TAG
 from ciplug.console import Nobody, Note
 from ciplug.errors import StoreError
 from ciplug.forges import retries

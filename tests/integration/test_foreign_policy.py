@@ -136,3 +136,10 @@ def test_the_first_promotion_of_a_run_of_another_repository_is_told(team: Team, 
     promote(replace(other.session.refreshed(), listener=heard), PromotionRequest("wine-b", "staging", run=bad.id))
     words = f"is of commit {str(bad.commit)[:12]}, which this repository does not have; from now on, "
     assert any(words in message for message in heard.words)
+    # A run of this repository, or without a commit, is of no other one.
+    for name, commit in (("wine-c", other.project.head), ("wine-d", None)):
+        run = other.run(accuracy=0.2, commit=commit)
+        other.verdict(run)
+        heard.words.clear()
+        promote(replace(other.session.refreshed(), listener=heard), PromotionRequest(name, "staging", run=run.id))
+        assert heard.words == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,18 @@ from ciplug.git.run import run_git
 from ciplug.records import columns
 from ciplug.records.canonical import digest
 from ciplug.stores.base import Head
+from ciplug.stores.files import FilesApart
 from ciplug.stores.git import content as content_module
 from ciplug.stores.git import folding, segments
 from ciplug.stores.git import log as log_module
+from ciplug.stores.git import pending as pending_module
+from ciplug.stores.git import reader as reader_module
 from ciplug.stores.git import remote as remote_module
 from ciplug.stores.git import view as view_module
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.check import find_problems
 from ciplug.stores.git.content import Content, folders, is_readable, read_content, root_tree, unfoldable
+from ciplug.stores.git.files import GitFiles
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.restore import KeptLogs, kept_logs, lost_entries, lost_objects, restore_objects
@@ -391,7 +396,75 @@ def test_of_too_many_writes_the_signed_ones_are_taken(
     assert store.pending == 2 and "1 pending write beyond 20,000 are not read" in store.notes[0]
 
 
+# Writing
+
+
+def test_a_write_with_files_is_one_push_where_it_is_one_of_ours(
+    tmp_path: Path, remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").write_bytes(b"abc")
+    paths = {f"sha256:{sha256(b'abc').hexdigest()}": tmp_path / "model"}
+    told: list[int] = []
+
+    def files(branch: str = "ciplug") -> GitFiles:
+        beside = CachedRemote(remote.folder.as_uri(), cache=tmp_path / "cache", name="files", config=())
+        return GitFiles(beside, branch, uri="git:", limit=None)
+
+    def refs() -> list[str]:
+        return run_git("for-each-ref", "--format=%(refname)", cwd=remote.folder).stdout.decode().splitlines()
+
+    monkeypatch.setattr(pending_module, "RECORD_MOST", 9)
+    small, large = b"123456789", b"1234567890"
+    for objects, beside in [
+        ({"runs/1-x.json": large}, files()),
+        ({"runs/a/b/c/d/e/f/g/h/i.json": small}, files()),
+        ({"runs/1-x.json": small}, files("other")),
+    ]:
+        with pytest.raises(FilesApart):
+            fresh().add_with(objects, beside, paths, told.append)
+    assert (refs(), told) == ([], [])
+    with pytest.raises(StoreError, match=r"runs/1-x\.json has 10 bytes; readers take at most 9") as error:
+        fresh().add({"runs/1-x.json": large})
+    assert error.value.cause == Cause.TOO_LARGE
+    fresh().add_with({"runs/1-x.json": small, "runs/1-x.series": large}, files(), paths, told.append)
+    assert sorted(ref.rpartition("/")[0] for ref in refs()) == ["refs/ciplug/files", "refs/ciplug/inbox"]
+    assert told == [3] and files().missing(paths) == set()
+    assert fresh().read(["runs/1-x.json", "runs/1-x.series"]) == {"runs/1-x.json": small, "runs/1-x.series": large}
+
+
 # Reading
+
+
+def test_a_reader_that_may_folds_what_is_much(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "FOLD_AT", 3)
+    monkeypatch.setattr(reader_module, "PENDING_ALARM", 3)
+    refs = [remote.write({f"runs/{n}-x.json": b"1"}) for n in range(2)]
+
+    def waiting() -> int:
+        return sum(remote.ref(ref) is not None for ref in refs)
+
+    few = fresh()
+    assert (len(few.keys("")), few.notes, waiting()) == (2, [], 2)
+    refs.append(remote.write({"runs/2-x.json": b"1"}))
+    other = fresh(may_fold=False)
+    assert (len(other.keys("")), waiting()) == (3, 3)
+    assert "3 writes wait to be folded into the branch 'ciplug'" in other.notes[0]
+    with monkeypatch.context() as patch:
+        pushes = lose(patch, PROTECTED)
+        refused = fresh()
+        assert (len(refused.keys("")), waiting()) == (3, 3)
+        assert "3 writes wait to be folded" in refused.notes[0]
+        with pytest.raises(RemoteError):
+            refused.add({"runs/3-x.json": b"1"})
+        tried = len(pushes)
+        assert len(refused.keys("")) == 3 and len(pushes) == tried, "a fold that was refused is not tried again"
+        refused.refresh()
+        assert len(refused.keys("")) == 3 and len(pushes) > tried
+    store = fresh()
+    assert (len(store.keys("")), store.notes, waiting()) == (3, [], 0)
+    assert len(fresh().keys("")) == 3
 
 
 @pytest.fixture

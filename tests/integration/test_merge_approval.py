@@ -220,8 +220,10 @@ def test_approvals_that_do_not_count(proposed: Proposed, case: str) -> None:
     NOBODY[case](proposed)
     reason, words = proposed.refusal()
     assert reason is Refusal.NOT_APPROVED and "in another pull request" in words
-    people = "2 people" if case in ("nobody knows who pushed", "by a person unknown, as a bot") else "one person"
+    is_unknown = case in ("nobody knows who pushed", "by a person unknown, as a bot")
+    people = "2 people" if is_unknown else "one person"
     assert f"staging requires {people} to approve pull request #{NUMBER}" in words
+    assert ("(one more, as the forge does not say which person pushed to it)" in words) == is_unknown
     if case == "nobody knows who pushed":
         assert "only bob did" in words
         proposed.api.review(NUMBER, "eve", proposed.head)

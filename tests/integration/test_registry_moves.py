@@ -131,6 +131,7 @@ def test_a_rollback_of_a_lower_stage_does_not_empty_a_higher_one(served: Team) -
 def test_a_rollback_of_an_empty_stage_names_the_versions_that_were_there(served: Team) -> None:
     roll_back(served.session.refreshed(), "wine", "production", "x")
     change(served, moves.demote, start="production", to="none")
+    served.promote(run=served.judged().id)
     refusal = refused(served, roll_back, "production", "x")
     assert refusal.message == "no version of 'wine' is left that comes back to Production"
     assert "(v1, v2): ciplug rollback 'wine' --to production --version N" in (refusal.hint or "")
@@ -189,7 +190,6 @@ def test_a_demotion_takes_nobody_s_place(served: Team) -> None:
     assert stages(served) == ["Archived", "None", "Staging"]
 
 
-@pytest.mark.slow
 def test_a_version_in_use_is_neither_archived_nor_yanked_nor_deleted(served: Team) -> None:
     for step in (moves.archive, moves.yank, models.delete_version):
         assert refused(served, step, 2).reason is Refusal.IN_USE
@@ -216,7 +216,6 @@ def test_a_yanked_version_is_used_no_more(served: Team) -> None:
 # Words and names
 
 
-@pytest.mark.slow
 def test_aliases_and_the_alias_that_is_a_stage(served: Team) -> None:
     change(served, labels.set_alias, "champion", 2)
     change(served, labels.set_alias, "champion", 1)
@@ -272,7 +271,6 @@ def test_a_model_is_renamed_with_its_history(served: Team) -> None:
     assert caught.value.reason is Refusal.NAME_TAKEN
 
 
-@pytest.mark.slow
 def test_a_renaming_brings_nothing_without_evidence_into_a_stage_that_is_judged(served: Team) -> None:
     """A name that no policy judges is no way around: not for a version in a stage, nor for an alias called as one."""
     session = served.session.refreshed

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ciplug import config
 from ciplug.config.json_schema import schema
-from ciplug.config.kinds import Listed, Named, Scalar, Table, keys_of
+from ciplug.config.kinds import Later, Listed, Named, Scalar, Table, keys_of
 from ciplug.config.targets import KINDS
 from ciplug.errors import ConfigError
 from ciplug.targets import OPENERS
@@ -239,6 +239,8 @@ def values_of(table: type) -> st.SearchStrategy[Any]:
 
 def value_of(key: Any) -> st.SearchStrategy[Any]:
     kind = key.metadata["kind"]
+    if isinstance(kind, Later):
+        kind = kind.kind()
     if isinstance(kind, Scalar):
         return ANY
     if isinstance(kind, Listed):
@@ -278,7 +280,7 @@ def test_the_schema_takes_every_file_that_ciplug_takes(data: dict[str, Any]) -> 
 def test_a_table_is_what_is_meant() -> None:
     """The kinds that the strategies above know are all that there are."""
     kinds = {type(key.metadata["kind"]) for table in (config.Config, config.Section) for key in keys_of(table).values()}
-    assert all(issubclass(kind, (Scalar, Table, Named, Listed)) for kind in kinds)
+    assert all(issubclass(kind, (Scalar, Table, Named, Listed, Later)) for kind in kinds)
 
 
 def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() -> None:

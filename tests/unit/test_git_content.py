@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ciplug.stores.git import content as content_module
+from ciplug.stores.git import folding, pending
 from ciplug.stores.git.content import Content, entry_path
 
 
@@ -37,3 +41,19 @@ def test_a_copy_changes_by_itself() -> None:
         part.clear()
     copy.indexes.clear()
     assert content == Content({"a": "1"}, {"s": "2"}, {"c": "3"}, ["4"], {"l": "5"})
+
+
+def test_the_limits_are_those_of_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "store.md").read_text(encoding="utf-8")
+    section = text.partition("### Limits of a git store")[2].partition("\n## ")[0]
+    limits = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")][1:]
+    sizes = pending.RECORD_MOST, pending.BESIDE_MOST, pending.TOTAL_MOST, pending.BESIDE_TOTAL_MOST
+    record, beside, records, all_beside = (f"{size / 2**20:g} MiB" for size in sizes)
+    numbers = (
+        *(content_module.WRITE_MOST, content_module.DEEPEST, content_module.WRITES_MOST, content_module.PENDING_MOST),
+        *(folding.WRITES_PER_FOLD, folding.SEGMENT_AT, content_module.KEPT_MOST),
+    )
+    write, deepest, writes, files, fold, segment, branch = (f"{number:,}" for number in numbers)
+    assert limits == [
+        *(record, beside, write, deepest, writes, files, records, all_beside, fold, segment, branch),
+    ]

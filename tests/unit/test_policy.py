@@ -12,7 +12,7 @@ from ciplug import config, strict_yaml
 from ciplug.config.allowance import Allowance
 from ciplug.config.gate import Baseline, Defaults
 from ciplug.config.json_schema import schema
-from ciplug.config.kinds import Listed, Named, Table, keys_of
+from ciplug.config.kinds import Later, Listed, Named, Table, keys_of
 from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 from ciplug.gates.digest import digest_of
@@ -424,6 +424,8 @@ def test_the_published_schema_is_that_of_the_models() -> None:
 
 def places(kind: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], type]]:
     """Where a mapping with the keys of a dataclass may stand, by the readers."""
+    if isinstance(kind, Later):
+        kind = kind.kind()
     if isinstance(kind, Table):
         yield path, kind.of
         for name, key in keys_of(kind.of).items():

@@ -138,6 +138,11 @@ def test_clean_text_is_one_visible_line(raw: str) -> None:
     shown.encode()
 
 
+def test_a_name_is_shown_whole_up_to_its_limit() -> None:
+    assert untrusted.clean_name("a" * 250) == "a" * 250
+    assert untrusted.clean_name("a" * 251) == "a" * 249 + "…"
+
+
 def test_what_cannot_be_seen_is_made_visible() -> None:
     assert untrusted.clean("a\u202eb\x1b[1m\nc\td\ud800") == "a�b�[1m c d�"
 

@@ -14,6 +14,16 @@ import ciplug
 # Each of these costs a start more than a request over a network does, or near it.
 FORGES_AND_NUMBERS = {"github", "gitlab", "jenkinsapi", "mlflow", "numpy", "requests"}
 READERS_AND_RENDERERS = {"pydantic", "jinja2", "tabulate"}
+# Only some runs, policies and registries need these.
+OF_KILLED_RUNS = {"steps.killed_runs", "steps.resume", "steps.amend", "steps.open_run"}
+OF_MLFLOW = {
+    "steps.mlflow_runs",
+    *(f"capture.mlflow.{name}" for name in ("run", "events", "file_store", "sqlite_store")),
+}
+OF_TARGETS = {"config.targets", "config.service_targets", "config.target_base"}
+OF_EXTENDS = {"config.tighten", "config.strictness"}
+OF_EVENTS = {"registry.replay", "registry.events", "records.registry_event", "records.registry_labels"}
+OF_RARE_GATES = {f"stats.{name}" for name in ("means", "proportions", "trend", "drift_tests", "selection_cost", "holm")}
 CONFIG = "version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {higher_is_better: true, min: 0.8}\n"
 
 
@@ -33,6 +43,10 @@ def _modules(*args: str, cwd: Path) -> set[str]:
 
 def packages(modules: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name.removeprefix("ciplug.") for name in modules if name.startswith("ciplug.")}
 
 
 @pytest.fixture
@@ -76,7 +90,35 @@ def test_record_to_a_git_store_loads_what_it_needs(checkout: Path, configured: b
     assert not packages(found) & (FORGES_AND_NUMBERS | READERS_AND_RENDERERS)
     assert not found & {"sqlite3", "urllib.request"}
     assert ("yaml" in found) is configured
-    assert not found & {f"ciplug.{name}" for name in ("records.verdict", "reports", "gates", "registry", "forges")}
+    assert not ours(found) & {"records.verdict", "reports", "gates", "registry", "forges"}
+    assert not ours(found) & (OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | {"steps.train"})
+
+
+def test_run_loads_nothing_of_what_the_training_did_not_use(checkout: Path) -> None:
+    (checkout / "ciplug.yaml").write_text(CONFIG)
+    training = """open('metrics.json', 'w').write('{"accuracy": 0.92}')"""
+    found = imported("-m", "ciplug", "run", "--", sys.executable, "-c", training, cwd=checkout)
+    assert "steps.train" in ours(found)
+    assert not packages(found) & (FORGES_AND_NUMBERS | READERS_AND_RENDERERS)
+    assert not ours(found) & (OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | {"gates", "registry", "forges"})
+
+
+def test_a_job_of_a_branch_loads_nothing_of_what_its_policy_does_not_ask_for(checkout: Path) -> None:
+    (checkout / "ciplug.yaml").write_text(CONFIG)
+    found = imported("-m", "ciplug", "ci", cwd=checkout)
+    assert "gates.evaluate" in ours(found)
+    assert not packages(found) & (FORGES_AND_NUMBERS | {"jinja2", "pydantic", "statistics"})
+    rare = OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | OF_EVENTS | OF_RARE_GATES
+    assert not ours(found) & (rare | {"steps.train", "records.columns"})
+
+
+def test_a_command_looks_for_no_garbage_at_its_end(tmp_path: Path) -> None:
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count()))\n"
+        "from ciplug.cli import program; program(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) > 1000
 
 
 def test_compare_loads_neither_a_forge_nor_pydantic(checkout: Path) -> None:

@@ -9,7 +9,8 @@ from functools import partial
 from ciplug.capture import events
 from ciplug.capture.events import Event
 from ciplug.capture.logged import Point
-from ciplug.capture.mlflow.run import TAG, Dataset, MlflowRun
+from ciplug.capture.mlflow.marks import TAG
+from ciplug.capture.mlflow.run import Dataset, MlflowRun
 from ciplug.errors import UsageError
 from ciplug.records.inputs import TEXT_MOST, ModelOutput
 from ciplug.records.left_out import LeftOut

@@ -18,9 +18,9 @@ from typing import Any
 
 from ciplug.capture.logged import Point
 from ciplug.capture.mlflow.artifacts import is_folder, local_path, named
+from ciplug.capture.mlflow.marks import META, TAG, is_experiment
 from ciplug.capture.mlflow.run import (
     PARENT,
-    TAG,
     Dataset,
     MlflowRun,
     StoreUnreadable,
@@ -36,7 +36,6 @@ from ciplug.capture.mlflow.run import (
 from ciplug.records.inputs import ModelOutput
 from ciplug.records.left_out import LeftOut
 
-META = "meta.yaml"
 _LATER = 0.001
 """Seconds: the next moment that MLflow can tell."""
 _STATUS = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
@@ -116,11 +115,6 @@ class FileStore:
     def _model(self, experiment: Path, model: str) -> tuple[str, str, Path]:
         folder = experiment / "models" / model
         return model, text(_meta(folder).get("name")) or model, folder / "artifacts"
-
-
-def is_experiment(folder: Path) -> bool:
-    """Whether a folder is that of an experiment: MLflow names them by a number."""
-    return folder.name.isdigit() and (folder / META).is_file()
 
 
 def _runs_in(experiment: Path) -> Iterator[Path]:

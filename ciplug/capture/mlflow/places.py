@@ -8,13 +8,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ciplug.capture.mlflow.artifacts import local_path
-from ciplug.capture.mlflow.file_store import FileStore, is_experiment
-from ciplug.capture.mlflow.run import TAG, StoreUnreadable, TrackingStore
-from ciplug.capture.mlflow.sqlite_store import HEADER, SqliteStore
+from ciplug.capture.mlflow.marks import HEADER, TAG, is_experiment
 from ciplug.git.credentials import redact
+
+if TYPE_CHECKING:
+    from ciplug.capture.mlflow.run import TrackingStore
 
 URI, CONTEXT = "MLFLOW_TRACKING_URI", "MLFLOW_RUN_CONTEXT"
 FOLDER = "mlflow"
@@ -59,7 +61,15 @@ def open_store(uri: str, cwd: Path, env: Mapping[str, str]) -> TrackingStore:
 
         return RestStore(uri, env)
     if (path := path_of(uri, cwd)) is not None:
-        return FileStore(path) if path.is_dir() else SqliteStore(path, cwd)
+        if path.is_dir():
+            from ciplug.capture.mlflow.file_store import FileStore
+
+            return FileStore(path)
+        from ciplug.capture.mlflow.sqlite_store import SqliteStore
+
+        return SqliteStore(path, cwd)
+    from ciplug.capture.mlflow.run import StoreUnreadable
+
     raise StoreUnreadable(
         f"{redact(uri)}: ciplug reads file stores, SQLite and MLflow servers",
         hint="have the training write its metrics to a file, too: --metrics FILE",

@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ciplug.capture.logged import Point
+from ciplug.capture.mlflow.marks import TAG
 from ciplug.capture.mlflow.run import (
     PARENT,
-    TAG,
     Dataset,
     MlflowRun,
     StoreUnreadable,

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ciplug.capture.logged import Point
+from ciplug.capture.mlflow.marks import TAG
 from ciplug.errors import InputError
 from ciplug.records.inputs import ModelOutput
 from ciplug.records.left_out import LeftOut
 
-TAG = "ciplug.run"
-"""The tag of a run in MLflow that a training has made under `ciplug run`; its value is the id of ciplug's run."""
 PARENT = "mlflow.parentRunId"
 _CONTEXT = "mlflow.data.context"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.capture.logged import Point
 from ciplug.capture.mlflow.artifacts import local_path, named
+from ciplug.capture.mlflow.marks import TAG
 from ciplug.capture.mlflow.run import (
     PARENT,
-    TAG,
     Dataset,
     MlflowRun,
     StoreUnreadable,
@@ -30,7 +30,6 @@ from ciplug.records.left_out import LeftOut
 if TYPE_CHECKING:
     import sqlite3
 
-HEADER = b"SQLite format 3\x00"
 _PATIENCE = 5.0
 """Seconds to wait for a writer."""
 _AT_ONCE = 500

@@ -78,7 +78,7 @@ def _check_content(run: Run, empty: Iterable[str]) -> None:
     if path := next(iter(empty), None):
         raise PromotionRefused(
             Refusal.EMPTY_FILE,
-            f"the artifact {clean(path, 200)} of run {run.id[:12]} is empty, so there is nothing to deploy",
+            f"the artifact {clean(path)} of run {run.id[:12]} is empty, so there is nothing to deploy",
             hint="have the training write it, or leave it out of the artifacts, and train again",
         )
 
@@ -87,7 +87,7 @@ def _check_kept(run: Run, lacking: Sequence[str]) -> None:
     if lacking:
         raise PromotionRefused(
             Refusal.FILE_NOT_KEPT,
-            f"no store has the content of {listed([clean(path, 200) for path in lacking])} of run {run.id[:12]}, so "
+            f"no store has the content of {listed([clean(path) for path in lacking])} of run {run.id[:12]}, so "
             "nobody can deploy it",
             hint="record a run with a place for its files: --artifact-store, and --artifact-limit for large ones",
         )

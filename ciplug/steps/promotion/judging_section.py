@@ -8,7 +8,7 @@ from ciplug.errors import CiplugError, PromotionRefused, Refusal
 from ciplug.records.run import Run
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean_name
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
 
@@ -43,7 +43,7 @@ def judging_section(session: Session, settings: Settings, model: Model, run_mode
 def check_section(section: str, model: Model, run: Run) -> None:
     """Raise PromotionRefused where neither the registered name nor the run's model has the section that judges."""
     if section not in (model.name, run.model):
-        name, own, other = (clean(one, 80) for one in (model.name, section, run.model))
+        name, own, other = (clean_name(one) for one in (model.name, section, run.model))
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
             f"the versions of '{name}' are promoted by the gates of '{own}', and run {run.id[:12]} is of '{other}'",
@@ -81,7 +81,7 @@ def _recorded_model(session: Session, model: Model, version: Version) -> str | N
     if run_model is None:
         raise PromotionRefused(
             Refusal.GATED_STAGE,
-            f"run {version.run[:12]} of version {version.number} of '{clean(model.name, 80)}' is not recorded, so "
+            f"run {version.run[:12]} of version {version.number} of '{clean_name(model.name)}' is not recorded, so "
             "it is not known which gates apply",
             hint="end the run, and ask again once it is sent",
         )

@@ -8,7 +8,7 @@ from ciplug.errors import PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_labels import DeleteAlias, Describe, SetAlias, Tag, Untag
 from ciplug.registry.lookalikes import lookalike
 from ciplug.registry.model import Model, Version
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean_name
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.judging_section import gated_stage, judging_section
 from ciplug.steps.promotion.own_policy import check_own_policy
@@ -65,7 +65,7 @@ def _check_alike(session: Session, model: Model, alias: str) -> None:
     known = {*stages, *(stage.lower() for stage in stages), *model.aliases, *_WORDS}
     if other := lookalike(alias, known):
         raise UsageError(
-            f"'{clean(alias, 80)}' looks like '{clean(other, 80)}', and is written with other letters",
+            f"'{clean_name(alias)}' looks like '{clean_name(other)}', and is written with other letters",
             hint="choose an alias that people can tell from it",
         )
 
@@ -80,7 +80,7 @@ def set_alias(
         return promote(session, PromotionRequest(name, alias, version=version, reason=reason))
     if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
         raise UsageError(
-            f"'{clean(alias, 80)}' cannot be an alias",
+            f"'{clean_name(alias)}' cannot be an alias",
             hint="letters, digits, _ . and -; not a number, and none of latest, none, archived",
         )
 

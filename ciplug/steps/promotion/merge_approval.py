@@ -9,7 +9,7 @@ from ciplug.git.branch_files import tree_of_commit
 from ciplug.records import read
 from ciplug.records.moment import parse
 from ciplug.registry.events import payload_of
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean, clean_name
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.proposed import Proposal, every_proposed
 from ciplug.steps.session import Session
@@ -193,11 +193,11 @@ def _file(session: Session, commit: str, path: str) -> bytes | None:
 
 
 def _sentence(merged: MergedPullRequest, counted: Collection[Approval], path: str, proposal: Proposal) -> str:
-    by = listed([f"{clean(one.by.login, 60)} at {one.commit[:12]}" for one in counted])
-    merger = f", merged by {clean(merged.merged_by, 60)}" if merged.merged_by else ""
+    by = listed([f"{clean_name(one.by.login)} at {one.commit[:12]}" for one in counted])
+    merger = f", merged by {clean_name(merged.merged_by)}" if merged.merged_by else ""
     forge = next(iter(counted)).by.by
     return (
-        f"pull request #{merged.number} ({clean(merged.url, 200)}) brought `{proposal.line}` into {path} as "
+        f"pull request #{merged.number} ({clean(merged.url)}) brought `{proposal.line}` into {path} as "
         f"{merged.commit[:12]}: approved by {by}{merger}, as {forge} confirms"
     )
 
@@ -208,8 +208,8 @@ def _people(count: int) -> str:
 
 def _who(merged: MergedPullRequest, counted: Collection[Approval]) -> str:
     if counted:
-        return f"only {listed([clean(one.by.login, 60) for one in counted])} did"
+        return f"only {listed([clean_name(one.by.login) for one in counted])} did"
     if merged.approvals:
-        names = listed([clean(one.by.login, 60) for one in merged.approvals])
+        names = listed([clean_name(one.by.login) for one in merged.approvals])
         return f"no approval counts: {names} opened it, pushed to it, made the run, or saw another line"
     return "nobody did"

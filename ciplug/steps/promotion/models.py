@@ -9,7 +9,7 @@ from ciplug.errors import PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_event import Register
 from ciplug.records.registry_labels import Create, DeleteModel, DeleteVersion, MovedFrom, MovedTo
 from ciplug.registry.model import Model
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean_name
 from ciplug.steps.promotion.judging_section import gated_stage
 from ciplug.steps.promotion.writing import Written, write
 from ciplug.steps.registered_model import need_model, read_registry
@@ -29,8 +29,8 @@ def create_model(
         if model.exists:
             raise PromotionRefused(
                 Refusal.NAME_TAKEN,
-                f"the registry has a model '{clean(name, 120)}'",
-                hint=f"see: ciplug registry show '{clean(name, 120)}'",
+                f"the registry has a model '{clean_name(name)}'",
+                hint=f"see: ciplug registry show '{clean_name(name)}'",
             )
         return Create(description=description, tags=dict(tags or {}))
 
@@ -95,7 +95,7 @@ def _take_over(session: Session, model: Model, old: str) -> MovedFrom:
     if model.exists or model.by_number:
         raise PromotionRefused(
             Refusal.NAME_TAKEN,
-            f"'{clean(model.name, 120)}' is, or was, a model of its own",
+            f"'{clean_name(model.name)}' is, or was, a model of its own",
             hint="choose a name that no model ever had",
         )
     head = before.ledger.head or Head(0, "")
@@ -135,4 +135,4 @@ def _in_use(name: str, what: str, stage: str, done: str) -> PromotionRefused:
 def check_name(name: str) -> None:
     """Raise UsageError for a text that cannot be the name of a model."""
     if not name.strip() or len(name) > _NAME_MOST or any(ord(letter) < 32 for letter in name):
-        raise UsageError(f"{clean(name, 80)!r} cannot be the name of a model", hint="a line of at most 256 characters")
+        raise UsageError(f"{clean_name(name)!r} cannot be the name of a model", hint="a line of at most 256 characters")

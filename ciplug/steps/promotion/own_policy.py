@@ -60,7 +60,7 @@ def check_own_policy(session: Session, model: Model, section: str) -> None:
         commit = (verdict.policy_commit or verdict.commit or "")[:12]
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
-            f"'{model.name}' is promoted by the policy of another repository: {clean(verdict.policy_file, 120)} of "
+            f"'{model.name}' is promoted by the policy of another repository: {clean(verdict.policy_file)} of "
             f"commit {commit}, as event {place.seq} says, and this repository does not have it",
             hint="promote in a checkout of that repository, or under another name; if this repository goes on for "
             "that one, fetch its history here first: git fetch REPOSITORY",

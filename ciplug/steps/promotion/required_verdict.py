@@ -13,7 +13,7 @@ from ciplug.records.keys import verdict_object
 from ciplug.records.rerun_notices import notices
 from ciplug.records.run import Run
 from ciplug.records.verdict import EFFECTS, Verdict, worst
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean, clean_name
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
@@ -115,9 +115,9 @@ def _recorded(
     if in_force.policy.narrowed(rules).reads_files:
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
-            f"'{clean(section, 80)}' has a gate that reads files of the training, and run {run.id[:12]} of "
-            f"'{clean(run.model, 80)}' was not judged by it",
-            hint=f"train it as a run of that model, where the files are: --model '{clean(section, 80)}'",
+            f"'{clean_name(section)}' has a gate that reads files of the training, and run {run.id[:12]} of "
+            f"'{clean_name(run.model)}' was not judged by it",
+            hint=f"train it as a run of that model, where the files are: --model '{clean_name(section)}'",
         )
     return None
 
@@ -127,10 +127,12 @@ def _of_others(runs: Runs, run: Run) -> Iterator[str]:
     recorded = runs.of_commits([run.commit], run.model).get(run.commit or NO_COMMIT, [])
     own = run.provenance.context.actor
     others = {r.id: r.provenance.context.actor for r in recorded if r.provenance.context.trusted and r.id != run.id}
-    by_others = [f"{run_id[:12]} by {clean(actor or 'nobody', 60)}" for run_id, actor in others.items() if actor != own]
+    by_others = [
+        f"{run_id[:12]} by {clean_name(actor or 'nobody')}" for run_id, actor in others.items() if actor != own
+    ]
     if by_others:
         yield (
-            f"Run {run.id[:12]} is of {clean(own or 'nobody', 60)}, and the commit has runs of others: "
+            f"Run {run.id[:12]} is of {clean_name(own or 'nobody')}, and the commit has runs of others: "
             f"{listed(by_others, most=_NAMED_MOST)}"
         )
 
@@ -203,7 +205,7 @@ def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None, sect
     if not verdict.passed and judged_as:
         raise PromotionRefused(
             Refusal.NOT_PASSED,
-            f"run {run.id[:12]} of '{clean(run.model, 80)}' does not pass the gates of '{clean(judged_as, 80)}': "
+            f"run {run.id[:12]} of '{clean_name(run.model)}' does not pass the gates of '{clean_name(judged_as)}': "
             f"{_reasons(verdict)}",
             hint=f"see the numbers: ciplug runs show {run.id[:12]}; promote a run that passes, or waive a gate in the "
             "policy of the default branch",

@@ -10,7 +10,7 @@ from ciplug.records.keys import run_key
 from ciplug.records.run import Run
 from ciplug.registry.files import has_files
 from ciplug.registry.model import Version
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean, clean_name
 from ciplug.steps.fetch import fetch
 from ciplug.steps.session import Session
 from ciplug.tracking.runs import Runs
@@ -24,27 +24,27 @@ def run_of(runs: Runs, model: str, version: Version) -> Run:
     if version.run is None:
         raise PromotionRefused(
             Refusal.NO_RUN,
-            f"version {version.number} of '{clean(model, 80)}' was registered without a run, so nothing has judged it",
+            f"version {version.number} of '{clean_name(model)}' was registered without a run, so nothing has judged it",
             hint="record a run that makes it: ciplug run -- COMMAND; and promote that run",
         )
     run = runs.at(version.commit, version.run)
     if not version.files:
         raise PromotionRefused(
             Refusal.NO_FILE,
-            f"version {version.number} of '{clean(model, 80)}' was registered from an address, and with no file of its "
-            f"run: {clean(version.source or 'none', 200)}",
+            f"version {version.number} of '{clean_name(model)}' was registered from an address, and with no file of "
+            f"its run: {clean(version.source or 'none')}",
             hint=f"promote the run itself, which makes a version of its files: --run {run.id[:12]}",
         )
     if not has_files(run, version):
         raise StoreError(
-            f"run {run.id} does not name the artifacts that version {version.number} of '{clean(model, 80)}' was "
+            f"run {run.id} does not name the artifacts that version {version.number} of '{clean_name(model)}' was "
             "registered with",
             hint="the log is a verified chain, the record of the run is not; find out who changed it: ciplug fsck",
         )
     if version.record not in (None, runs.digests([run])[run_key(run).key]):
         raise StoreError(
             f"the record of run {run.id[:12]} is not the one that was registered as version {version.number} of "
-            f"'{clean(model, 80)}': somebody has changed it",
+            f"'{clean_name(model)}': somebody has changed it",
             hint="find out who: ciplug fsck",
         )
     return run
@@ -55,8 +55,8 @@ def verify_files(session: Session, runs: Runs, model: str, version: Version) -> 
 
     Raises PromotionRefused where one cannot be read, or is not what was registered.
     """
-    other = f"bring back another version: ciplug registry show '{clean(model, 80)}'; then --version N"
-    named = f"version {version.number} of '{clean(model, 80)}'"
+    other = f"bring back another version: ciplug registry show '{clean_name(model)}'; then --version N"
+    named = f"version {version.number} of '{clean_name(model)}'"
     try:
         run = run_of(runs, model, version)
         with tempfile.TemporaryDirectory(prefix="ciplug-") as folder:
@@ -67,6 +67,6 @@ def verify_files(session: Session, runs: Runs, model: str, version: Version) -> 
         words = f"the files of {named} do not verify: {problem.message}"
         raise PromotionRefused(Refusal.FILE_NOT_KEPT, words, hint=other) from None
     if fetched.digest_only:
-        words = f"no store has the content of {clean(fetched.digest_only[0].path, 200)}, a file of {named}"
+        words = f"no store has the content of {clean(fetched.digest_only[0].path)}, a file of {named}"
         raise PromotionRefused(Refusal.FILE_NOT_KEPT, words, hint=other)
     return run, len(fetched.files)

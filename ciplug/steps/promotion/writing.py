@@ -16,7 +16,7 @@ from ciplug.registry import events, ledger
 from ciplug.registry.lookalikes import lookalike
 from ciplug.registry.model import Model, Version
 from ciplug.registry.replay import after
-from ciplug.reports.untrusted import clean
+from ciplug.reports.untrusted import clean_name
 from ciplug.signing import SIGNING_KEY
 from ciplug.steps.mirror_tags import mirror_next
 from ciplug.steps.promotion.append import append
@@ -141,7 +141,7 @@ def check_new_name(session: Session, name: str, log: ledger.Ledger) -> None:
     if other := lookalike(name, ledger.models(session.log)):
         raise PromotionRefused(
             Refusal.NAME_TAKEN,
-            f"'{clean(name, 120)}' looks like the model '{clean(other, 120)}', and is written with other letters",
+            f"'{clean_name(name)}' looks like the model '{clean_name(other)}', and is written with other letters",
             hint="choose a name that people can tell from it",
         )
 

@@ -6,6 +6,7 @@ larger than the limit does not come. Small objects come first, and what one proc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ciplug.errors import counted
@@ -51,7 +52,7 @@ class Pending:
         self._commits = {
             oid: commit for ref, (commit, files) in writes.items() if "inbox/" in ref for oid in files.values()
         }
-        self._loaded = {True: 0, False: 0}
+        self._loaded: Counter[bool] = Counter()
         """Whether it is a record → bytes."""
         self._counted: set[str] = set()
 
@@ -76,7 +77,7 @@ class Pending:
             oid = objects[key]
             fresh = 0 if oid in self._counted else sizes[oid]
             kind = is_run_record(key)
-            if self._loaded[kind] and self._loaded[kind] + fresh > (TOTAL_MOST if kind else BESIDE_TOTAL_MOST):
+            if self._loaded[kind] + fresh > (TOTAL_MOST if kind else BESIDE_TOTAL_MOST):
                 left += 1
                 continue
             self._loaded[kind] += fresh

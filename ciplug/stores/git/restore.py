@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ciplug.errors import RecordError, listed
-from ciplug.records import columns
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content, folders, unfoldable
@@ -177,6 +176,8 @@ def _closed(remote: CachedRemote, now: Content, keys: set[str]) -> set[str]:
 
 def _adopt(written: LooseObjects, content: Content, name: str, oid: str, segment: segments.Segment) -> None:
     """Add a whole segment; its columns and its part of the INDEX are made again from its lines."""
+    from ciplug.records import columns
+
     content.segments[name] = oid
     rows = {**dict.fromkeys(segment.blobs, b""), **segment.records}
     content.columns[name] = written.blob(columns.encode(columns.of(sorted(rows.items()))))
