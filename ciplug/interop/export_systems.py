@@ -18,6 +18,7 @@ from ciplug.interop.mlflow_export import Exported, RunExport
 from ciplug.interop.mlflow_export_registry import RegistryExport
 from ciplug.interop.mlflow_server import MlflowServer
 from ciplug.interop.mlflow_source import ExportSource
+from ciplug.steps.promotion.masked import masking
 from ciplug.steps.session import Session
 
 _BUCKET = re.compile(r"(?:s3|gs)://[^/?#@\s]+(?:/[^?#\s]*)?")
@@ -96,7 +97,7 @@ def export_all(session: Session, request: Request, experiments: Sequence[str], t
     """
     server = _open(session, request)
     done = Exported()
-    with writer_of(session) as writer, _understood(server, done):
+    with writer_of(session) as writer, _understood(session, server, done):
         source = ExportSource(session)
         runs = RunExport(source, server, tell, done, writer)
         runs.copy_experiments(experiments)
@@ -119,7 +120,7 @@ def export_runs(
     """
     server = _open(session, request)
     done = Exported()
-    with writer_of(session) as writer, _understood(server, done):
+    with writer_of(session) as writer, _understood(session, server, done):
         export = RunExport(ExportSource(session), server, tell, done, writer)
         for id_ in ids:
             export.copy_run(id_, tags or {})
@@ -139,7 +140,7 @@ def _open(session: Session, request: Request) -> MlflowServer:
 
 
 @contextmanager
-def _understood(server: MlflowServer, done: Exported) -> Iterator[None]:
+def _understood(session: Session, server: MlflowServer, done: Exported) -> Iterator[None]:
     """Say what was written before the server went away; an answer of another shape is an error of the server."""
     try:
         yield
@@ -150,6 +151,8 @@ def _understood(server: MlflowServer, done: Exported) -> Iterator[None]:
             f"{problem.message}; {counted(done.new, 'run')} written before", "export again: it goes on where it stopped"
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        # Its words may be those of a header that cannot be sent.
+        words = f"{type(problem).__name__}: {masking(session)(str(problem))}"
         raise StoreError(
-            f"{server.name}: not an answer of an MLflow server: {problem!r:.120}", hint=server.dialect.remedy
+            f"{server.name}: not an answer of an MLflow server: {words:.120}", hint=server.dialect.remedy
         ) from problem

@@ -6,7 +6,7 @@ Credentials come as boto3 finds them: the variables of the environment, ~/.aws, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -35,9 +35,9 @@ _CREDENTIALS = (
 _WORDS_MOST = 300
 
 
-def client(service: str, region: str | None = None) -> Any:
+def client(service: str, mask: Callable[[str], str], region: str | None = None) -> Any:
     """A client of a service. Raises TargetError where boto3 is not installed, or no region is known."""
-    with aws_errors(service):
+    with aws_errors(service, mask):
         return _client(service, region, frozenset(item for item in os.environ.items() if item[0].startswith("AWS_")))
 
 
@@ -52,27 +52,31 @@ def _client(service: str, region: str | None, variables: frozenset[tuple[str, st
             hint="pip install 'ciplug[sagemaker]'",
             cause=Cause.LIBRARY_MISSING,
         ) from None
-    try:
-        # A session of its own: that of the module would keep the first credentials that it finds.
-        return boto3.session.Session(region_name=region).client(service)
-    except ValueError as problem:
-        raise TargetError(
-            f"{service}: boto3 cannot be set up: {_words(problem)}",
-            hint="correct the variables AWS_… of the job, or ~/.aws/config",
-        ) from None
+    # A session of its own: that of the module would keep the first credentials that it finds.
+    return boto3.session.Session(region_name=region).client(service)
 
 
 @contextmanager
-def aws_errors(where: str) -> Iterator[None]:
-    """Raise what Amazon's library raises as TargetError, with its cause."""
+def aws_errors(where: str, mask: Callable[[str], str]) -> Iterator[None]:
+    """Raise what Amazon's library raises as TargetError, with its cause.
+
+    Args:
+        mask: masks secrets: the library tells of the headers that it cannot send, and of addresses with a password.
+    """
     try:
         yield
+    except ValueError as problem:
+        # Of a setting that it cannot read; the errors of its own have classes of their own.
+        words = f"{where}: boto3 cannot use its settings: {_words(problem, mask)}"
+        raise TargetError(words, hint="correct the variables AWS_… of the job, or ~/.aws/config") from None
     except Exception as problem:
         if type(problem).__module__.partition(".")[0] not in ("botocore", "boto3", "s3transfer"):
             raise
         cause = _cause(problem)
         denied = cause in (Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.NO_CREDENTIAL)
-        raise TargetError(f"{where}: {_words(problem)}", hint=_CREDENTIALS if denied else None, cause=cause) from None
+        raise TargetError(
+            f"{where}: {_words(problem, mask)}", hint=_CREDENTIALS if denied else None, cause=cause
+        ) from None
 
 
 def error_code(problem: BaseException) -> str:
@@ -95,5 +99,6 @@ def _cause(problem: BaseException) -> Cause:
     return Cause.NETWORK if names & {"HTTPClientError", "ConnectionError"} else Cause.UNKNOWN
 
 
-def _words(problem: BaseException) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(problem))[:_WORDS_MOST]
+def _words(problem: BaseException, mask: Callable[[str], str]) -> str:
+    # It is masked before it is cut: half a secret is not noticed.
+    return "".join(c if c.isprintable() else " " for c in mask(str(problem)))[:_WORDS_MOST]

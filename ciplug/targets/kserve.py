@@ -52,7 +52,7 @@ class Kserve:
     def __init__(self, settings: KserveTarget, env: Mapping[str, str], mask: Callable[[str], str]) -> None:
         self._settings = settings
         self._mask = mask
-        self._storage = open_storage(settings.storage, env)
+        self._storage = open_storage(settings.storage, env, mask)
         self._kubectl = Kubectl(_KIND, settings.name, settings.namespace, settings.context, env, mask)
         self._address: str | None = None
 

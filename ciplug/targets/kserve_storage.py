@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ciplug.targets.aws import client
@@ -28,18 +28,19 @@ class Storage(Protocol):
         """
 
 
-def open_storage(uri: str, env: Mapping[str, str]) -> Storage:
+def open_storage(uri: str, env: Mapping[str, str], mask: Callable[[str], str]) -> Storage:
     """`s3://bucket/folder`, `oci://registry/repository` or `oci+native://registry/repository`."""
-    return _S3(uri) if uri.startswith("s3://") else _Registry(uri, env)
+    return _S3(uri, mask) if uri.startswith("s3://") else _Registry(uri, env)
 
 
 class _S3:
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, mask: Callable[[str], str]) -> None:
         self._uri = uri
+        self._mask = mask
 
     @property
     def _folder(self) -> S3Folder:
-        return S3Folder(client("s3"), self._uri)
+        return S3Folder(client("s3", self._mask), self._uri, self._mask)
 
     def put(self, release: Release, folder: str) -> str:
         self._folder.put(release)

@@ -184,9 +184,11 @@ class Repository:
         try:
             got = self._request("GET", realm, params=query, headers=headers)
             given = json.loads(got.body) if got.status == 200 else {}
-            token = given.get("token") or given.get("access_token")
+            token = str(given.get("token") or given.get("access_token") or "")
+            # One that is no header would be told in the error.
+            token = token if re.fullmatch(r"[\x21-\x7e]+", token) else ""
         except (requests.RequestException, ValueError, AttributeError, RecursionError):
-            token = None
+            token = ""
         return f"Bearer {token}" if token else None
 
     def _refusal(self, method: str, answer: _Answer) -> Exception:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,8 +36,12 @@ class Kept(NamedTuple):
 class S3Folder:
     """The folder of a target."""
 
-    def __init__(self, client: Any, uri: str) -> None:
+    def __init__(self, client: Any, uri: str, mask: Callable[[str], str]) -> None:
+        """Args:
+        mask: masks the secrets in what S3, or its library, says.
+        """
         self._client = client
+        self._mask = mask
         self._uri = uri
         self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
@@ -72,7 +76,7 @@ class S3Folder:
         """What S3 has below the folder of a version."""
         start = self._key(digest, "")
         files, times = {}, []
-        with aws_errors(self._uri):
+        with aws_errors(self._uri, self._mask):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start):
                 for one in page.get("Contents", ()):
                     times.append(one["LastModified"])
@@ -95,7 +99,7 @@ class S3Folder:
     def _put(self, key: str, file: Path, digest: str) -> None:
         size, hexadecimal = file.stat().st_size, digest.removeprefix("sha256:")
         notes = {_SHA256: hexadecimal}
-        with aws_errors(self._uri):
+        with aws_errors(self._uri, self._mask):
             if size <= ONE_PART_MOST:
                 computed = base64.b64encode(bytes.fromhex(hexadecimal)).decode()
                 with file.open("rb") as data:

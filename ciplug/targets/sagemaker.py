@@ -221,11 +221,11 @@ class Sagemaker:
 
     @cached_property
     def _api(self) -> Any:
-        return client("sagemaker", self._settings.region)
+        return client("sagemaker", self._mask, self._settings.region)
 
     @cached_property
     def _files(self) -> S3Folder:
-        return S3Folder(client("s3", self._settings.region), self._settings.storage)
+        return S3Folder(client("s3", self._mask, self._settings.region), self._settings.storage, self._mask)
 
     def _endpoint(self) -> _Served | None:
         found = self._describe("describe_endpoint", EndpointName=self._settings.endpoint)
@@ -244,7 +244,7 @@ class Sagemaker:
         return found and {**found, "tags": self._tags_of(found["ModelArn"])}
 
     def _tags_of(self, arn: str) -> dict[str, str]:
-        with aws_errors("SageMaker"):
+        with aws_errors("SageMaker", self._mask):
             pages = self._api.get_paginator("list_tags").paginate(ResourceArn=arn)
             return {one["Key"]: one["Value"] for page in pages for one in page["Tags"]}
 
@@ -273,12 +273,12 @@ class Sagemaker:
             self._call("add_tags", ResourceArn=served.arn, Tags=_tags({_EVENT: str(release.event)}))
 
     def _call(self, name: str, **words: Any) -> Any:
-        with aws_errors("SageMaker"):
+        with aws_errors("SageMaker", self._mask):
             return getattr(self._api, name)(**words)
 
     def _create(self, name: str, **words: Any) -> None:
         """Create what another job may be creating, too: its name follows from its content."""
-        with aws_errors("SageMaker"):
+        with aws_errors("SageMaker", self._mask):
             try:
                 getattr(self._api, name)(**words)
             except Exception as problem:
@@ -286,7 +286,7 @@ class Sagemaker:
                     raise
 
     def _describe(self, name: str, **words: str) -> dict[str, Any] | None:
-        with aws_errors("SageMaker"):
+        with aws_errors("SageMaker", self._mask):
             try:
                 found: dict[str, Any] = getattr(self._api, name)(**words)
                 return found

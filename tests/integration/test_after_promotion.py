@@ -19,6 +19,7 @@ from ciplug.forges.base import StoredFile
 from ciplug.git.tags import is_tag_name
 from ciplug.records.provenance import Context
 from ciplug.steps.promotion.after import Followers, follow_up, notify
+from ciplug.steps.promotion.moves import demote
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
 from tests import team as teams
@@ -110,6 +111,11 @@ def test_a_message_that_was_not_delivered_is_sent_again(team: Team, receiver: We
     assert {json.loads(body)["data"]["run_url"] for _, _, body in receiver.requests} == {"https://ci/1"}
     with pytest.raises(NotFound, match="no such event: 1"):
         notify(session, "wine", 1)
+    # The event of a demotion does not name the run, and the message does.
+    demote(team.session.refreshed(), "wine", version=1)
+    change = notify(session.refreshed(), "wine")
+    assert (change.kind, change.event, change.from_stage, change.stage) == ("demoted", 3, "Staging", "None")
+    assert (change.run, change.commit, change.replaced) == (run.id, run.commit, None)
     with pytest.raises(ConfigError, match="no webhook is named"):
         notify(team.session.refreshed(), "wine")
 

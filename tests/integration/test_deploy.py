@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,6 @@ from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.records.registry_event import Promote
 from ciplug.registry import ledger
 from ciplug.registry.events import wrap
-from ciplug.steps import history
 from ciplug.steps.deployment.deploy import Done, deploy
 from ciplug.steps.deployment.redeploy import redeploy
 from ciplug.steps.deployment.status import State, statuses
@@ -32,11 +30,12 @@ from ciplug.targets import model_pack, oci_registry
 from ciplug.targets.base import Release
 from ciplug.targets.oci import Oci
 from ciplug.targets.oci_credentials import HOST, PASSWORD, USER
+from tests.deployments import deployed, events, refused, state_of, team_with_two_versions
 from tests.project import CONFIG, Project
 from tests.servers.docker_registry import PASSWORD as SECRET
 from tests.servers.docker_registry import USER as ROBOT
 from tests.servers.docker_registry import Door, Registry, docker_registry
-from tests.team import STAMP, Team, team_in
+from tests.team import STAMP, Team
 
 ANY = f"{model_pack.MANIFEST}, {model_pack.INDEX}"
 
@@ -60,44 +59,14 @@ def repository_of(folder: Path) -> str:
 
 @pytest.fixture
 def team(tmp_path: Path, door: Door) -> Team:
-    """A team with version 1 in production and version 2 in staging, and a repository of the registry as target."""
-    team = team_in(tmp_path)
-    team.policy(f"targets:\n  prod: {{kind: oci, repository: '{door.host}/{repository_of(tmp_path)}'}}\n")
-    team.promote(run=team.judged().id)
-    team.promote("production", version=1)
-    second = team.judged(artifacts=(team.keep(b"second", "model.bin"), team.keep(b"notes", "README.md")))
-    team.promote(run=second.id)
-    return team
-
-
-def deployed(team: Team, name: str = "wine@production") -> Done:
-    return deploy(team.session.refreshed(), name, "prod")
-
-
-def state_of(team: Team) -> State:
-    (found,) = statuses(team.session.refreshed(), "wine")
-    assert (found.state.exit_code == 0) == (found.problem is None and found.state is not State.NOT_CONFIGURED)
-    return found.state
-
-
-def events(team: Team) -> list[tuple[str, int]]:
-    """State and version of each event on a target."""
-    found = history.stored(team.session.refreshed(), "wine")
-    return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
+    target = f"targets:\n  prod: {{kind: oci, repository: '{door.host}/{repository_of(tmp_path)}'}}\n"
+    return team_with_two_versions(tmp_path, target, model_file="model.bin")
 
 
 def served(team: Team, registry: Registry, tag: str = "production") -> bytes | None:
     """The manifest that a tag names."""
     status, data = registry.get(f"{repository_of(team.project.folder.parent)}/manifests/{tag}", ANY)
     return data if status == 200 else None
-
-
-def refused(team: Team, error: type[CiplugError], name: str = "wine@production") -> Any:
-    """The refusal, which says what to do next."""
-    with pytest.raises(error) as caught:
-        deployed(team, name)
-    assert caught.value.hint
-    return caught.value
 
 
 # What is deployed

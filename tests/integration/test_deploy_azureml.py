@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from ciplug.errors import Cause, CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.errors import Cause, DeploymentRefused, NotDeployed, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
-from ciplug.steps import history
-from ciplug.steps.deployment.deploy import Done, deploy
-from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.deployment.status import State
 from ciplug.steps.deployment.undeploy import undeploy
 from ciplug.targets import azureml, open_target
 from ciplug.targets.azureml import Azureml
 from ciplug.targets.base import Release
+from tests.deployments import change, deployed, events, refused, state_of, team_with_two_versions
 from tests.servers.azureml_sdk import ClientAuthenticationError, HttpResponseError, Workspace
-from tests.team import Team, team_in
+from tests.team import Team
 
 TARGET = """\
 targets:
@@ -37,42 +36,7 @@ def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.fixture
 def team(tmp_path: Path, azure: Workspace) -> Team:
-    """A team with version 1 in production, and version 2, an MLflow model and a note, in staging."""
-    team = team_in(tmp_path)
-    team.policy(TARGET)
-    team.promote(run=team.judged().id)
-    team.promote("production", version=1)
-    second = team.judged(artifacts=(team.keep(b"second", "model/MLmodel"), team.keep(b"notes", "README.md")))
-    team.promote(run=second.id)
-    return team
-
-
-def deployed(team: Team) -> Done:
-    return deploy(team.session.refreshed(), "wine@production", "prod")
-
-
-def refused(team: Team, error: type[CiplugError]) -> Any:
-    with pytest.raises(error) as caught:
-        deployed(team)
-    assert caught.value.hint
-    return caught.value
-
-
-def state_of(team: Team) -> State:
-    (found,) = statuses(team.session.refreshed(), "wine")
-    return found.state
-
-
-def events(team: Team) -> list[tuple[str, int]]:
-    found = history.stored(team.session.refreshed(), "wine")
-    return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
-
-
-def change(team: Team, old: str, new: str) -> None:
-    file = team.project.folder / "ciplug.yaml"
-    file.write_text(file.read_text().replace(old, new))
-    team.project.commit("settings")
-    team.session = team.session.refreshed()
+    return team_with_two_versions(tmp_path, TARGET)
 
 
 def served(azure: Workspace) -> str | None:
@@ -251,6 +215,17 @@ def test_a_first_deployment_that_fails_says_that_nothing_was_served(team: Team, 
     change(team, "instance_type: broken", "instance_type: good")
     azure.fails = lambda number: ValueError("the SDK does not like this")
     assert "does not like this" in refused(team, TargetError).message
+
+
+def test_a_server_that_is_overloaded_says_nothing_of_the_version(team: Team, azure: Workspace) -> None:
+    busy = HttpResponseError("(ServiceUnavailable) try later")
+    busy.status_code = 503
+    azure.fails = lambda number: busy if azure.calls[-1] == "online_deployments.begin_create_or_update" else None
+    problem = refused(team, TargetError)
+    assert problem.exit_code == 3 and "then go on: ciplug deploy" in problem.hint and events(team) == [(BEGUN, 1)]
+    azure.fails = lambda number: None
+    deployed(team)
+    assert events(team) == [(BEGUN, 1), (DEPLOYED, 1)]
 
 
 def test_trouble_has_its_cause(team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,19 +17,20 @@ import pytest
 import yaml
 
 from ciplug.cli import main
-from ciplug.errors import CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.errors import DeploymentRefused, NotDeployed, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
-from ciplug.steps.deployment.deploy import Done, deploy
-from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.deployment.deploy import deploy
+from ciplug.steps.deployment.status import State
 from ciplug.steps.registered_model import read_model
 from ciplug.targets import kserve, open_target
 from ciplug.targets.kubectl import Conflict, Kind, Kubectl
 from ciplug.targets.model_pack import INDEX, MANIFEST
+from tests.deployments import change, deployed, events, refused, state_of, team_with_two_versions
 from tests.servers.docker_registry import Registry, docker_registry
 from tests.servers.kubernetes_api import KubernetesApi
 from tests.servers.program import find
-from tests.team import Team, team_in
+from tests.team import Team
 
 pytestmark = pytest.mark.e2e
 _TEXT, _TEXTS = {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
@@ -83,51 +84,17 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kuberne
 
 
 def team_with(folder: Path, registry: Registry, how: str) -> Team:
-    """A team with version 1 in production, and version 2, an MLflow model and a note, in staging."""
-    team = team_in(folder)
     repository = f"{registry.host}/{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}/wine"
-    team.policy(
+    target = (
         f"targets: {{prod: {{kind: kserve, name: wine, namespace: models, storage: 'oci+native://{repository}', "
         f"format: mlflow, predictor: {{minReplicas: 1, model: {{protocolVersion: v2, runtime: mlserver}}}}, {how}}}}}\n"
     )
-    team.promote(run=team.judged().id)
-    team.promote("production", version=1)
-    second = team.judged(artifacts=(team.keep(b"second", "model/MLmodel"), team.keep(b"notes", "README.md")))
-    team.promote(run=second.id)
-    return team
+    return team_with_two_versions(folder, target)
 
 
 @pytest.fixture
 def team(tmp_path: Path, cluster: KubernetesApi, registry: Registry) -> Team:
     return team_with(tmp_path, registry, "apply: true, patience: 5")
-
-
-def deployed(team: Team) -> Done:
-    return deploy(team.session.refreshed(), "wine@production", "prod")
-
-
-def refused(team: Team, error: type[CiplugError]) -> Any:
-    with pytest.raises(error) as caught:
-        deployed(team)
-    assert caught.value.hint
-    return caught.value
-
-
-def state_of(team: Team) -> State:
-    (found,) = statuses(team.session.refreshed(), "wine")
-    return found.state
-
-
-def events(team: Team) -> list[tuple[str, int]]:
-    found = history.stored(team.session.refreshed(), "wine")
-    return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
-
-
-def change(team: Team, old: str, new: str) -> None:
-    file = team.project.folder / "ciplug.yaml"
-    file.write_text(file.read_text().replace(old, new))
-    team.project.commit("settings")
-    team.session = team.session.refreshed()
 
 
 def address(cluster: KubernetesApi) -> str:
@@ -178,6 +145,20 @@ def test_who_only_writes_a_file_does_not_say_that_it_serves(
         said = capsys.readouterr().err
         assert expected in said and "'prod' serves" not in said, said
         assert ("commit and push it" in said) is ("nothing to do" not in said), said
+
+
+def test_a_relative_file_is_beside_ciplug_yaml_wherever_the_command_is_started(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team = team_with(tmp_path, registry, "manifest: gitops/wine.yaml")
+    (team.project.folder / "notes").mkdir()
+    monkeypatch.chdir(team.project.folder / "notes")
+    assert main(["deploy", "wine@production", "--to", "prod", "--store", team.session.store_uri]) == 0
+    assert (team.project.folder / "gitops" / "wine.yaml").is_file()
+    monkeypatch.chdir(team.project.folder)
+    assert main(["deployments", "status", "--store", team.session.store_uri]) == 0
+    assert main(["undeploy", "wine", "--from", "prod", "--store", team.session.store_uri]) == 0
+    assert "gitops/wine.yaml, with wine version 1 for 'prod', is removed" in capsys.readouterr().err
 
 
 def test_the_image_has_the_files_and_nothing_else(team: Team, cluster: KubernetesApi, registry: Registry) -> None:

@@ -26,6 +26,7 @@ from ciplug.steps.deployment.status import State, statuses
 from ciplug.steps.fetch import fetch
 from ciplug.targets.base import Release
 from ciplug.targets.local import Local
+from tests.deployments import change, state_of
 from tests.servers import program
 from tests.servers.program import free_ports
 from tests.team import Team, team_in
@@ -114,13 +115,6 @@ targets:
     return team
 
 
-def change_settings(team: Team, old: str, new: str) -> None:
-    file = team.project.folder / "ciplug.yaml"
-    file.write_text(file.read_text().replace(old, new))
-    team.project.commit("settings")
-    team.session = team.session.refreshed()
-
-
 def holds(team: Team, content: bytes) -> None:
     """A new version with this content comes into production."""
     run = team.judged(artifacts=(team.keep(content, "model.bin"),))
@@ -154,11 +148,6 @@ def running(folder: Path) -> int:
     done = subprocess.run(["ps", "-A", "-ww", "-o", "stat=", "-o", "args="], capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if f"{folder}/releases" in line and line[:1] != "Z"]
     return len(lines)
-
-
-def state_of(team: Team) -> State:
-    (found,) = statuses(team.session.refreshed(), "wine")
-    return found.state
 
 
 def states(team: Team) -> list[tuple[str, int]]:
@@ -207,7 +196,7 @@ def test_a_version_that_does_not_answer_leaves_the_one_before(
 ) -> None:
     deployed(team)
     if content != b"broken":
-        change_settings(team, "patience: 10", "patience: 0.3")
+        change(team, "patience: 10", "patience: 0.3")
     holds(team, content)
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.UNHEALTHY and words in refusal.message
@@ -319,7 +308,7 @@ def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch
     program.write_text(f"#!{sys.executable}\n{SYSTEMCTL}")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    change_settings(team, "patience: 10", "patience: 10\n    supervisor: systemd")
+    change(team, "patience: 10", "patience: 10\n    supervisor: systemd")
     units = Path(os.environ["HOME"]) / ".config" / "systemd" / "user"
     team.session = replace(team.session, env={**team.session.env, "PATH": os.environ["PATH"], "A_TOKEN": "hunter2"})
     try:
@@ -342,7 +331,7 @@ def test_a_unit_of_systemd(team: Team, folder: Path, tmp_path: Path, monkeypatch
 def test_a_changed_server_command_is_behind_and_deployed(team: Team, folder: Path) -> None:
     deployed(team)
     before = (folder / "current").readlink()
-    change_settings(team, "{files} {port}", "{files} {port} --workers=2")
+    change(team, "{files} {port}", "{files} {port} --workers=2")
 
     found = next(statuses(team.session, "wine"))
     assert (found.state, found.problem) == (State.BEHIND, "the settings of its server in ciplug.yaml have changed")

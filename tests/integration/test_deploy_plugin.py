@@ -12,9 +12,10 @@ import pytest
 
 from ciplug.errors import Cause, DeploymentRefused, NotDeployed, TargetError
 from ciplug.steps.deployment.deploy import deploy
-from ciplug.steps.deployment.status import State, statuses
+from ciplug.steps.deployment.status import State
 from ciplug.steps.deployment.undeploy import undeploy
 from ciplug.targets import open_target
+from tests.deployments import state_of
 from tests.team import Team, team_in
 
 CONFIG = "{tags: {sum: '{digest}'}, '{digest}': '{model}'}"
@@ -58,11 +59,6 @@ def team(tmp_path: Path, plugin: Plugin) -> Team:
     team.promote(run=team.judged().id)
     team.promote("production", version=1)
     return team
-
-
-def state_of(team: Team) -> State:
-    (found,) = statuses(team.session.refreshed(), "wine")
-    return found.state
 
 
 @pytest.mark.slow

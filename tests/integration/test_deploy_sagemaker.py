@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ciplug.errors import Cause, CiplugError, DeploymentRefused, NotDeployed, TargetError
+from ciplug.errors import Cause, DeploymentRefused, NotDeployed, TargetError
 from ciplug.records.registry_deployment import BEGUN, DEPLOYED, FAILED
 from ciplug.steps import history
-from ciplug.steps.deployment.deploy import Done, deploy
-from ciplug.steps.deployment.status import State, Status, statuses
+from ciplug.steps.deployment.status import State
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.targets import open_target, s3_folder, sagemaker
 from ciplug.targets.base import Release
 from ciplug.targets.s3_folder import S3Folder
 from ciplug.targets.sagemaker import Sagemaker
+from tests.deployments import change, deployed, events, refused, status_of, team_with_two_versions
 from tests.servers.aws import ROLE, Aws, aws, use
-from tests.team import STAMP, Team, team_in
+from tests.team import STAMP, Team
 
 pytestmark = pytest.mark.e2e
 TARGET = f"""\
@@ -61,42 +62,7 @@ def amazon(server: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
 @pytest.fixture
 def team(tmp_path: Path, amazon: Aws) -> Team:
-    """A team with version 1 in production, and version 2, two files, in staging."""
-    team = team_in(tmp_path)
-    team.policy(TARGET)
-    team.promote(run=team.judged().id)
-    team.promote("production", version=1)
-    second = team.judged(artifacts=(team.keep(b"second", "model/MLmodel"), team.keep(b"notes", "README.md")))
-    team.promote(run=second.id)
-    return team
-
-
-def deployed(team: Team) -> Done:
-    return deploy(team.session.refreshed(), "wine@production", "prod")
-
-
-def refused(team: Team, error: type[CiplugError]) -> Any:
-    with pytest.raises(error) as caught:
-        deployed(team)
-    assert caught.value.hint
-    return caught.value
-
-
-def status(team: Team) -> Status:
-    (found,) = statuses(team.session.refreshed(), "wine")
-    return found
-
-
-def events(team: Team) -> list[tuple[str, int]]:
-    found = history.stored(team.session.refreshed(), "wine")
-    return [(one["payload"]["state"], one["payload"]["version"]) for one in found if one["type"] == "deploy"]
-
-
-def change(team: Team, old: str, new: str) -> None:
-    file = team.project.folder / "ciplug.yaml"
-    file.write_text(file.read_text().replace(old, new))
-    team.project.commit("settings")
-    team.session = team.session.refreshed()
+    return team_with_two_versions(tmp_path, TARGET)
 
 
 def served(amazon: Aws) -> str | None:
@@ -119,12 +85,12 @@ def test_the_files_go_to_s3_as_they_are_and_the_endpoint_changes_over(team: Team
     key = f"{first.reference.removeprefix('s3://acme-models/')}model.bin"
     head = amazon.client("s3").get_object(Bucket="acme-models", Key=key)
     assert head["Body"].read() == b"abc" and head["Metadata"] == {"ciplug-sha256": digest}
-    assert status(team).state is State.SERVED
+    assert status_of(team).state is State.SERVED
     amazon.seen.clear()
     assert deployed(team) == first._replace(event=0)
     assert not {"PUT", "UpdateEndpoint", "AddTags", "CreateModel"} & set(amazon.seen)
     team.promote("production", version=2)
-    assert status(team).state is State.BEHIND
+    assert status_of(team).state is State.BEHIND
     second = deployed(team)
     assert second.reference == served(amazon) and second.reference.endswith("/model/")
     roll_back(team.session.refreshed(), "wine", "production", "it is slow")
@@ -136,7 +102,7 @@ def test_the_files_go_to_s3_as_they_are_and_the_endpoint_changes_over(team: Team
     for _ in range(2):
         at.end("wine", "Production", 99)
         assert served(amazon) is None and at.live("Production") is None
-    assert status(team).state is State.OTHER
+    assert status_of(team).state is State.OTHER
 
 
 def test_a_container_that_does_not_answer_changes_nothing(team: Team, amazon: Aws) -> None:
@@ -144,7 +110,7 @@ def test_a_container_that_does_not_answer_changes_nothing(team: Team, amazon: Aw
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.UNHEALTHY and "ping health check" in refusal.message
     assert refusal.message.endswith("nothing was served before")
-    assert status(team).state in (State.OTHER, State.EMPTY)
+    assert status_of(team).state in (State.OTHER, State.EMPTY)
     change(team, "broken@sha256:1f", "serve@sha256:1f")
     first = deployed(team)
     change(team, "serve@sha256:1f", "broken@sha256:1f")
@@ -152,16 +118,16 @@ def test_a_container_that_does_not_answer_changes_nothing(team: Team, amazon: Aw
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.UNHEALTHY and refusal.message.endswith("what was served before stays")
     assert served(amazon) == first.reference and events(team)[-1] == (FAILED, 2)
-    assert status(team).state is State.BEHIND
+    assert status_of(team).state is State.BEHIND
 
 
 def test_settings_that_changed_are_said_and_deployed(team: Team, amazon: Aws) -> None:
     deployed(team)
     change(team, "patience: 5", "patience: 5\n    instances: 2")
-    found = status(team)
+    found = status_of(team)
     assert found.state is State.BEHIND and "settings of the endpoint" in (found.problem or "") and found.remedy
     deployed(team)
-    assert status(team).state is State.SERVED
+    assert status_of(team).state is State.SERVED
     api = amazon.client("sagemaker")
     assert api.describe_endpoint(EndpointName="wine")["ProductionVariants"][0]["VariantName"] == "ciplug"
 
@@ -171,13 +137,13 @@ def test_bytes_that_somebody_changed_are_noticed_and_new_servers_get_the_right_o
     before = amazon.client("sagemaker").describe_endpoint(EndpointName="wine")["EndpointConfigName"]
     s3, key = amazon.client("s3"), f"{done.reference.removeprefix('s3://acme-models/')}model.bin"
     s3.put_object(Bucket="acme-models", Key=key, Body=b"abd", Metadata={"ciplug-sha256": "1f"})
-    assert status(team).state is State.OTHER
+    assert status_of(team).state is State.OTHER
     time.sleep(1.1)  # S3 tells whole seconds.
     deployed(team)
     after = amazon.client("sagemaker").describe_endpoint(EndpointName="wine")["EndpointConfigName"]
     assert before != after and s3.get_object(Bucket="acme-models", Key=key)["Body"].read() == b"abc"
     s3.put_object(Bucket="acme-models", Key=f"{key}.pth", Body=b"import os")
-    assert status(team).state is State.OTHER
+    assert status_of(team).state is State.OTHER
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_CONTENT
 
 
@@ -190,10 +156,10 @@ def test_what_somebody_has_deleted_is_noticed_and_made_again(team: Team, amazon:
     api.delete_model(ModelName=variant["ModelName"]) if kind == "model" else None
     api.delete_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"]) if kind == "endpoint_config" else None
     api.delete_endpoint(EndpointName="wine") if kind == "endpoint" else None
-    assert status(team).state is State.OTHER
+    assert status_of(team).state is State.OTHER
     again = deployed(team)
     assert again.reference == done.reference == served(amazon) and again.event > done.event
-    assert status(team).state is State.SERVED
+    assert status_of(team).state is State.SERVED
 
 
 def test_a_file_in_parts_is_known_by_the_digest_of_its_parts(
@@ -209,7 +175,7 @@ def test_a_file_in_parts_is_known_by_the_digest_of_its_parts(
         model="wine", version=1, stage="Production", digest="sha256:1f", files=files, folder=tmp_path, created=STAMP
     )
     s3 = amazon.client("s3")
-    folder = S3Folder(s3, "s3://acme-models")
+    folder = S3Folder(s3, "s3://acme-models", str)
     for _ in range(2):
         folder.put(release)
         assert folder.kept("sha256:1f").files == files
@@ -238,7 +204,8 @@ def test_any_request_may_fail_and_the_same_command_goes_on(team: Team, amazon: A
             amazon.fails = lambda number: None
         tries += 3
     assert tries > 20 and served(amazon) == second.reference != first.reference
-    assert events(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)] and status(team).state is State.SERVED
+    assert events(team) == [(BEGUN, 1), (DEPLOYED, 1), (BEGUN, 2), (DEPLOYED, 2)]
+    assert status_of(team).state is State.SERVED
 
 
 def test_who_comes_late_does_not_replace_a_later_deployment(
@@ -255,7 +222,7 @@ def test_who_comes_late_does_not_replace_a_later_deployment(
     monkeypatch.setattr(Sagemaker, "switch", late)
     refusal = refused(team, DeploymentRefused)
     assert refusal.reason is NotDeployed.SUPERSEDED and "later deployment" in refusal.message
-    assert (served(amazon) or "").endswith("/model/") and status(team).state is State.SERVED
+    assert (served(amazon) or "").endswith("/model/") and status_of(team).state is State.SERVED
 
 
 def test_an_endpoint_of_somebody_else_is_left_alone(team: Team, amazon: Aws) -> None:
@@ -269,7 +236,7 @@ def test_an_endpoint_of_somebody_else_is_left_alone(team: Team, amazon: Aws) -> 
     api.create_endpoint(EndpointName="wine", EndpointConfigName="c")
     assert refused(team, DeploymentRefused).reason is NotDeployed.OTHER_MODEL
     assert api.describe_endpoint(EndpointName="wine")["EndpointConfigName"] == "c"
-    assert status(team).state is State.OTHER
+    assert status_of(team).state is State.OTHER
 
 
 def test_trouble_with_amazon_has_its_cause_and_no_secret(
@@ -278,15 +245,19 @@ def test_trouble_with_amazon_has_its_cause_and_no_secret(
     change(team, "s3://acme-models/wine", "s3://acme-model/wine")
     problem = refused(team, TargetError)
     assert problem.cause is Cause.NOT_FOUND and "acme-model" in problem.message and problem.exit_code == 3
+    with monkeypatch.context() as patched:
+        patched.setenv("AWS_SESSION_TOKEN", "correct-horse-battery\n")
+        team.session = replace(team.session, env={**os.environ, **team.session.env})
+        assert refused(team, TargetError).message.endswith("Invalid header value b'***\\n'")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     problem = refused(team, TargetError)
     assert problem.cause is Cause.NO_CREDENTIAL and "AWS_PROFILE" in problem.hint
-    assert status(team).state is State.UNREACHABLE or events(team)
+    assert status_of(team).state is State.UNREACHABLE or events(team)
     with monkeypatch.context() as patched:
         patched.setenv("AWS_MAX_ATTEMPTS", "many")
-        assert "boto3 cannot be set up: invalid literal" in refused(team, TargetError).message
+        assert "boto3 cannot use its settings: invalid literal" in refused(team, TargetError).message
     monkeypatch.setenv("AWS_PROFILE", "none")
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     assert refused(team, TargetError).cause is Cause.LIBRARY_MISSING

@@ -145,6 +145,8 @@ def test_sagemaker(project: Project, s3: S3) -> None:
         refused = _said(project, *line.split()[2:4], env=env, code=3)
         assert "a bucket that you have not named" in refused and "--artifacts s3://runs" in refused
         assert not there.runs
+        cut = _said(project, *line.split()[2:4], env={**env, "AWS_SESSION_TOKEN": f"{TOKEN}\n"}, code=3)
+        assert "Invalid header value b'***" in cut
         words = [word.replace("s3://acme-mlflow", "s3://runs") for word in line.split()[2:]]
         said = _said(project, *words, env=env)
         assert "1 new run, 0 known" in said and there.copies() and ": file:" not in said
@@ -178,6 +180,11 @@ def test_no_credential_follows_a_redirect(project: Project) -> None:
         there.fail_next(302, headers=dict(place))
         said = _said(project, "mlflow", there.url, env={"MLFLOW_TRACKING_TOKEN": TOKEN}, code=3)
         assert "redirects to" in said and "secret" not in said and not elsewhere.calls
+
+
+def test_a_token_that_cannot_be_sent_is_not_shown(project: Project) -> None:
+    said = _said(project, "mlflow", "http://127.0.0.1:9", env={"MLFLOW_TRACKING_TOKEN": f"{TOKEN}\n{TOKEN}"}, code=2)
+    assert "MLFLOW_TRACKING_TOKEN holds no token" in said
 
 
 def test_targets_that_are_none(project: Project) -> None:

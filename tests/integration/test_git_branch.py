@@ -715,6 +715,26 @@ def test_writes_that_claim_a_key_with_different_bytes_are_not_folded(
     assert "runs/x-a.json is not read: pending writes claim it with different bytes" in store.notes[0]
 
 
+def test_what_is_too_large_or_lost_is_not_folded(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending_module, "RECORD_MOST", 9)
+    config = remote.folder / "config"
+    config.write_text(config.read_text() + "[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n")
+    fine = remote.write({"runs/1-x.json": b"123456789", "runs/1-x.series": b"0123456789"})
+    large = remote.write({"runs/2-x.json": b"0123456789", "runs/2-y.json": b"2"})
+    lost = remote.write({"runs/3-x.json": b"333", "runs/3-y.json": b"3"})
+    oid = remote.written.blob(b"333")
+    (remote.folder / "objects" / oid[:2] / oid[2:]).unlink()
+    assert fresh().compact() == 1
+    assert (remote.ref(fine), bool(remote.ref(large)), bool(remote.ref(lost))) == (None, True, True)
+    store = fresh()
+    read = store.read(f"runs/{n}-{name}.json" for n in (1, 2, 3) for name in "xy")
+    assert read == {"runs/1-x.json": b"123456789", "runs/2-y.json": b"2", "runs/3-y.json": b"3"}
+    assert "runs/2-x.json, runs/3-x.json is not read: it is larger than a record can be, or lost" in store.notes[0]
+    assert {problem.where for problem in store.check()} == {"runs/2-x.json", "runs/3-x.json"}
+
+
 @pytest.mark.parametrize(("number", "closed"), [(2, 0), (3, 1), (4, 1)])
 def test_a_segment_is_closed_at_its_size(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, number: int, closed: int
@@ -767,6 +787,8 @@ def test_a_dropped_run_leaves_its_segment_and_the_series_branch(
         names = run_git("ls-tree", "-r", "--name-only", REFS.series, cwd=remote.folder).stdout.decode().splitlines()
         return sorted(name.partition("/")[2] for name in names)
 
+    tip = remote.ref(REFS.tip)
+    assert fresh().drop(["runs/9-x.json"], "old") == 0 and remote.ref(REFS.tip) == tip
     assert fresh().drop([*runs[0], *runs[2], "runs/9-x.json"], "old") == 4
     # What stays of both is one segment.
     assert [name[:7] for name in fresh().segments()] == ["000001-"]

@@ -639,3 +639,29 @@ def test_the_first_fold_hides_no_file_from_a_reader(
 
     server.before_request = before
     assert reader.missing([sha(b"x")]) == set()
+
+
+def test_of_two_folded_refs_each_file_of_a_folder_stays(tmp_path: Path) -> None:
+    """The host has once refused the first ref, so the second one has files, too."""
+    git(tmp_path, "init", "-q", "--bare", "remote.git")
+    remote, fresh = tmp_path / "remote.git", opener((tmp_path / "remote.git").as_uri(), tmp_path)
+    number = (b"%d" % n for n in itertools.count())
+    first = next(number)
+    folder = sha(first)[7:9]
+    second = next(data for data in number if sha(data)[7:9] == folder)
+    third = next(data for data in number if sha(data)[7:9] != folder)
+    custom, plain = "refs/ciplug/files/folded", "refs/heads/ciplug-files"
+    tips = []
+    for data in (first, second):
+        fresh().put(make(tmp_path, data), nothing)
+        assert fresh().compact() == 1
+        tips.append(git(remote, "rev-parse", custom).strip())
+        git(remote, "update-ref", "-d", custom)
+    for ref, tip in zip((plain, custom), tips, strict=True):
+        git(remote, "update-ref", ref, tip)
+    fresh().put(make(tmp_path, third), nothing)
+    assert fresh().compact() == 1
+    assert git(remote, "for-each-ref", "--format=%(refname)").split() == [custom]
+    wanted = {sha(data): data for data in (first, second, third)}
+    assert fetch(fresh(), [*wanted], tmp_path / "fetched") == wanted
+    assert fresh().missing([*wanted]) == set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.errors import GitError, Refusal
+from ciplug.errors import ConfigError, GitError, Refusal
 from ciplug.records.keys import run_key
 from ciplug.records.registry_event import Promote
 from ciplug.records.run import Run
@@ -18,7 +18,7 @@ from ciplug.steps.evidence.verify import Request, verify
 from ciplug.steps.promotion.moves import demote
 from ciplug.steps.promotion.promote import PromotionRequest
 from ciplug.steps.promotion.proposals import proposals
-from ciplug.steps.promotion.proposed import Proposal
+from ciplug.steps.promotion.proposed import Proposal, every_proposed
 from ciplug.steps.promotion.registration import registration_of
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.session import Session
@@ -300,3 +300,27 @@ def test_what_a_diff_does_not_show_is_not_proposed(text: str) -> None:
 def test_no_forge_says_who_approved(proposed: Proposed) -> None:
     session = proposed.team.session.refreshed()
     assert proposed.team.refused(run=proposed.run.id, session=session).reason is Refusal.PULL_REQUEST_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("wine: {staging: true}", "wine: staging: the number of a version or the id of a run is expected"),
+        ("wine: {staging: [1]}", "wine: staging: the number of a version or the id of a run is expected"),
+        ("wine: {staging: 1.5}", "wine: staging: the number of a version or the id of a run is expected"),
+        ("wine: {staging: 1, Staging: 1}", "wine: a stage is named twice, in upper and lower case"),
+        ("wine: 3", "wine: a mapping of stages is expected"),
+        ("- wine", "a mapping of models is expected"),
+        ("wine: {staging: 1}\n# a\u2028b", ":2: the character U\\+2028 cannot be seen"),
+        (None, "there is no file p.yaml"),
+    ],
+)
+def test_what_proposes_nothing(text: str | None, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        every_proposed(None if text is None else text.encode(), "p.yaml")
+
+
+def test_what_a_file_proposes() -> None:
+    text = "\ufeffwine: {Staging: 1}\r\nbeer: {production: ab12}\t# approved\n"
+    assert every_proposed(text.encode(), "p.yaml") == {"wine": {"staging": 1}, "beer": {"production": "ab12"}}
+    assert every_proposed(b"# nothing\n", "p.yaml") == {}

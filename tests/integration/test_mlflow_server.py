@@ -67,7 +67,7 @@ def test_runs_without_the_tag_are_not_runs_of_the_command(server: MlflowApi) -> 
     [
         ("", {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "pw"}, "Basic YWRhOnB3"),
         ("ada:p%77@", {"MLFLOW_TRACKING_TOKEN": "t"}, "Basic YWRhOnB3"),
-        ("", {"MLFLOW_TRACKING_TOKEN": "t"}, "Bearer t"),
+        ("", {"MLFLOW_TRACKING_TOKEN": "t\n"}, "Bearer t"),
     ],
 )
 def test_the_credentials_are_those_of_mlflow(user: str, env: dict[str, str], header: str) -> None:

@@ -34,6 +34,7 @@ from ciplug.steps.promotion.required_verdict import last_verdict
 from ciplug.steps.session import now, stamp
 from tests.project import git
 from tests.servers.github_api import GitHubApi
+from tests.servers.gitlab_api import GitLabApi
 from tests.team import MODEL, STAMP, Team, team_in
 
 
@@ -571,6 +572,40 @@ def test_nobody_knows_the_author(team: Team) -> None:
     run = team.judged(commit="f" * 40)
     refusal = team.refused(run=run.id, session=team.with_context(actor="bob"))
     assert refusal.reason is Refusal.AUTHOR_UNKNOWN and refusal.hint == f"fetch it: git fetch origin {'f' * 40}"
+
+
+def test_an_environment_that_gitlab_protects(team: Team, gitlab_api: GitLabApi) -> None:
+    stage_of(team, "approvals: {environment: live}")
+    run = team.judged()
+    session = team.with_context(host="gitlab_ci", repository="acme/demo", api_url=gitlab_api.api_url)
+    tokens = {"CI_JOB_TOKEN": "of-job", "CIPLUG_GITLAB_TOKEN": "of-project"}
+    session = replace(session, env={**session.env, **tokens, "CI_API_V4_URL": gitlab_api.api_url})
+    gitlab_api.add_token("of-project", "project_bot")
+    job = gitlab_api.start_job("of-job", "bob")
+
+    def refusal() -> tuple[Refusal, str]:
+        refused = team.refused(run=run.id, session=replace(session))
+        return refused.reason, f"{refused.message}; {refused.hint}"
+
+    reason, words = refusal()
+    assert reason is Refusal.OTHER_ENVIRONMENT and "knows no deployment to it by this job" in words
+    deployment = {"id": 1, "environment": "live", "status": "running", "deployable": {"id": job}, "approvals": []}
+    gitlab_api.deployments.append(deployment)
+    reason, words = refusal()
+    assert reason is Refusal.ENVIRONMENT_UNKNOWN and "give CIPLUG_GITLAB_TOKEN the role Maintainer" in words
+    gitlab_api.add_token("of-project", "project_bot", role="maintainer")
+    reason, words = refusal()
+    assert reason is Refusal.NOT_APPROVED and "everybody who may run a job may deploy to it" in words
+    gitlab_api.protected_environments.add("live")
+    team.promote(run=run.id, session=replace(session))
+    deployment["approvals"] = [{"status": "approved", "user": {"username": "cyd"}}]
+    team.promote(run=team.judged().id, session=replace(session))
+    events = ledger.read(team.session.refreshed().log, "wine").events
+    given = [payload.approvals for payload in map(payload_of, events) if isinstance(payload, Promote)]
+    assert given == [
+        ("clean tree", "environment live, which GitLab protects"),
+        ("clean tree", "environment live, approved by cyd"),
+    ]
 
 
 def test_an_environment_that_only_the_author_has_approved(team: Team, github_api: GitHubApi) -> None:

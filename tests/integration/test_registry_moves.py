@@ -265,6 +265,9 @@ def test_a_model_is_renamed_with_its_history(served: Team) -> None:
         assert check_model(served.session.refreshed(), name).problems == []
     with pytest.raises(NotFound, match="it is called 'red' now"):
         moves.archive(served.session.refreshed(), "wine", 1)
+    gone = models.delete_version(served.session.refreshed(), "red", 1, "leaks")
+    assert gone.payload is not None and gone.payload.reason == "leaks"
+    assert stages(served, "red") == ["None"]
     models.create_model(served.session.refreshed(), "wine", "another one")
     with pytest.raises(PromotionRefused) as caught:
         models.rename_model(served.session.refreshed(), "red", "wine")

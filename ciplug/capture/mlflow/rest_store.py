@@ -227,13 +227,18 @@ def _texts(pairs: Any) -> dict[str, str]:
 
 
 def authorization(parts: urllib.parse.SplitResult, env: Mapping[str, str]) -> dict[str, str]:
-    """The header that MLflow's client sends: of the address, else of the variables for a user, else for a token."""
+    """The header that MLflow's client sends: of the address, else of the variables for a user, else for a token.
+
+    Raises StoreUnreadable for a token that cannot be sent: the library would print it.
+    """
     user, password = env.get("MLFLOW_TRACKING_USERNAME"), env.get("MLFLOW_TRACKING_PASSWORD")
     if parts.username:
         user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
     if user and password is not None:
         return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-    token = env.get("MLFLOW_TRACKING_TOKEN")
+    token = env.get("MLFLOW_TRACKING_TOKEN", "").strip()
+    if not token.isascii() or (token and not token.isprintable()):
+        raise StoreUnreadable("MLFLOW_TRACKING_TOKEN holds no token: it has line ends or special characters")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
