@@ -104,6 +104,19 @@ def test_an_entry_that_is_no_line_stays_a_file() -> None:
     assert block == b"{}\n" * 6 + b"[]\n" + b"{}\n" * 249 and len(log.logs) == SIZE
 
 
+def test_a_log_that_lacks_an_entry_stays_as_it_is() -> None:
+    log = Content(logs={EntryKey(LOG, seq).key: "0" for seq in range(1, LOOSE + 2) if seq != 7})
+    assert not close_blocks(cast("CachedRemote", None), log, LOG) and len(log.logs) == LOOSE
+
+
+def test_the_block_of_an_entry() -> None:
+    firsts = {1: 1, SIZE: 1, SIZE + 1: SIZE + 1, 2 * SIZE: SIZE + 1, 2 * SIZE + 1: 2 * SIZE + 1}
+    assert {seq: Block.of(LOG, seq).first for seq in firsts} == firsts
+    assert Block.at(Block(LOG, SIZE + 1).path) == Block(LOG, SIZE + 1)
+    for first in (2, SIZE):
+        assert Block.at(Block(LOG, first).path) is None
+
+
 @pytest.mark.slow
 def test_what_somebody_changes_in_a_block_is_found(place: Place, attacker: Attacker) -> None:
     block = b"".join(entries()[:SIZE])

@@ -437,6 +437,15 @@ def test_a_write_with_files_is_one_push_where_it_is_one_of_ours(
         fresh().add_with({"runs/1-x.json": small}, files(), paths, told.append)
     assert unreachable.value.cause == Cause.NOT_FOUND
     away.rename(remote.folder)
+    monkeypatch.setattr(remote_module.time, "sleep", lambda _: None)
+    # What the host refuses is tried at the other place; after a lost connection, the same is tried again.
+    refusal = dict.fromkeys(("a", "b"), PROTECTED.rejected[REFS.tip])
+    for result, error_type, tries in ((PushResult(refusal), FilesApart, 2), (NETWORK, RemoteError, 3)):
+        with monkeypatch.context() as patch:
+            pushes = lose(patch, result)
+            with pytest.raises(error_type):
+                fresh().add_with({"runs/1-x.json": small}, files(), paths, told.append)
+            assert len(pushes) == tries
     assert (refs(), told) == ([], [])
     fresh().add_with({"runs/1-x.json": small, "runs/1-x.series": large}, files(), paths, told.append)
     assert sorted(ref.rpartition("/")[0] for ref in refs()) == ["refs/ciplug/files", "refs/ciplug/inbox"]
@@ -654,7 +663,7 @@ def test_columns_of_a_newer_version_are_not_a_problem(sound: Snapshot, written: 
 
 def test_what_no_writer_of_ours_pushed_is_set_aside(remote: Remote, fresh: Callable[..., GitStore]) -> None:
     oid = remote.ref(remote.write({"runs/x-a.json": b"1"}))
-    misnamed, of_a_branch = "refs/ciplug/inbox/0", "refs/heads/ciplug-inbox/1"
+    misnamed, of_a_branch = f"refs/ciplug/inbox/{'0' * 40}", f"refs/heads/ciplug-inbox/{'f' * 40}"
     for ref in (misnamed, of_a_branch):
         remote.set(ref, oid)
     assert {problem.where for problem in fresh().check() if problem.repairable} == {misnamed, of_a_branch}
@@ -665,10 +674,14 @@ def test_what_no_writer_of_ours_pushed_is_set_aside(remote: Remote, fresh: Calla
     config.write_text(f"{before}[receive]\n\tdenyDeletes = true\n")
     found = {problem.where: (problem.repaired, problem.repairable) for problem in fresh().check(repair=True)}
     assert found == {misnamed: (True, True), of_a_branch: (False, False)}
-    assert (remote.ref(misnamed), remote.ref("refs/ciplug/aside/0"), remote.ref(of_a_branch)) == (None, oid, oid)
+    assert (remote.ref(misnamed), remote.ref(f"refs/ciplug/aside/{'0' * 40}"), remote.ref(of_a_branch)) == (
+        None,
+        oid,
+        oid,
+    )
     config.write_text(before)
     assert [problem.where for problem in fresh().check(repair=True) if problem.repaired] == [of_a_branch]
-    assert (remote.ref(of_a_branch), remote.ref("refs/heads/ciplug-aside/1")) == (None, oid)
+    assert (remote.ref(of_a_branch), remote.ref(f"refs/heads/ciplug-aside/{'f' * 40}")) == (None, oid)
     store = fresh()
     assert (store.check(), store.keys("")) == ([], ["runs/x-a.json"])
 
