@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ciplug.errors import ConfigError, NotFound, PromotionRefused, Refusal
+from ciplug.errors import ConfigError, Conflict, NotFound, PromotionRefused, Refusal
 from ciplug.records.canonical import digest
 from ciplug.records.keys import run_key
 from ciplug.records.registry_event import Promote, Register
@@ -217,7 +218,9 @@ def test_the_model_of_the_run_is_part_of_the_evidence(team: Team) -> None:
     assert "which is on run" in problem.what and "of 'wine'" in problem.what
 
 
-def test_a_copy_into_a_judged_name_is_a_promotion_to_its_first_stage(team: Team) -> None:
+def test_a_copy_into_a_judged_name_is_a_promotion_to_its_first_stage(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad, good = team.judged(), team.judged(accuracy=0.99)
     files = {file.path: file.digest for file in good.artifacts}
 
@@ -229,8 +232,17 @@ def test_a_copy_into_a_judged_name_is_a_promotion_to_its_first_stage(team: Team)
     assert not read_model(team.session.refreshed(), "prod.wine").versions
     other = replace(copy_of(good), files={"model.bin": f"sha256:{'0' * 64}"})
     assert refused(team, "prod.wine", "live", run=good.id, registration=other).reason is Refusal.OTHER_FILES
+    append, calls = ledger.append, itertools.count(1)
+
+    def late(*args: Any) -> ledger.Ledger:
+        if next(calls) == 2:
+            raise Conflict("another event was appended first")
+        return append(*args)
+
+    monkeypatch.setattr(ledger, "append", late)
+    # The version that was registered before the lost race is promoted, and no second one.
     done = promoted(team, "prod.wine", "live", run=good.id, registration=copy_of(good))
-    assert (done.version, done.stage) == (1, "live")
+    assert (done.version, done.stage, done.lost_races) == (1, "live", 1)
     assert whole(team, "prod.wine", "prod.wine@live") is None
 
 

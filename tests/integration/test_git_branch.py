@@ -783,6 +783,22 @@ def test_what_is_too_large_or_lost_is_not_folded(
     assert {problem.where for problem in store.check()} == {"runs/2-x.json", "runs/3-x.json"}
 
 
+def test_a_write_of_what_a_segment_has_is_folded_if_it_is_the_same(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "SEGMENT_AT", 2)
+    fresh().add({f"runs/{n}-x.json": b"{}\n" for n in range(2)})
+    assert fresh().compact() == 1
+    again = remote.write({"runs/0-x.json": b"{}\n"})
+    assert fresh().compact() == 1 and remote.ref(again) is None
+    for data in (b"1\n", b"2\n", b"3\n"):
+        other = remote.write({"runs/0-x.json": data})
+        assert fresh().compact() == 0 and remote.ref(other)
+        assert fresh().read(["runs/0-x.json"]) == {"runs/0-x.json": b"{}\n"}
+        remote.set(other, None)
+    assert (fresh().loose(), len(fresh().segments())) == ([], 1)
+
+
 @pytest.mark.parametrize(("number", "closed"), [(2, 0), (3, 1), (4, 1)])
 def test_a_segment_is_closed_at_its_size(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, number: int, closed: int

@@ -28,6 +28,7 @@ from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.imported import import_alias, import_stage
 from ciplug.steps.promotion.judging_section import gated_stage
+from ciplug.steps.promotion.labels import set_tag
 from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.required_verdict import last_verdict
@@ -685,6 +686,8 @@ def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPat
     assert {v.stage for v in versions} == {"None"} and run.id not in {v.run for v in versions}
     # The rival has registered one in each.
     assert f"in each of {len(versions)} attempts" in caught.value.message
+    with pytest.raises(StoreError, match=r"another event was appended first in each of \d+ attempts"):
+        set_tag(team.session.refreshed(), "wine", None, "team", "a")
 
 
 def test_who_loses_a_race_for_the_stage_is_judged_beside_the_new_holder(
