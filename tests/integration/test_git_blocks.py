@@ -19,7 +19,7 @@ from ciplug.stores.base import Head
 from ciplug.stores.git.blocks import LOOSE, SIZE, Block
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import Content
-from ciplug.stores.git.log_entries import close_blocks
+from ciplug.stores.git.log_entries import block_of, close_blocks
 from ciplug.stores.git.store import GitStore
 from tests.attacks.attacker import BRANCH, KEEP, Attacker
 from tests.stores import Place, git_fsck
@@ -115,6 +115,10 @@ def test_the_block_of_an_entry() -> None:
     assert Block.at(Block(LOG, SIZE + 1).path) == Block(LOG, SIZE + 1)
     for first in (2, SIZE):
         assert Block.at(Block(LOG, first).path) is None
+    content = Content(blocks={FIRST: "0"})
+    assert block_of(content, EntryKey(LOG, SIZE).key) == Block(LOG, 1)
+    assert block_of(content, EntryKey(LOG, SIZE + 1).key) is block_of(content, "runs/x.json") is None
+    assert block_of(Content(), EntryKey(LOG, 1).key) is None
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from ciplug.steps.promotion.labels import set_tag
 from ciplug.steps.promotion.masked import masked
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.promotion.required_verdict import last_verdict
-from ciplug.steps.session import now, stamp
+from ciplug.steps.session import now, open_session, stamp
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
@@ -635,6 +635,19 @@ def test_an_environment_that_only_the_author_has_approved(team: Team, github_api
     team.promote(run=again.id, session=replace(session))
     last = ledger.read(team.session.refreshed().log, "wine").events[-1]
     assert (last.actor, last.actor_source, last.actor_confirmed) == ("cyd", "GitHub", True)
+
+
+def test_the_policy_of_a_folder_of_the_repository_is_its_own(team: Team) -> None:
+    folder = team.project.folder / "models" / "wine"
+    folder.mkdir(parents=True)
+    (folder / "ciplug.yaml").write_text("version: 1\nmodel: wine\ngates: {accuracy: {min: 0.95}}\n")
+    team.project.commit("policy of a folder")
+    team.session = open_session(cwd=folder, env=team.session.env)
+    assert team.refused(run=team.judged(accuracy=0.94).id).reason is Refusal.NOT_PASSED
+    run = team.judged(accuracy=0.96)
+    assert team.promote(run=run.id).version == 1
+    ((verdict, _),) = team.session.refreshed().runs().verdicts(run).values()
+    assert verdict.policy_file == "models/wine/ciplug.yaml"
 
 
 # Races
