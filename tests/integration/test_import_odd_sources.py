@@ -449,6 +449,17 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
 
 
 @pytest.mark.slow
+def test_a_copy_of_a_run_of_wandb_is_no_part_of_it(here: Here) -> None:
+    """An earlier state of it would count as what came later: the run was killed, and its values stand twice."""
+    write_wandb(here.source / "a", [history({"loss": str(one)}) for one in (3, 2, 1)])
+    write_wandb(here.source / "b", [history({"loss": "3"})], ended=False)
+    done = here.take("wandb")
+    assert done.new == 0 and "run-abc.wandb: a copy of " in done.failed[0].words
+    shutil.rmtree(here.source / "b")
+    assert here.take("wandb").new == 1 and here.run()["status"] == "finished"
+    assert here.series("loss").values == (3, 2, 1)
+
+
 def test_rows_of_another_run_are_no_values_of_a_run_of_neptune(here: Here) -> None:
     pytest.importorskip("pyarrow")
     row = {"attribute_path": "metrics/loss", "attribute_type": "float", "float_value": 0.5}
