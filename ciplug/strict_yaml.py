@@ -117,16 +117,19 @@ def _unsafe_shape(events: Iterable[yaml.Event]) -> Problem | None:
 
     depth = 0
     for event in events:
-        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            return Problem(line, "aliases (*name) are not supported: write the value out")
+            return Problem(_line_of(event), "aliases (*name) are not supported: write the value out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                return Problem(line, f"nested deeper than {MAX_DEPTH} levels")
+                return Problem(_line_of(event), f"nested deeper than {MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return None
+
+
+def _line_of(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 class _Builder:

@@ -14,7 +14,7 @@ from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.records.series import Series
 from ciplug.records.verdict import Verdict
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 COMMIT = "c" * 40
 

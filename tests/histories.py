@@ -14,7 +14,7 @@ from ciplug.records.amendment import Amendment
 from ciplug.records.keys import amendment_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 METRICS = ("accuracy", "loss", "size")
 HOSTS = ("github_actions", "gitlab_ci", "jenkins", "gitea", "bitbucket", "azure")

@@ -16,7 +16,7 @@ from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.series import Series
 from ciplug.steps.session import open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project, git
 
 CONFIG = """\

@@ -21,7 +21,7 @@ from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session, open_session
 from ciplug.stores.files import Files
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project
 
 POLICY = """\

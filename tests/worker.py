@@ -15,7 +15,7 @@ from ciplug.records.series import Series
 from ciplug.registry import events, ledger
 from ciplug.stores import open_store
 from ciplug.stores.base import Store
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 MODEL = "wine"
 COMMIT = "a" * 40

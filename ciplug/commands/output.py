@@ -65,7 +65,7 @@ def tell_move(model: str, version: int, stage: str, event: int, replaced: int | 
 def tell_deployed(done: Done) -> None:
     """Say what a target serves."""
     name = f"{clean(done.model, 120)} version {done.version}"
-    written = clean(done.written or "", 300)
+    written = _from_here(done.written) if done.written else ""
     if not done.event and written:
         console.say(f"nothing to do: {written} has {name}, as the log says: {clean(done.reference, 300)}")
         return
@@ -82,11 +82,17 @@ def tell_deployed(done: Done) -> None:
     console.out(clean(done.reference, 300))
 
 
+def _from_here(file: str) -> str:
+    """A path as a person types it in this folder."""
+    path, here = Path(file), Path.cwd()
+    return clean(str(path.relative_to(here) if path.is_relative_to(here) else path), 300)
+
+
 def tell_ended(ended: Ended) -> None:
     """Say that a target serves nothing."""
     name = clean(ended.model, 120)
     if ended.event and ended.removed:
-        file = clean(ended.removed, 300)
+        file = _from_here(ended.removed)
         console.say(
             f"{file}, with {name} version {ended.version} for '{ended.target}', is removed (event {ended.event})"
         )

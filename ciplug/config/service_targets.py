@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ciplug.config import kinds
@@ -82,9 +83,12 @@ class KserveTarget(Target):
     context: str | None = key(kinds.TEXT)
     """The context of kubectl. Default: its current one."""
     manifest: str | None = key(kinds.TEXT)
-    """A file to write the manifest to, in place of `apply`. A relative path is relative to where ciplug is started."""
+    """A file to write the manifest to, in place of `apply`. A relative path is relative to ciplug.yaml."""
     patience: float = key(kinds.POSITIVE, 600.0)
     """Seconds in which the service must be ready."""
+
+    def in_folder(self, folder: Path) -> KserveTarget:
+        return replace(self, manifest=str(folder / self.manifest)) if self.manifest else self
 
     @property
     def written_file(self) -> str | None:

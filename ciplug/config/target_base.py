@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ciplug.config import kinds, values
@@ -119,6 +120,10 @@ class Target:
     """The stage whose versions are deployed here. Default: the highest one."""
     smoke_test: SmokeTest | None = key(Table(SmokeTest, "{sample: sample.jsonl}"))
     """What a version that is served here is asked, to compare its answers with the recorded predictions."""
+
+    def in_folder(self, folder: Path) -> Target:
+        """The same target, whose relative paths are those of this folder."""
+        return self
 
     @property
     def written_file(self) -> str | None:

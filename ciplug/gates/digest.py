@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 from ciplug.config.kinds import keys_of
@@ -24,11 +25,19 @@ def digest_of(policy: Policy) -> str:
 
 
 def _facts(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        keys = ((name, key, getattr(value, name)) for name, key in keys_of(type(value)).items())
-        return {name: _facts(given) for name, key, given in keys if given != key.default}
+    kind: Any = type(value)
+    if (defaults := _defaults(kind)) is not None:
+        given = ((name, getattr(value, name), default) for name, default in defaults)
+        return {name: _facts(own) for name, own, default in given if own != default}
     if isinstance(value, Mapping):
         return {name: _facts(inner) for name, inner in value.items()}
     if isinstance(value, tuple):
         return [_facts(inner) for inner in value]
     return value.isoformat() if isinstance(value, date) else value
+
+
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...] | None:
+    """The keys of a dataclass, each with its default; None for what is not a dataclass."""
+    has_keys = dataclasses.is_dataclass(kind)
+    return tuple((name, key.default) for name, key in keys_of(kind).items()) if has_keys else None

@@ -82,14 +82,16 @@ ENOUGH = 8
 
 def _with_its_errors(check: Check, evidence: Evidence) -> Check:
     """A comparison of two numbers with how often it errs, where earlier runs show how much one number varies."""
+    result = check.result
+    values = [v for v in evidence.history.get(result.metric, ()) if is_measured(v)]
+    # What a trade-off allows depends on another metric, whose noise these numbers do not tell.
+    if len(values) < ENOUGH or check.gate.test == "point" or check.gate.trade_off is not None:
+        return check
     from ciplug.stats.distributions import normal_sf
     from ciplug.stats.means import noise
 
-    result = check.result
-    values = [v for v in evidence.history.get(result.metric, ()) if is_measured(v)]
-    deviation = noise(values) if len(values) >= ENOUGH else 0.0
-    # What a trade-off allows depends on another metric, whose noise these numbers do not tell.
-    if not deviation or check.gate.test == "point" or check.gate.trade_off is not None:
+    deviation = noise(values)
+    if not deviation:
         return check
     error = deviation * math.sqrt(2)
     note = reason_text.point_errs(len(values), error, normal_sf((result.limit or 0.0) / error))

@@ -141,6 +141,9 @@ def _split(text: str, where: str) -> tuple[str, dict[str, Any], str]:
     import yaml
 
     found = _HEAD.match(text)
+    if found is None and text.lstrip().partition("\n")[0].rstrip() == "---":
+        # As a part of the text, its keys would mean nothing any more.
+        raise InputError(f"{where}:1: the front matter has no end", hint="write --- below it, or move the file")
     if found is None:
         return "", {}, text
     try:

@@ -26,12 +26,19 @@ def plain(value: Any) -> Any:
     Empty optional fields are left out; the properties that a class names in DERIVED are added. A float that JSON
     cannot say becomes "NaN", "Infinity" or "-Infinity", which the readers take back as floats.
     """
-    if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):  # nearly all that there is
+    kind: Any = type(value)
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):  # nearly all that there is
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((name, getattr(value, name)) for name in _fields(type(value)))
-        given = ((name, v) for name, v in fields if v is not None and v != () and v != {})
-        return {name: v if type(v) in _PLAIN else plain(v) for name, v in given}
+    if (fields := _fields(kind)) is not None:
+        made = {}
+        for name in fields:
+            field = getattr(value, name)
+            if type(field) in _PLAIN:
+                if field is not None:
+                    made[name] = field
+            elif field != () and field != {}:
+                made[name] = plain(field)
+        return made
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -44,7 +51,10 @@ def plain(value: Any) -> Any:
 
 
 @functools.cache
-def _fields(kind: Any) -> tuple[str, ...]:
+def _fields(kind: Any) -> tuple[str, ...] | None:
+    """The names of what a dataclass adds to a record; None for what is not a dataclass."""
+    if not dataclasses.is_dataclass(kind):
+        return None
     return (*(field.name for field in dataclasses.fields(kind)), *getattr(kind, "DERIVED", ()))
 
 

@@ -31,7 +31,7 @@ from ciplug.steps.read_artifacts import read_artifacts, read_datasets
 from ciplug.steps.read_values import Values, read_values
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.sign import signed
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult

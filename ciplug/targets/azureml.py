@@ -330,7 +330,8 @@ class Azureml:
         except Exception as problem:
             said = "".join(c if c.isprintable() else " " for c in self._mask(str(problem)))[:_WORDS_MOST]
             names = {cls.__name__ for cls in type(problem).__mro__}
-            cause = _CAUSES.get(getattr(problem, "status_code", None) or 0, Cause.UNKNOWN)
+            status = getattr(problem, "status_code", None) or 0
+            cause = Cause.NETWORK if status == 429 or status >= 500 else _CAUSES.get(status, Cause.UNKNOWN)
             if "ResourceNotFoundError" in names:
                 cause = Cause.NOT_FOUND
             elif "ClientAuthenticationError" in names:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from ciplug.errors import NotFound, RecordError, listed
 from ciplug.records import keys as key_grammar
 from ciplug.records.amendment import Amendment
-from ciplug.records.canonical import NO_COMMIT, digest, dumps
+from ciplug.records.canonical import NO_COMMIT, digest
 from ciplug.records.changes import Changes, RefusedParam
-from ciplug.records.inputs import decode_texts, encode_texts
+from ciplug.records.inputs import decode_texts
 from ciplug.records.keys import (
     RunKey,
     amended_run,
@@ -48,30 +48,6 @@ _CANDIDATES_MOST = 5
 """Runs that an error names, where the beginning of an id fits several."""
 LOADED_MOST = 5_000
 """Runs that are kept in memory once they have been read."""
-
-
-def run_objects(
-    run: Run,
-    series: Mapping[str, Series] | None = None,
-    examples: bytes | None = None,
-    texts: Iterable[str] = (),
-) -> dict[str, bytes]:
-    """Return the objects of a run; `examples` as `ciplug.records.examples` encodes them.
-
-    Args:
-        texts: the schemas and profiles of its inputs, which name them by digest.
-    """
-    key = run_key(run)
-    objects = {key.key: dumps(run)}
-    if examples:
-        objects[key.examples] = examples
-    if series:
-        from ciplug.records.series import encode
-
-        objects[key.series] = encode(series)
-    if texts := tuple(texts):
-        objects[key.inputs] = encode_texts(texts)
-    return objects
 
 
 class Runs:

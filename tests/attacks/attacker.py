@@ -17,7 +17,7 @@ from ciplug.records.run import Run
 from ciplug.registry.events import wrap
 from ciplug.stores.git.content import FORMAT
 from ciplug.stores.git.objects import LooseObjects
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 STAMP = "2026-11-23T12:00:00.000Z"
 KEEP = "refs/ciplug/keep/tip"

@@ -19,7 +19,7 @@ from ciplug.records.run import File, Run
 from ciplug.records.series import Series
 from ciplug.registry.events import wrap
 from ciplug.steps.session import open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import CONFIG, Project
 
 EVIL = (

@@ -19,7 +19,7 @@ from ciplug.steps.session import open_session
 from ciplug.steps.sign import signed as with_signatures
 from ciplug.steps.signers import judged_runs, signers_of
 from ciplug.tracking.catalog import Catalog
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.attacks.attacker import STAMP, objects_of, run_of
 from tests.attacks.conftest import Scene
 from tests.attacks.test_signed import Key, make_key, place_of

@@ -26,7 +26,8 @@ from ciplug.records.series import Series, encode
 from ciplug.tracking.amended import changes as changes_of
 from ciplug.tracking.catalog import Catalog
 from ciplug.tracking.query import LIFECYCLE, STATUS, Key
-from ciplug.tracking.runs import Runs, run_objects
+from ciplug.tracking.run_objects import run_objects
+from ciplug.tracking.runs import Runs
 from tests.servers.git_http import GitServer
 from tests.stores import Place, close_segments_at, git_place
 

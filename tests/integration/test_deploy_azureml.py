@@ -217,6 +217,17 @@ def test_a_first_deployment_that_fails_says_that_nothing_was_served(team: Team, 
     assert "does not like this" in refused(team, TargetError).message
 
 
+def test_a_server_that_is_overloaded_says_nothing_of_the_version(team: Team, azure: Workspace) -> None:
+    busy = HttpResponseError("(ServiceUnavailable) try later")
+    busy.status_code = 503
+    azure.fails = lambda number: busy if azure.calls[-1] == "online_deployments.begin_create_or_update" else None
+    problem = refused(team, TargetError)
+    assert problem.exit_code == 3 and "then go on: ciplug deploy" in problem.hint and events(team) == [(BEGUN, 1)]
+    azure.fails = lambda number: None
+    deployed(team)
+    assert events(team) == [(BEGUN, 1), (DEPLOYED, 1)]
+
+
 def test_trouble_has_its_cause(team: Team, azure: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     azure.fails = lambda number: HttpResponseError("no quota")
     assert "no quota" in refused(team, TargetError).message and state_of(team) is State.UNREACHABLE

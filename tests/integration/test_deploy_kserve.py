@@ -147,6 +147,20 @@ def test_who_only_writes_a_file_does_not_say_that_it_serves(
         assert ("commit and push it" in said) is ("nothing to do" not in said), said
 
 
+def test_a_relative_file_is_beside_ciplug_yaml_wherever_the_command_is_started(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team = team_with(tmp_path, registry, "manifest: gitops/wine.yaml")
+    (team.project.folder / "notes").mkdir()
+    monkeypatch.chdir(team.project.folder / "notes")
+    assert main(["deploy", "wine@production", "--to", "prod", "--store", team.session.store_uri]) == 0
+    assert (team.project.folder / "gitops" / "wine.yaml").is_file()
+    monkeypatch.chdir(team.project.folder)
+    assert main(["deployments", "status", "--store", team.session.store_uri]) == 0
+    assert main(["undeploy", "wine", "--from", "prod", "--store", team.session.store_uri]) == 0
+    assert "gitops/wine.yaml, with wine version 1 for 'prod', is removed" in capsys.readouterr().err
+
+
 def test_the_image_has_the_files_and_nothing_else(team: Team, cluster: KubernetesApi, registry: Registry) -> None:
     deployed(team)
     team.promote("production", version=2)

@@ -32,7 +32,7 @@ from ciplug.records.run import Run
 from ciplug.records.series import Series
 from ciplug.steps.promotion.models import delete_version, register_version
 from ciplug.steps.session import Session, open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project
 from tests.servers.loopback import Answer, Call, Handler, Loopback
 from tests.servers.mlflow_dialects import AzureTracker, GitlabTracker, TrackerApi

@@ -10,7 +10,7 @@ import pytest
 from ciplug.records import columns
 from ciplug.records.run import Run
 from ciplug.stores import Store, open_store
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.stores import close_segments_at
 
 NOW = columns.ATTRIBUTES

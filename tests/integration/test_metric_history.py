@@ -18,7 +18,7 @@ import pytest
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import Run
 from ciplug.steps.session import open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project, git
 
 STAMP = "2026-11-{day:02}T12:00:00.000Z"

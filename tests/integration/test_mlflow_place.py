@@ -26,7 +26,7 @@ from ciplug.steps.promotion import labels, models, moves
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking import amended
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project, git
 from tests.servers.git_http import GitServer
 

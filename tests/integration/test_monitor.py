@@ -33,7 +33,7 @@ from ciplug.steps.promotion import writing
 from ciplug.steps.promotion.rollback import roll_back
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.select import select_runs
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.attacks.test_signed import make_key
 from tests.servers.gitea_api import GiteaApi
 from tests.servers.webhook import WebhookReceiver

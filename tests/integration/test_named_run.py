@@ -17,7 +17,7 @@ from ciplug.registry import ledger
 from ciplug.registry.events import wrap
 from ciplug.steps.named_run import NamedRun, find_run
 from ciplug.steps.session import Session, open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project, git
 
 STAMP = "2026-11-23T12:00:00.000Z"

@@ -17,7 +17,7 @@ from ciplug.records.keys import amendment_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.steps.session import open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project, git
 
 COMMIT = "c" * 40

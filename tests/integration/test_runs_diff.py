@@ -98,7 +98,7 @@ def test_what_is_changed_in_the_environment(project: Project, tmp_path: Path) ->
     from dataclasses import replace
 
     from ciplug.steps.session import open_session
-    from ciplug.tracking.runs import run_objects
+    from ciplug.tracking.run_objects import run_objects
 
     session = open_session(cwd=project.folder)
     run = session.runs().get(ids(project)["one"])

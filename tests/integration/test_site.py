@@ -18,7 +18,7 @@ import yaml
 from ciplug.records.columns import of as columns_of
 from ciplug.reports.site import scripts
 from ciplug.steps.session import open_session
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 from tests.project import Project, git
 from tests.site_samples import HOSTILE, SiteProject, run_of, site_project
 

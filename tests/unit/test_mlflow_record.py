@@ -17,7 +17,7 @@ from ciplug.records.changes import fold
 from ciplug.records.keys import RunKey, parse_amendment
 from ciplug.records.read import amendment, read_run
 from ciplug.tracking.amended import NO_CHANGES
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 ID, PARENT, COMMIT = "a" * 32, "b" * 32, "c" * 40
 TAGS = {

@@ -51,6 +51,13 @@ def test_front_matter_that_cannot_be_kept_is_refused(front: str, words: str) -> 
         merged(f"---\n{front}\n---\nText\n", CARD, "README.md")
 
 
+@pytest.mark.parametrize("text", ["---\nlicense: mit\n", "\n---\nlicense: mit\n...\nText\n", "---"])
+def test_front_matter_without_an_end_is_refused(text: str) -> None:
+    """Its keys would become text, and the license would be gone."""
+    with pytest.raises(InputError, match=r"README.md:1: the front matter has no end"):
+        merged(text, CARD, "README.md")
+
+
 @pytest.mark.parametrize(
     "body", [f"a\n{END}\nb", f"a\n{BEGIN}\nb", f"{END}\n{BEGIN}", f"{BEGIN}{END}\n{END}", f"{BEGIN}{BEGIN}{END}"]
 )

@@ -21,6 +21,7 @@ OF_MLFLOW = {
     *(f"capture.mlflow.{name}" for name in ("run", "events", "file_store", "sqlite_store")),
 }
 OF_TARGETS = {"config.targets", "config.service_targets", "config.target_base"}
+OF_READERS = {"tracking.runs", "records.amendment", "stores.git.folding", "stores.git.snapshot", "stores.git.view"}
 OF_EXTENDS = {"config.tighten", "config.strictness"}
 OF_EVENTS = {"registry.replay", "registry.events", "records.registry_event", "records.registry_labels"}
 OF_RARE_GATES = {f"stats.{name}" for name in ("means", "proportions", "trend", "drift_tests", "selection_cost", "holm")}
@@ -91,7 +92,7 @@ def test_record_to_a_git_store_loads_what_it_needs(checkout: Path, configured: b
     assert not found & {"sqlite3", "urllib.request"}
     assert ("yaml" in found) is configured
     assert not ours(found) & {"records.verdict", "reports", "gates", "registry", "forges"}
-    assert not ours(found) & (OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | {"steps.train"})
+    assert not ours(found) & (OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | OF_READERS | {"steps.train"})
 
 
 def test_run_loads_nothing_of_what_the_training_did_not_use(checkout: Path) -> None:
@@ -100,7 +101,8 @@ def test_run_loads_nothing_of_what_the_training_did_not_use(checkout: Path) -> N
     found = imported("-m", "ciplug", "run", "--", sys.executable, "-c", training, cwd=checkout)
     assert "steps.train" in ours(found)
     assert not packages(found) & (FORGES_AND_NUMBERS | READERS_AND_RENDERERS)
-    assert not ours(found) & (OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | {"gates", "registry", "forges"})
+    assert not ours(found) & (OF_KILLED_RUNS | OF_MLFLOW | OF_TARGETS | OF_EXTENDS | OF_READERS)
+    assert not ours(found) & {"gates", "registry", "forges"}
 
 
 def test_a_job_of_a_branch_loads_nothing_of_what_its_policy_does_not_ask_for(checkout: Path) -> None:

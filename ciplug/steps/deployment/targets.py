@@ -15,8 +15,10 @@ from ciplug.steps.session import Session
 
 def targets_of(session: Session, model: str) -> Mapping[str, Settings]:
     """The targets of a model by name. `session` goes by the protected policy."""
-    section = read_policies(session).own.section_of(model)
-    return section.targets if section else {}
+    own = read_policies(session).own
+    section = own.section_of(model)
+    folder = session.top / own.path.parent if own.path else session.top
+    return {name: one.in_folder(folder) for name, one in section.targets.items()} if section else {}
 
 
 def find_target(session: Session, model: str, name: str) -> Settings:

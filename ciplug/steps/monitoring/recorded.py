@@ -28,7 +28,7 @@ from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.signers import judged_runs, signers_of
 from ciplug.tracking.query import KIND, MODEL, STARTED, Comparison, Order
-from ciplug.tracking.runs import run_objects
+from ciplug.tracking.run_objects import run_objects
 
 if TYPE_CHECKING:
     from ciplug.capture.prediction_files import Predictions

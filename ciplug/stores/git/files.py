@@ -28,10 +28,7 @@ from ciplug.stores import threads
 from ciplug.stores.base import Problem
 from ciplug.stores.files import DroppedFiles, Tell, checked, hex_of, receive, wrong_bytes
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.file_drops import drop_files, due_files, waiting_files
-from ciplug.stores.git.file_folds import fold_files
 from ciplug.stores.git.files_view import FileRefs, FilesView, fetch_files
-from ciplug.stores.git.folding import FOLD_AT
 from ciplug.stores.git.objects import BLOB, LooseObjects, blob_id
 
 LOOK_FROM = 256 * 1024
@@ -146,19 +143,27 @@ class GitFiles:
 
     def fold_at_times(self, commit: str) -> None:
         """Most writers do not fetch what is pending. A few do and fold it, so that it does not grow without end."""
+        from ciplug.stores.git.folding import FOLD_AT
+
         if self._may_fold and int(commit[:2], 16) % (FOLD_AT // 2) == 0:
             with contextlib.suppress(StoreError), self._remote.locked():
                 self._look()
 
     def compact(self) -> int:
+        from ciplug.stores.git.file_folds import fold_files
+
         with self._remote.locked():
             return fold_files(self._remote, self._refs, self._remote.with_cache(self._fetch))
 
     def due(self, now: datetime) -> bool:
+        from ciplug.stores.git.file_drops import due_files, waiting_files
+
         with self._remote.locked():
             return bool(due_files(waiting_files(self._remote, self._look()), now))
 
     def drop(self, unneeded: Collection[str], needed: Collection[str], now: datetime) -> DroppedFiles:
+        from ciplug.stores.git.file_drops import drop_files
+
         names, wanted = {hex_of(digest) for digest in unneeded}, {hex_of(digest) for digest in needed}
         with self._remote.locked():
             return self._remote.with_cache(lambda: drop_files(self._remote, self._refs, names, wanted, now))
@@ -235,6 +240,8 @@ class GitFiles:
 
     def _find_all(self, digests: Collection[str]) -> dict[str, list[str]]:
         """Like `_find`, with what is set aside, and with a second look where one is missing."""
+        from ciplug.stores.git.file_drops import waiting_files
+
         blobs: dict[str, list[str]] = {}
         for wait in (0, _MOMENT):
             time.sleep(wait)
@@ -264,8 +271,12 @@ class GitFiles:
 
     def _look(self) -> FilesView:
         """Return the current view of the remote; if much is pending, fold it first."""
+        from ciplug.stores.git.folding import FOLD_AT
+
         view = self._remote.with_cache(self._fetch)
         if len(view.pending) >= FOLD_AT and self._may_fold:
+            from ciplug.stores.git.file_folds import fold_files
+
             with contextlib.suppress(StoreError):
                 fold_files(self._remote, self._refs, view)
         return view
