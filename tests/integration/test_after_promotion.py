@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ciplug._version import __version__
 from ciplug.console import Nobody, Note
 from ciplug.errors import ConfigError, ForgeError, NotFound
 from ciplug.forges import Forge, NoForge, open_forge
@@ -19,7 +20,9 @@ from ciplug.forges.base import StoredFile
 from ciplug.git.tags import is_tag_name
 from ciplug.records.provenance import Context
 from ciplug.steps.promotion.after import Followers, follow_up, notify
+from ciplug.steps.promotion.deployment import Unrecorded, record_deployment
 from ciplug.steps.promotion.moves import demote
+from ciplug.steps.promotion.release import publish_release
 from ciplug.steps.promotion.stage_change import StageChange
 from ciplug.steps.webhook import NotDelivered, Webhook, message_of, send, signed_headers, webhook_of
 from tests import team as teams
@@ -295,6 +298,63 @@ def test_what_fails_after_a_promotion_is_told_and_stops_nothing_else(tmp_path: P
         assert words.startswith(start)
     told.clear()
     assert follow_up(session, change, Followers()) and told == []
+
+
+def test_everybody_is_told_of_a_change(
+    tmp_path: Path, github_api: GitHubApi, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = team_in(tmp_path)
+    run = team.judged()
+    change = StageChange.of(team.promote(run=run.id))
+    told: list[str] = []
+
+    class Listener(Nobody):
+        def tell(self, notes: Iterable[Note], /) -> None:
+            told.extend(note.message for note in notes)
+
+    session = team.with_context(
+        host="github_actions", repository="acme/demo", api_url=github_api.url, server_url=github_api.origin,
+        run_url="https://ci/7",
+    )  # fmt: skip
+    env = {**session.env, "GITHUB_TOKEN": "user-token", "GITHUB_OUTPUT": str(tmp_path / "outputs")}
+    session = replace(session, env=env, listener=Listener())
+    followers = Followers("", release=True, linked_artifacts=True, webhook=hook(receiver))
+    assert follow_up(session, change, followers, run)
+    (release,) = github_api.releases.values()
+    assert told == [
+        f"deployment of {str(run.commit)[:8]} to staging recorded",
+        f"release published: {release['html_url']}",
+        "1 artifact linked with their build",
+        "webhook delivered",
+    ]
+    (deployment,) = github_api.deployments.values()
+    assert (deployment["environment"], deployment["ref"]) == ("staging", run.commit)
+    assert (release["tag_name"], release["name"], release["target_commitish"]) == (
+        "wine@v1", "wine version 1", run.commit,
+    )  # fmt: skip
+    assert "| Version | 1 (Staging) |" in release["body"] and f"ciplug {__version__}" in release["body"]
+    assert [one["name"] for one in github_api.storage_records] == [f"wine/{teams.MODEL.path}"]
+    assert json.loads(receiver.requests[0][2])["data"]["run_url"] == "https://ci/7"
+    written = (tmp_path / "outputs").read_text().splitlines()
+    assert change.outputs == {
+        "promoted-model": "wine", "promoted-version": "1", "promoted-stage": "Staging", "promoted-event": "2",
+        "promoted-run": run.id, "promoted-commit": run.commit, "promoted-replaced": "",
+    }  # fmt: skip
+    assert [line for line in written if "ciplug_" not in line] == [*change.outputs.values()]
+    # Each that fails says what to do, and the others are told all the same.
+    monkeypatch.setattr("ciplug.forges.retries.BACKOFF", 0)
+    told.clear()
+    receiver.answers = [400]
+    other = replace(change, commit=None)
+    assert not follow_up(session, other, Followers("live", release=True, webhook=hook(receiver)), run)
+    assert told[:2] == [
+        "no deployment recorded: the version has no commit",
+        "no release published: the version has no commit",
+    ]
+    assert told[-1] == f"the webhook can be sent again: ciplug registry notify 'wine' --event {change.event}"
+    assert record_deployment(team.session, change, "live").unrecorded is Unrecorded.NO_FORGE
+    with pytest.raises(ForgeError, match=r"'a b@v1' cannot be the name of a tag"):
+        publish_release(session, replace(change, model="a b"))
 
 
 # From the command line

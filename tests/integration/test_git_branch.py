@@ -426,6 +426,18 @@ def test_a_write_with_files_is_one_push_where_it_is_one_of_ours(
     with pytest.raises(StoreError, match=r"runs/1-x\.json has 10 bytes; readers take at most 9") as error:
         fresh().add({"runs/1-x.json": large})
     assert error.value.cause == Cause.TOO_LARGE
+    config = remote.folder / "config"
+    before = config.read_text()
+    config.write_text(f"{before}[receive]\n\tadvertiseAtomic = false\n")
+    with pytest.raises(FilesApart):
+        fresh().add_with({"runs/1-x.json": small}, files(), paths, told.append)
+    config.write_text(before)
+    away = remote.folder.rename(remote.folder.with_name("away.git"))
+    with pytest.raises(RemoteError) as unreachable:
+        fresh().add_with({"runs/1-x.json": small}, files(), paths, told.append)
+    assert unreachable.value.cause == Cause.NOT_FOUND
+    away.rename(remote.folder)
+    assert (refs(), told) == ([], [])
     fresh().add_with({"runs/1-x.json": small, "runs/1-x.series": large}, files(), paths, told.append)
     assert sorted(ref.rpartition("/")[0] for ref in refs()) == ["refs/ciplug/files", "refs/ciplug/inbox"]
     assert told == [3] and files().missing(paths) == set()
@@ -659,6 +671,29 @@ def test_what_no_writer_of_ours_pushed_is_set_aside(remote: Remote, fresh: Calla
     assert (remote.ref(of_a_branch), remote.ref("refs/heads/ciplug-aside/1")) == (None, oid)
     store = fresh()
     assert (store.check(), store.keys("")) == ([], ["runs/x-a.json"])
+
+
+@pytest.mark.parametrize("wrong", ["columns", "INDEX"])
+def test_what_can_be_derived_is_mended(
+    remote: Remote, cached: CachedRemote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setattr(folding, "SEGMENT_AT", 2)
+    fresh().add({f"runs/{n}-x.json": b"{}\n" for n in range(2)})
+    assert fresh().compact() == 1
+    content = fetch_view(cached, REFS).content
+    (name,) = content.segments
+    (index,) = cached.blobs(content.indexes).values()
+    if wrong == "columns":
+        content.columns[name] = remote.written.blob(b"nonsense")
+    else:
+        index = segments.write_index({name: segments.marks_of(["runs/9-x.json"])})
+    remote.set(REFS.tip, remote.commit(root_tree(remote.written, content, index), remote.ref(REFS.tip) or ""))
+    tip = remote.ref(REFS.tip)
+    assert [(problem.repairable, problem.repaired) for problem in fresh().check()] == [(True, False)]
+    assert remote.ref(REFS.tip) == tip, "a look changes nothing"
+    assert [problem.repaired for problem in fresh().check(repair=True)] == [True]
+    assert fresh().check() == []
+    assert fresh().read(["runs/1-x.json"]) == {"runs/1-x.json": b"{}\n"}
 
 
 # Folding

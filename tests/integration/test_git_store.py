@@ -59,7 +59,6 @@ def test_a_write_is_two_requests_and_no_fetch(place: Place, git_server: GitServe
     assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
 
 
-@pytest.mark.slow
 def test_a_young_store_is_read_by_few_requests(place: Place, git_server: GitServer) -> None:
     """Before its first fold a store has no branch: git fails where a branch is asked for by its name."""
 

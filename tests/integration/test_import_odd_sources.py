@@ -449,6 +449,29 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
 
 
 @pytest.mark.slow
+def test_a_copy_of_a_run_of_wandb_is_no_part_of_it(here: Here) -> None:
+    """An earlier state of it would count as what came later: the run was killed, and its values stand twice."""
+    write_wandb(here.source / "a", [history({"loss": str(one)}) for one in (3, 2, 1)])
+    write_wandb(here.source / "b", [history({"loss": "3"})], ended=False)
+    done = here.take("wandb")
+    assert done.new == 0 and "run-abc.wandb: a copy of " in done.failed[0].words
+    shutil.rmtree(here.source / "b")
+    assert here.take("wandb").new == 1 and here.run()["status"] == "finished"
+    assert here.series("loss").values == (3, 2, 1)
+
+
+def test_rows_of_another_run_are_no_values_of_a_run_of_neptune(here: Here) -> None:
+    pytest.importorskip("pyarrow")
+    row = {"attribute_path": "metrics/loss", "attribute_type": "float", "float_value": 0.5}
+    write_neptune(here.source, "R-1", [row, {**row, "run_id": "R-2"}])
+    write_neptune(here.source, "R-3", [{**row, "run_id": None}])
+    done = here.take("neptune")
+    assert done.new == 0 and [one.words.rpartition("parquet: ")[2] for one in done.failed] == [
+        "its first row has no run_id",
+        "a row of the run R-2 of acme/wine among those of R-1",
+    ]
+
+
 def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])

@@ -61,7 +61,6 @@ def test_github(github_api: GitHubApi) -> None:
     assert [(s["state"], s["target_url"]) for s in deployment["statuses"]] == [("success", "https://ci/1")]
 
 
-@pytest.mark.slow
 def test_gitlab(gitlab_api: GitLabApi) -> None:
     gitlab_api.add_merge_request(7, commit=COMMIT)["labels"] = ["urgent"]
     forge = opened("gitlab_ci", gitlab_api.api_url, {"CIPLUG_GITLAB_TOKEN": "user-token"})

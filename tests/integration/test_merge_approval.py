@@ -93,7 +93,6 @@ def proposed(tmp_path: Path, github_api: GitHubApi) -> Proposed:
     return Proposed(team, github_api, run, start, head, merge)
 
 
-@pytest.mark.slow
 def test_the_whole_way(proposed: Proposed) -> None:
     """It is recorded with who approved what, `verify` shows it, and it approves no second promotion."""
     (found,) = proposals(proposed.session).open

@@ -18,9 +18,10 @@ from ciplug.registry.model import Model
 from ciplug.steps import history
 from ciplug.steps.fetch import fetch
 from ciplug.steps.promotion import labels, models, moves
+from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.promotion.promote import Promotion
 from ciplug.steps.promotion.registration import registration_of
-from ciplug.steps.promotion.rollback import roll_back
+from ciplug.steps.promotion.rollback import change_of, roll_back
 from ciplug.steps.promotion.writing import Written
 from ciplug.steps.registered_model import read_model
 from ciplug.steps.registry_checks import check_model
@@ -99,7 +100,6 @@ def test_a_rollback_is_refused_where_the_bytes_do_not_verify(served: Team) -> No
     assert stages(served) == ["Archived", "Production"]
 
 
-@pytest.mark.slow
 def test_rollbacks_that_have_no_evidence(served: Team) -> None:
     third = served.judged()
     served.promote(run=third.id)
@@ -200,6 +200,58 @@ def test_a_version_in_use_is_neither_archived_nor_yanked_nor_deleted(served: Tea
     with pytest.raises(PromotionRefused) as caught:
         models.rename_model(served.session.refreshed(), "wine", "red")
     assert caught.value.reason is Refusal.IN_USE
+
+
+def test_what_is_told_of_moves_that_name_too_little(served: Team) -> None:
+    for named in ({}, {"version": 1, "start": "production"}):
+        with pytest.raises(UsageError, match="name the version to demote"):
+            moves.demote(served.session.refreshed(), "wine", **named)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a rollback needs a reason"):
+        roll_back(served.session.refreshed(), "wine", "production", " ")
+    with pytest.raises(UsageError, match="a tag needs a name"):
+        labels.set_tag(served.session.refreshed(), "wine", None, " ", "x")
+    with pytest.raises(NotFound, match="no version of 'wine' is in Staging"):
+        moves.demote(served.session.refreshed(), "wine", start="staging")
+    with pytest.raises(PromotionRefused, match="the registry has a model 'wine'") as caught:
+        models.create_model(served.session.refreshed(), "wine")
+    assert caught.value.reason is Refusal.NAME_TAKEN
+    for name in ("", " ", "a" * 257, "a\nb"):
+        with pytest.raises(UsageError, match="cannot be the name of a model"):
+            models.create_model(served.session.refreshed(), name)
+    change(served, labels.set_alias, "champion", 1)
+    for alias, other in (("chаmpion", "champion"), ("Prоduction", "Production")):
+        with pytest.raises(UsageError, match=f"looks like '{other}'"):
+            labels.set_alias(served.session.refreshed(), "wine", alias, 1)
+
+
+def test_a_version_is_archived_once(served: Team) -> None:
+    assert change(served, moves.archive, 1).payload is None, "the second one has taken its place"
+    third = served.judged()
+    models.register_version(served.session.refreshed(), "wine", replace(registration_of(third, 0, ""), record=None))
+    done = change(served, moves.archive, 3, "old").payload
+    assert (done.version, done.from_stage, done.reason) == (3, "None", "old")
+    assert stages(served) == ["Archived", "Production", "Archived"]
+    assert change(served, moves.archive, 3).payload is None
+
+
+def test_the_stages_that_runs_hold(served: Team) -> None:
+    """Versions in no stage are not named, nor those of other runs."""
+    runs = [version.run or "" for version in model_of(served).versions]
+    assert [(one.model, one.version.number) for one in held_stages(served.session.refreshed(), runs)] == [("wine", 2)]
+    assert held_stages(served.session.refreshed(), runs[:1]) == []
+    change(served, moves.demote, start="production", to="none")
+    assert held_stages(served.session.refreshed(), runs) == []
+
+
+def test_a_rollback_is_told_with_what_it_replaced(served: Team) -> None:
+    done = roll_back(served.session.refreshed(), "wine", "production", "slow")
+    told = change_of("wine", done)
+    first = model_of(served).version(1)
+    assert told is not None and (told.kind, told.version, told.stage) == ("rolled_back", 1, "Production")
+    assert (told.replaced, told.from_stage, told.run, told.commit) == (2, "Archived", first.run, first.commit)
+    assert told.event == len(history.stored(served.session.refreshed(), "wine"))
+    nothing = roll_back(served.session.refreshed(), "wine", "production", "slow", expected=2)
+    assert change_of("wine", nothing) is None
 
 
 def test_a_yanked_version_is_used_no_more(served: Team) -> None:
