@@ -414,6 +414,7 @@ def test_what_is_wrong_in_a_list_of_runs_is_named_with_its_place(here: Here) -> 
     """Also a path that is none: nothing of a run is left out without a word."""
     odd = [{"artifacts": [1]}, {"status": "weird"}, {"id": {"x": 1}}, {"history": [1]}]
     here.write("a.json", [{**METRIC, **one} for one in odd])
+    here.write("c.json", [])
     here.write("b.jsonl", "\n" + json.dumps({**METRIC, "status": "weird"}))
     words = [one.words.partition(f"{here.source}/")[2] for one in here.take("json").failed]
     assert words == [
@@ -422,7 +423,9 @@ def test_what_is_wrong_in_a_list_of_runs_is_named_with_its_place(here: Here) -> 
         "a.json: row 3: 'id': {'x': 1} is not an id",
         "a.json: row 4: 'history': row 1 is not an object",
         "b.jsonl:2: 'status': 'weird' is not one of finished, failed, killed, unknown",
+        "c.json: no run in it",
     ]
+    (here.source / "c.json").unlink()
     (here.source / "a.json").unlink()
     here.write("b.jsonl", json.dumps({**METRIC, "artifacts": [{"path": "model.bin", "digest": "sha256:1f"}]}))
     assert here.take("json").new == 1
