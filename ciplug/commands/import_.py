@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             done, models = import_mlflow(session, args.source, choice, tell, args.experiment)
         else:
             done, models = import_from(args.system, session, args.source, choice, tell, getattr(args, "part", ())), None
-    _show(done, models)
+    _show(args.system, done, models)
     return StoreError.exit_code if models is not None and models.failed else done.exit_code
 
 
@@ -74,7 +74,7 @@ def _show_systems(folder: Path) -> None:
         console.out(f"here: ciplug import {name} {clean(place, 200)}")
 
 
-def _show(done: Imported, models: ImportedModels | None) -> None:
+def _show(system: str, done: Imported, models: ImportedModels | None) -> None:
     of_these = f" ({done.deleted:,} of them deleted)" if done.deleted else ""
     console.out(f"{counted(done.new, 'new run')}{of_these}, {done.known:,} known, {counted(done.files, 'file')} sent")
     if models is not None:
@@ -91,7 +91,8 @@ def _show(done: Imported, models: ImportedModels | None) -> None:
         )
     if done.changed:
         went_on = f"{counted(len(done.changed), 'run')} went on since the import"
-        console.complain(f"{went_on}, and stay as imported: {_names(done.changed)}")
+        hint = "another run with the id of one that is known needs an id of its own" if system == "json" else None
+        console.complain(f"{went_on}, and stay as imported: {_names(done.changed)}", hint)
     _complain("imported without a part", done.damaged)
     _complain("not imported", done.failed)
     if done.failed:

@@ -27,7 +27,7 @@ from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Ver
 from ciplug.stats.alpha_spending import alpha_spent, look_of_seeds
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import ResolvedGate
+    from ciplug.config.gate import Gate, ResolvedGate
     from ciplug.config.policy import Policy, Seeds
     from ciplug.gates.evidence import Evidence
     from ciplug.records.notice import Notice
@@ -70,7 +70,8 @@ def evaluate(
             f"{policy_source}: no gate judges a training: all are about results that 'ciplug monitor' reads",
             hint="add a gate on a metric of the training under 'gates:'",
         )
-    policy = replace(policy, gates={name: gate for name, gate in policy.gates.items() if name not in apart})
+    if apart:
+        policy = replace(policy, gates={name: gate for name, gate in policy.gates.items() if name not in apart})
     if not rerun and not _decides_nothing(evidence):
         _need_a_match(policy, evidence, run, policy_source)
     results = [
@@ -194,13 +195,15 @@ def _at_look(policy: Policy, evidence: Evidence) -> Policy:
     """The policy with the error rates of one of several looks at a commit."""
     # Most gates take the rate of the policy, and are left as they are.
     common = alpha_spent(policy.defaults.alpha, evidence.looks)
-    gates = dict(policy.gates)
+    own: dict[str, Gate] = {}
     for name, gate in policy.gates.items():
         of_all = policy.resolved(name)
         alpha = alpha_spent(of_all.alpha, _look(of_all, evidence)) if gate.kind == "metric" else of_all.alpha
         if gate.alpha is not None or alpha != common:
-            gates[name] = replace(gate, alpha=alpha)
-    return replace(policy, gates=gates, defaults=replace(policy.defaults, alpha=common))
+            own[name] = replace(gate, alpha=alpha)
+    if not own and common == policy.defaults.alpha:
+        return policy
+    return replace(policy, gates={**policy.gates, **own}, defaults=replace(policy.defaults, alpha=common))
 
 
 def _look(gate: ResolvedGate, evidence: Evidence) -> int:

@@ -131,9 +131,9 @@ def last_unsure(metric: str, one: LeftOut) -> str:
 # --- Comparisons ---------------------------------------------------------------------------------------------------
 
 
-def comparison(result: GateResult, rule: Rule) -> str:
+def comparison(result: GateResult, rule: Rule, limit: float | None) -> str:
     """Describe the difference between candidate and baseline, and the allowance."""
-    value, reference, limit = result.candidate or 0.0, result.baseline or 0.0, result.limit or 0.0
+    value, reference, limit = result.candidate or 0.0, result.baseline or 0.0, limit or 0.0
     d = (value - reference) * rule.sign
     if abs(d) <= rule.tolerance:
         text = f"unchanged at {shown(value)}"
@@ -207,7 +207,7 @@ def by_interval(result: GateResult, interval: Interval, decision: Decision, trad
     low, high = (signed(end, limit) for end in _rounded((result.low or 0.0, result.high or 0.0), limit))
     between = f"{confidence(result)} interval of the change {low} to {high}"
     decided = f"{traded}: {_TRADED[decision]}" if traded else _DECISIONS[decision]
-    return f"{comparison(result, interval.rule)}; {between}{'; ' if traded else ': '}{decided}"
+    return f"{comparison(result, interval.rule, result.limit)}; {between}{'; ' if traded else ': '}{decided}"
 
 
 def traded(trade_off: TradeOff, gain: Decision, clause: str, *, needed: bool) -> str:

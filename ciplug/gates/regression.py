@@ -150,17 +150,17 @@ def compare(
     notes = (*result.notes, *tested.notes)
     if rule.sign > 0 and value >= 0 and 0 < reference <= limit and allowed.abs is not None:
         notes = (*notes, reason_text.allows_all(allowed.abs, reference))
-    result = replace(result, limit=limit, notes=notes)
-    reason = reason_text.comparison(result, rule)
+    reason = reason_text.comparison(result, rule, limit)
     if isinstance(tested.result, Undecided):
         reason = f"{reason}; {tested.result.reason}"
         # What the data cannot tell about a number that nobody can have measured is an error, as about NaN.
         outcome = undecided(gate) if is_measured(value) and is_measured(reference) else "ERROR"
-        return Check(gate=gate, result=replace(result, outcome=outcome, reason=reason, advice=tested.advice))
+        result = replace(result, limit=limit, notes=notes, outcome=outcome, reason=reason, advice=tested.advice)
+        return Check(gate=gate, result=result)
     if tested.result is not None:
         return Check(
             gate=gate,
-            result=replace(result, reason=reason, advice=LOOK),
+            result=replace(result, limit=limit, notes=notes, reason=reason, advice=LOOK),
             rule="max_regression",
             interval=tested.result,
             lost=tested.lost,
@@ -170,6 +170,8 @@ def compare(
     holds = -math.inf < d >= rule.bound
     result = replace(
         result,
+        limit=limit,
+        notes=notes,
         outcome="PASS" if holds else failed(gate),
         reason=reason_text.point(reason),
         advice=None if holds else LOOK,

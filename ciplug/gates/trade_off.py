@@ -141,7 +141,7 @@ def _with_means(plain: Check, trade_off: TradeOff, loss: _Part, gain: _Part) -> 
     notes = (f"{what}: {note}" for what, part in by_means.items() for note in part.notes)
     return replace(
         result,
-        reason=reason_text.comparison(result, rule),
+        reason=reason_text.comparison(result, rule, result.limit),
         method=methods[0],
         point=False,
         notes=(*result.notes, *notes),

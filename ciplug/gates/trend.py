@@ -48,7 +48,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
     points = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if abs(v) < LARGEST]
     values = [reference, *(v for _, v in points), value]
     result = replace(result, limit=limit, advice=regression.LOOK)
-    result = replace(result, reason=reason_text.comparison(result, rule))
+    result = replace(result, reason=reason_text.comparison(result, rule, result.limit))
     # The squares of larger numbers are beyond every float.
     computes = max(abs(reference), abs(value)) < LARGEST
     if computes:
@@ -58,7 +58,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
         return Check(gate=gate, result=result, interval=interval)
     d = (value - reference) * rule.sign
     passes = -math.inf < d >= rule.bound
-    reason = result.reason if passes else reason_text.point(reason_text.comparison(result, rule))
+    reason = result.reason if passes else reason_text.point(reason_text.comparison(result, rule, result.limit))
     outcome = "PASS" if passes else failed(gate)
     return Check(
         gate=gate,

@@ -117,8 +117,10 @@ class JsonFolder:
         source = File(path)
         shown = self._shown(path)
         broken: list[InputError] = []
+        is_empty = True
         try:
             for number, facts, line in _objects(source, broken):
+                is_empty = False
                 name = shown if number is None else f"{shown}:{line or f'run {number}'}"
                 wrong = partial(source.wrong, line=line, row=number)
                 try:
@@ -130,6 +132,9 @@ class JsonFolder:
                 yield self._candidate(facts, path.parent, name, content, partial(_values, facts, wrong))
         except Exception as problem:
             yield unreadable(path, problem)
+            is_empty = False
+        if is_empty and not broken:
+            yield source.wrong("no run in it", hint=f"a run is {_SHAPE}")
         yield from broken
 
     def _candidate(

@@ -88,6 +88,9 @@ class NeptuneExport:
         reader = _Reader()
         for file in files:
             for row in _rows(file):
+                if (str(row["project_id"]), str(row["run_id"])) != (project, own):
+                    other = f"{row['run_id']} of {row['project_id']}"
+                    raise InputError(f"{file}: a row of the run {other} among those of {own}", hint="export it again")
                 reader.take(row)
         reader.finish()
         system, log = reader.system, reader.log
@@ -138,6 +141,8 @@ def _identity(file: Path) -> tuple[str, str]:
     row = next(iter(_rows(file)), None)
     if row is None:
         raise InputError(f"{file}: no row in it")
+    if missing := [name for name in ("project_id", "run_id") if not row[name]]:
+        raise InputError(f"{file}: its first row has no {missing[0]}", hint="export it again")
     return str(row["project_id"]), str(row["run_id"])
 
 

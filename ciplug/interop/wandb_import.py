@@ -119,6 +119,10 @@ class WandbFolder:
             raise UsageError(f"{self._path} has no run of the project '{missing[0]}'", hint=hint)
         for (project, own), of_run in segments.items():
             if not self._projects or project in self._projects:
+                if copy := _copy_in(of_run):
+                    hint = "keep one of them: its name has the time when this part of the run began"
+                    yield InputError(f"{copy[1]}: a copy of {copy[0]}, or another state of it", hint=hint)
+                    continue
                 run_id = stable_id(SYSTEM, project, own)
                 state = str(sum(one.stat().st_size for one in of_run))
                 yield Candidate(
@@ -175,6 +179,15 @@ def _head(file: Path) -> _Head:
             if head.id:
                 return head
     raise problems[0] if problems else InputError(f"{file}: no run in it", hint="it was killed before it began")
+
+
+def _copy_in(files: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Two of these files that are the same part of a run: W&B gives each part a folder of its own name."""
+    first: dict[str, Path] = {}
+    for file in files:
+        if (one := first.setdefault(file.parent.name, file)) != file:
+            return one, file
+    return None
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -68,7 +68,9 @@ def aws_errors(where: str, mask: Callable[[str], str]) -> Iterator[None]:
     except ValueError as problem:
         # Of a setting that it cannot read; the errors of its own have classes of their own.
         words = f"{where}: boto3 cannot use its settings: {_words(problem, mask)}"
-        raise TargetError(words, hint="correct the variables AWS_… of the job, or ~/.aws/config") from None
+        raise TargetError(
+            words, hint="correct region: of the target, the variables AWS_… of the job, or ~/.aws/config"
+        ) from None
     except Exception as problem:
         if type(problem).__module__.partition(".")[0] not in ("botocore", "boto3", "s3transfer"):
             raise

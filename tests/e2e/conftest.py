@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from subprocess import run
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -45,6 +45,10 @@ def _refused(report: Any) -> Any:
 
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
+class Install(Protocol):
+    def __call__(self, folder: Path, *requirements: str) -> Path: ...
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +106,31 @@ def user_python(made_once: MadeOnce) -> Path:
 def pip_cache(made_once: MadeOnce) -> str:
     """One cache for all installations, since each test has a HOME of its own."""
     return os.environ.get("PIP_CACHE_DIR") or str(made_once("pip-cache", lambda _: None))
+
+
+@pytest.fixture(scope="session")
+def installed(made_once: MadeOnce, pip_cache: str) -> Install:
+    """Installs what pip would in a new environment, in a tenth of pip's time; returns its folder of programs."""
+    env = {**clean_environment(), "PIP_CACHE_DIR": pip_cache}
+
+    def get(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(folder)]
+        run([*pip, "-r", str(ROOT / "setup" / "locked-uv.txt")], check=True, env=env)
+
+    uv = made_once("uv", get) / "bin" / "uv"
+
+    def install(folder: Path, *requirements: str) -> Path:
+        settings = {**env, "UV_CACHE_DIR": str(uv.parents[1] / "cache"), "UV_LINK_MODE": "hardlink"}
+        run(
+            [uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", sys.executable, folder],
+            check=True,
+            env=settings,
+        )
+        command = [uv, "pip", "install", "--quiet", "--python", folder, *requirements]
+        run(command, check=True, cwd=ROOT, env=settings, timeout=900)
+        return folder / "bin"
+
+    return install
 
 
 @pytest.fixture(scope="session")

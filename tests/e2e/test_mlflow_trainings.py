@@ -20,6 +20,7 @@ import pytest
 from ciplug.records.series import Series
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import open_session
+from tests.e2e.conftest import Install
 from tests.integration.test_docs import blocks
 from tests.project import Project
 from tests.servers.program import free_ports
@@ -49,18 +50,12 @@ OF_CIPLUG = {"mlflow.run_id", "mlflow.experiment", "mlflow.artifact_uri"}
 
 
 @pytest.fixture(scope="session")
-def python(made_once: Callable[[str, Callable[[Path], object]], Path], pip_cache: str) -> Callable[[str], str]:
+def python(made_once: Callable[[str, Callable[[Path], object]], Path], installed: Install) -> Callable[[str], str]:
     """The Python of an environment with one MLflow."""
-    # Of the files of MLflow and scikit-learn most are never loaded: those that are, are compiled then.
-    env = {**os.environ, "PIP_CACHE_DIR": pip_cache, "PIP_COMPILE": "0"}
 
     def of(name: str) -> str:
-        def install(venv: Path) -> None:
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            command = [venv / "bin/pip", "install", "--quiet", *MLFLOWS[name]]
-            subprocess.run(command, env=env, check=True, timeout=900)
-
-        return str(made_once(f"mlflow-{name}", install) / "bin" / "python")
+        folder = made_once(f"mlflow-{name}", lambda folder: installed(folder, *MLFLOWS[name]))
+        return str(folder / "bin" / "python")
 
     return of
 

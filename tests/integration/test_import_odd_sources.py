@@ -414,6 +414,7 @@ def test_what_is_wrong_in_a_list_of_runs_is_named_with_its_place(here: Here) -> 
     """Also a path that is none: nothing of a run is left out without a word."""
     odd = [{"artifacts": [1]}, {"status": "weird"}, {"id": {"x": 1}}, {"history": [1]}]
     here.write("a.json", [{**METRIC, **one} for one in odd])
+    here.write("c.json", [])
     here.write("b.jsonl", "\n" + json.dumps({**METRIC, "status": "weird"}))
     words = [one.words.partition(f"{here.source}/")[2] for one in here.take("json").failed]
     assert words == [
@@ -422,7 +423,9 @@ def test_what_is_wrong_in_a_list_of_runs_is_named_with_its_place(here: Here) -> 
         "a.json: row 3: 'id': {'x': 1} is not an id",
         "a.json: row 4: 'history': row 1 is not an object",
         "b.jsonl:2: 'status': 'weird' is not one of finished, failed, killed, unknown",
+        "c.json: no run in it",
     ]
+    (here.source / "c.json").unlink()
     (here.source / "a.json").unlink()
     here.write("b.jsonl", json.dumps({**METRIC, "artifacts": [{"path": "model.bin", "digest": "sha256:1f"}]}))
     assert here.take("json").new == 1
@@ -449,6 +452,29 @@ def test_whole_numbers_and_odd_steps_of_neptune(here: Here) -> None:
 
 
 @pytest.mark.slow
+def test_a_copy_of_a_run_of_wandb_is_no_part_of_it(here: Here) -> None:
+    """An earlier state of it would count as what came later: the run was killed, and its values stand twice."""
+    write_wandb(here.source / "a", [history({"loss": str(one)}) for one in (3, 2, 1)])
+    write_wandb(here.source / "b", [history({"loss": "3"})], ended=False)
+    done = here.take("wandb")
+    assert done.new == 0 and "run-abc.wandb: a copy of " in done.failed[0].words
+    shutil.rmtree(here.source / "b")
+    assert here.take("wandb").new == 1 and here.run()["status"] == "finished"
+    assert here.series("loss").values == (3, 2, 1)
+
+
+def test_rows_of_another_run_are_no_values_of_a_run_of_neptune(here: Here) -> None:
+    pytest.importorskip("pyarrow")
+    row = {"attribute_path": "metrics/loss", "attribute_type": "float", "float_value": 0.5}
+    write_neptune(here.source, "R-1", [row, {**row, "run_id": "R-2"}])
+    write_neptune(here.source, "R-3", [{**row, "run_id": None}])
+    done = here.take("neptune")
+    assert done.new == 0 and [one.words.rpartition("parquet: ")[2] for one in done.failed] == [
+        "its first row has no run_id",
+        "a row of the run R-2 of acme/wine among those of R-1",
+    ]
+
+
 def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])

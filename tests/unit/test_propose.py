@@ -178,9 +178,9 @@ def test_the_very_run_passes(metrics: dict[str, float]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(NAMES | st.from_regex(METRIC_NAME, fullmatch=True).filter(str.isprintable), VALUES, max_size=9))
-def test_a_thousand_runs_pass(metrics: dict[str, float]) -> None:
+def test_any_run_passes_the_gates_that_are_proposed_for_it(metrics: dict[str, float]) -> None:
     passes_its_own_gates(metrics)
 
 
