@@ -574,6 +574,8 @@ def test_the_logs_of_a_snapshot(filled: Snapshot) -> None:
     assert filled.head("registry/m") == Head(2, digest(b"entry 2"))
     assert filled.head("registry/none") is None
     assert filled.entries("registry/m") == [b"entry 1", b"entry 2"]
+    assert filled.entries("registry/m", 0, 1) == [b"entry 1"] and filled.entries("registry/m", 1, 2) == [b"entry 2"]
+    assert filled.entries("registry/m", 1, 1) == filled.entries("registry/m", 2) == []
     assert filled.logs("registry/") == ["registry/m", "registry/mm"]
     assert filled.logs("registry/mm") == ["registry/mm"]
     assert filled.holds("registry/m", Head(1, digest(b"entry 1")))
