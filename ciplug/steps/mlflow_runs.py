@@ -48,17 +48,6 @@ def own_runs(runs: Sequence[MlflowRun], mark: str) -> list[MlflowRun]:
     return [run for run in runs if run.id not in others]
 
 
-def _without_tag(runs: Sequence[MlflowRun]) -> list[MlflowRun]:
-    """The runs that are neither tagged by a `ciplug run` nor below one that is."""
-    tagged = with_children({run.id: run.parent for run in runs}, {run.id for run in runs if TAG in run.tags})
-    return [run for run in runs if run.id not in tagged]
-
-
-def _not_recorded(store: str, names: Sequence[str]) -> Note:
-    words = f"{store}: {counted(len(names), 'run')} of MLflow without the tag '{TAG}' not recorded: {some_names(names)}"
-    return warning(words, "MLflow's start_run() sets the tag of a run that the command makes; create_run(…) does not")
-
-
 def without_tag(runs: Sequence[MlflowRun]) -> list[MlflowRun]:
     """The runs that are neither tagged by a `ciplug run` nor below one that is."""
     tagged = with_children({run.id: run.parent for run in runs}, {run.id for run in runs if TAG in run.tags})
