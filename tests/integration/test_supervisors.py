@@ -16,7 +16,8 @@ from ciplug.steps.deployment.deploy import deploy
 from ciplug.steps.deployment.undeploy import undeploy
 from ciplug.steps.session import Session
 from ciplug.targets.supervisors import Server, compose_text, unit_text
-from tests.integration.test_deploy_local import answer, change_settings, folder, holds, running, team  # noqa: F401
+from tests.deployments import change
+from tests.integration.test_deploy_local import answer, folder, holds, running, team  # noqa: F401
 from tests.team import Team
 
 WORDS = ["/bin/echo", "a b", "$HOME", "100%", 'quo"te', "back\\slash"]
@@ -120,7 +121,7 @@ def test_a_container_takes_the_place_of_the_one_before(
     program = tmp_path / "bin" / "docker"
     program.write_text(f"#!{sys.executable}\n{DOCKER}")
     program.chmod(0o755)
-    change_settings(team, "patience: 10", "patience: 10\n    supervisor: compose\n    image: python:3.12-slim")
+    change(team, "patience: 10", "patience: 10\n    supervisor: compose\n    image: python:3.12-slim")
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
     def session() -> Session:

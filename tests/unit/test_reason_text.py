@@ -63,7 +63,7 @@ def test_numbers_in_words() -> None:
 def test_comparison(up: bool, candidate: float, slice: str | None, text: str) -> None:
     facts = result(candidate=candidate, baseline=0.8, limit=0.05, slice=slice)
     rule = Rule(higher_is_better=up, allowed=0.05, tolerance=1e-9)
-    assert reason_text.comparison(facts, rule) == text
+    assert reason_text.comparison(facts, rule, facts.limit) == text
     assert reason_text.point(text) == f"{text} (one number per run: no uncertainty)"
 
 
@@ -142,7 +142,10 @@ def test_an_interval_is_shown_with_the_digits_that_tell_it_from_the_allowance() 
     assert "; 99.8% interval of the change" in decided(sharp).reason
     rounded = result(candidate=0.89, baseline=0.9, limit=0.01)
     rule = Rule(higher_is_better=True, allowed=0.01, tolerance=1e-9)
-    assert reason_text.comparison(rounded, rule) == "0.89 is 0.01 worse than the baseline's 0.9, allowed 0.01"
+    assert (
+        reason_text.comparison(rounded, rule, rounded.limit)
+        == "0.89 is 0.01 worse than the baseline's 0.9, allowed 0.01"
+    )
     assert [p_value(p) for p in (0.0, 1e-16, 0.0123, 0.5)] == ["< 1e-15", "< 1e-15", "0.012", "0.5"]
     assert [percent(p) for p in (0.0, 0.0123, 0.267)] == ["less than 0.1%", "1.2%", "27%"]
 
@@ -308,7 +311,10 @@ def test_many_slices_are_shortened() -> None:
 
 def test_a_baseline_of_zero_is_a_number() -> None:
     facts = result(candidate=0.25, baseline=0.0, limit=0.0)
-    assert reason_text.comparison(facts, Rule(higher_is_better=True)) == "0.25 is 0.25 better than the baseline's 0"
+    assert (
+        reason_text.comparison(facts, Rule(higher_is_better=True), facts.limit)
+        == "0.25 is 0.25 better than the baseline's 0"
+    )
 
 
 @pytest.mark.parametrize(
