@@ -475,6 +475,7 @@ def test_rows_of_another_run_are_no_values_of_a_run_of_neptune(here: Here) -> No
     ]
 
 
+@pytest.mark.slow
 def test_more_rows_of_neptune_than_memory_has_are_refused(here: Here) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     file = write_neptune(here.source, "R-1", [{"attribute_path": "a", "attribute_type": "int", "int_value": 1}])

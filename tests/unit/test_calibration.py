@@ -63,7 +63,7 @@ def test_neither_error_at_the_allowance_exceeds_alpha(design: Design) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [d for d in DESIGNS if d.holds], ids=lambda design: design.name)
 def test_both_errors_and_the_power_of_each_design(design: Design) -> None:
-    pulls = 200
+    pulls = 140
     found = rates(design, pulls)
     assert max(found.false_fails, found.false_passes) <= most(pulls)
     assert found.found >= fewest(pulls, design.power) and found.passed >= fewest(pulls, design.passes)
